@@ -1,0 +1,43 @@
+package consumers
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/applylens/applylens/events"
+)
+
+// Version is the copy of a projection that a batch is folded into.
+type Version struct {
+	Number int
+	// Shadow is true for a version that is not live: it must have no effect outside its own rows.
+	Shadow bool
+}
+
+// Group is what a projection tells the loop about itself. It is immutable.
+type Group struct {
+	Name        string        // short: "weights"; the Kafka group id is the deployment's prefix and this
+	Topic       string        // without prefix, one of events.Topics
+	Folds       []events.Type // the types that have an effect; all others are only counted
+	FoldVersion int           // grows when the same events fold to other rows
+	Repeats     bool          // whether an unstamped event needs a row in repeats, since folding it twice is not harmless
+	Tables      []string      // the tables, partitioned by version, that a version consists of
+	NewBatch    func() Batch
+}
+
+// Batch folds events in memory until the loop writes them in one transaction. The loop calls it from one goroutine.
+type Batch interface {
+	// Add folds one event, in log order within its key. The event and what it points to are the batch's to keep
+	// only until Add returns, except for strings, which are immutable.
+	Add(event *events.Event)
+	// Size is a rough number of bytes that the batch holds, by which the loop bounds its memory.
+	Size() int
+	// Write adds the folded effects to version within tx. It may be called again with another transaction when
+	// the first did not commit, and must then write the same.
+	Write(ctx context.Context, tx pgx.Tx, version Version) error
+	// Reset empties the batch for reuse.
+	Reset()
+	// Committed is called once after the transaction has committed, for counters; never for a shadow version.
+	Committed()
+}

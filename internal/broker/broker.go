@@ -1,0 +1,184 @@
+// Package broker opens the connections to Kafka that the rest shares: kafka-go for records and groups, kadm for
+// administration, both from one set of settings. It knows the deployment's prefix and creates topics.
+//
+// It reads and writes no records itself.
+package broker
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/sasl"
+	"github.com/segmentio/kafka-go/sasl/plain"
+	"github.com/segmentio/kafka-go/sasl/scram"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	kgosasl "github.com/twmb/franz-go/pkg/sasl"
+	kgoplain "github.com/twmb/franz-go/pkg/sasl/plain"
+	kgoscram "github.com/twmb/franz-go/pkg/sasl/scram"
+
+	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/config"
+)
+
+// Conn holds the clients of one Kafka cluster. It is safe for concurrent use.
+type Conn struct {
+	Addr      net.Addr
+	Brokers   []string
+	Transport *kafka.Transport // requests of kafka-go's Client and Writer
+	Dialer    *kafka.Dialer    // connections of kafka-go's ConsumerGroup
+	Client    *kafka.Client
+	Admin     *kadm.Client
+
+	prefix string
+}
+
+// Open prepares the clients. It connects lazily: a broker that is down is no error here.
+func Open(settings config.Kafka) (*Conn, error) {
+	tlsConfig, err := tlsConfig(settings)
+	if err != nil {
+		return nil, err
+	}
+	mechanism, kgoMechanism, err := mechanisms(settings)
+	if err != nil {
+		return nil, err
+	}
+	options := []kgo.Opt{
+		kgo.SeedBrokers(settings.KafkaBrokers...),
+		kgo.ClientID("applylens"),
+		kgo.RetryTimeout(10 * time.Second),
+		kgo.MetadataMinAge(250 * time.Millisecond),
+	}
+	if tlsConfig != nil {
+		options = append(options, kgo.DialTLSConfig(tlsConfig))
+	}
+	if kgoMechanism != nil {
+		options = append(options, kgo.SASL(kgoMechanism))
+	}
+	admin, err := kgo.NewClient(options...)
+	if err != nil {
+		return nil, fmt.Errorf("prepare Kafka admin client: %w", err)
+	}
+	transport := &kafka.Transport{
+		ClientID:    "applylens",
+		DialTimeout: 5 * time.Second,
+		MetadataTTL: 5 * time.Second,
+		TLS:         tlsConfig,
+		SASL:        mechanism,
+	}
+	addr := kafka.TCP(settings.KafkaBrokers...)
+	return &Conn{
+		Addr:      addr,
+		Brokers:   settings.KafkaBrokers,
+		Transport: transport,
+		Dialer:    &kafka.Dialer{ClientID: "applylens", Timeout: 5 * time.Second, DualStack: true, TLS: tlsConfig, SASLMechanism: mechanism},
+		Client:    &kafka.Client{Addr: addr, Transport: transport},
+		Admin:     kadm.NewClient(admin),
+		prefix:    settings.TopicPrefix,
+	}, nil
+}
+
+// Close closes all connections.
+func (c *Conn) Close() {
+	c.Transport.CloseIdleConnections()
+	c.Admin.Close()
+}
+
+// Topic returns the name of a topic in this deployment.
+func (c *Conn) Topic(name string) string { return c.prefix + name }
+
+// GroupID returns the Kafka group id of the group with the short name.
+func (c *Conn) GroupID(name string) string { return c.prefix + "applylens." + name }
+
+// ClusterID returns the id that Kafka gave the cluster.
+func (c *Conn) ClusterID(ctx context.Context) (string, error) {
+	metadata, err := c.Admin.BrokerMetadata(ctx)
+	if err != nil {
+		return "", fmt.Errorf("ask Kafka for its cluster id: %w", err)
+	}
+	return metadata.Cluster, nil
+}
+
+// Layout is how a topic is to be created.
+type Layout struct {
+	Partitions        int // Default: 6.
+	ReplicationFactor int // Default: the broker's default.
+	MinInsyncReplicas int // Default: the broker's default.
+}
+
+// EnsureTopics creates the topics that are missing, with unlimited retention, since a projection that lives for ever
+// needs a log that does. It leaves existing topics as they are.
+func (c *Conn) EnsureTopics(ctx context.Context, layout Layout) error {
+	if layout.Partitions == 0 {
+		layout.Partitions = 6
+	}
+	if layout.ReplicationFactor == 0 {
+		layout.ReplicationFactor = -1
+	}
+	unlimited, deletion, size := "-1", "delete", "1048588"
+	configs := map[string]*string{"retention.ms": &unlimited, "retention.bytes": &unlimited, "cleanup.policy": &deletion, "max.message.bytes": &size}
+	if layout.MinInsyncReplicas > 0 {
+		text := fmt.Sprint(layout.MinInsyncReplicas)
+		configs["min.insync.replicas"] = &text
+	}
+	names := make([]string, 0, len(events.Topics))
+	for _, topic := range events.Topics {
+		names = append(names, c.Topic(topic))
+	}
+	created, err := c.Admin.CreateTopics(ctx, int32(layout.Partitions), int16(layout.ReplicationFactor), configs, names...)
+	if err != nil {
+		return fmt.Errorf("create topics: %w", err)
+	}
+	for _, topic := range created.Sorted() {
+		if topic.Err != nil && !errors.Is(topic.Err, kerr.TopicAlreadyExists) {
+			return fmt.Errorf("create topic %s: %w", topic.Topic, topic.Err)
+		}
+	}
+	return nil
+}
+
+func tlsConfig(settings config.Kafka) (*tls.Config, error) {
+	if !settings.KafkaTLS {
+		return nil, nil
+	}
+	result := &tls.Config{MinVersion: tls.VersionTLS12}
+	if settings.KafkaCAFile != "" {
+		pem, err := os.ReadFile(settings.KafkaCAFile)
+		if err != nil {
+			return nil, fmt.Errorf("--kafka-ca-file: %w", err)
+		}
+		result.RootCAs = x509.NewCertPool()
+		if !result.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("--kafka-ca-file: %s holds no certificate in PEM form", settings.KafkaCAFile)
+		}
+	}
+	return result, nil
+}
+
+func mechanisms(settings config.Kafka) (sasl.Mechanism, kgosasl.Mechanism, error) {
+	user, password := settings.KafkaSASLUsername, string(settings.KafkaSASLPassword)
+	switch settings.KafkaSASLMechanism {
+	case "":
+		return nil, nil, nil
+	case "plain":
+		return plain.Mechanism{Username: user, Password: password}, kgoplain.Auth{User: user, Pass: password}.AsMechanism(), nil
+	}
+	algorithm, auth := scram.SHA256, kgoscram.Auth{User: user, Pass: password}
+	kgoMechanism := auth.AsSha256Mechanism()
+	if settings.KafkaSASLMechanism == "scram-sha-512" {
+		algorithm, kgoMechanism = scram.SHA512, auth.AsSha512Mechanism()
+	}
+	mechanism, err := scram.Mechanism(algorithm, user, password)
+	if err != nil {
+		return nil, nil, fmt.Errorf("prepare SASL %s: %w", settings.KafkaSASLMechanism, err)
+	}
+	return mechanism, kgoMechanism, nil
+}

@@ -1,0 +1,123 @@
+// Package config declares the settings that several subcommands share, as structs that the command line parser fills
+// from flags and environment variables. It is the only package that knows the names of environment variables.
+//
+// It validates what can be checked without a connection and prints secrets as ***; it opens nothing.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"time"
+)
+
+// Secret is a setting that never prints.
+type Secret string
+
+// String returns *** unless the secret is empty.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return "***"
+}
+
+// LogValue implements slog.LogValuer.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// MarshalText keeps the secret out of JSON.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// Kafka tells how to reach the brokers.
+type Kafka struct {
+	KafkaBrokers          []string `help:"Addresses of Kafka brokers, as host:port." env:"KAFKA_BROKERS" placeholder:"HOST:PORT,..."`
+	KafkaSASLMechanism    string   `name:"kafka-sasl-mechanism" help:"SASL mechanism: plain, scram-sha-256 or scram-sha-512." env:"KAFKA_SASL_MECHANISM" enum:",plain,scram-sha-256,scram-sha-512" default:""`
+	KafkaSASLUsername     string   `name:"kafka-sasl-username" help:"SASL user name." env:"KAFKA_SASL_USERNAME"`
+	KafkaSASLPassword     Secret   `name:"kafka-sasl-password" help:"SASL password." env:"KAFKA_SASL_PASSWORD"`
+	KafkaSASLPasswordFile string   `name:"kafka-sasl-password-file" help:"File that holds the SASL password." env:"KAFKA_SASL_PASSWORD_FILE" type:"path"`
+	KafkaTLS              bool     `name:"kafka-tls" help:"Use TLS towards Kafka." env:"KAFKA_TLS"`
+	KafkaCAFile           string   `name:"kafka-ca-file" help:"PEM file of the authorities that sign the brokers' certificates; implies --kafka-tls." env:"KAFKA_CA_FILE" type:"path"`
+	TopicPrefix           string   `help:"Put before every topic and group name, such as \"staging.\"." env:"TOPIC_PREFIX"`
+}
+
+// Validate lists every fault of the settings.
+func (k *Kafka) Validate() error {
+	var faults []error
+	if len(k.KafkaBrokers) == 0 {
+		faults = append(faults, errors.New("no Kafka broker is given: set --kafka-brokers or KAFKA_BROKERS (host:port)"))
+	}
+	for _, broker := range k.KafkaBrokers {
+		if _, _, err := net.SplitHostPort(broker); err != nil {
+			faults = append(faults, fmt.Errorf("--kafka-brokers: %q is not host:port", broker))
+		}
+	}
+	password, err := fromFile(k.KafkaSASLPassword, k.KafkaSASLPasswordFile, "kafka-sasl-password")
+	if err != nil {
+		faults = append(faults, err)
+	}
+	k.KafkaSASLPassword = password
+	if k.KafkaSASLMechanism != "" && (k.KafkaSASLUsername == "" || k.KafkaSASLPassword == "") {
+		faults = append(faults, errors.New("--kafka-sasl-mechanism needs --kafka-sasl-username and --kafka-sasl-password"))
+	}
+	if k.KafkaCAFile != "" {
+		k.KafkaTLS = true
+	}
+	return errors.Join(faults...)
+}
+
+// Postgres tells how to reach the database.
+type Postgres struct {
+	DatabaseURL      Secret `name:"database-url" help:"PostgreSQL URL, such as postgres://user:password@host:5432/applylens; pool_max_conns sets the pool's size." env:"DATABASE_URL" placeholder:"URL"`
+	DatabaseURLFile  string `name:"database-url-file" help:"File that holds the PostgreSQL URL." env:"DATABASE_URL_FILE" type:"path"`
+	DatabasePoolSize int    `help:"Connections in the pool; 0 leaves it to the URL." env:"DATABASE_POOL_SIZE" default:"0"`
+}
+
+// Validate lists every fault of the settings.
+func (p *Postgres) Validate() error {
+	url, err := fromFile(p.DatabaseURL, p.DatabaseURLFile, "database-url")
+	if err != nil {
+		return err
+	}
+	p.DatabaseURL = url
+	if p.DatabaseURL == "" {
+		return errors.New("no database is given: set --database-url or DATABASE_URL (postgres://...)")
+	}
+	return nil
+}
+
+// Log tells how to log.
+type Log struct {
+	LogLevel  string `help:"Least level that is logged: debug, info, warn or error." env:"LOG_LEVEL" enum:"debug,info,warn,error" default:"info"`
+	LogFormat string `help:"Form of the log: text or json." env:"LOG_FORMAT" enum:"text,json" default:"text"`
+}
+
+// Logger returns a logger to standard error.
+func (l Log) Logger() *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(l.LogLevel))
+	options := &slog.HandlerOptions{Level: level}
+	if l.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(os.Stderr, options))
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, options))
+}
+
+// ShutdownTimeout bounds how long a process takes to drain after SIGTERM.
+const ShutdownTimeout = 10 * time.Second
+
+func fromFile(value Secret, path, name string) (Secret, error) {
+	if path == "" {
+		return value, nil
+	}
+	if value != "" {
+		return value, fmt.Errorf("--%s and --%s-file are both given: keep one", name, name)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("--%s-file: %w", name, err)
+	}
+	return Secret(strings.TrimSpace(string(text))), nil
+}
