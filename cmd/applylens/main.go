@@ -1,0 +1,69 @@
+// Command applylens is the whole product in one binary: the API, the relay, the consumer groups and the tools of the
+// operator, each a subcommand in a file of its own.
+//
+// Exit status: 0 done, 1 failed, 2 wrong usage or settings.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/applylens/applylens/internal/config"
+)
+
+// commandLine is what the flags and the environment are parsed into.
+type commandLine struct {
+	config.Log
+
+	Version versionCommand `cmd:"" help:"Print the version."`
+}
+
+// process is what every subcommand gets from main.
+type process struct {
+	log    *slog.Logger
+	stdout io.Writer
+}
+
+// usageError is a fault of the settings, which ends the program with status 2.
+type usageError struct{ err error }
+
+func (e usageError) Error() string { return e.err.Error() }
+func (e usageError) Unwrap() error { return e.err }
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+func run(args []string, stdout, stderr io.Writer) int {
+	var line commandLine
+	parser, err := kong.New(&line, kong.Name("applylens"),
+		kong.Description("Learns from people's decisions on their mail, event by event."),
+		kong.UsageOnError(), kong.Writers(stdout, stderr), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+	if err != nil {
+		panic(err) // the struct above is wrong: our bug
+	}
+	command, err := parser.Parse(args)
+	if err != nil {
+		parser.Errorf("%s", err)
+		return 2
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	command.BindTo(ctx, (*context.Context)(nil))
+	command.Bind(&process{log: line.Logger(), stdout: stdout})
+	if err := command.Run(); err != nil {
+		fmt.Fprintln(stderr, "applylens:", err)
+		var usage usageError
+		if errors.As(err, &usage) {
+			return 2
+		}
+		return 1
+	}
+	return 0
+}
