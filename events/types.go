@@ -78,6 +78,12 @@ type MailRef struct {
 	Subject      string // foreign producers only; used to derive features, never stored
 }
 
+// The decisions that an action.reverted takes back.
+const (
+	DecisionApproved = "approved"
+	DecisionRejected = "rejected"
+)
+
 // Action is the payload of the action.* types. Decisions carry all that folding needs.
 type Action struct {
 	ActionID   UUID   // UUIDv7 of the proposal; for action.performed a UUID of its own
@@ -90,6 +96,7 @@ type Action struct {
 	DecidedAt  time.Time // approved, rejected and reverted only
 	RecordedAt time.Time // the producer's database clock when the event was written; it bounds the other times
 	Round      int       // 0, and one more with each revert of the same action
+	Decision   string    // reverted only: the decision that it takes back, DecisionApproved or DecisionRejected
 	// Features are the features of the mail when the proposal was made, as FeatureRule computes them.
 	// HasFeatures tells an absent list, which the decoder then derives from Mail, from an empty one.
 	Features    []string
