@@ -1,0 +1,180 @@
+// Package pgproxy stands between a client and PostgreSQL and spoils COMMITs: it eats their acknowledgement, never
+// forwards them, or holds their answer back. It speaks the wire protocol (version 3, without TLS) just far enough to
+// find every COMMIT, as a simple query and in the extended protocol.
+//
+// Which COMMIT meets which fault is a Schedule's decision, so that a seed repeats a run. A COMMIT counts when it is a
+// statement of its own; all else passes through unchanged.
+package pgproxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Fault is what happens to one COMMIT.
+type Fault int
+
+// The faults.
+const (
+	None       Fault = iota
+	AckEaten         // the server commits; the client's connection is reset before the answer
+	DropBefore       // the server never sees the COMMIT; both connections are reset
+	Freeze           // the server commits; the answer comes late
+)
+
+// Schedule decides about the COMMIT with number n, counted from 1 over all connections. It must be safe for
+// concurrent use.
+type Schedule func(n int) Fault
+
+// Healthy is the schedule without a fault.
+func Healthy(int) Fault { return None }
+
+// Always is the schedule that gives every COMMIT the same fault.
+func Always(fault Fault) Schedule { return func(int) Fault { return fault } }
+
+// Seeded returns a schedule in which a COMMIT meets each fault with the given probability. The decision about n
+// depends on seed and n only.
+func Seeded(seed uint64, rates map[Fault]float64) Schedule {
+	return func(n int) Fault {
+		draw := rand.New(rand.NewPCG(seed, uint64(n))).Float64()
+		for _, fault := range []Fault{AckEaten, DropBefore, Freeze} {
+			if draw -= rates[fault]; draw < 0 {
+				return fault
+			}
+		}
+		return None
+	}
+}
+
+// Counts tells what the proxy has done.
+type Counts struct {
+	Commits    int64 // seen, whatever became of them
+	AckEaten   int64 // committed by the server and hidden from the client
+	DropBefore int64
+	Frozen     int64
+}
+
+// Proxy accepts connections until it is closed. It is safe for concurrent use.
+type Proxy struct {
+	listener net.Listener
+	upstream string
+	freeze   time.Duration
+	schedule atomic.Pointer[Schedule]
+	ctx      context.Context
+	cancel   context.CancelFunc
+	running  sync.WaitGroup
+
+	commits, ackEaten, dropBefore, frozen atomic.Int64
+}
+
+// Start listens on a free port of the loopback interface and forwards to upstream (host:port). Frozen answers come
+// after freeze.
+func Start(upstream string, freeze time.Duration, schedule Schedule) (*Proxy, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("listen for PostgreSQL clients: %w", err)
+	}
+	p := &Proxy{listener: listener, upstream: upstream, freeze: freeze}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	p.Obey(schedule)
+	p.running.Go(p.accept)
+	return p, nil
+}
+
+// Obey replaces the schedule; COMMITs go on being counted.
+func (p *Proxy) Obey(schedule Schedule) { p.schedule.Store(&schedule) }
+
+// URL returns databaseURL with the proxy's address in place of the server's.
+func (p *Proxy) URL(databaseURL string) (string, error) {
+	parsed, err := url.Parse(databaseURL)
+	if err != nil {
+		return "", fmt.Errorf("parse database URL: %w", err)
+	}
+	parsed.Host = p.listener.Addr().String()
+	return parsed.String(), nil
+}
+
+// Counts returns what was done so far.
+func (p *Proxy) Counts() Counts {
+	return Counts{Commits: p.commits.Load(), AckEaten: p.ackEaten.Load(), DropBefore: p.dropBefore.Load(), Frozen: p.frozen.Load()}
+}
+
+// Close ends all connections and waits for them.
+func (p *Proxy) Close() error {
+	p.cancel()
+	err := p.listener.Close()
+	p.running.Wait()
+	return err
+}
+
+func (p *Proxy) accept() {
+	for {
+		conn, err := p.listener.Accept()
+		if err != nil {
+			return // closed
+		}
+		p.running.Go(func() { p.serve(conn) })
+	}
+}
+
+// serve carries one connection until either side ends it.
+func (p *Proxy) serve(client net.Conn) {
+	defer client.Close()
+	server, err := net.Dial("tcp", p.upstream)
+	if err != nil {
+		reset(client) // as a server that is down
+		return
+	}
+	defer server.Close()
+	s := &session{proxy: p, client: client, server: server, statements: map[string]bool{}, portals: map[string]bool{}, asked: 1}
+	stop := context.AfterFunc(p.ctx, s.sever)
+	defer stop()
+	if err := s.startup(); err != nil {
+		return
+	}
+	var replies sync.WaitGroup
+	replies.Go(func() {
+		if err := s.replies(); errors.Is(err, io.EOF) {
+			client.Close()
+		} else {
+			s.sever()
+		}
+	})
+	if err := s.requests(); errors.Is(err, io.EOF) {
+		server.Close()
+	} else {
+		s.sever()
+	}
+	replies.Wait()
+}
+
+// fault decides about the next COMMIT.
+func (p *Proxy) fault() Fault {
+	return (*p.schedule.Load())(int(p.commits.Add(1)))
+}
+
+// wait lasts as long as a frozen answer is held.
+func (p *Proxy) wait() {
+	timer := time.NewTimer(p.freeze)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-p.ctx.Done():
+	}
+}
+
+// reset closes conn so that the peer sees a connection reset instead of an end.
+func reset(conn net.Conn) {
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+	conn.Close()
+}
