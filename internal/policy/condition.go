@@ -1,0 +1,418 @@
+package policy
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// The limits of a condition, checked when it is parsed.
+const (
+	MaxNodes  = 100  // of all, any, not and comparisons together
+	MaxLevels = 10   // the outermost is the first
+	MaxValues = 1000 // in the list of one in
+	MaxRegex  = 1000 // bytes
+)
+
+// maxSpan is the furthest that a relative time may lie from now.
+const maxSpan = 100 * 365 * 24 * time.Hour
+
+// Error tells where and why a condition or a policy is refused. Pointer is an RFC 6901 JSON pointer, empty for the
+// whole; Detail is a plain sentence for people.
+type Error struct {
+	Pointer string
+	Detail  string
+}
+
+// Error implements error.
+func (e *Error) Error() string {
+	if e.Pointer == "" {
+		return e.Detail
+	}
+	return e.Pointer + ": " + e.Detail
+}
+
+// Condition is a checked condition. It is immutable and safe for concurrent use.
+type Condition struct{ root node }
+
+// Parse checks and compiles a condition. The error is an *Error.
+func Parse(source []byte) (*Condition, error) {
+	if !utf8.Valid(source) {
+		return nil, &Error{"", "The condition is not valid UTF-8."}
+	}
+	p := parser{}
+	root, err := p.node(source, "", 1)
+	if err != nil {
+		return nil, err
+	}
+	return &Condition{root}, nil
+}
+
+// Match tells whether mail fulfils the condition at the time now.
+func (c *Condition) Match(mail Mail, now time.Time) bool { return c.root.match(&mail, now) }
+
+type node interface {
+	match(mail *Mail, now time.Time) bool
+}
+
+type (
+	allOf []node
+	anyOf []node
+	not   struct{ inner node }
+
+	// comparison is false when value is nil and otherwise what test says.
+	comparison struct {
+		value func(mail *Mail, now time.Time) any
+		test  test
+	}
+	test func(value any, now time.Time) bool
+)
+
+func (a allOf) match(mail *Mail, now time.Time) bool {
+	for _, inner := range a {
+		if !inner.match(mail, now) {
+			return false
+		}
+	}
+	return true
+}
+
+func (a anyOf) match(mail *Mail, now time.Time) bool {
+	for _, inner := range a {
+		if inner.match(mail, now) {
+			return true
+		}
+	}
+	return false
+}
+
+func (n not) match(mail *Mail, now time.Time) bool { return !n.inner.match(mail, now) }
+
+func (c comparison) match(mail *Mail, now time.Time) bool {
+	value := c.value(mail, now)
+	return value != nil && c.test(value, now)
+}
+
+// parser counts the nodes of one condition.
+type parser struct{ nodes int }
+
+func (p *parser) node(source []byte, at string, level int) (node, error) {
+	if p.nodes++; p.nodes > MaxNodes {
+		return nil, &Error{at, fmt.Sprintf("A condition has at most %d parts.", MaxNodes)}
+	}
+	if level > MaxLevels {
+		return nil, &Error{at, fmt.Sprintf("A condition is nested at most %d levels deep.", MaxLevels)}
+	}
+	op, operand, err := operator(source, at)
+	if err != nil {
+		return nil, err
+	}
+	at += "/" + escape(op)
+	switch op {
+	case "all":
+		list, err := p.list(operand, at, level)
+		return allOf(list), err
+	case "any":
+		list, err := p.list(operand, at, level)
+		return anyOf(list), err
+	case "not":
+		inner, err := p.node(operand, at, level+1)
+		return not{inner}, err
+	}
+	return compare(op, operand, at)
+}
+
+func (p *parser) list(source []byte, at string, level int) ([]node, error) {
+	var parts []json.RawMessage
+	if err := json.Unmarshal(source, &parts); err != nil || parts == nil {
+		return nil, &Error{at, "Here a list of conditions is expected."}
+	}
+	if len(parts) == 0 {
+		return nil, &Error{at, "The list is empty: give at least one condition."}
+	}
+	nodes := make([]node, 0, min(len(parts), MaxNodes))
+	for i, part := range parts {
+		inner, err := p.node(part, at+"/"+strconv.Itoa(i), level+1)
+		if err != nil {
+			return nil, err
+		}
+		nodes = append(nodes, inner)
+	}
+	return nodes, nil
+}
+
+// operator takes the one member of the object that every condition is.
+func operator(source []byte, at string) (string, json.RawMessage, error) {
+	var object map[string]json.RawMessage
+	if err := json.Unmarshal(source, &object); err != nil {
+		return "", nil, &Error{at, objectFault(source)}
+	}
+	if len(object) != 1 {
+		return "", nil, &Error{at, fmt.Sprintf("A condition is an object with one operator; this one has %d.", len(object))}
+	}
+	for op, operand := range object {
+		return op, operand, nil
+	}
+	panic("unreachable")
+}
+
+func objectFault(source []byte) string {
+	if !json.Valid(source) {
+		return "The condition is not valid JSON."
+	}
+	return `A condition is an object such as {"eq":["category","promo"]}.`
+}
+
+// compare reads the operand [field, value] of a comparison, or [field] of exists.
+func compare(op string, operand []byte, at string) (node, error) {
+	compile, known := operators[op]
+	if !known && op != "exists" {
+		return nil, &Error{at, fmt.Sprintf("There is no operator %q: use all, any, not, eq, neq, lt, lte, gt, gte, in, regex, contains or exists.", op)}
+	}
+	arity, shape := 2, "[field, value]"
+	if op == "exists" {
+		arity, shape = 1, "[field]"
+	}
+	var parts []json.RawMessage
+	if err := json.Unmarshal(operand, &parts); err != nil || len(parts) != arity {
+		return nil, &Error{at, fmt.Sprintf("The operator %s takes %s.", op, shape)}
+	}
+	left, err := fieldOf(parts[0], at+"/0")
+	if err != nil {
+		return nil, err
+	}
+	if op == "exists" {
+		return comparison{left.value, func(any, time.Time) bool { return true }}, nil
+	}
+	if compile.kinds&(1<<left.kind) == 0 {
+		return nil, &Error{at, fmt.Sprintf("The operator %s does not apply to a field that is %s.", op, kindNames[left.kind])}
+	}
+	compiled, err := compile.compile(left.kind, parts[1], at+"/1")
+	if err != nil {
+		return nil, err
+	}
+	return comparison{left.value, compiled}, nil
+}
+
+func fieldOf(source []byte, at string) (field, error) {
+	var name string
+	if err := json.Unmarshal(source, &name); err != nil || isNull(source) {
+		return field{}, &Error{at, "The left side is the name of a field."}
+	}
+	f, known := fields[name]
+	if !known {
+		return field{}, &Error{at, fmt.Sprintf("There is no field %q.", name)}
+	}
+	return f, nil
+}
+
+// operatorRule says to which kinds of fields an operator applies, as bits, and how its right side is read.
+type operatorRule struct {
+	kinds   uint8
+	compile func(k kind, source []byte, at string) (test, error)
+}
+
+const (
+	plain   = 1<<textKind | 1<<numberKind | 1<<timeKind | 1<<flagKind
+	ordered = 1<<numberKind | 1<<timeKind
+)
+
+var operators = map[string]operatorRule{
+	"eq":       {plain, equal},
+	"neq":      {plain, unequal},
+	"lt":       {ordered, order(func(c int) bool { return c < 0 })},
+	"lte":      {ordered, order(func(c int) bool { return c <= 0 })},
+	"gt":       {ordered, order(func(c int) bool { return c > 0 })},
+	"gte":      {ordered, order(func(c int) bool { return c >= 0 })},
+	"in":       {plain | 1<<listKind, oneOf},
+	"regex":    {1 << textKind, matches},
+	"contains": {1<<textKind | 1<<listKind, contains},
+}
+
+func equal(k kind, source []byte, at string) (test, error) {
+	switch k {
+	case textKind, listKind:
+		want, err := textLiteral(source, at)
+		want = fold(want)
+		if k == listKind {
+			return func(value any, _ time.Time) bool { return hasLabel(value.([]string), want) }, err
+		}
+		return func(value any, _ time.Time) bool { return fold(value.(string)) == want }, err
+	case flagKind:
+		var want bool
+		if err := json.Unmarshal(source, &want); err != nil || isNull(source) {
+			return nil, &Error{at, "The right side is true or false here."}
+		}
+		return func(value any, _ time.Time) bool { return value.(bool) == want }, nil
+	}
+	return order(func(c int) bool { return c == 0 })(k, source, at)
+}
+
+func unequal(k kind, source []byte, at string) (test, error) {
+	same, err := equal(k, source, at)
+	return func(value any, now time.Time) bool { return !same(value, now) }, err
+}
+
+// order compares numbers and times; holds judges the sign of left minus right.
+func order(holds func(sign int) bool) func(kind, []byte, string) (test, error) {
+	return func(k kind, source []byte, at string) (test, error) {
+		if k == timeKind {
+			want, err := timeLiteral(source, at)
+			return func(value any, now time.Time) bool { return holds(value.(time.Time).Compare(want.at(now))) }, err
+		}
+		var want float64
+		if err := json.Unmarshal(source, &want); err != nil || isNull(source) {
+			return nil, &Error{at, "The right side is a number here."}
+		}
+		return func(value any, _ time.Time) bool { return holds(sign(value.(float64) - want)) }, nil
+	}
+}
+
+func sign(x float64) int {
+	switch {
+	case x < 0:
+		return -1
+	case x > 0:
+		return 1
+	}
+	return 0
+}
+
+// oneOf holds when any value of the list is equal, for labels when any of them is there.
+func oneOf(k kind, source []byte, at string) (test, error) {
+	var parts []json.RawMessage
+	if err := json.Unmarshal(source, &parts); err != nil || parts == nil {
+		return nil, &Error{at, "The right side of in is a list of values."}
+	}
+	if len(parts) == 0 {
+		return nil, &Error{at, "The list is empty: give at least one value."}
+	}
+	if len(parts) > MaxValues {
+		return nil, &Error{at, fmt.Sprintf("The list has at most %d values.", MaxValues)}
+	}
+	tests := make([]test, 0, len(parts))
+	for i, part := range parts {
+		same, err := equal(k, part, at+"/"+strconv.Itoa(i))
+		if err != nil {
+			return nil, err
+		}
+		tests = append(tests, same)
+	}
+	return func(value any, now time.Time) bool {
+		for _, same := range tests {
+			if same(value, now) {
+				return true
+			}
+		}
+		return false
+	}, nil
+}
+
+func matches(_ kind, source []byte, at string) (test, error) {
+	pattern, err := textLiteral(source, at)
+	if err != nil {
+		return nil, err
+	}
+	if len(pattern) > MaxRegex {
+		return nil, &Error{at, fmt.Sprintf("A regular expression has at most %d bytes.", MaxRegex)}
+	}
+	compiled, err := regexp.Compile(pattern)
+	if err != nil {
+		return nil, &Error{at, "This is not a regular expression of RE2: " + strings.TrimPrefix(err.Error(), "error parsing regexp: ") + "."}
+	}
+	return func(value any, _ time.Time) bool { return compiled.MatchString(value.(string)) }, nil
+}
+
+func contains(k kind, source []byte, at string) (test, error) {
+	if k == listKind {
+		return equal(k, source, at)
+	}
+	part, err := textLiteral(source, at)
+	part = fold(part)
+	return func(value any, _ time.Time) bool { return strings.Contains(fold(value.(string)), part) }, err
+}
+
+func hasLabel(labels []string, folded string) bool {
+	for _, label := range labels {
+		if fold(label) == folded {
+			return true
+		}
+	}
+	return false
+}
+
+// textLiteral refuses the empty text, which a missing field would suggest to match, and what PostgreSQL cannot keep.
+func textLiteral(source []byte, at string) (string, error) {
+	var s string
+	if err := json.Unmarshal(source, &s); err != nil || isNull(source) {
+		return "", &Error{at, "The right side is a text here."}
+	}
+	if s == "" {
+		return "", &Error{at, `The text is empty: to find mail without this field, use {"not":{"exists":[field]}}.`}
+	}
+	if strings.ContainsAny(s, "\x00\uFFFD") {
+		return "", &Error{at, "The text has a character that is not allowed: NUL, or half of a surrogate pair."}
+	}
+	return s, nil
+}
+
+// moment is an absolute time, or one relative to now.
+type moment struct {
+	fixed    time.Time
+	offset   time.Duration
+	relative bool
+}
+
+func (m moment) at(now time.Time) time.Time {
+	if m.relative {
+		return now.Add(m.offset)
+	}
+	return m.fixed
+}
+
+var relativeTime = regexp.MustCompile(`^now(?:([+-])([0-9]{1,9})([mhdw]))?$`)
+
+var units = map[string]time.Duration{"m": time.Minute, "h": time.Hour, "d": 24 * time.Hour, "w": 7 * 24 * time.Hour}
+
+func timeLiteral(source []byte, at string) (moment, error) {
+	fault := &Error{at, `The right side is a time here: RFC 3339 such as "2026-01-31T09:00:00Z", or relative such as "now-7d".`}
+	var s string
+	if err := json.Unmarshal(source, &s); err != nil {
+		return moment{}, fault
+	}
+	if parts := relativeTime.FindStringSubmatch(s); parts != nil {
+		return relative(parts, at)
+	}
+	fixed, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return moment{}, fault
+	}
+	return moment{fixed: fixed}, nil
+}
+
+func relative(parts []string, at string) (moment, error) {
+	if parts[1] == "" {
+		return moment{relative: true}, nil
+	}
+	count, _ := strconv.ParseInt(parts[2], 10, 64) // at most nine digits
+	unit := units[parts[3]]
+	if count > int64(maxSpan/unit) {
+		return moment{}, &Error{at, "A relative time lies at most 100 years from now."}
+	}
+	offset := time.Duration(count) * unit
+	if parts[1] == "-" {
+		offset = -offset
+	}
+	return moment{offset: offset, relative: true}, nil
+}
+
+func isNull(source []byte) bool { return bytes.Equal(bytes.TrimSpace(source), []byte("null")) }
+
+var pointerEscapes = strings.NewReplacer("~", "~0", "/", "~1")
+
+func escape(token string) string { return pointerEscapes.Replace(token) }
