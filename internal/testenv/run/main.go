@@ -1,0 +1,80 @@
+// Command run starts real servers, runs a command that uses them, and stops them:
+//
+//	go run ./internal/testenv/run -- go test ./...
+//
+// The command finds the servers by KAFKA_BROKERS, DATABASE_URL, KAFKA_CLASSPATH and PG_BIN. A server whose variable is set
+// already is used and not started. The exit status is the command's. What cannot be had is named with what is left
+// out for lack of it; with CI=true that is a failure.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"runtime"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func main() {
+	// The signal that tells of the parent's death belongs to this thread.
+	runtime.LockOSThread()
+	status, err := run()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "testenv:", err)
+	}
+	os.Exit(status)
+}
+
+func run() (int, error) {
+	flags := flag.NewFlagSet("run", flag.ContinueOnError)
+	flags.Usage = func() { fmt.Fprintln(flags.Output(), "usage: run [--] COMMAND [ARGUMENT]...") }
+	if err := flags.Parse(os.Args[1:]); err != nil || flags.NArg() == 0 {
+		flags.Usage()
+		return 2, nil
+	}
+	if err := endWithParent(); err != nil {
+		return 1, err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	servers, err := startServers(ctx)
+	defer servers.close()
+	if err != nil {
+		return 1, err
+	}
+	return runCommand(ctx, flags.Args(), servers.environment)
+}
+
+// endWithParent lets us stop the servers in order when "go run", which passes no SIGTERM on, is ended.
+func endWithParent() error {
+	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(syscall.SIGTERM), 0, 0, 0); err != nil {
+		return fmt.Errorf("ask for a signal when the parent ends: %w", err)
+	}
+	return nil
+}
+
+// runCommand passes a signal on to the command by way of ctx, and returns its exit status.
+func runCommand(ctx context.Context, arguments, environment []string) (int, error) {
+	command := exec.CommandContext(ctx, arguments[0], arguments[1:]...)
+	command.Stdin, command.Stdout, command.Stderr = os.Stdin, os.Stdout, os.Stderr
+	command.Env = append(os.Environ(), environment...)
+	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
+	command.WaitDelay = 20 * time.Second
+	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	err := command.Run()
+	var exit *exec.ExitError
+	switch {
+	case errors.As(err, &exit) && exit.Exited():
+		return exit.ExitCode(), nil
+	case err != nil:
+		return 1, fmt.Errorf("run %s: %w", arguments[0], err)
+	}
+	return 0, nil
+}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/applylens/applylens/internal/testenv/server"
+)
+
+// servers holds what was started and what tells the command of it.
+type servers struct {
+	mu          sync.Mutex
+	environment []string
+	closers     []func() error
+	missing     []error
+}
+
+// startServers starts what is not given by the environment, both at once since either takes seconds.
+func startServers(ctx context.Context) (*servers, error) {
+	began := time.Now()
+	s := &servers{}
+	var group sync.WaitGroup
+	group.Go(func() { s.add(s.postgres(ctx), "tests that need PostgreSQL") })
+	group.Go(func() { s.add(s.kafka(ctx), "tests that need a real Kafka broker") })
+	group.Wait()
+	if err := ctx.Err(); err != nil {
+		return s, err
+	}
+	for _, err := range s.missing {
+		fmt.Fprintln(os.Stderr, "testenv:", err)
+	}
+	if len(s.missing) > 0 && os.Getenv("CI") == "true" {
+		return s, errors.New("CI=true allows no test to be left out")
+	}
+	fmt.Fprintf(os.Stderr, "testenv: %s (%.1f s)\n", s.summary(), time.Since(began).Seconds())
+	return s, nil
+}
+
+func (s *servers) add(err error, leftOut string) {
+	if err == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.missing = append(s.missing, fmt.Errorf("left out (they skip): %s: %w", leftOut, err))
+}
+
+func (s *servers) summary() string {
+	if len(s.environment) == 0 {
+		return "no server started"
+	}
+	return strings.Join(s.environment, " ")
+}
+
+// postgres sets PG_BIN for tests that run a server of their own, and starts one unless DATABASE_URL names it.
+func (s *servers) postgres(ctx context.Context) error {
+	bin, given := os.LookupEnv("PG_BIN")
+	if !given {
+		found, err := server.FindPostgres(ctx)
+		if err != nil {
+			return err
+		}
+		bin = found
+		s.set("PG_BIN", bin)
+	}
+	if os.Getenv("DATABASE_URL") != "" {
+		return nil
+	}
+	started, err := server.NewPostgres(ctx, server.PostgresConfig{BinDir: bin})
+	if err != nil {
+		return err
+	}
+	s.set("DATABASE_URL", started.URL())
+	s.closeWith(started.Close)
+	return nil
+}
+
+// kafka does the same for KAFKA_CLASSPATH and KAFKA_BROKERS.
+func (s *servers) kafka(ctx context.Context) error {
+	jars, given := os.LookupEnv("KAFKA_CLASSPATH")
+	if !given {
+		found, err := server.FindKafka(ctx)
+		if err != nil {
+			return err
+		}
+		jars = found
+		s.set("KAFKA_CLASSPATH", jars)
+	}
+	if os.Getenv("KAFKA_BROKERS") != "" {
+		return nil
+	}
+	started, err := server.NewKafka(ctx, server.KafkaConfig{ClassPath: jars})
+	if err != nil {
+		return err
+	}
+	s.set("KAFKA_BROKERS", started.Addr())
+	s.closeWith(started.Close)
+	return nil
+}
+
+func (s *servers) set(name, value string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.environment = append(s.environment, name+"="+value)
+}
+
+func (s *servers) closeWith(closer func() error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closers = append(s.closers, closer)
+}
+
+func (s *servers) close() {
+	for _, closer := range s.closers {
+		if err := closer(); err != nil {
+			fmt.Fprintln(os.Stderr, "testenv: stop:", err)
+		}
+	}
+}

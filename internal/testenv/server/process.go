@@ -1,0 +1,139 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"runtime"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+const stopTimeout = 20 * time.Second
+
+// process is a child that the kernel ends when we die.
+type process struct {
+	command *exec.Cmd
+	done    chan struct{} // closed when it has ended; err is set before
+	err     error
+}
+
+// start starts the command. The kernel sends deathSignal when the thread that started a child ends, so one locked
+// thread starts it and stays until the child has ended.
+func start(command *exec.Cmd, deathSignal syscall.Signal) (*process, error) {
+	if command.SysProcAttr == nil {
+		command.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	command.SysProcAttr.Pdeathsig = deathSignal
+	command.SysProcAttr.Setpgid = true // keeps a terminal's Ctrl-C away: the owner stops it in order
+	p := &process{command: command, done: make(chan struct{})}
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := command.Start()
+		started <- err
+		if err != nil {
+			return
+		}
+		p.err = command.Wait()
+		close(p.done)
+	}()
+	return p, <-started
+}
+
+func (p *process) running() bool {
+	if p == nil {
+		return false
+	}
+	select {
+	case <-p.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// end sends the signal and waits until the process is gone; one that does not obey is killed.
+func (p *process) end(signal syscall.Signal) error {
+	if !p.running() {
+		return nil
+	}
+	if err := p.command.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("send %s: %w", signal, err)
+	}
+	timeout := time.NewTimer(stopTimeout)
+	defer timeout.Stop()
+	select {
+	case <-p.done:
+		return nil
+	case <-timeout.C:
+		_ = p.command.Process.Kill()
+		<-p.done
+		return fmt.Errorf("process %d did not end within %s of %s and was killed", p.command.Process.Pid, stopTimeout, signal)
+	}
+}
+
+// await calls ready every few milliseconds until it succeeds, the process ends or ctx does.
+func (p *process) await(ctx context.Context, ready func(context.Context) error) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := ready(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-p.done:
+			return fmt.Errorf("it ended: %w", errors.Join(p.err, errEnded))
+		case <-ctx.Done():
+			return fmt.Errorf("not ready: %w", errors.Join(err, ctx.Err()))
+		case <-tick.C:
+		}
+	}
+}
+
+var errEnded = errors.New("process ended")
+
+// freePorts returns ports that were free a moment ago, all different.
+func freePorts(count int) ([]int, error) {
+	ports := make([]int, 0, count)
+	for range count {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, fmt.Errorf("find a free port: %w", err)
+		}
+		defer listener.Close()
+		ports = append(ports, listener.Addr().(*net.TCPAddr).Port)
+	}
+	return ports, nil
+}
+
+// tail returns the last lines of a log file, for an error.
+func tail(path string) string {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err.Error()
+	}
+	const most = 4096
+	if len(text) > most {
+		text = text[len(text)-most:]
+	}
+	return string(bytes.TrimSpace(text))
+}
+
+var created atomic.Int64
+
+// newDir makes a directory that everybody may enter, since a server may run under another user than we do.
+func newDir(parent, name string) (string, error) {
+	dir, err := os.MkdirTemp(parent, fmt.Sprintf("applylens-%s-%d-", name, created.Add(1)))
+	if err != nil {
+		return "", err
+	}
+	return dir, os.Chmod(dir, 0o755)
+}
