@@ -5,29 +5,26 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/applylens/applylens/internal/testenv"
 )
 
-// bench is a table behind a proxy, and the way past the proxy to look at it.
+// bench is table t behind a proxy, and the way past the proxy to look at it.
 type bench struct {
 	*Proxy
 	url    string
 	direct *pgx.Conn
-	table  string
 }
 
 func start(t *testing.T, freeze time.Duration, schedule Schedule) *bench {
 	t.Helper()
-	database := os.Getenv("DATABASE_URL")
-	if database == "" {
-		t.Skip("set DATABASE_URL to test against PostgreSQL")
-	}
+	_, database := testenv.Database(t)
 	parsed, err := url.Parse(database)
 	if err != nil {
 		t.Fatal(err)
@@ -41,11 +38,10 @@ func start(t *testing.T, freeze time.Duration, schedule Schedule) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{Proxy: proxy, url: through, direct: connect(t, database), table: fmt.Sprintf("pgproxy_%d", time.Now().UnixNano())}
-	if _, err := b.direct.Exec(t.Context(), "CREATE TABLE "+b.table+" (n int)"); err != nil {
+	b := &bench{Proxy: proxy, url: through, direct: connect(t, database)}
+	if _, err := b.direct.Exec(t.Context(), "CREATE TABLE t (n int)"); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _, _ = b.direct.Exec(context.Background(), "DROP TABLE "+b.table) })
 	return b
 }
 
@@ -66,7 +62,7 @@ func (b *bench) insert(t *testing.T, extended bool) error {
 	if _, err := conn.Exec(t.Context(), "BEGIN"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := conn.Exec(t.Context(), "INSERT INTO "+b.table+" VALUES ($1)", 1); err != nil {
+	if _, err := conn.Exec(t.Context(), "INSERT INTO t VALUES ($1)", 1); err != nil {
 		t.Fatal(err)
 	}
 	mode := pgx.QueryExecModeSimpleProtocol
@@ -82,11 +78,11 @@ func (b *bench) rows(t *testing.T) int {
 	t.Helper()
 	var n int
 	// The lock waits for a transaction that holds rows back.
-	if _, err := b.direct.Exec(t.Context(), "BEGIN; LOCK TABLE "+b.table); err != nil {
+	if _, err := b.direct.Exec(t.Context(), "BEGIN; LOCK TABLE t"); err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _, _ = b.direct.Exec(t.Context(), "ROLLBACK") }()
-	if err := b.direct.QueryRow(t.Context(), "SELECT count(*) FROM "+b.table).Scan(&n); err != nil {
+	if err := b.direct.QueryRow(t.Context(), "SELECT count(*) FROM t").Scan(&n); err != nil {
 		t.Fatal(err)
 	}
 	return n
@@ -129,7 +125,7 @@ func TestPgxCommitIsSeen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tx.Exec(t.Context(), "INSERT INTO "+b.table+" VALUES (1)"); err != nil {
+	if _, err := tx.Exec(t.Context(), "INSERT INTO t VALUES (1)"); err != nil {
 		t.Fatal(err)
 	}
 	if err := tx.Commit(t.Context()); err == nil {
@@ -145,7 +141,7 @@ func TestPipelinedCommitIsSeen(t *testing.T) {
 	conn := connect(t, b.url)
 	batch := new(pgx.Batch)
 	batch.Queue("BEGIN")
-	batch.Queue("INSERT INTO "+b.table+" VALUES ($1)", 1)
+	batch.Queue("INSERT INTO t VALUES ($1)", 1)
 	batch.Queue("COMMIT")
 	if err := conn.SendBatch(t.Context(), batch).Close(); err == nil {
 		t.Error("the commit was acknowledged")

@@ -1,0 +1,190 @@
+package oracle
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// event is a record as this package understands it.
+type event struct {
+	kind    string // "action.approved", ...; empty for another namespace
+	id      string
+	source  string
+	stamped bool
+	relay   string
+
+	redriveGroup string
+	forced       bool
+
+	payload payload
+	content string // the payload in a canonical form
+}
+
+// payload has the fields of all kinds of payload.
+type payload struct {
+	ActionID   string    `json:"action_id"`
+	UserID     string    `json:"user_id"`
+	PolicyID   int64     `json:"policy_id"`
+	ProposedAt time.Time `json:"proposed_at"`
+	DecidedAt  time.Time `json:"decided_at"`
+	RecordedAt time.Time `json:"recorded_at"`
+	Round      int       `json:"round"`
+	Decision   string    `json:"decision"`
+	Features   []string  `json:"features"`
+	Policies   []int64   `json:"policies"`
+	MailRef    mailRef   `json:"mail"`
+
+	Op      string  `json:"op"`
+	Feature string  `json:"feature"`
+	Weight  float64 `json:"weight"`
+
+	MessageID   string    `json:"message_id"`
+	ContentHash string    `json:"content_hash"`
+	Thread      string    `json:"thread"`
+	Subject     string    `json:"subject"`
+	ListID      string    `json:"list_id"`
+	ReceivedAt  time.Time `json:"received_at"`
+
+	System        string `json:"system"`
+	ApplicationID string `json:"application_id"`
+	Company       string `json:"company"`
+	Stage         string `json:"stage"`
+	SrcVersion    int64  `json:"src_version"`
+}
+
+type mailRef struct {
+	Category     string `json:"category"`
+	SenderDomain string `json:"sender_domain"`
+	ListID       string `json:"list_id"`
+	Subject      string `json:"subject"`
+}
+
+var kinds = map[string]bool{
+	"action.proposed": true, "action.approved": true, "action.rejected": true, "action.reverted": true,
+	"action.performed": true, "preference.changed": true, "mail.received": true,
+	"application.changed": true, "application.removed": true, "user.erased": true, "void": true,
+}
+
+// read understands the headers of a record. An error is what would halt a group.
+func read(record *kgo.Record) (event, error) {
+	var e event
+	for _, header := range record.Headers {
+		value := string(header.Value)
+		switch header.Key {
+		case "ce_type":
+			kind, ours := strings.CutPrefix(value, "applylens.")
+			if !ours {
+				continue
+			}
+			kind, major := strings.CutSuffix(kind, ".v1")
+			if !major || !kinds[kind] {
+				return e, fmt.Errorf("type %q", value)
+			}
+			e.kind = kind
+		case "ce_id":
+			e.id = value
+		case "ce_source":
+			e.source = value
+		case "applylens_relay_id":
+			e.stamped, e.relay = true, strings.ToLower(value)
+		case "applylens_redrive_group":
+			e.redriveGroup = value
+		case "applylens_redrive_force":
+			e.forced = value == "true"
+		}
+	}
+	return e, nil
+}
+
+// readPayload understands the value of a record that has a payload, or returns the reason for a dead letter. It knows
+// of the schema only what the fold needs.
+func (e *event) readPayload(value []byte) string {
+	var all map[string]any
+	if err := json.Unmarshal(value, &all); err != nil {
+		return "malformed"
+	}
+	if err := json.Unmarshal(value, &e.payload); err != nil || !e.complete() {
+		return "schema"
+	}
+	canonical, err := json.Marshal(all)
+	if err != nil {
+		return "malformed"
+	}
+	e.content = string(canonical)
+	if all["features"] == nil && strings.HasPrefix(e.kind, "action.") {
+		e.payload.Features = features(e.payload.MailRef)
+	}
+	return ""
+}
+
+// complete tells whether the payload has what every event of its kind must have.
+func (e *event) complete() bool {
+	p := &e.payload
+	switch {
+	case p.RecordedAt.IsZero() || e.key() == "":
+		return false
+	case e.kind == "action.reverted" && p.Decision != "approved" && p.Decision != "rejected":
+		return false
+	case e.kind == "action.performed":
+		return p.ActionID != ""
+	case strings.HasPrefix(e.kind, "action."):
+		return p.ActionID != "" && p.PolicyID > 0
+	}
+	return true
+}
+
+// key is the record key that the payload asks for.
+func (e *event) key() string {
+	if e.payload.System != "" {
+		return e.payload.System + "/" + e.payload.ApplicationID
+	}
+	return e.payload.UserID
+}
+
+// badTime tells whether the times of an action are such as no honest clock gives.
+func (e *event) badTime() bool {
+	earliest, latest := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC), e.payload.RecordedAt.Add(5*time.Minute)
+	out := func(t time.Time) bool { return t.Before(earliest) || t.After(latest) }
+	switch e.kind {
+	case "action.proposed", "action.performed":
+		return out(e.payload.ProposedAt)
+	case "action.approved", "action.rejected", "action.reverted":
+		return out(e.payload.ProposedAt) || out(e.payload.DecidedAt)
+	}
+	return false
+}
+
+var words = regexp.MustCompile(`\pL+`)
+
+var tokens = []string{
+	"invoice", "receipt", "meetup", "interview", "newsletter", "offer", "promotion", "discount", "sale", "deal",
+	"conference", "webinar", "event", "reminder", "payment", "order", "shipping",
+}
+
+// features are what a mail is known by, for events that do not say it themselves.
+func features(mail mailRef) []string {
+	var found []string
+	add := func(name, value string) {
+		if value != "" {
+			found = append(found, name+":"+value)
+		}
+	}
+	add("category", mail.Category)
+	add("sender_domain", mail.SenderDomain)
+	add("listid", mail.ListID)
+	in := map[string]bool{}
+	for _, word := range words.FindAllString(strings.ToLower(mail.Subject), -1) {
+		in[word], in[strings.TrimSuffix(word, "s")] = true, true
+	}
+	for _, token := range tokens {
+		if in[token] {
+			add("contains", token)
+		}
+	}
+	return found
+}
