@@ -1,0 +1,119 @@
+package events
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// checker collects the first rule that an event breaks. The rules hold for events that are to be encoded and for
+// those just decoded alike; only texts that the scanner has read need no second look at their bytes.
+type checker struct {
+	err     *Error
+	scanned bool
+}
+
+func (c *checker) fail(reason Reason, name, detail string) {
+	if c.err == nil {
+		c.err = &Error{Reason: reason, Field: name, Detail: detail}
+	}
+}
+
+// text refuses a text that is longer than most bytes, not UTF-8, or holds NUL.
+func (c *checker) text(name, text string, most int) {
+	if len(text) > most {
+		c.fail(ReasonSchema, name, "is longer than "+strconv.Itoa(most)+" bytes")
+		return
+	}
+	if !c.scanned && (!utf8.ValidString(text) || strings.IndexByte(text, 0) >= 0) {
+		c.fail(ReasonMalformed, name, "is not UTF-8 without NUL")
+	}
+}
+
+// required is text, and refuses an empty one.
+func (c *checker) required(name, text string, most int) {
+	if text == "" {
+		c.fail(ReasonSchema, name, "is empty")
+	}
+	c.text(name, text, most)
+}
+
+func (c *checker) count(name string, n, most int) {
+	if n > most {
+		c.fail(ReasonSchema, name, "has more than "+strconv.Itoa(most)+" elements")
+	}
+}
+
+// texts refuses more than most elements, and empty or long ones.
+func (c *checker) texts(name string, list []string, most, longest int) {
+	c.count(name, len(list), most)
+	for _, text := range list {
+		c.required(name, text, longest)
+	}
+}
+
+// unique refuses a list of texts, a short one, that has an element twice.
+func (c *checker) unique(name string, list []string) {
+	for i, text := range list {
+		if slices.Contains(list[:i], text) {
+			c.fail(ReasonSchema, name, "has an element twice")
+			return
+		}
+	}
+}
+
+func (c *checker) within(name string, n, least, most int64) {
+	if n < least || n > most {
+		c.fail(ReasonSchema, name, "is not within "+strconv.FormatInt(least, 10)+".."+strconv.FormatInt(most, 10))
+	}
+}
+
+func (c *checker) floatWithin(name string, x, least, most float64) {
+	if !(x >= least && x <= most) { // so that NaN is refused
+		c.fail(ReasonSchema, name, "is not within "+strconv.FormatFloat(least, 'g', -1, 64)+".."+
+			strconv.FormatFloat(most, 'g', -1, 64))
+	}
+}
+
+func (c *checker) uuid(name string, u UUID) {
+	if u.IsZero() {
+		c.fail(ReasonSchema, name, "is the nil UUID")
+	}
+}
+
+func (c *checker) time(name string, t time.Time) {
+	if !validTime(t) {
+		c.fail(ReasonSchema, name, "is not within the years 1000..9999")
+	}
+}
+
+// timeIf is time for a time that may be absent.
+func (c *checker) timeIf(name string, t time.Time) {
+	if !t.IsZero() {
+		c.time(name, t)
+	}
+}
+
+// actionTime refuses what cannot be the time of a proposal or a decision that was recorded then.
+func (c *checker) actionTime(name string, t, recorded time.Time) {
+	c.time(name, t)
+	if t.Before(minActionTime) || t.After(recorded.Add(clockSkew)) {
+		c.fail(ReasonBadTime, name, "is before 2000 or more than 5 minutes after recorded_at")
+	}
+}
+
+// absent refuses what the event's type has no field for, since it would be lost.
+func (c *checker) absent(name string, absent bool) {
+	if !absent {
+		c.fail(ReasonSchema, name, "does not belong to this type")
+	}
+}
+
+// attribute refuses a CloudEvents attribute that is empty, long, or has control characters.
+func (c *checker) attribute(name, text string, most int) {
+	if !validAttribute(text, most) {
+		c.fail(ReasonEnvelope, name, "is not of 1 to "+strconv.Itoa(most)+" bytes of UTF-8 without control characters")
+	}
+}

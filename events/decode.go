@@ -1,0 +1,95 @@
+package events
+
+// Decoder decodes records. It is for one goroutine; what it returns is its own until the next call of the same method,
+// but for strings, which are immutable.
+type Decoder struct {
+	scanner
+	*interner
+	action      Action
+	preference  Preference
+	mail        Mail
+	risk        int
+	application Application
+	erasure     Erasure
+}
+
+// NewDecoder returns a Decoder with an empty memory of texts.
+func NewDecoder() *Decoder { return &Decoder{interner: newInterner()} }
+
+// Decode decodes the value of a record with the given head into e, whose payload is the decoder's until the next
+// Decode. Void and foreign events have no payload, and their value is not looked at. Features that an action event
+// does not carry are derived from its mail; FeatureRule is then the rule and HasFeatures false.
+//
+// It refuses with an *Error what breaks the rules of the type, and TypeUnknown; e is then of no use. It ignores fields
+// that it does not know, and takes null for the absence of an optional one.
+func (d *Decoder) Decode(head *Head, value []byte, e *Event) error {
+	*e = Event{Envelope: head.Envelope}
+	switch {
+	case e.Type == TypeForeign || e.Type == TypeVoid:
+		return nil
+	case e.Type == TypeUnknown || e.Type >= typeCount:
+		return &Error{Reason: ReasonUnknownType, Field: HeaderType, Detail: "is not known"}
+	case len(value) > MaxValue:
+		return &Error{Reason: ReasonMalformed, Detail: "value is too long"}
+	}
+	d.reset(value)
+	d.read(e)
+	d.end()
+	if d.err != nil {
+		return d.err
+	}
+	c := checker{scanned: true}
+	if e.payload().check(&c, e.Type); c.err != nil {
+		return c.err
+	}
+	return nil
+}
+
+// read decodes the payload that the event's type names.
+func (d *Decoder) read(e *Event) {
+	switch e.Type {
+	case TypePreferenceChanged:
+		e.Preference = d.readPreference()
+	case TypeMailReceived:
+		e.Mail = d.readMail()
+	case TypeApplicationChanged, TypeApplicationRemoved:
+		e.Application = d.readApplication(e.Type)
+	case TypeUserErased:
+		e.Erasure = d.readErasure()
+	default:
+		e.Action = d.readAction(e.Type)
+	}
+}
+
+// string reads a text that hardly repeats.
+func (d *Decoder) string() string { return string(d.text()) }
+
+// interned reads a text that is likely to repeat.
+func (d *Decoder) interned() string { return d.intern(d.text()) }
+
+// texts appends an array of texts that are likely to repeat.
+func (d *Decoder) texts(list []string, limit int) []string {
+	d.array()
+	for n := 0; d.element(n, limit); n++ {
+		list = append(list, d.interned())
+	}
+	return list
+}
+
+func (d *Decoder) integers(list []int64, limit int) []int64 {
+	d.array()
+	for n := 0; d.element(n, limit); n++ {
+		list = append(list, d.integer())
+	}
+	return list
+}
+
+// small reads an integer within 0..most.
+func (d *Decoder) small(most int64) int {
+	n := d.integer()
+	if n < 0 || n > most {
+		d.fail(ReasonSchema, "is out of range")
+		return 0
+	}
+	return int(n)
+}

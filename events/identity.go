@@ -1,0 +1,40 @@
+package events
+
+import "strconv"
+
+// effectKinds are the names of the types whose effect is known by action and round, whatever their version.
+var effectKinds = [typeCount]string{
+	TypeActionProposed: "proposed",
+	TypeActionApproved: "approved",
+	TypeActionRejected: "rejected",
+	TypeActionReverted: "reverted",
+}
+
+// EffectID identifies what an event is to effect once. For proposals and decisions it is derived from the source, the
+// action, the kind and the round, so that a producer that publishes a decision again under another ce_id changes
+// nothing; for all others from source and ce_id.
+func EffectID(e *Event) UUID {
+	kind := effectKinds[min(e.Type, typeCount-1)]
+	if kind == "" || e.Action == nil {
+		return DeriveUUID(e.Source, e.ID)
+	}
+	return DeriveUUID(e.Source, e.Action.ActionID.String(), kind, strconv.Itoa(e.Action.Round))
+}
+
+// ContentHash is the 64-bit FNV-1a hash of the type and of the payload in canonical form: as Encode writes it, but
+// without recorded_at, and with its features whether they were given or derived. Equal content in other bytes gives
+// the same hash. It is stored for ever and so never changes.
+func ContentHash(e *Event) uint64 {
+	w := writer{b: make([]byte, 0, 1024)}
+	w.b = append(w.b, e.Type.String()...)
+	e.write(&w, true)
+	const (
+		offset = 14695981039346656037
+		prime  = 1099511628211
+	)
+	hash := uint64(offset)
+	for _, c := range w.b {
+		hash = (hash ^ uint64(c)) * prime
+	}
+	return hash
+}

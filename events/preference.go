@@ -1,0 +1,86 @@
+package events
+
+import (
+	"math"
+	"time"
+)
+
+// The operations of a preference change.
+const (
+	PreferencePin    = "pin"    // set Feature's weight to Weight until it is forgotten
+	PreferenceForget = "forget" // forget what was learned of Feature, and its pin
+	PreferenceReset  = "reset"  // forget all features of the user
+)
+
+// Preference is the payload of preference.changed.
+type Preference struct {
+	UserID     string
+	Op         string  // PreferencePin, PreferenceForget or PreferenceReset
+	Feature    string  // pin and forget
+	Weight     float64 // pin; within -100..100
+	RecordedAt time.Time
+}
+
+func (p *Preference) check(c *checker, _ Type) {
+	c.required("user_id", p.UserID, MaxUserID)
+	c.time("recorded_at", p.RecordedAt)
+	c.floatWithin("weight", p.Weight, -MaxWeight, MaxWeight)
+	c.text("feature", p.Feature, MaxFeature)
+	switch p.Op {
+	case PreferencePin, PreferenceForget:
+		c.required("feature", p.Feature, MaxFeature)
+	case PreferenceReset:
+		c.absent("feature", p.Feature == "")
+	default:
+		c.fail(ReasonSchema, "op", "is not pin, forget or reset")
+	}
+	if p.Op != PreferencePin {
+		c.absent("weight", p.Weight == 0)
+	}
+}
+
+func (p *Preference) write(w *writer, _ Type, canonical bool) {
+	w.text(fieldUserID, p.UserID)
+	w.text(fieldOp, p.Op)
+	w.textIf(fieldFeature, p.Feature)
+	if p.Op == PreferencePin {
+		w.float(fieldWeight, p.Weight)
+	}
+	if !canonical {
+		w.time(fieldRecordedAt, p.RecordedAt)
+	}
+}
+
+// readPreference decodes a preference; members that say nothing for its op are checked and then dropped.
+func (d *Decoder) readPreference() *Preference {
+	p := &d.preference
+	*p = Preference{}
+	m := d.object(&shapes[TypePreferenceChanged])
+	weighed := false
+	for f := d.member(&m); f != fieldNone; f = d.member(&m) {
+		switch f {
+		case fieldUserID:
+			p.UserID = d.interned()
+		case fieldOp:
+			p.Op = d.interned()
+		case fieldFeature:
+			p.Feature = d.interned()
+		case fieldWeight:
+			p.Weight, weighed = d.float(), true
+		case fieldRecordedAt:
+			p.RecordedAt = d.time()
+		}
+	}
+	d.field = fieldWeight
+	switch {
+	case p.Op == PreferencePin && !weighed:
+		d.fail(ReasonSchema, "is missing")
+	case math.Abs(p.Weight) > MaxWeight || len(p.Feature) > MaxFeature:
+		// Left to check, whatever the op.
+	case p.Op == PreferenceReset:
+		p.Feature, p.Weight = "", 0
+	case p.Op == PreferenceForget:
+		p.Weight = 0
+	}
+	return p
+}
