@@ -92,9 +92,6 @@ func Advertised(address string) BrokerOption {
 // Property sets a property of the broker, such as log.segment.bytes.
 func Property(name, value string) BrokerOption {
 	return func(config *server.KafkaConfig) {
-		if config.Properties == nil {
-			config.Properties = map[string]string{}
-		}
 		config.Properties[name] = value
 	}
 }
@@ -107,7 +104,11 @@ func StartKafka(t testing.TB, options ...BrokerOption) *Broker {
 	if jars == "" {
 		t.Skip("set KAFKA_CLASSPATH to the directory of Kafka's jars to run this test")
 	}
-	settings := server.KafkaConfig{ClassPath: jars}
+	settings := server.KafkaConfig{ClassPath: jars, Properties: map[string]string{
+		// A killed broker may come back only when its old session is over.
+		"broker.session.timeout.ms":    "3000",
+		"broker.heartbeat.interval.ms": "500",
+	}}
 	for _, option := range options {
 		option(&settings)
 	}

@@ -174,7 +174,7 @@ func TestBrokerPausesAndAdvertises(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer proxy.Close()
+	proxy.Close() // only its address is needed
 	broker := testenv.StartKafka(t, testenv.Advertised(proxy.Addr().String()))
 	metadata, err := newAdmin(t, broker.Addr()).BrokerMetadata(t.Context())
 	if err != nil {
