@@ -4,6 +4,7 @@ package events
 // but for strings, which are immutable.
 type Decoder struct {
 	scanner
+	checker checker
 	*interner
 	action      Action
 	preference  Preference
@@ -38,9 +39,9 @@ func (d *Decoder) Decode(head *Head, value []byte, e *Event) error {
 	if d.err != nil {
 		return d.err
 	}
-	c := checker{scanned: true}
-	if e.payload().check(&c, e.Type); c.err != nil {
-		return c.err
+	d.checker = checker{scanned: true}
+	if e.payload().check(&d.checker, e.Type); d.checker.err != nil {
+		return d.checker.err
 	}
 	return nil
 }

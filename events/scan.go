@@ -1,7 +1,9 @@
 package events
 
 import (
+	"encoding/binary"
 	"math"
+	"math/bits"
 	"strconv"
 	"time"
 	"unicode/utf16"
@@ -227,6 +229,24 @@ var plain = func() (table [256]bool) {
 	return table
 }()
 
+// plainFrom returns the first place from i on where a byte does not stand for itself, the end when there is none. It
+// looks at eight bytes at a time: a subtraction borrows into the top bit of each byte that is below the other.
+func (s *scanner) plainFrom(i int) int {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	for ; i+8 <= len(s.data); i += 8 {
+		x := binary.LittleEndian.Uint64(s.data[i:])
+		quote, backslash := x^ones*'"', x^ones*'\\'
+		special := (x | (x-ones*' ')&^x | (quote-ones)&^quote | (backslash-ones)&^backslash) & tops
+		if special != 0 {
+			return i + bits.TrailingZeros64(special)/8
+		}
+	}
+	for i < len(s.data) && plain[s.data[i]] {
+		i++
+	}
+	return i
+}
+
 // text reads a string. The bytes are valid UTF-8 without NUL, and the scanner's until the next call.
 func (s *scanner) text() []byte {
 	if s.peek() != '"' {
@@ -235,9 +255,8 @@ func (s *scanner) text() []byte {
 	}
 	s.at++
 	start, ascii := s.at, true
-	for i := start; i < len(s.data); i++ {
+	for i := s.plainFrom(start); i < len(s.data); i = s.plainFrom(i + 1) {
 		switch c := s.data[i]; {
-		case plain[c]:
 		case c == '"':
 			s.at = i + 1
 			return s.checked(s.data[start:i], ascii)
@@ -383,10 +402,37 @@ func (s *scanner) digits() {
 	}
 }
 
+// tens are the powers of ten by which decimal divides: those within the 53 bits that a float64 holds exactly.
+var tens = [16]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15}
+
+// decimal reads a literal of at most 15 digits without sign and exponent, such as 0.82; a quotient of two exact
+// numbers is rounded once and so is what strconv.ParseFloat returns.
+func decimal(literal []byte) (x float64, ok bool) {
+	if len(literal) > 16 {
+		return 0, false
+	}
+	var digits int64
+	scale := 0
+	for i, c := range literal {
+		switch {
+		case c == '.':
+			scale = len(literal) - 1 - i
+		case c-'0' > 9:
+			return 0, false
+		default:
+			digits = digits*10 + int64(c-'0')
+		}
+	}
+	return float64(digits) / tens[scale], digits < 1e15
+}
+
 func (s *scanner) float() float64 {
 	literal, _ := s.number()
 	if s.err != nil {
 		return 0
+	}
+	if x, ok := decimal(literal); ok {
+		return x
 	}
 	f, err := strconv.ParseFloat(string(literal), 64)
 	if err != nil {

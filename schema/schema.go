@@ -8,3 +8,15 @@ import "embed"
 //
 //go:embed migrations/*.sql
 var Migrations embed.FS
+
+// Events are the JSON Schemas (2020-12) of the payloads, in events/ under the name of their type:
+// "events/applylens.action.approved.v1.json". Beside the standard keywords they use x-maxBytes, the greatest length of
+// a string in bytes of UTF-8; a validator that does not know it is a little too lenient.
+//
+//go:embed events/*.json
+var Events embed.FS
+
+// AsyncAPI is the AsyncAPI 3 document of the topics and their messages; it refers to the files of Events.
+//
+//go:embed asyncapi.yaml
+var AsyncAPI []byte

@@ -1,0 +1,48 @@
+package events
+
+import "time"
+
+// Fields returns the members of the payload of t that the code knows, and of the objects within, by their paths;
+// the value tells whether the member is required.
+func Fields(t Type) map[string]bool {
+	nested := map[field]*shape{fieldMail: &mailRefShape, fieldSender: &addressShape, fieldRecipients: &addressShape}
+	paths := make(map[string]bool)
+	collect(&shapes[t], "", nested, paths)
+	return paths
+}
+
+func collect(s *shape, prefix string, nested map[field]*shape, paths map[string]bool) {
+	for f := fieldNone + 1; f < fieldCount; f++ {
+		if !s.knows(f) {
+			continue
+		}
+		paths[prefix+fieldNames[f]] = s.required.has(f)
+		if inner := nested[f]; inner != nil && prefix == "" {
+			collect(inner, fieldNames[f]+".", nil, paths)
+		}
+	}
+}
+
+// Types are the types that have a payload.
+func Types() []Type {
+	var list []Type
+	for t := TypeActionProposed; t < typeCount; t++ {
+		if t != TypeVoid {
+			list = append(list, t)
+		}
+	}
+	return list
+}
+
+// ParseTime is parseTime.
+func ParseTime(text string) (time.Time, bool) { return parseTime([]byte(text)) }
+
+// Interned counts the texts that d remembers, and their bytes.
+func (d *Decoder) Interned() (texts, bytes int) {
+	for _, text := range d.slots {
+		if text != "" {
+			texts, bytes = texts+1, bytes+len(text)
+		}
+	}
+	return texts, bytes
+}
