@@ -149,12 +149,12 @@ func TestBrokerKeepsRecordsOverKill(t *testing.T) {
 	if _, err := admin.CreateTopic(t.Context(), 1, 1, nil, "kept"); err != nil {
 		t.Fatal(err)
 	}
-	configs, err := admin.DescribeTopicConfigs(t.Context(), "kept")
+	configs, err := admin.DescribeBrokerConfigs(t.Context(), 1)
 	if err != nil || len(configs) != 1 {
 		t.Fatal(configs, err)
 	}
-	if got := value(configs[0], "segment.bytes"); got != "1048576" {
-		t.Errorf("segment.bytes = %s, want 1048576", got)
+	if got := value(configs[0], "log.segment.bytes"); got != "1048576" {
+		t.Errorf("log.segment.bytes = %s, want 1048576", got)
 	}
 	produce(t, broker.Addr(), "kept")
 	broker.Kill()
@@ -198,7 +198,7 @@ func TestBrokerPausesAndAdvertises(t *testing.T) {
 
 func newAdmin(t *testing.T, brokers ...string) *kadm.Client {
 	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.RetryTimeout(10*time.Second))
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.RetryTimeout(10*time.Second), kgo.RequestTimeoutOverhead(time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,42 @@
+// Command report reads the output of "go test -json" and prints it for people: a line for each package, everything that a
+// failed test said, why tests were skipped, and at last a line such as
+//
+//	1200 passed, 0 failed, 3 skipped
+//
+// It exits with 1 when something failed, when no test ran, or when one was skipped although CI is true.
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+)
+
+func main() {
+	report := newReport(os.Stdout)
+	if err := report.read(os.Stdin); err != nil {
+		fmt.Fprintln(os.Stderr, "report:", err)
+		os.Exit(1)
+	}
+	if !report.close(os.Getenv("CI") == "true") {
+		os.Exit(1)
+	}
+}
+
+// read takes lines of any length: a test may print a whole document in one.
+func (r *report) read(input io.Reader) error {
+	lines := bufio.NewReader(input)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if len(line) > 0 {
+			r.line(line)
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
