@@ -1,0 +1,153 @@
+// Package outbox holds the events that are decided but perhaps not yet in Kafka: what a transaction writes beside its
+// change of state, what the relay publishes, and what ?wait= looks up.
+//
+// It promises that an event is published if and only if the transaction that added it committed, and that the events
+// of one transaction go out in the order in which they were added. It publishes nothing: that is producers/relay.
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/applylens/applylens/events"
+)
+
+// insertRows keeps the order of its arrays: numbers are drawn after sorting.
+const insertRows = `
+INSERT INTO outbox (id, aggregatetype, aggregateid, type, payload, headers, user_id)
+SELECT id, topic, key, type, payload, headers, user_id
+FROM unnest($1::text[], $2::text[], $3::bytea[], $4::text[], $5::bytea[], $6::jsonb[], $7::text[])
+    WITH ORDINALITY AS t (id, topic, key, type, payload, headers, user_id, position)
+ORDER BY position`
+
+// selectSource reads the identity that the first migration made.
+const selectSource = `SELECT id::text FROM deployment`
+
+// selectLocation finds a person's event, the first row of it when it went to two topics.
+const selectLocation = `
+SELECT aggregatetype, coalesce(partition, 0), coalesce(relay_id::text, ''), coalesce(relay_seq, 0), relay_id IS NOT NULL, state
+FROM outbox
+WHERE id = $1 AND user_id = $2
+ORDER BY seq
+LIMIT 1`
+
+// ErrNotFound tells that a person has no event of that id, or that its row was pruned.
+var ErrNotFound = errors.New("no such event in the outbox")
+
+// The states of a row. A row that is void or dead goes out as an event without content under its number.
+const (
+	StateOpen = "open"
+	StateVoid = "void" // erased before it was sent
+	StateDead = "dead" // refused by Kafka for ever
+)
+
+// Querier is a pool, a connection or a transaction.
+type Querier interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// Row is a record that waits to be published.
+type Row struct {
+	ID      string // ce_id
+	Topic   string // without the deployment's prefix
+	Key     []byte
+	Type    string // ce_type
+	Value   []byte
+	Headers []events.Header // all but the stamp
+	UserID  string          // whose event it is; empty: nobody's
+}
+
+// Add encodes events and inserts their rows in the order given, one for each topic of the event. It refuses with an
+// *events.Error an event that breaks the schema, and then inserts nothing.
+//
+// Whoever adds events of one person in several transactions must hold a lock of that person from before Add to the
+// commit: the relay keeps the order of seq, which is the order of commits only under such a lock.
+func Add(ctx context.Context, tx pgx.Tx, list ...*events.Event) error {
+	rows := make([]Row, 0, len(list))
+	for _, event := range list {
+		record, err := events.Encode(event)
+		if err != nil {
+			return fmt.Errorf("encode %s: %w", event.Type, err)
+		}
+		for _, topic := range event.Type.Topics() {
+			rows = append(rows, Row{
+				ID: event.ID, Topic: topic, Key: record.Key, Type: event.Type.String(),
+				Value: record.Value, Headers: record.Headers, UserID: event.UserID(),
+			})
+		}
+	}
+	return Insert(ctx, tx, rows...)
+}
+
+// Insert inserts rows in the order given.
+func Insert(ctx context.Context, tx pgx.Tx, rows ...Row) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	columns, err := columnsOf(rows)
+	if err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, insertRows, columns...); err != nil {
+		return fmt.Errorf("insert %d outbox rows: %w", len(rows), err)
+	}
+	return nil
+}
+
+func columnsOf(rows []Row) ([]any, error) {
+	n := len(rows)
+	ids, topics, types, users, headers := make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+	keys, values := make([][]byte, n), make([][]byte, n)
+	for i, row := range rows {
+		text, err := MarshalHeaders(row.Headers)
+		if err != nil {
+			return nil, fmt.Errorf("write headers of %s: %w", row.Type, err)
+		}
+		ids[i], topics[i], types[i], users[i], headers[i] = row.ID, row.Topic, row.Type, row.UserID, string(text)
+		keys[i], values[i] = notNull(row.Key), notNull(row.Value)
+	}
+	return []any{ids, topics, keys, types, values, headers, users}, nil
+}
+
+func notNull(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
+// Source returns the ce_source of everything that this deployment's relay publishes on its own behalf. It never
+// changes.
+func Source(ctx context.Context, db Querier) (string, error) {
+	var id string
+	if err := db.QueryRow(ctx, selectSource).Scan(&id); err != nil {
+		return "", fmt.Errorf("read deployment id: %w", err)
+	}
+	return "/applylens/" + id, nil
+}
+
+// Location is where the log has an event, or will have it.
+type Location struct {
+	Topic     string // without prefix
+	Stamped   bool   // the next three are known, and will not change
+	Partition int32
+	RelayID   string
+	RelaySeq  int64
+	State     string
+}
+
+// Locate finds an event of a person by its ce_id. It returns ErrNotFound for another person's event.
+func Locate(ctx context.Context, db Querier, id, userID string) (Location, error) {
+	var l Location
+	err := db.QueryRow(ctx, selectLocation, id, userID).Scan(&l.Topic, &l.Partition, &l.RelayID, &l.RelaySeq, &l.Stamped, &l.State)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Location{}, ErrNotFound
+	}
+	if err != nil {
+		return Location{}, fmt.Errorf("locate event: %w", err)
+	}
+	return l, nil
+}
