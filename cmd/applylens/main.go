@@ -23,6 +23,9 @@ import (
 type commandLine struct {
 	config.Log
 
+	Import  importCommand  `cmd:"" help:"Import mail from a file or directory."`
+	API     apiCommand     `cmd:"" name:"api" help:"Serve the HTTP API."`
+	Token   tokenCommand   `cmd:"" help:"Manage users' tokens."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 

@@ -1,0 +1,188 @@
+package mailimport
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+const from = "From a@b.example  Thu Aug 22 12:36:23 2002\n"
+
+type found struct {
+	Place    string
+	Envelope string
+	Body     string
+}
+
+func readAll(t *testing.T, in io.Reader) ([]found, error) {
+	t.Helper()
+	reader := NewReader(in, "f")
+	var all []found
+	for {
+		raw, err := reader.Next()
+		if errors.Is(err, io.EOF) {
+			return all, nil
+		}
+		if err != nil {
+			return all, err
+		}
+		all = append(all, found{fmt.Sprintf("%d@%d", raw.Number, raw.Offset), raw.Envelope, string(raw.Bytes)})
+	}
+}
+
+func TestReader(t *testing.T) {
+	envelope := strings.TrimSpace(from[len("From "):])
+	f := func(name, input string, want ...found) {
+		t.Run(name, func(t *testing.T) {
+			got, err := readAll(t, iotest.OneByteReader(strings.NewReader(input)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+	f("empty", "")
+	f("only empty lines", "\n\r\n")
+	f("two messages", from+"A: 1\n\nx\n\n"+from+"B: 2\n\ny\n",
+		found{"1@0", envelope, "A: 1\n\nx\n"}, found{"2@52", envelope, "B: 2\n\ny\n"})
+	f("leading empty lines", "\n\n"+from+"A: 1\n", found{"1@2", envelope, "A: 1\n"})
+	f("CRLF", strings.ReplaceAll(from+"A: 1\n\nx\n\n"+from+"B: 2\n", "\n", "\r\n"),
+		found{"1@0", envelope, "A: 1\n\nx\n"}, found{"2@57", envelope, "B: 2\n"})
+	f("quoted From", from+"A: 1\n\n>From me\n>>From you\n> From x\n",
+		found{"1@0", envelope, "A: 1\n\nFrom me\n>From you\n> From x\n"})
+	f("prose that begins with From", from+"A: 1\n\nFrom here on\n\nFrom now to 2002\n",
+		found{"1@0", envelope, "A: 1\n\nFrom here on\n\nFrom now to 2002\n"})
+	f("separator without an empty line before it is text", from+"A: 1\n\nx\n"+from,
+		found{"1@0", envelope, "A: 1\n\nx\n" + from})
+	f("no line end at the end", from+"A: 1\n\nx", found{"1@0", envelope, "A: 1\n\nx\n"})
+	f("separator at the end", from+"A: 1\n\n"+from, found{"1@0", envelope, "A: 1\n"}, found{"2@49", envelope, ""})
+	f("single message", "A: 1\n\n>From x\n\n"+from, found{"1@0", "", "A: 1\n\n>From x\n\n" + from})
+	f("Gmail Takeout", "From 17@xxx Thu Aug 22 12:36:23 +0000 2002\nA: 1\n",
+		found{"1@0", "17@xxx Thu Aug 22 12:36:23 +0000 2002", "A: 1\n"})
+}
+
+func TestReaderRefusesOtherFiles(t *testing.T) {
+	for _, input := range []string{"%PDF-1.4\n", "\x00\x01\x02", "just text\n", "From nobody\n"} {
+		if _, err := readAll(t, strings.NewReader(input)); !errors.Is(err, errNoMail) {
+			t.Errorf("%q: %v", input, err)
+		}
+	}
+}
+
+func TestReaderReportsAReadError(t *testing.T) {
+	broken := errors.New("disk")
+	in := io.MultiReader(strings.NewReader(from+"A: 1\n"), iotest.ErrReader(broken))
+	if _, err := readAll(t, in); !errors.Is(err, broken) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestReaderBoundsMemory: of a message of 20 MiB in one line 8 MiB are kept, and the hash covers the rest.
+func TestReaderBoundsMemory(t *testing.T) {
+	body := func(last string) io.Reader {
+		return io.MultiReader(strings.NewReader(from+"A: 1\n\n"), io.LimitReader(repeated{}, 20<<20), strings.NewReader(last+"\n\n"+from+"B: 2\n"))
+	}
+	next := func(last string) (*Raw, *Raw) {
+		reader := NewReader(body(last), "f")
+		first, err := reader.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(first.Bytes) != maxKept || cap(first.Bytes) > 2*maxKept {
+			t.Errorf("%d bytes kept in %d", len(first.Bytes), cap(first.Bytes))
+		}
+		second, err := reader.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return first, second
+	}
+	first, second := next("x")
+	other, _ := next("y")
+	if first.Hash == other.Hash {
+		t.Error("the hash does not cover what is not kept")
+	}
+	if string(second.Bytes) != "B: 2\n" {
+		t.Errorf("the next message is %q", second.Bytes)
+	}
+}
+
+type repeated struct{}
+
+func (repeated) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = 'z'
+	}
+	return len(p), nil
+}
+
+// TestQuotingLosesNothing: a message written to an mbox with mboxrd quoting is read as it was, with the same hash as
+// from a file of its own.
+func TestQuotingLosesNothing(t *testing.T) {
+	line := rapid.SampledFrom([]string{"", "From x", ">From x", from[:len(from)-1], "text", "\tx", ">", "Ünï"})
+	rapid.Check(t, func(t *rapid.T) {
+		messages := rapid.SliceOfN(rapid.SliceOfN(line, 0, 8), 1, 4).Draw(t, "messages")
+		var mbox strings.Builder
+		var want []string
+		for _, lines := range messages {
+			text := "A: 1\n\n"
+			mbox.WriteString(from + text)
+			for _, line := range lines {
+				text += line + "\n"
+				if strings.HasPrefix(strings.TrimLeft(line, ">"), "From ") {
+					line = ">" + line
+				}
+				mbox.WriteString(line + "\n")
+			}
+			mbox.WriteString("\n")
+			want = append(want, strings.TrimRight(text, "\n")+"\n")
+		}
+		reader := NewReader(strings.NewReader(mbox.String()), "f")
+		for _, text := range want {
+			raw, err := reader.Next()
+			if err != nil || string(raw.Bytes) != text {
+				t.Fatalf("got %q, %v, want %q", raw.Bytes, err, text)
+			}
+			hash := raw.Hash
+			alone, err := NewReader(strings.NewReader(text), "f").Next()
+			if err != nil || alone.Hash != hash {
+				t.Fatalf("alone %x, %v, want %x", alone.Hash, err, hash)
+			}
+		}
+		if _, err := reader.Next(); !errors.Is(err, io.EOF) {
+			t.Fatalf("got %v at the end", err)
+		}
+	})
+}
+
+func FuzzImport(f *testing.F) {
+	f.Add([]byte(from + "From: a@b.example\nSubject: =?utf-8?q?x?=\n\nhello\n"))
+	f.Add([]byte("From: a@b.example\nContent-Type: multipart/mixed; boundary=x\n\n--x\nContent-Type: text/html\n\n<b>hi</b>\n--x--\n"))
+	f.Add([]byte("From: \xe9 <a@b>\nDate: 32 Foo 99 25:00\nX-Gmail-Labels: \"a,b\", Spam\n\n\x00\xff"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		reader := NewReader(bytes.NewReader(data), "f")
+		for {
+			raw, err := reader.Next()
+			if err != nil {
+				return
+			}
+			event, err := Parse(raw, Options{UserID: "u", RecordedAt: importTime})
+			var broken *BrokenError
+			switch {
+			case err == nil && event.Validate() != nil:
+				t.Fatal(event.Validate())
+			case err != nil && !errors.As(err, &broken):
+				t.Fatal(err)
+			}
+		}
+	})
+}

@@ -1,0 +1,208 @@
+package mailimport
+
+import (
+	"encoding/base64"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/text/encoding/charmap"
+
+	"github.com/applylens/applylens/events"
+)
+
+var importTime = time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+
+func parse(t *testing.T, text string) *events.Mail {
+	t.Helper()
+	raw, err := NewReader(strings.NewReader(text), "f").Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	event, err := Parse(raw, Options{UserID: "u1", Addresses: []string{"me@home.example"}, RecordedAt: importTime})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return event.Mail
+}
+
+func TestParse(t *testing.T) {
+	got := parse(t, from+`Delivered-To: Owner@mail.example
+Received: from x by y; Thu, 22 Aug 2002 12:00:00 +0000
+Delivered-To: list@lists.example
+From: =?iso-8859-1?Q?Andr=E9?= Meier <Andre@news.example>
+To: "Owner, The" <owner@mail.example>, list@lists.example
+Cc: LIST@lists.example, other@x.example
+Subject: =?utf-8?B?SGVsbG8g8J+Yig==?= and
+ more
+Message-ID: <m1@news.example>
+References: <root@news.example> <m0@news.example>
+List-Id: News list <News.Lists.example>
+List-Unsubscribe: <mailto:x@y.example>
+Date: Thu, 22 Aug 2002 11:59:00 +0000
+Content-Type: text/plain; charset=iso-8859-1
+Content-Transfer-Encoding: quoted-printable
+
+caf=E9
+>From here
+`)
+	want := &events.Mail{
+		UserID:      "u1",
+		MessageID:   "m1@news.example",
+		Thread:      "root@news.example",
+		Subject:     "Hello 😊 and more",
+		Sender:      events.Address{Name: "André Meier", Address: "Andre@news.example"},
+		Recipients:  []events.Address{{Name: "Owner, The", Address: "owner@mail.example"}, {Address: "list@lists.example"}, {Address: "other@x.example"}},
+		DeliveredTo: []string{"me@home.example", "owner@mail.example"},
+		ListID:      "news.lists.example",
+		Unsubscribe: true,
+		ReceivedAt:  time.Date(2002, 8, 22, 11, 59, 0, 0, time.UTC),
+		Text:        "café\nFrom here",
+		RecordedAt:  importTime,
+	}
+	want.ContentHash = got.ContentHash
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestParseText(t *testing.T) {
+	f := func(name, message, want string) {
+		t.Run(name, func(t *testing.T) {
+			if got := parse(t, message).Text; got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
+	}
+	const head = "From: a@b.example\nMIME-Version: 1.0\n"
+	cyrillic, err := charmap.KOI8R.NewEncoder().String("Привет")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f("HTML only", head+"Content-Type: text/html\n\n<html><style>p{}</style><p>Hello <b>you</b></p></html>", "Hello *you*")
+	f("nested", head+"Content-Type: multipart/mixed; boundary=o\n\n--o\nContent-Type: multipart/alternative; boundary=i\n\n"+
+		"--i\nContent-Type: text/plain\n\nplain\n--i\nContent-Type: text/html\n\n<p>html</p>\n--i--\n--o\nContent-Type: application/pdf\n\nx\n--o--\n", "plain")
+	f("no closing boundary", head+"Content-Type: multipart/mixed; boundary=o\n\n--o\nContent-Type: text/plain\n\nplain\n", "plain")
+	f("no boundary given", head+"Content-Type: multipart/mixed\n\nplain\n", "plain")
+	f("KOI8-R", head+"Content-Type: text/plain; charset=koi8-r\nContent-Transfer-Encoding: base64\n\n"+base64.StdEncoding.EncodeToString([]byte(cyrillic)), "Привет")
+	f("eight bits without a character set", head+"\ncaf\xe9\n", "café")
+	f("HTML of eight bits without a character set", head+"Content-Type: text/html\n\n<p>caf\xe9</p>\n", "café")
+	f("NUL", head+"\na\x00b\n", "a\uFFFDb")
+	f("no body", head, "")
+}
+
+func TestParseSubject(t *testing.T) {
+	f := func(header, want string) {
+		t.Helper()
+		if got := parse(t, "From: a@b.example\nSubject: "+header+"\n\nx\n").Subject; got != want {
+			t.Errorf("%q: got %q", header, got)
+		}
+	}
+	f("plain", "plain")
+	f("=?iso-2022-jp?B?GyRCJDMkcxsoQg==?=", "こん")
+	f("caf\xe9", "café")
+	f("=?no-such-charset?Q?x?=", "=?no-such-charset?Q?x?=")
+	f(strings.Repeat("ü", 3000), strings.Repeat("ü", events.MaxMailSubject/2))
+}
+
+func TestParseSender(t *testing.T) {
+	f := func(name, headers, want string) {
+		t.Run(name, func(t *testing.T) {
+			if got := parse(t, from+headers+"Subject: x\n\nx\n").Sender.Address; got != want {
+				t.Errorf("got %q", got)
+			}
+		})
+	}
+	f("From", "From: A B <x@y.example>\n", "x@y.example")
+	f("broken From", "From: A B <x@y.example\n", "x@y.example")
+	f("From without an address", "From: A B\nSender: s@y.example\n", "s@y.example")
+	f("From of a mailing list's gateway", "From: \"x@y.example\" <relay@z.example>\n", "relay@z.example")
+	f("none but the mbox line", "", "a@b.example")
+}
+
+func TestParseGmailLabels(t *testing.T) {
+	got := parse(t, "From: a@b.example\nX-Gmail-Labels: Inbox,\"Jobs, 2026\",Category Promotions,Spam\n\nx\n")
+	if diff := cmp.Diff([]string{"Inbox", "Jobs, 2026", "Category Promotions", "Spam"}, got.Labels); diff != "" {
+		t.Error(diff)
+	}
+	if got.Category != "promo" || !got.Quarantined || got.RiskScore == nil || *got.RiskScore != 90 {
+		t.Errorf("got %q %v %v", got.Category, got.Quarantined, got.RiskScore)
+	}
+}
+
+func TestParseTruncates(t *testing.T) {
+	got := parse(t, "From: a@b.example\nContent-Type: text/plain; charset=utf-8\n\n"+strings.Repeat("ü", events.MaxText)+"\n")
+	if len(got.Text) != events.MaxText || !got.Truncated {
+		t.Errorf("%d bytes, truncated %v", len(got.Text), got.Truncated)
+	}
+	if whole := parse(t, "From: a@b.example\n\n"+strings.Repeat("x", events.MaxText)+"\n"); whole.Truncated || len(whole.Text) != events.MaxText {
+		t.Errorf("%d bytes, truncated %v", len(whole.Text), whole.Truncated)
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	for _, text := range []string{from, from + "X-Other: 1\n\nx\n"} {
+		raw, err := NewReader(strings.NewReader(text), "f").Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = Parse(raw, Options{UserID: "u", RecordedAt: importTime})
+		var broken *BrokenError
+		if !errors.As(err, &broken) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+func TestIdentity(t *testing.T) {
+	id := func(user, text string) string {
+		raw, err := NewReader(strings.NewReader(text), "f").Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		event, err := Parse(raw, Options{UserID: user, RecordedAt: importTime})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return event.ID
+	}
+	const named, unnamed = "From: a@b.example\nMessage-Id: <1@b>\n\nx\n", "From: a@b.example\n\nx\n"
+	if id("u", named) != id("u", from+"From: a@b.example\nMessage-Id: 1@b\n\nother text\n") {
+		t.Error("two copies with one Message-ID differ")
+	}
+	if id("u", unnamed) != id("u", from+unnamed+"\n") {
+		t.Error("two copies of one text differ")
+	}
+	if id("u", unnamed) == id("u", unnamed+"y\n") || id("u", named) == id("v", named) || id("u", named) == id("u", unnamed) {
+		t.Error("different messages are the same")
+	}
+}
+
+func TestRiskScore(t *testing.T) {
+	f := func(name string, e evidence, want int) {
+		t.Run(name, func(t *testing.T) {
+			got := -1
+			if score := e.riskScore(); score != nil {
+				got = *score
+			}
+			if got != want {
+				t.Errorf("got %d, want %d", got, want)
+			}
+		})
+	}
+	const none = -1
+	f("nothing speaks", evidence{attachments: []string{"a.pdf"}}, none)
+	f("all pass", evidence{authentication: "mx; spf=pass; dkim=pass; dmarc=pass"}, 0)
+	f("dmarc and spf fail", evidence{authentication: "mx; spf=fail smtp.mailfrom=x; dmarc=fail"}, 80)
+	f("all fail", evidence{authentication: "mx; spf=fail; dkim=fail; dmarc=fail (p=REJECT)"}, 100)
+	f("dmarc fails over a list", evidence{authentication: "mx; dkim=fail; dmarc=fail", list: true}, 40)
+	f("one of two signatures holds", evidence{authentication: "mx; dkim=fail; dkim=pass"}, 0)
+	f("softfail", evidence{authentication: "mx; SPF=SoftFail"}, 10)
+	f("a program attached", evidence{attachments: []string{"a.pdf", "Invoice.PDF.exe "}}, 50)
+	f("spam filter", evidence{spamStatus: "Yes, hits=12", authentication: "mx; spf=pass"}, 85)
+	f("spam flag", evidence{spamFlag: "YES"}, 85)
+	f("spam filter says no", evidence{spamStatus: "No, hits=1"}, none)
+	f("spam folder", evidence{spamFolder: true}, 90)
+}

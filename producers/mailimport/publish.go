@@ -1,0 +1,132 @@
+package mailimport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+
+	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/broker"
+)
+
+// The limits of what is published at once.
+const (
+	batchMessages = 500
+	batchBytes    = 4 << 20
+)
+
+const (
+	firstBackoff = 200 * time.Millisecond
+	lastBackoff  = 15 * time.Second
+)
+
+// publisher writes records to the mail topic until Kafka has all of them.
+type publisher struct {
+	writer  *kafka.Writer
+	log     *slog.Logger
+	waiting func(bool) // told when Kafka is away and when it is back
+}
+
+func newPublisher(conn *broker.Conn, log *slog.Logger, waiting func(bool)) *publisher {
+	return &publisher{log: log, waiting: waiting, writer: &kafka.Writer{
+		Addr:         conn.Addr,
+		Transport:    conn.Transport,
+		Topic:        conn.Topic(events.TopicMail),
+		Balancer:     kafka.Murmur2Balancer{},
+		RequiredAcks: kafka.RequireAll,
+		BatchTimeout: 5 * time.Millisecond,
+		BatchSize:    batchMessages,
+		BatchBytes:   1 << 20, // the topic's limit; one event is below it
+		MaxAttempts:  3,
+		WriteTimeout: 30 * time.Second,
+		Compression:  kafka.Lz4,
+	}}
+}
+
+func (p *publisher) close() error { return p.writer.Close() }
+
+// publish returns when Kafka has all messages that it will ever take, and calls refused for each of the others. It
+// waits while Kafka is away; its error is that ctx has ended.
+func (p *publisher) publish(ctx context.Context, messages []kafka.Message, refused func(index int, err error)) error {
+	pending := make([]int, len(messages))
+	for i := range pending {
+		pending[i] = i
+	}
+	for attempt := 0; len(pending) > 0; attempt++ {
+		if attempt > 0 {
+			if err := pause(ctx, attempt); err != nil {
+				return err
+			}
+		}
+		batch := make([]kafka.Message, len(pending))
+		for i, index := range pending {
+			batch[i] = messages[index]
+		}
+		err := p.writer.WriteMessages(ctx, batch...)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		pending = remaining(pending, err, refused)
+		if p.waiting(len(pending) > 0); len(pending) > 0 {
+			p.log.Warn("wait for Kafka", "topic", p.writer.Topic, "records", len(pending), "error", err)
+		}
+	}
+	return nil
+}
+
+// remaining returns which of pending are to be written again, reading err message by message.
+func remaining(pending []int, err error, refused func(int, error)) []int {
+	if err == nil {
+		return nil
+	}
+	var perMessage kafka.WriteErrors
+	if !errors.As(err, &perMessage) || len(perMessage) != len(pending) {
+		return pending // nothing is known of any
+	}
+	var again []int
+	for i, index := range pending {
+		switch fault := perMessage[i]; {
+		case fault == nil:
+		case permanent(fault):
+			refused(index, fault)
+		default:
+			again = append(again, index)
+		}
+	}
+	return again
+}
+
+// permanent tells a refusal that waiting does not cure. All else is taken for an outage.
+func permanent(err error) bool {
+	return errors.Is(err, kafka.MessageSizeTooLarge) || errors.Is(err, kafka.InvalidMessage) || errors.Is(err, kafka.InvalidTimestamp)
+}
+
+// pause waits before the given attempt: twice as long each time, with jitter, up to a bound.
+func pause(ctx context.Context, attempt int) error {
+	wait := min(firstBackoff<<min(attempt-1, 10), lastBackoff)
+	wait = wait/2 + rand.N(wait/2)
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(wait):
+		return nil
+	}
+}
+
+// messageOf encodes an event for the mail topic.
+func messageOf(event *events.Event) (kafka.Message, error) {
+	record, err := events.Encode(event)
+	if err != nil {
+		return kafka.Message{}, fmt.Errorf("encode: %w", err)
+	}
+	message := kafka.Message{Key: record.Key, Value: record.Value, Headers: make([]kafka.Header, len(record.Headers))}
+	for i, header := range record.Headers {
+		message.Headers[i] = kafka.Header(header)
+	}
+	return message, nil
+}
