@@ -24,6 +24,7 @@ CREATE INDEX tokens_user ON tokens (user_id);
 CREATE TABLE deployment (
     singleton         boolean PRIMARY KEY DEFAULT true CHECK (singleton),
     id                uuid    NOT NULL DEFAULT gen_random_uuid(),
+    metrics_key       uuid    NOT NULL DEFAULT gen_random_uuid(), -- secret: persons are labelled by a hash keyed with it
     system_identifier bigint,
     timeline_id       integer
 );

@@ -1,0 +1,201 @@
+package consumers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Plan is what a rebuild would read.
+type Plan struct {
+	Group       string      `json:"group"`
+	LiveVersion int         `json:"live_version"`
+	Version     int         `json:"version"` // the one being built; 0: a new one would be made
+	Ranges      []PlanRange `json:"ranges"`
+	Records     int64       `json:"records"` // offsets to read; compacted and control records count too
+	Missing     int64       `json:"missing"` // offsets that the log no longer holds
+	Estimate    string      `json:"estimate"`
+}
+
+// PlanRange is what is to be read of one partition: the offsets from From to below To. The log begins at Start.
+type PlanRange struct {
+	Partition int   `json:"partition"`
+	Start     int64 `json:"start"`
+	From      int64 `json:"from"`
+	To        int64 `json:"to"`
+}
+
+// planRate is the rate at which a plan estimates, in records per second: what DESIGN asks of a rebuild at least.
+const planRate = 250_000
+
+// MakePlan tells what Rebuild would do now, without doing it.
+func MakePlan(ctx context.Context, cfg *Config) (*Plan, error) {
+	live, _, err := liveVersion(ctx, cfg.Pool, cfg.Group.Name)
+	if err != nil {
+		return nil, err
+	}
+	building, found, err := Building(ctx, cfg.Pool, cfg.Group.Name)
+	if err != nil {
+		return nil, err
+	}
+	plan := &Plan{Group: cfg.Group.Name, LiveVersion: live}
+	positions := map[int]int64{}
+	if found {
+		plan.Version = building.Version
+		if positions, err = nextOffsets(ctx, cfg.Pool, cfg.Group.Name, building.Version); err != nil {
+			return nil, err
+		}
+	}
+	starts, ends, err := logRange(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	for p := range len(ends) {
+		from := max(starts[p], positions[p])
+		plan.Ranges = append(plan.Ranges, PlanRange{Partition: p, Start: starts[p], From: from, To: ends[p]})
+		plan.Records += ends[p] - from
+		plan.Missing += starts[p] - min(starts[p], positions[p])
+	}
+	plan.Estimate = (time.Duration(plan.Records) * time.Second / planRate).Round(time.Second).String()
+	return plan, nil
+}
+
+// logRange returns the first and the next offset of every partition of the group's topic.
+func logRange(ctx context.Context, cfg *Config) (starts, ends map[int]int64, err error) {
+	topic := cfg.Broker.Topic(cfg.Group.Topic)
+	first, err := cfg.Broker.Admin.ListStartOffsets(ctx, topic)
+	if err == nil {
+		err = first.Error()
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("list start offsets: %w", err)
+	}
+	last, err := cfg.Broker.Admin.ListCommittedOffsets(ctx, topic)
+	if err == nil {
+		err = last.Error()
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("list end offsets: %w", err)
+	}
+	starts, ends = map[int]int64{}, map[int]int64{}
+	for partition, offset := range first[topic] {
+		starts[int(partition)] = offset.Offset
+	}
+	for partition, offset := range last[topic] {
+		ends[int(partition)] = offset.Offset
+	}
+	return starts, ends, nil
+}
+
+// nextOffsets returns the positions of a version by partition.
+func nextOffsets(ctx context.Context, db querier, group string, version int) (map[int]int64, error) {
+	rows, err := db.Query(ctx, "SELECT partition, next_offset FROM positions WHERE group_name = $1 AND version = $2 AND state <> 'replaced'", group, version)
+	if err != nil {
+		return nil, fmt.Errorf("read positions: %w", err)
+	}
+	defer rows.Close()
+	positions := map[int]int64{}
+	for rows.Next() {
+		var partition int
+		var next int64
+		if err := rows.Scan(&partition, &next); err != nil {
+			return nil, fmt.Errorf("read positions: %w", err)
+		}
+		positions[partition] = next
+	}
+	return positions, rows.Err()
+}
+
+// Rebuild folds the whole log into the version that is being built, making one if there is none, with the loop that
+// folds the live one but large batches, and no effect outside the version's own rows. It resumes where an earlier run
+// ended, however it ended. It returns the version when it has reached the ends that the log had last, or, with
+// follow, when ctx ends or the version was swapped in.
+func Rebuild(ctx context.Context, cfg Config, follow bool) (int, error) {
+	if err := cfg.Validate(); err != nil {
+		return 0, err
+	}
+	cfg = forRebuild(cfg)
+	building, found, err := Building(ctx, cfg.Pool, cfg.Group.Name)
+	if err != nil {
+		return 0, err
+	}
+	if found && building.FoldVersion != cfg.Group.FoldVersion {
+		return 0, fmt.Errorf("version %d of %s was begun by fold rule %d, this binary has %d: drop it with applylens rebuild drop %s %d",
+			building.Version, cfg.Group.Name, building.FoldVersion, cfg.Group.FoldVersion, cfg.Group.Name, building.Version)
+	}
+	version := building.Version
+	if !found {
+		if version, err = CreateVersion(ctx, cfg.Pool, cfg.Group); err != nil {
+			return 0, err
+		}
+	}
+	return version, catchUp(ctx, &cfg, version, follow)
+}
+
+// forRebuild returns the settings with the batch sizes that suit reading a whole log.
+func forRebuild(cfg Config) Config {
+	cfg.BatchRecords = max(cfg.BatchRecords, 400_000)
+	cfg.BatchLinger = max(cfg.BatchLinger, 2*time.Second)
+	cfg.BatchDeadline = max(cfg.BatchDeadline, 2*time.Minute)
+	return cfg
+}
+
+// catchUp folds until what is left is less than a moment's worth, and once more to that end.
+func catchUp(ctx context.Context, cfg *Config, version int, follow bool) error {
+	const momentsWorth = 5000
+	for {
+		_, ends, err := logRange(ctx, cfg)
+		if err != nil {
+			return err
+		}
+		before, err := nextOffsets(ctx, cfg.Pool, cfg.Group.Name, version)
+		if err != nil {
+			return err
+		}
+		stopAt := ends
+		if follow {
+			stopAt = nil
+		}
+		if err := foldTo(ctx, cfg, version, stopAt, len(ends)); err != nil {
+			return err
+		}
+		if follow || ctx.Err() != nil {
+			return ctx.Err()
+		}
+		var left int64
+		for p, end := range ends {
+			left += end - before[p]
+		}
+		if left < momentsWorth {
+			return nil
+		}
+	}
+}
+
+// foldTo folds a version that is not live up to exactly stopAt, or until ctx ends when stopAt is nil.
+func foldTo(ctx context.Context, cfg *Config, version int, stopAt map[int]int64, partitions int) error {
+	all := make([]int, partitions)
+	for p := range all {
+		all[p] = p
+	}
+	s, err := openSession(ctx, cfg, Version{Number: version, Shadow: true}, all, stopAt)
+	if err != nil {
+		return err
+	}
+	err = s.run(ctx)
+	switch {
+	case errors.Is(err, errFenced):
+		return fmt.Errorf("version %d of %s was taken over by another process or swapped in: %w", version, cfg.Group.Name, err)
+	case err != nil:
+		return err
+	case ctx.Err() != nil:
+		return ctx.Err()
+	}
+	for _, part := range s.parts {
+		if at, fault := part.standing.get(); fault != nil {
+			return fmt.Errorf("version %d of %s, partition %d at %d: %w", version, cfg.Group.Name, part.id, at.next, fault)
+		}
+	}
+	return nil
+}

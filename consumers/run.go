@@ -1,0 +1,142 @@
+package consumers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+)
+
+// Run folds the group's topic into its live version, as a member of the Kafka group, until ctx ends. It waits for
+// Kafka and PostgreSQL as long as they are away and returns an error only for wrong settings.
+func Run(ctx context.Context, cfg Config) error {
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
+	for attempt := 0; ctx.Err() == nil; attempt++ {
+		began := time.Now()
+		err := runMember(ctx, &cfg)
+		if ctx.Err() != nil {
+			return nil
+		}
+		cfg.Log.Warn("the group has to wait", "group", cfg.Group.Name, "attempt", attempt+1, "error", err)
+		if time.Since(began) > time.Minute {
+			attempt = 0
+		}
+		if pause(ctx, attempt) != nil {
+			return nil
+		}
+	}
+	return nil
+}
+
+// runMember joins the group and folds generation after generation until something outside fails.
+func runMember(ctx context.Context, cfg *Config) error {
+	if _, err := foldableVersion(ctx, cfg); err != nil {
+		return err
+	}
+	if _, err := DescribeTopic(ctx, cfg.Broker, cfg.Broker.Topic(cfg.Group.Topic)); err != nil {
+		return err
+	}
+	group, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
+		ID:                     cfg.Broker.GroupID(cfg.Group.Name),
+		Brokers:                cfg.Broker.Brokers,
+		Dialer:                 cfg.Broker.Dialer,
+		Topics:                 []string{cfg.Broker.Topic(cfg.Group.Topic)},
+		HeartbeatInterval:      min(cfg.SessionTimeout/5, time.Second),
+		SessionTimeout:         cfg.SessionTimeout,
+		RebalanceTimeout:       max(cfg.SessionTimeout, 2*cfg.BatchDeadline),
+		JoinGroupBackoff:       500 * time.Millisecond,
+		StartOffset:            kafka.FirstOffset,
+		WatchPartitionChanges:  true,
+		PartitionWatchInterval: 5 * time.Second,
+	})
+	if err != nil {
+		return fmt.Errorf("prepare group: %w", err)
+	}
+	defer group.Close()
+	for {
+		generation, err := group.Next(ctx)
+		if err != nil {
+			if ctx.Err() != nil || errors.Is(err, kafka.ErrGroupClosed) {
+				return nil
+			}
+			cfg.Log.Warn("joining the group has to wait", "group", cfg.Group.Name, "error", err)
+			continue // the group itself backs off and joins again
+		}
+		if err := runGeneration(ctx, cfg, generation); err != nil {
+			return err
+		}
+	}
+}
+
+// runGeneration folds the partitions that a generation assigned. It returns when the generation has ended; an error
+// means that the group is to be left until it passes.
+func runGeneration(ctx context.Context, cfg *Config, generation *kafka.Generation) error {
+	topic := cfg.Broker.Topic(cfg.Group.Topic)
+	var partitions []int
+	for _, assigned := range generation.Assignments[topic] {
+		partitions = append(partitions, assigned.ID)
+	}
+	ended := make(chan error, 1)
+	generation.Start(func(generationCtx context.Context) {
+		ctx, cancel := mergeContexts(ctx, generationCtx)
+		defer cancel()
+		if len(partitions) == 0 {
+			<-ctx.Done()
+			ended <- nil
+			return
+		}
+		ended <- runSession(ctx, cfg, partitions, generation.CommitOffsets)
+	})
+	return <-ended
+}
+
+// mergeContexts returns a context that ends with either; the first one's values are kept.
+func mergeContexts(a, b context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(a)
+	stop := context.AfterFunc(b, cancel)
+	return ctx, func() { stop(); cancel() }
+}
+
+// runSession folds one assignment of the live version. Losing the positions ends the generation and is no error.
+func runSession(ctx context.Context, cfg *Config, partitions []int, commit func(map[string]map[int]int64) error) error {
+	version, err := foldableVersion(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	s, err := openSession(ctx, cfg, Version{Number: version}, partitions, nil)
+	if errors.Is(err, errFenced) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	s.mirror = &mirror{commit: commit, topic: s.topic, log: cfg.Log}
+	mirrorCtx, stopMirror := context.WithCancel(ctx)
+	defer stopMirror()
+	go s.mirror.run(mirrorCtx)
+	cfg.Log.Info("positions claimed", "group", cfg.Group.Name, "version", version, "partitions", partitions)
+	err = s.run(ctx)
+	if errors.Is(err, errFenced) || errors.Is(err, errReclaim) {
+		cfg.Log.Info("positions given up", "group", cfg.Group.Name, "version", version, "cause", err.Error())
+		return nil
+	}
+	return err
+}
+
+// foldableVersion returns the live version, or an error when this binary would fold it differently from the one that
+// built it.
+func foldableVersion(ctx context.Context, cfg *Config) (int, error) {
+	version, foldVersion, err := liveVersion(ctx, cfg.Pool, cfg.Group.Name)
+	if err != nil {
+		return 0, err
+	}
+	if foldVersion != cfg.Group.FoldVersion {
+		return 0, halt(HaltFoldVersion, "%s version %d was folded by rule %d, this binary folds by rule %d: build a new version with applylens rebuild run %s, or run the binary that fits",
+			cfg.Group.Name, version, foldVersion, cfg.Group.FoldVersion, cfg.Group.Name)
+	}
+	return version, nil
+}
