@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/applylens/applylens/internal/api"
+	"github.com/applylens/applylens/internal/auth"
+	"github.com/applylens/applylens/internal/config"
+	"github.com/applylens/applylens/internal/outbox"
+	"github.com/applylens/applylens/internal/postgres"
+)
+
+// apiCommand serves the HTTP API in a process of its own; the relay that it wakes may run elsewhere.
+type apiCommand struct {
+	config.Postgres `embed:""`
+	Listen          string `help:"Address to serve HTTP on." env:"LISTEN" default:"127.0.0.1:8003" placeholder:"HOST:PORT"`
+}
+
+// Run serves until the context ends, then drains.
+func (c *apiCommand) Run(ctx context.Context, p *process) error {
+	pool, err := postgres.Open(ctx, c.Postgres, "applylens api")
+	if err != nil {
+		return usageError{err}
+	}
+	defer pool.Close()
+	if err := requireTokens(ctx, p, pool, c.Listen); err != nil {
+		return err
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	waker := &outbox.Waker{Pool: pool}
+	handler, err := api.New(api.Config{Pool: pool, Log: p.log, Registry: registry, Wake: waker.Wake})
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return fmt.Errorf("--listen: %w", err)
+	}
+	p.log.Info("serving the API", "address", listener.Addr().String())
+	return api.Serve(ctx, listener, handler, p.log)
+}
+
+// requireTokens refuses to listen where others can reach us while nobody could be authenticated, which is how a
+// forgotten setup looks. While the database is unreachable it waits: to be reachable without an answer helps nobody.
+func requireTokens(ctx context.Context, p *process, pool *pgxpool.Pool, address string) error {
+	if isLoopback(address) {
+		return nil
+	}
+	users := auth.NewStore(pool)
+	for {
+		configured, err := users.Configured(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err == nil && configured:
+			return nil
+		case err == nil:
+			return usageError{fmt.Errorf("--listen %s is reachable from other machines, but there is no token yet: "+
+				"make one with \"applylens token create --user ID\", or listen on 127.0.0.1", address)}
+		case postgres.Classify(err) != postgres.Transient:
+			return err
+		}
+		p.log.Warn("waiting for the database before listening", "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// isLoopback tells whether only this machine can reach an address; a name that is not known to be so cannot.
+func isLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/applylens/applylens/internal/auth"
+	"github.com/applylens/applylens/internal/config"
+	"github.com/applylens/applylens/internal/postgres"
+)
+
+// tokenCommand manages persons and their bearer tokens.
+type tokenCommand struct {
+	Create tokenCreate `cmd:"" help:"Make a token and print it; it cannot be shown again. Makes the user when there is none."`
+	List   tokenList   `cmd:"" help:"List tokens, without their secrets."`
+	Revoke tokenRevoke `cmd:"" help:"End a token at once."`
+}
+
+type tokenCreate struct {
+	config.Postgres `embed:""`
+	User            string   `required:"" help:"The user's id; need not be an address." placeholder:"ID"`
+	Address         []string `help:"An address of the user's own; may be repeated." placeholder:"ADDRESS"`
+	Operator        bool     `help:"Also let the user see and steer the machinery under /ops."`
+	Name            string   `help:"What the token is for." placeholder:"TEXT"`
+	Expires         days     `help:"When the token ends, from now: such as 90d or 12h. Default: never." placeholder:"DURATION"`
+}
+
+// Run makes the token and prints it on a line of its own.
+func (c *tokenCreate) Run(ctx context.Context, p *process) error {
+	return withUsers(ctx, c.Postgres, func(users *auth.Store) error {
+		user := auth.User{ID: c.User, Roles: []string{auth.Owner}, Addresses: c.Address}
+		if c.Operator {
+			user.Roles = append(user.Roles, auth.Operator)
+		}
+		if _, err := users.CreateUser(ctx, user); err != nil {
+			return err
+		}
+		var expires time.Time
+		if c.Expires > 0 {
+			expires = time.Now().Add(time.Duration(c.Expires))
+		}
+		secret, err := users.CreateToken(ctx, c.User, auth.Bearer, c.Name, expires)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(p.stdout, secret)
+		return err
+	})
+}
+
+type tokenList struct {
+	config.Postgres `embed:""`
+	User            string `help:"Only this user's." placeholder:"ID"`
+	JSON            bool   `help:"Print JSON."`
+}
+
+// Run prints the tokens, newest first.
+func (c *tokenList) Run(ctx context.Context, p *process) error {
+	return withUsers(ctx, c.Postgres, func(users *auth.Store) error {
+		tokens, err := users.Tokens(ctx, c.User)
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			return printJSON(p, tokens)
+		}
+		table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(table, "ID\tUSER\tKIND\tNAME\tCREATED\tEXPIRES")
+		for _, t := range tokens {
+			expires := "never"
+			if t.ExpiresAt != nil {
+				expires = t.ExpiresAt.UTC().Format(time.RFC3339)
+			}
+			fmt.Fprintf(table, "%s\t%q\t%s\t%q\t%s\t%s\n", t.ID, t.UserID, t.Kind, t.Name, t.CreatedAt.UTC().Format(time.RFC3339), expires)
+		}
+		return table.Flush()
+	})
+}
+
+func printJSON(p *process, value any) error {
+	encoder := json.NewEncoder(p.stdout)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(value)
+}
+
+type tokenRevoke struct {
+	config.Postgres `embed:""`
+	ID              string `arg:"" help:"The token's id, as token list prints it."`
+}
+
+// Run ends the token.
+func (c *tokenRevoke) Run(ctx context.Context, p *process) error {
+	return withUsers(ctx, c.Postgres, func(users *auth.Store) error {
+		found, err := users.Revoke(ctx, c.ID)
+		if err != nil {
+			return err
+		}
+		if !found {
+			return fmt.Errorf("there is no token with the id %q", c.ID)
+		}
+		_, err = fmt.Fprintln(p.stdout, "revoked", c.ID)
+		return err
+	})
+}
+
+// withUsers runs work on the store of persons, in a database that has today's schema.
+func withUsers(ctx context.Context, settings config.Postgres, work func(*auth.Store) error) error {
+	pool, err := postgres.Open(ctx, settings, "applylens token")
+	if err != nil {
+		return usageError{err}
+	}
+	defer pool.Close()
+	if err := postgres.Migrate(ctx, pool); err != nil {
+		return err
+	}
+	return work(auth.NewStore(pool))
+}
+
+// days is a duration that may also be written in days, such as 90d.
+type days time.Duration
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (d *days) UnmarshalText(text []byte) error {
+	value, err := parseDays(string(text))
+	if err == nil && value <= 0 {
+		err = errors.New("a duration above zero is needed")
+	}
+	*d = days(value)
+	return err
+}
+
+func parseDays(text string) (time.Duration, error) {
+	number, inDays := strings.CutSuffix(text, "d")
+	if !inDays {
+		return time.ParseDuration(text)
+	}
+	count, err := strconv.Atoi(number)
+	if err != nil || count > 36_500 {
+		return 0, fmt.Errorf("%q is not a number of days up to 36500", number)
+	}
+	return time.Duration(count) * 24 * time.Hour, nil
+}

@@ -1,0 +1,167 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/applylens/applylens/internal/auth"
+	"github.com/applylens/applylens/internal/policy"
+)
+
+// Config is what the API needs.
+type Config struct {
+	// Pool is the migrated database. Required.
+	Pool *pgxpool.Pool
+
+	// Log takes what operators should know. Default: slog.Default().
+	Log *slog.Logger
+
+	// Registry holds the metrics, served at /metrics. Default: one of its own.
+	Registry *prometheus.Registry
+
+	// Wake is called after a commit that wrote events, so that the relay need not wait for its next poll. It must not
+	// block. Default: nothing.
+	Wake func()
+
+	// Gate is asked before a decision is taken; its error makes the answer 503. It says no while a database restored
+	// from a backup has not been brought up to date from the log. Default: always open.
+	Gate func(context.Context) error
+
+	// ATS returns the job applications that belong to mails of a person, by mail id. Default: none belong to any.
+	ATS func(ctx context.Context, userID string, mailIDs []string) (map[string]policy.ATS, error)
+
+	// Rate and Burst bound the requests per second of each person. Default: 1000 and 2000.
+	Rate  float64
+	Burst int
+
+	// Extend registers further operations with Route. Default: none.
+	Extend []func(huma.API)
+
+	// Page answers what no operation does; it sees requests that nobody authenticated. Default: 404.
+	Page http.Handler
+}
+
+// Validate lists what is missing and sets the defaults.
+func (c *Config) Validate() error {
+	if c.Pool == nil {
+		return errors.New("api: no Pool")
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	if c.Registry == nil {
+		c.Registry = prometheus.NewRegistry()
+	}
+	if c.Wake == nil {
+		c.Wake = func() {}
+	}
+	if c.Gate == nil {
+		c.Gate = func(context.Context) error { return nil }
+	}
+	if c.Rate <= 0 {
+		c.Rate = 1000
+	}
+	if c.Burst <= 0 {
+		c.Burst = 2000
+	}
+	return nil
+}
+
+// server holds what the handlers share. It is immutable after New but for what locks itself.
+type server struct {
+	pool    *pgxpool.Pool
+	users   *auth.Store
+	log     *slog.Logger
+	wake    func()
+	gate    func(context.Context) error
+	ats     func(context.Context, string, []string) (map[string]policy.ATS, error)
+	page    http.Handler
+	mux     *http.ServeMux // the operations, without /api
+	root    *http.ServeMux // what exists at the root only
+	limiter *limiter
+	metrics *metrics
+	source  source
+	ready   readiness
+
+	crossOrigin *http.CrossOriginProtection
+	document    []byte
+}
+
+// New returns the handler of the whole API. It opens nothing and is safe for concurrent use.
+func New(config Config) (http.Handler, error) {
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	m, err := newMetrics(config.Registry)
+	if err != nil {
+		return nil, fmt.Errorf("register API metrics: %w", err)
+	}
+	s := &server{
+		pool: config.Pool, users: auth.NewStore(config.Pool), log: config.Log,
+		wake: config.Wake, gate: config.Gate, ats: config.ATS, page: config.Page,
+		mux: http.NewServeMux(), root: http.NewServeMux(),
+		limiter: newLimiter(config.Rate, config.Burst), metrics: m,
+		crossOrigin: http.NewCrossOriginProtection(),
+	}
+	api := s.operations(config.Extend)
+	if s.document, err = json.MarshalIndent(api.OpenAPI(), "", "  "); err != nil {
+		return nil, fmt.Errorf("write OpenAPI document: %w", err)
+	}
+	s.mux.HandleFunc("GET /openapi.json", s.serveDocument)
+	s.mountRoot(config.Registry)
+	return s, nil
+}
+
+// operations registers all operations on the mux.
+func (s *server) operations(extend []func(huma.API)) huma.API {
+	api := humago.New(s.mux, humaConfig())
+	api.UseMiddleware(s.identify(api))
+	s.routePolicies(api)
+	s.routeActions(api)
+	s.routePreferences(api)
+	s.routeStats(api)
+	for _, register := range extend {
+		register(api)
+	}
+	return api
+}
+
+// humaConfig is huma's default without what the default adds to answers and paths.
+func humaConfig() huma.Config {
+	return huma.Config{
+		OpenAPI: &huma.OpenAPI{
+			OpenAPI: "3.1.0",
+			Info: &huma.Info{
+				Title:       "ApplyLens",
+				Version:     "1",
+				Description: "Proposals on a person's mail, their decisions, and what was learned from them. Every path exists as written and under /api.",
+			},
+			Servers: []*huma.Server{{URL: "/"}, {URL: "/api"}},
+			Components: &huma.Components{
+				Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
+				SecuritySchemes: map[string]*huma.SecurityScheme{
+					"bearer":  {Type: "http", Scheme: "bearer", Description: "A token of `applylens token create`."},
+					"session": {Type: "apiKey", In: "cookie", Name: auth.Cookie, Description: "The web page's session."},
+				},
+			},
+			Security: []map[string][]string{{"bearer": {}}, {"session": {}}},
+		},
+		Formats:       huma.DefaultFormats,
+		DefaultFormat: "application/json",
+		Transformers:  []huma.Transformer{seal},
+	}
+}
+
+func (s *server) serveDocument(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(s.document) // the client may be gone
+}

@@ -1,0 +1,157 @@
+package api
+
+import (
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/applylens/applylens/events"
+)
+
+func TestApproveEmitsOneEvent(t *testing.T) {
+	p := newWorld(t).person("alice")
+	a := p.action()
+	answer := p.post("/actions/"+a.ID+"/approve", nil).want(http.StatusOK)
+	got := decode[actionView](answer)
+	if got.Status != approved || got.ID != a.ID || got.DecidedAt == nil {
+		t.Errorf("answered %s", answer.body)
+	}
+	again := p.post("/actions/"+a.ID+"/approve", map[string]any{}).want(http.StatusOK)
+	same(t, decode[actionView](again), got)
+	same(t, again.header.Get("X-Event-Id"), answer.header.Get("X-Event-Id"))
+
+	list := p.events()
+	same(t, kinds(list), []events.Type{events.TypeActionProposed, events.TypeActionApproved})
+	e := list[1]
+	same(t, e.ID, answer.header.Get("X-Event-Id"))
+	same(t, e.ID, events.EffectID(&e).String())
+	same(t, e.Source, "/applylens/"+scalar[string](p.world, `SELECT id::text FROM deployment`))
+	id, _ := events.ParseUUID(a.ID)
+	same(t, *e.Action, events.Action{
+		ActionID: id, UserID: "alice", PolicyID: a.PolicyID, Action: "archive_email", Confidence: a.Confidence,
+		ProposedAt: a.CreatedAt, DecidedAt: *got.DecidedAt, RecordedAt: e.Action.RecordedAt,
+		Features: e.Action.Features, HasFeatures: true, FeatureRule: events.FeatureRule,
+		Mail: events.MailRef{ID: a.EmailID, Category: "promo", SenderDomain: "example.com"},
+	})
+	same(t, e.Action.Features, events.Features(events.MailRef{ID: a.EmailID, Category: "promo", SenderDomain: "example.com", Subject: "Big sale"}))
+	if e.Action.RecordedAt.Before(e.Action.DecidedAt) {
+		t.Errorf("recorded %s before decided %s", e.Action.RecordedAt, e.Action.DecidedAt)
+	}
+}
+
+func TestOppositeDecisionConflicts(t *testing.T) {
+	p := newWorld(t).person("alice")
+	a := p.action()
+	p.post("/actions/"+a.ID+"/reject", nil).want(http.StatusOK)
+	answer := p.post("/actions/"+a.ID+"/approve", nil).want(http.StatusConflict)
+	same(t, decode[conflict](answer).State, actionState{a.ID, rejected})
+	same(t, kinds(p.events()), []events.Type{events.TypeActionProposed, events.TypeActionRejected})
+}
+
+func TestUnknownActionsAreNotFound(t *testing.T) {
+	w := newWorld(t)
+	alice, bob := w.person("alice"), w.person("bob")
+	a := alice.action()
+	for _, id := range []string{a.ID, events.NewUUIDv7(time.Now()).String(), "nonsense"} {
+		for _, verb := range []string{"approve", "reject", "revert"} {
+			bob.post("/actions/"+id+"/"+verb, nil).want(http.StatusNotFound)
+		}
+	}
+	same(t, len(bob.events()), 0)
+}
+
+func TestRevertTakesADecisionBack(t *testing.T) {
+	for verb, decision := range map[string]string{"approve": events.DecisionApproved, "reject": events.DecisionRejected} {
+		t.Run(verb, func(t *testing.T) {
+			p := newWorld(t).person("alice")
+			a := p.action()
+			path := "/actions/" + a.ID
+			p.post(path+"/revert", nil).want(http.StatusConflict)
+			p.post(path+"/"+verb, nil).want(http.StatusOK)
+			first := p.post(path+"/revert", nil).want(http.StatusOK)
+			same(t, decode[actionView](first).Status, pending)
+			again := p.post(path+"/revert", nil).want(http.StatusOK)
+			same(t, again.header.Get("X-Event-Id"), first.header.Get("X-Event-Id"))
+			p.post(path+"/approve", nil).want(http.StatusOK)
+
+			list := p.events()
+			same(t, len(list), 4)
+			same(t, kinds(list)[2:], []events.Type{events.TypeActionReverted, events.TypeActionApproved})
+			same(t, list[2].Action.Decision, decision)
+			same(t, list[2].Action.Round, 0)
+			same(t, list[2].Action.Features, list[1].Action.Features)
+			same(t, list[2].Action.DecidedAt, list[1].Action.DecidedAt)
+			same(t, list[3].Action.Round, 1)
+			if list[3].ID == list[1].ID {
+				t.Error("the second approval has the id of the first decision")
+			}
+		})
+	}
+}
+
+func TestOldProposalsAreExpired(t *testing.T) {
+	p := newWorld(t).person("alice")
+	a, b := p.action(), p.action()
+	p.post("/actions/"+b.ID+"/approve", nil).want(http.StatusOK)
+	p.exec(`UPDATE actions SET created_at = created_at - interval '31 days'`)
+
+	same(t, decode[[]trayItem](p.get("/actions/tray").want(http.StatusOK)), []trayItem{})
+	answer := p.post("/actions/"+a.ID+"/approve", nil).want(http.StatusConflict)
+	same(t, decode[conflict](answer).State.Status, expired)
+	same(t, decode[actionView](p.post("/actions/"+b.ID+"/revert", nil).want(http.StatusOK)).Status, expired)
+	anew := p.propose(map[string]any{"email_ids": []string{a.EmailID}})
+	same(t, len(anew), 1)
+	same(t, scalar[string](p.world, `SELECT status FROM actions WHERE id = $1`, a.ID), expired)
+}
+
+func TestOneOfManyDecisionsWins(t *testing.T) {
+	var mu sync.Mutex
+	woken := 0
+	w := newWorld(t, func(c *Config) { c.Wake = func() { mu.Lock(); woken++; mu.Unlock() } })
+	p := w.person("alice")
+	for range 5 {
+		a := p.action()
+		verbs := []string{"approve", "reject"}
+		statuses := make([]int, 16)
+		var group sync.WaitGroup
+		for i := range statuses {
+			group.Go(func() { statuses[i] = p.post("/actions/"+a.ID+"/"+verbs[i%2], nil).status })
+		}
+		group.Wait()
+		final := scalar[string](w, `SELECT status FROM actions WHERE id = $1`, a.ID)
+		for i, status := range statuses {
+			want := http.StatusConflict
+			if (final == approved) == (verbs[i%2] == "approve") {
+				want = http.StatusOK
+			}
+			if status != want {
+				t.Errorf("%s answered %d although the action is %s", verbs[i%2], status, final)
+			}
+		}
+		same(t, scalar[int](w, `SELECT count(*) FROM outbox WHERE convert_from(payload, 'UTF8')::jsonb ->> 'action_id' = $1 AND type <> 'applylens.action.proposed.v1'`, a.ID), 1)
+	}
+	same(t, woken, 10) // a proposal and a decision each
+}
+
+func TestDecideMany(t *testing.T) {
+	w := newWorld(t)
+	p, other := w.person("alice"), w.person("bob")
+	a, b, c, foreign := p.action(), p.action(), p.action(), other.action()
+	p.post("/actions/"+b.ID+"/approve", nil).want(http.StatusOK)
+	p.post("/actions/"+c.ID+"/reject", nil).want(http.StatusOK)
+	answer := p.post("/actions/decide", map[string]any{"decisions": []decision{
+		{b.ID, "approve"}, {c.ID, "approve"}, {foreign.ID, "approve"}, {"nonsense", "reject"}, {a.ID, "reject"}, {a.ID, "reject"},
+	}}).want(http.StatusOK)
+	same(t, decode[decidedList](answer).Results, []decided{
+		{b.ID, "repeated", approved}, {c.ID, "conflict", rejected}, {foreign.ID, "not_found", ""},
+		{"nonsense", "not_found", ""}, {a.ID, "decided", rejected}, {a.ID, "decided", rejected},
+	})
+	list := p.events()
+	same(t, answer.header.Get("X-Event-Id"), list[len(list)-1].ID)
+	same(t, list[len(list)-1].Type, events.TypeActionRejected)
+	same(t, len(list), 6)
+
+	twice := p.post("/actions/decide", map[string]any{"decisions": []decision{{a.ID, "reject"}, {a.ID, "approve"}}})
+	same(t, twice.want(http.StatusUnprocessableEntity).problem().Errors[0].Location, "body.decisions[1]")
+}

@@ -1,0 +1,259 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/applylens/applylens/internal/auth"
+	"github.com/applylens/applylens/internal/policy"
+)
+
+const policyColumns = ` id, name, enabled, priority, condition, action, confidence_threshold, created_at, updated_at`
+
+// selectPolicies lists the person's policies in the order in which they are tried.
+const selectPolicies = `
+SELECT` + policyColumns + ` FROM policies WHERE user_id = $1 AND deleted_at IS NULL
+ORDER BY priority, created_at DESC, id DESC`
+
+const selectPolicy = `SELECT` + policyColumns + ` FROM policies WHERE user_id = $1 AND id = $2 AND deleted_at IS NULL`
+
+// insertPolicy adds a policy unless the person has too many already; then it returns no row.
+const insertPolicy = `
+INSERT INTO policies (user_id, name, enabled, priority, condition, action, confidence_threshold)
+SELECT $1, $2, $3, $4, $5, $6, $7
+WHERE (SELECT count(*) FROM policies WHERE user_id = $1 AND deleted_at IS NULL) < 500
+RETURNING` + policyColumns
+
+const updatePolicy = `
+UPDATE policies
+SET name = $3, enabled = $4, priority = $5, condition = $6, action = $7, confidence_threshold = $8, updated_at = now()
+WHERE user_id = $1 AND id = $2 AND deleted_at IS NULL
+RETURNING` + policyColumns
+
+// deletePolicy keeps the row for the statistics and the proposals that name it.
+const deletePolicy = `
+UPDATE policies SET deleted_at = now(), updated_at = now()
+WHERE user_id = $1 AND id = $2 AND deleted_at IS NULL`
+
+// policyBody is what the author of a policy sets.
+type policyBody struct {
+	Name                string  `json:"name" minLength:"1" maxLength:"255" doc:"Unique among the caller's policies"`
+	Enabled             bool    `json:"enabled,omitempty" default:"true"`
+	Priority            int     `json:"priority,omitempty" default:"100" minimum:"1" maximum:"1000" doc:"Lower first"`
+	Condition           object  `json:"condition" doc:"all, any, not, or one comparison {op: [field, value]}"`
+	Action              string  `json:"action" enum:"label_email,archive_email,move_to_folder,unsubscribe_via_header,create_calendar_event,create_task,block_sender,quarantine_attachment"`
+	ConfidenceThreshold float64 `json:"confidence_threshold,omitempty" default:"0.7" minimum:"0" maximum:"1"`
+}
+
+func (b *policyBody) policy() policy.Policy {
+	return policy.Policy{Name: b.Name, Enabled: b.Enabled, Priority: b.Priority,
+		Condition: []byte(b.Condition), Action: b.Action, Threshold: b.ConfidenceThreshold}
+}
+
+type policyView struct {
+	ID                  int64     `json:"id"`
+	Name                string    `json:"name"`
+	Enabled             bool      `json:"enabled"`
+	Priority            int       `json:"priority"`
+	Condition           object    `json:"condition"`
+	Action              string    `json:"action"`
+	ConfidenceThreshold float64   `json:"confidence_threshold"`
+	CreatedAt           time.Time `json:"created_at"`
+	UpdatedAt           time.Time `json:"updated_at"`
+}
+
+func viewOf(p policy.Policy) policyView {
+	return policyView{ID: p.ID, Name: p.Name, Enabled: p.Enabled, Priority: p.Priority, Condition: object(p.Condition),
+		Action: p.Action, ConfidenceThreshold: p.Threshold, CreatedAt: p.CreatedAt.UTC(), UpdatedAt: p.UpdatedAt.UTC()}
+}
+
+func scanPolicy(row pgx.CollectableRow) (policy.Policy, error) {
+	var p policy.Policy
+	err := row.Scan(&p.ID, &p.Name, &p.Enabled, &p.Priority, &p.Condition, &p.Action, &p.Threshold, &p.CreatedAt, &p.UpdatedAt)
+	return p, err
+}
+
+type (
+	policyID struct {
+		ID int64 `path:"id"`
+	}
+	policyCreate struct {
+		idempotent
+		Body policyBody
+	}
+	policyUpdate struct {
+		policyID
+		Body policyBody
+	}
+	policyTest struct {
+		policyID
+		idempotent
+		Body *testBody
+	}
+	testBody struct {
+		EmailIDs []string `json:"email_ids,omitempty" maxItems:"1000" doc:"Ids of mails; empty: the newest"`
+		Limit    int      `json:"limit,omitempty" default:"1000" minimum:"1" maximum:"1000" doc:"How many of the newest mails, when no ids are given"`
+	}
+	policyOutput struct {
+		Body policyView
+	}
+	policiesOutput struct {
+		Body []policyView `nullable:"false"`
+	}
+	matchesOutput struct {
+		Body struct {
+			Matches []string `json:"matches" nullable:"false" doc:"Ids of the mails that fulfil the condition, newest first"`
+			Count   int      `json:"count"`
+		}
+	}
+)
+
+func (s *server) routePolicies(api huma.API) {
+	tags := []string{"policies"}
+	Route(api, huma.Operation{OperationID: "listPolicies", Method: http.MethodGet, Path: "/policy", Tags: tags,
+		Summary: "List the policies in the order in which they are tried"}, s.listPolicies)
+	Route(api, huma.Operation{OperationID: "createPolicy", Method: http.MethodPost, Path: "/policy", Tags: tags,
+		DefaultStatus: http.StatusCreated, Summary: "Create a policy"}, s.createPolicy)
+	Route(api, huma.Operation{OperationID: "getPolicy", Method: http.MethodGet, Path: "/policy/{id}", Tags: tags,
+		Summary: "Read a policy"}, s.getPolicy)
+	Route(api, huma.Operation{OperationID: "replacePolicy", Method: http.MethodPut, Path: "/policy/{id}", Tags: tags,
+		Summary: "Replace a policy; what is left out gets its default"}, s.replacePolicy)
+	Route(api, huma.Operation{OperationID: "deletePolicy", Method: http.MethodDelete, Path: "/policy/{id}", Tags: tags,
+		DefaultStatus: http.StatusNoContent, Summary: "Delete a policy; its statistics and proposals stay"}, s.deletePolicy)
+	Route(api, huma.Operation{OperationID: "testPolicy", Method: http.MethodPost, Path: "/policy/{id}/test", Tags: tags,
+		Summary: "List the mails that a policy matches; creates nothing"}, s.testPolicy)
+}
+
+// policies returns all policies of the person.
+func (s *server) policies(ctx context.Context) ([]policy.Policy, error) {
+	rows, err := s.pool.Query(ctx, selectPolicies, auth.From(ctx).ID)
+	if err != nil {
+		return nil, fmt.Errorf("read policies: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, scanPolicy)
+	if err != nil {
+		return nil, fmt.Errorf("read policies: %w", err)
+	}
+	return list, nil
+}
+
+// onePolicy runs a statement that returns one policy.
+func onePolicy(ctx context.Context, db interface {
+	Query(context.Context, string, ...any) (pgx.Rows, error)
+}, sql string, args ...any) (policy.Policy, error) {
+	rows, err := db.Query(ctx, sql, args...)
+	if err != nil {
+		return policy.Policy{}, err
+	}
+	return pgx.CollectExactlyOneRow(rows, scanPolicy)
+}
+
+func (s *server) listPolicies(ctx context.Context, _ *struct{}) (*policiesOutput, error) {
+	list, err := s.policies(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := &policiesOutput{Body: make([]policyView, 0, len(list))}
+	for _, p := range list {
+		out.Body = append(out.Body, viewOf(p))
+	}
+	return out, nil
+}
+
+func (s *server) getPolicy(ctx context.Context, in *policyID) (*policyOutput, error) {
+	p, err := onePolicy(ctx, s.pool, selectPolicy, auth.From(ctx).ID, in.ID)
+	if err != nil {
+		return nil, policyProblem("read policy", err)
+	}
+	return &policyOutput{viewOf(p)}, nil
+}
+
+func (s *server) createPolicy(ctx context.Context, in *policyCreate) (*answered[policyView], error) {
+	p := in.Body.policy()
+	if faults := p.Validate(); faults != nil {
+		return nil, invalidPolicy(faults)
+	}
+	return change(ctx, s, in.Key, http.StatusCreated, func(ctx context.Context, tx *transaction) (policyView, error) {
+		created, err := onePolicy(ctx, tx, insertPolicy, tx.user, p.Name, p.Enabled, p.Priority, p.Condition, p.Action, p.Threshold)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return policyView{}, invalidField("body", "there are 500 policies already: delete one first")
+		}
+		if err != nil {
+			return policyView{}, policyProblem("create policy", err)
+		}
+		return viewOf(created), nil
+	})
+}
+
+func (s *server) replacePolicy(ctx context.Context, in *policyUpdate) (*policyOutput, error) {
+	p := in.Body.policy()
+	if faults := p.Validate(); faults != nil {
+		return nil, invalidPolicy(faults)
+	}
+	updated, err := onePolicy(ctx, s.pool, updatePolicy,
+		auth.From(ctx).ID, in.ID, p.Name, p.Enabled, p.Priority, p.Condition, p.Action, p.Threshold)
+	if err != nil {
+		return nil, policyProblem("replace policy", err)
+	}
+	return &policyOutput{viewOf(updated)}, nil
+}
+
+func (s *server) deletePolicy(ctx context.Context, in *policyID) (*struct{}, error) {
+	deleted, err := s.pool.Exec(ctx, deletePolicy, auth.From(ctx).ID, in.ID)
+	if err != nil {
+		return nil, fmt.Errorf("delete policy: %w", err)
+	}
+	if deleted.RowsAffected() == 0 {
+		return nil, notFound("policy")
+	}
+	return nil, nil
+}
+
+func (s *server) testPolicy(ctx context.Context, in *policyTest) (*matchesOutput, error) {
+	p, err := onePolicy(ctx, s.pool, selectPolicy, auth.From(ctx).ID, in.ID)
+	if err != nil {
+		return nil, policyProblem("read policy", err)
+	}
+	condition, err := policy.Parse(p.Condition)
+	if err != nil {
+		return nil, fmt.Errorf("compile condition of policy %d: %w", p.ID, err)
+	}
+	choice := mailChoice{limit: 1000}
+	if in.Body != nil {
+		choice = mailChoice{in.Body.EmailIDs, in.Body.Limit}
+	}
+	mails, err := s.mails(ctx, choice)
+	if err != nil {
+		return nil, err
+	}
+	out := &matchesOutput{}
+	out.Body.Matches = []string{}
+	now := time.Now()
+	for _, mail := range mails {
+		if condition.Match(mail, now) {
+			out.Body.Matches = append(out.Body.Matches, mail.ID)
+		}
+	}
+	out.Body.Count = len(out.Body.Matches)
+	return out, nil
+}
+
+// policyProblem tells what the failure of a statement on one policy means.
+func policyProblem(doing string, err error) error {
+	if errors.Is(err, pgx.ErrNoRows) {
+		return notFound("policy")
+	}
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && refused.ConstraintName == "policies_name" {
+		return huma.Error409Conflict("the name is taken",
+			&huma.ErrorDetail{Location: "body.name", Message: "another of your policies has this name"})
+	}
+	return fmt.Errorf("%s: %w", doing, err)
+}

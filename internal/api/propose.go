@@ -1,0 +1,324 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/auth"
+	"github.com/applylens/applylens/internal/policy"
+)
+
+const mailColumns = ` id::text, category, sender, sender_domain, list_id, subject, risk_score, quarantined, labels, received_at, expires_at`
+
+const selectNewestMails = `
+SELECT` + mailColumns + ` FROM live_mails WHERE user_id = $1 ORDER BY received_at DESC, id LIMIT $2`
+
+const selectMails = `
+SELECT` + mailColumns + ` FROM live_mails WHERE user_id = $1 AND id = ANY ($2::uuid[]) ORDER BY received_at DESC, id`
+
+// selectPromoRatios returns for each sender the share of promotions among their mail to the person of 90 days. The
+// domains only make the index useful.
+const selectPromoRatios = `
+SELECT sender, avg((category = 'promo')::int)::float8
+FROM live_mails
+WHERE user_id = $1 AND sender_domain = ANY ($2) AND sender = ANY ($3) AND received_at > $4::timestamptz - interval '90 days' AND received_at <= $4
+GROUP BY sender`
+
+const selectWeights = `SELECT feature, weight FROM user_weights WHERE user_id = $1 AND feature = ANY ($2)`
+
+// expireActions gives up the proposals that are too old to be asked about, so that their mails can be proposed anew.
+const expireActions = `
+UPDATE actions SET status = 'expired'
+WHERE user_id = $1 AND status = 'pending' AND created_at <= now() - interval '30 days'`
+
+// insertActions files the proposals of a JSON array, in its order, but for mails that have a pending proposal or a
+// standing decision under the same policy. The person's lock makes the check final; the unique index is the net.
+const insertActions = `
+INSERT INTO actions AS a (id, user_id, policy_id, email_id, action, params, confidence, explored, rationale,
+                          features, feature_rule, mail_category, mail_sender_domain, mail_list_id, created_at)
+SELECT n.id, $1, n.policy_id, n.email_id, n.action, n.params, n.confidence, n.explored, n.rationale,
+       n.features, n.feature_rule, n.category, n.sender_domain, n.list_id, clock_timestamp()
+FROM jsonb_to_recordset($2) AS n (id uuid, policy_id bigint, email_id text, action text, params jsonb,
+    confidence float8, explored boolean, rationale jsonb, features text[], feature_rule integer,
+    category text, sender_domain text, list_id text)
+WHERE NOT EXISTS (SELECT FROM actions x WHERE x.user_id = $1 AND x.email_id = n.email_id
+                  AND x.policy_id = n.policy_id AND x.status = 'pending')
+  AND NOT EXISTS (SELECT FROM actions x WHERE x.user_id = $1 AND x.email_id = n.email_id
+                  AND x.policy_id = n.policy_id AND x.status IN ('approved', 'rejected'))
+ON CONFLICT (user_id, email_id, policy_id) WHERE status = 'pending' DO NOTHING
+RETURNING` + actionColumns
+
+// mailChoice tells which of the person's mails are meant.
+type mailChoice struct {
+	ids   []string // empty: the newest
+	limit int      // of the newest
+}
+
+type proposeInput struct {
+	idempotent
+	Body *proposeBody
+}
+
+type proposeBody struct {
+	Query    string   `json:"query,omitempty" maxLength:"1000" doc:"Must be empty: queries come with search"`
+	EmailIDs []string `json:"email_ids,omitempty" maxItems:"1000" doc:"Ids of mails; empty: the newest"`
+	Limit    int      `json:"limit,omitempty" default:"100" minimum:"1" maximum:"1000" doc:"How many of the newest mails, when no ids are given"`
+}
+
+// proposed is what insertActions reads of a proposal.
+type proposed struct {
+	ID           string            `json:"id"`
+	PolicyID     int64             `json:"policy_id"`
+	EmailID      string            `json:"email_id"`
+	Action       string            `json:"action"`
+	Params       map[string]string `json:"params"`
+	Confidence   float64           `json:"confidence"`
+	Explored     bool              `json:"explored"`
+	Rationale    policy.Rationale  `json:"rationale"`
+	Features     []string          `json:"features"`
+	FeatureRule  int               `json:"feature_rule"`
+	Category     string            `json:"category"`
+	SenderDomain string            `json:"sender_domain"`
+	ListID       string            `json:"list_id"`
+}
+
+func (s *server) propose(ctx context.Context, in *proposeInput) (*answered[[]actionView], error) {
+	body := proposeBody{Limit: 100}
+	if in.Body != nil {
+		body = *in.Body
+	}
+	if body.Query != "" {
+		return nil, invalidField("body.query", "queries come with search: give email_ids, or neither for the newest mails")
+	}
+	if err := s.open(ctx); err != nil {
+		return nil, err
+	}
+	proposals, err := s.choose(ctx, mailChoice{body.EmailIDs, body.Limit})
+	if err != nil {
+		return nil, err
+	}
+	return change(ctx, s, in.Key, http.StatusOK, func(ctx context.Context, tx *transaction) ([]actionView, error) {
+		return file(ctx, tx, proposals)
+	})
+}
+
+// choose asks the person's policies about the chosen mails. It only reads, before the lock is taken.
+func (s *server) choose(ctx context.Context, choice mailChoice) ([]proposed, error) {
+	policies, err := s.policies(ctx)
+	if err != nil {
+		return nil, err
+	}
+	set, err := policy.NewSet(policies)
+	if err != nil {
+		return nil, err
+	}
+	mails, err := s.mails(ctx, choice)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	weights, err := s.weights(ctx, mails)
+	if err != nil {
+		return nil, err
+	}
+	ratios, err := s.promoRatios(ctx, mails, now)
+	if err != nil {
+		return nil, err
+	}
+	var list []proposed
+	for _, mail := range mails {
+		p, fires := set.Choose(mail, now, ratios[mail.Sender], func(feature string) float64 { return weights[feature] })
+		if fires {
+			list = append(list, proposalOf(mail, p, now))
+		}
+	}
+	return list, nil
+}
+
+func proposalOf(mail policy.Mail, p policy.Proposal, now time.Time) proposed {
+	return proposed{
+		ID: events.NewUUIDv7(now).String(), PolicyID: p.Policy.ID, EmailID: mail.ID,
+		Action: p.Policy.Action, Params: p.Params, Confidence: p.Confidence, Explored: p.Explored,
+		Rationale: p.Rationale, Features: notNil(p.Features), FeatureRule: events.FeatureRule,
+		Category: mail.Category, SenderDomain: mail.SenderDomain, ListID: mail.ListID,
+	}
+}
+
+// file stores the proposals and emits their events. The oldest mail is filed first, so that the tray shows the newest
+// first.
+func file(ctx context.Context, tx *transaction, list []proposed) ([]actionView, error) {
+	if _, err := tx.Exec(ctx, expireActions, tx.user); err != nil {
+		return nil, fmt.Errorf("expire actions: %w", err)
+	}
+	oldestFirst := slices.Clone(list)
+	slices.Reverse(oldestFirst)
+	rows, err := json.Marshal(notNil(oldestFirst))
+	if err != nil {
+		return nil, fmt.Errorf("write proposals: %w", err)
+	}
+	filed, err := actionsOf(ctx, tx, insertActions, tx.user, rows)
+	if err != nil {
+		return nil, fmt.Errorf("file proposals: %w", err)
+	}
+	views := make([]actionView, 0, len(filed))
+	emitted := make([]*events.Event, 0, len(filed))
+	for _, p := range oldestFirst {
+		id, _ := events.ParseUUID(p.ID) // our own
+		if a := filed[id]; a != nil {
+			views = append(views, a.view())
+			emitted = append(emitted, tx.event(events.TypeActionProposed, a))
+		}
+	}
+	slices.Reverse(views)
+	return views, tx.emit(ctx, emitted...)
+}
+
+// mails reads the chosen mails, newest first, with the applications that belong to them. Ids of mails that the person
+// does not have are a 404.
+func (s *server) mails(ctx context.Context, choice mailChoice) ([]policy.Mail, error) {
+	user := auth.From(ctx).ID
+	query, arg := selectNewestMails, any(choice.limit)
+	if len(choice.ids) > 0 {
+		ids, err := mailIDs(choice.ids)
+		if err != nil {
+			return nil, err
+		}
+		query, arg = selectMails, uuids(ids)
+	}
+	rows, err := s.pool.Query(ctx, query, user, arg)
+	if err != nil {
+		return nil, fmt.Errorf("read mails: %w", err)
+	}
+	mails, err := pgx.CollectRows(rows, scanMail)
+	if err != nil {
+		return nil, fmt.Errorf("read mails: %w", err)
+	}
+	if err := allFound(choice.ids, mails); err != nil {
+		return nil, err
+	}
+	return mails, s.attachATS(ctx, user, mails)
+}
+
+func mailIDs(list []string) ([]events.UUID, error) {
+	ids := make([]events.UUID, len(list))
+	for i, text := range list {
+		id, err := events.ParseUUID(text)
+		if err != nil {
+			return nil, noMail(i)
+		}
+		ids[i] = id
+	}
+	return ids, nil
+}
+
+func noMail(i int) error {
+	return huma.Error404NotFound("there is no such mail",
+		&huma.ErrorDetail{Location: fmt.Sprintf("body.email_ids[%d]", i), Message: "you have no mail with this id"})
+}
+
+func allFound(wanted []string, mails []policy.Mail) error {
+	found := map[string]bool{}
+	for _, mail := range mails {
+		found[mail.ID] = true
+	}
+	for i, text := range wanted {
+		id, _ := events.ParseUUID(text) // checked before
+		if !found[id.String()] {
+			return noMail(i)
+		}
+	}
+	return nil
+}
+
+func scanMail(row pgx.CollectableRow) (policy.Mail, error) {
+	var m policy.Mail
+	var expires *time.Time
+	err := row.Scan(&m.ID, &m.Category, &m.Sender, &m.SenderDomain, &m.ListID, &m.Subject,
+		&m.RiskScore, &m.Quarantined, &m.Labels, &m.ReceivedAt, &expires)
+	if expires != nil {
+		m.ExpiresAt = *expires
+	}
+	return m, err
+}
+
+func (s *server) attachATS(ctx context.Context, user string, mails []policy.Mail) error {
+	if s.ats == nil || len(mails) == 0 {
+		return nil
+	}
+	ids := make([]string, len(mails))
+	for i := range mails {
+		ids[i] = mails[i].ID
+	}
+	found, err := s.ats(ctx, user, ids)
+	if err != nil {
+		return fmt.Errorf("read applications: %w", err)
+	}
+	for i := range mails {
+		if ats, ok := found[mails[i].ID]; ok {
+			mails[i].ATS = &ats
+		}
+	}
+	return nil
+}
+
+// weights reads what was learned about the features of mails.
+func (s *server) weights(ctx context.Context, mails []policy.Mail) (map[string]float64, error) {
+	features := map[string]struct{}{}
+	for i := range mails {
+		for _, feature := range mails[i].Features() {
+			features[feature] = struct{}{}
+		}
+	}
+	return s.pairs(ctx, "read weights", selectWeights, auth.From(ctx).ID, keys(features))
+}
+
+// promoRatios reads how much of their mail the senders of promotions send as promotions; only for those it counts.
+func (s *server) promoRatios(ctx context.Context, mails []policy.Mail, now time.Time) (map[string]float64, error) {
+	senders, domains := map[string]struct{}{}, map[string]struct{}{}
+	for i := range mails {
+		if mails[i].Category == "promo" {
+			senders[mails[i].Sender] = struct{}{}
+			domains[mails[i].SenderDomain] = struct{}{}
+		}
+	}
+	if len(senders) == 0 {
+		return nil, nil
+	}
+	return s.pairs(ctx, "read promo ratios", selectPromoRatios, auth.From(ctx).ID, keys(domains), keys(senders), now)
+}
+
+// pairs runs a query of rows with a text and a number.
+func (s *server) pairs(ctx context.Context, doing, sql string, args ...any) (map[string]float64, error) {
+	rows, err := s.pool.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", doing, err)
+	}
+	found := map[string]float64{}
+	var name string
+	var value float64
+	_, err = pgx.ForEachRow(rows, []any{&name, &value}, func() error {
+		found[name] = value
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", doing, err)
+	}
+	return found, nil
+}
+
+func keys(set map[string]struct{}) []string {
+	list := make([]string, 0, len(set))
+	for key := range set {
+		list = append(list, key)
+	}
+	slices.Sort(list)
+	return list
+}

@@ -1,0 +1,180 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+const (
+	maxBody     = 256 << 10
+	bodyTimeout = 10 * time.Second
+	prefix      = "/api"
+)
+
+// ServeHTTP takes a request through everything that holds for all of them: headers, limits, the two forms of a path.
+func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	setSecurityHeaders(w.Header())
+	seen := &observation{writer: w, start: time.Now(), route: "none"}
+	ctx := context.WithValue(withLogger(r.Context(), s.log), observationKey{}, seen)
+	defer s.metrics.observe(seen, r.Method)
+	defer s.rescue(ctx, seen)
+	s.serve(seen, r.WithContext(ctx))
+}
+
+func setSecurityHeaders(h http.Header) {
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+}
+
+// rescue answers 500 for a panic, which is a bug of ours.
+func (s *server) rescue(ctx context.Context, w *observation) {
+	cause := recover()
+	if cause == nil {
+		return
+	}
+	if cause == http.ErrAbortHandler {
+		panic(cause)
+	}
+	loggerFrom(ctx).Error("handler panicked", "cause", fmt.Sprint(cause), "route", w.route)
+	if w.status == 0 {
+		writeProblem(w, http.StatusInternalServerError, "something went wrong on our side")
+	}
+}
+
+func (s *server) serve(w http.ResponseWriter, r *http.Request) {
+	if err := s.crossOrigin.Check(r); err != nil {
+		writeProblem(w, http.StatusForbidden, "a browser sent this from another site's page")
+		return
+	}
+	if err := checkURL(r.URL); err != nil {
+		writeProblem(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	r, ok := readBody(w, r)
+	if !ok {
+		return
+	}
+	if rest, under := strings.CutPrefix(r.URL.Path, prefix); under && strings.HasPrefix(rest, "/") {
+		http.StripPrefix(prefix, http.HandlerFunc(s.dispatch)).ServeHTTP(w, r)
+		return
+	}
+	if handler, pattern := s.root.Handler(r); pattern != "" {
+		handler.ServeHTTP(w, r)
+		return
+	}
+	s.dispatch(w, r)
+}
+
+// dispatch serves the routes of the API, else the page, else a problem.
+func (s *server) dispatch(w http.ResponseWriter, r *http.Request) {
+	handler, pattern := s.mux.Handler(r)
+	if pattern != "" {
+		s.mux.ServeHTTP(w, r) // not handler, which would not see the path's wildcards
+		return
+	}
+	refusal := &discard{header: http.Header{}}
+	handler.ServeHTTP(refusal, r)
+	if refusal.status == http.StatusNotFound && s.page != nil {
+		s.page.ServeHTTP(w, r)
+		return
+	}
+	if allow := refusal.header.Get("Allow"); allow != "" {
+		w.Header().Set("Allow", allow)
+		writeProblem(w, http.StatusMethodNotAllowed, "this path knows only "+allow)
+		return
+	}
+	writeProblem(w, http.StatusNotFound, "there is no such path")
+}
+
+// readBody reads the whole body under its limits, so that handlers get checked JSON and a slow client holds nothing
+// but a connection. Without a body, no content type is asked for.
+func readBody(w http.ResponseWriter, r *http.Request) (*http.Request, bool) {
+	if r.Body == nil || r.Body == http.NoBody {
+		return withHash(r, nil), true
+	}
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout)) // not every writer has a connection
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	_ = control.SetReadDeadline(time.Time{})
+	if status, detail := judge(r, body, err); status != 0 {
+		writeProblem(w, status, detail)
+		return nil, false
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return withHash(r, body), true
+}
+
+// judge tells with which status a body is refused; 0 when it is not.
+func judge(r *http.Request, body []byte, err error) (status int, detail string) {
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return http.StatusRequestEntityTooLarge, "a body has at most 256 KiB"
+	case err != nil:
+		return http.StatusBadRequest, "the body could not be read to its end"
+	case len(body) == 0:
+		return 0, ""
+	case !isJSON(r.Header.Get("Content-Type")):
+		return http.StatusUnsupportedMediaType, "the body has to be JSON, with Content-Type: application/json"
+	}
+	if err := checkBody(body); err != nil {
+		return http.StatusBadRequest, err.Error()
+	}
+	return 0, ""
+}
+
+func isJSON(contentType string) bool {
+	media, _, err := mime.ParseMediaType(contentType)
+	return err == nil && media == "application/json"
+}
+
+type requestHashKey struct{}
+
+// withHash keeps what identifies the request, for those that carry an Idempotency-Key.
+func withHash(r *http.Request, body []byte) *http.Request {
+	if r.Header.Get("Idempotency-Key") == "" {
+		return r
+	}
+	sum := sha256.New()
+	fmt.Fprintf(sum, "%s %s?%s\n", r.Method, strings.TrimPrefix(r.URL.Path, prefix), r.URL.RawQuery)
+	sum.Write(body)
+	return r.WithContext(context.WithValue(r.Context(), requestHashKey{}, sum.Sum(nil)))
+}
+
+func requestHash(ctx context.Context) []byte {
+	sum, _ := ctx.Value(requestHashKey{}).([]byte)
+	return sum
+}
+
+// writeProblem answers a request that reached no operation.
+func writeProblem(w http.ResponseWriter, status int, detail string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(&huma.ErrorModel{ // the client may be gone
+		Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail,
+	})
+}
+
+// discard takes what a handler writes, but for its status and headers.
+type discard struct {
+	header http.Header
+	status int
+}
+
+func (d *discard) Header() http.Header         { return d.header }
+func (d *discard) Write(b []byte) (int, error) { return len(b), nil }
+func (d *discard) WriteHeader(status int)      { d.status = status }

@@ -1,0 +1,107 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/applylens/applylens/internal/auth"
+)
+
+// answerWithin bounds the time that an operation may take, but for what its caller asked to wait: a database that
+// does not answer must not hold requests for ever.
+const answerWithin = 15 * time.Second
+
+// Route registers an operation. What its handler returns as an error is turned into a problem that tells nothing of
+// our insides: a huma.StatusError goes out as it is, an unreachable database as 503 with Retry-After, anything else
+// is logged and goes out as 500. The handler's context ends after 15 seconds; a streaming answer is not bounded.
+func Route[I, O any](api huma.API, op huma.Operation, handler func(context.Context, *I) (*O, error)) {
+	op.MaxBodyBytes, op.BodyReadTimeout = -1, -1 // both are bounded before routing
+	huma.Register(api, op, func(ctx context.Context, input *I) (*O, error) {
+		ctx, cancel := context.WithTimeout(ctx, answerWithin+patience(input))
+		defer cancel()
+		output, err := handler(ctx, input)
+		if err != nil {
+			return nil, problemOf(ctx, err)
+		}
+		return output, nil
+	})
+}
+
+func patience(input any) time.Duration {
+	if w, ok := input.(interface{ patience() time.Duration }); ok {
+		return w.patience()
+	}
+	return 0
+}
+
+// identify is the middleware of all operations: it finds out who is asking and whether they may.
+func (s *server) identify(api huma.API) func(huma.Context, func(huma.Context)) {
+	return func(ctx huma.Context, next func(huma.Context)) {
+		op := ctx.Operation()
+		if seen, ok := ctx.Context().Value(observationKey{}).(*observation); ok {
+			seen.route = op.Path
+		}
+		user, problem := s.caller(ctx, op)
+		if problem != nil {
+			refuse(api, ctx, problem)
+			return
+		}
+		next(huma.WithContext(ctx, auth.With(ctx.Context(), user)))
+	}
+}
+
+func (s *server) caller(ctx huma.Context, op *huma.Operation) (*auth.User, error) {
+	bounded, cancel := context.WithTimeout(ctx.Context(), answerWithin)
+	defer cancel()
+	user, err := s.users.Authenticate(bounded, requestOf(ctx))
+	switch {
+	case errors.Is(err, auth.ErrUnauthenticated):
+		return nil, huma.ErrorWithHeaders(huma.Error401Unauthorized("send a valid token: Authorization: Bearer …"),
+			http.Header{"Www-Authenticate": {`Bearer realm="applylens"`}})
+	case err != nil:
+		return nil, problemOf(bounded, err)
+	case !user.Has(roleFor(op)):
+		return nil, huma.Error403Forbidden("this needs the role " + roleFor(op))
+	}
+	if wait, ok := s.limiter.allow(user.ID, time.Now()); !ok {
+		seconds := strconv.Itoa(int(math.Ceil(wait.Seconds())))
+		return nil, retryLater(huma.Error429TooManyRequests("too many requests"), seconds)
+	}
+	return user, nil
+}
+
+func roleFor(op *huma.Operation) string {
+	if strings.HasPrefix(op.Path, "/ops/") {
+		return auth.Operator
+	}
+	return auth.Owner
+}
+
+// refuse answers a problem from a middleware.
+func refuse(api huma.API, ctx huma.Context, problem error) {
+	var headers huma.HeadersError
+	if errors.As(problem, &headers) {
+		for name, values := range headers.GetHeaders() {
+			ctx.SetHeader(name, values[0])
+		}
+	}
+	var status huma.StatusError
+	if !errors.As(problem, &status) {
+		status = huma.Error500InternalServerError("something went wrong on our side")
+	}
+	_ = huma.WriteErr(api, ctx, status.GetStatus(), status.Error()) // the client may be gone
+}
+
+// requestOf is the request below a huma context.
+func requestOf(ctx huma.Context) *http.Request {
+	r, _ := humago.Unwrap(ctx)
+	return r
+}

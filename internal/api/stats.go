@@ -1,0 +1,114 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/auth"
+)
+
+// selectStats sums the days of a window of UTC days, today included, per policy of the live version. A day's fired is
+// at least what was decided, since a decision may be folded before its proposal.
+const selectStats = `
+SELECT d.policy_id, p.name,
+       sum(GREATEST(d.fired, 0, GREATEST(d.approved, 0) + GREATEST(d.rejected, 0)))::bigint,
+       sum(GREATEST(d.approved, 0))::bigint,
+       sum(GREATEST(d.rejected, 0))::bigint,
+       sum(GREATEST(d.missed, 0))::bigint,
+       max(d.updated_at)
+FROM policy_days d
+LEFT JOIN policies p ON p.id = d.policy_id AND p.user_id = d.user_id
+WHERE d.user_id = $1
+  AND d.version = (SELECT live_version FROM projections WHERE group_name = 'policystats')
+  AND d.day > (now() AT TIME ZONE 'UTC')::date - $2::integer
+  AND d.day <= (now() AT TIME ZONE 'UTC')::date
+GROUP BY d.policy_id, p.name
+ORDER BY 3 DESC, 1`
+
+type statsInput struct {
+	waiting
+	WindowDays int `query:"window_days" default:"30" minimum:"1" maximum:"365" doc:"UTC days, today included"`
+}
+
+type statsOutput struct {
+	Body []policyStats `nullable:"false"`
+}
+
+type policyStats struct {
+	PolicyID      int64     `json:"policy_id"`
+	Name          *string   `json:"name" doc:"null for a policy that is not the caller's, such as another service's"`
+	Precision     float64   `json:"precision" doc:"approved / fired, 0 when nothing fired"`
+	PrecisionLow  float64   `json:"precision_low" doc:"Lower end of the 95 % Wilson interval"`
+	PrecisionHigh float64   `json:"precision_high" doc:"Upper end of the 95 % Wilson interval"`
+	Approved      int64     `json:"approved"`
+	Rejected      int64     `json:"rejected"`
+	Fired         int64     `json:"fired"`
+	Pending       int64     `json:"pending" doc:"Fired and neither approved nor rejected"`
+	Recall        *float64  `json:"recall" doc:"approved / (approved + missed), null while nothing is known"`
+	WindowDays    int       `json:"window_days"`
+	UpdatedAt     time.Time `json:"updated_at"`
+}
+
+func (s *server) routeStats(api huma.API) {
+	Route(api, huma.Operation{OperationID: "policyStats", Method: http.MethodGet, Path: "/policy/stats", Tags: []string{"policies"},
+		Summary: "Read how well the policies do"}, s.stats)
+}
+
+func (s *server) stats(ctx context.Context, in *statsInput) (*statsOutput, error) {
+	if err := s.waitFor(ctx, &in.waiting, "policystats", events.TopicActions); err != nil {
+		return nil, err
+	}
+	rows, err := s.pool.Query(ctx, selectStats, auth.From(ctx).ID, in.WindowDays)
+	if err != nil {
+		return nil, fmt.Errorf("read policy statistics: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (policyStats, error) {
+		p := policyStats{WindowDays: in.WindowDays}
+		var missed int64
+		err := row.Scan(&p.PolicyID, &p.Name, &p.Fired, &p.Approved, &p.Rejected, &missed, &p.UpdatedAt)
+		p.derive(missed)
+		return p, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read policy statistics: %w", err)
+	}
+	return &statsOutput{notNil(list)}, nil
+}
+
+// derive fills in what follows from the counts.
+func (p *policyStats) derive(missed int64) {
+	p.UpdatedAt = p.UpdatedAt.UTC()
+	p.Pending = p.Fired - p.Approved - p.Rejected
+	if p.Fired > 0 {
+		p.Precision = round3(float64(p.Approved) / float64(p.Fired))
+	}
+	low, high := wilson(p.Approved, p.Fired)
+	p.PrecisionLow, p.PrecisionHigh = round3(low), round3(high)
+	if known := p.Approved + missed; known > 0 {
+		recall := round3(float64(p.Approved) / float64(known))
+		p.Recall = &recall
+	}
+}
+
+// wilson returns the 95 % Wilson score interval of a share of successes among n; 0 and 1 for no trial.
+func wilson(successes, n int64) (low, high float64) {
+	if n == 0 {
+		return 0, 1
+	}
+	const z = 1.959963984540054 // the normal distribution's 97.5 % point
+	trials := float64(n)
+	share := float64(successes) / trials
+	center := share + z*z/(2*trials)
+	margin := z * math.Sqrt(share*(1-share)/trials+z*z/(4*trials*trials))
+	scale := 1 + z*z/trials
+	return max(0, (center-margin)/scale), min(1, (center+margin)/scale)
+}
+
+func round3(x float64) float64 { return math.Round(x*1000) / 1000 }

@@ -1,0 +1,100 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/applylens/applylens/internal/auth"
+)
+
+// selectFolded tells whether the live version of a group has folded an event of the person: its relay's numbers are
+// dense and folded in order, so that a number at or below the last one says it. An event on a topic that the group
+// does not read counts as folded. No row: the person has no such event.
+const selectFolded = `
+SELECT o.aggregatetype <> $4 OR EXISTS (
+    SELECT FROM projections p
+    JOIN relay_sequences s ON s.group_name = p.group_name AND s.version = p.live_version
+    WHERE p.group_name = $3 AND s.topic = o.aggregatetype AND s.partition = o.partition
+      AND s.relay_id = o.relay_id AND s.last_seq >= o.relay_seq)
+FROM outbox o
+WHERE o.id = $1 AND o.user_id = $2
+ORDER BY o.seq
+LIMIT 1`
+
+const (
+	firstPause   = 2 * time.Millisecond
+	longestPause = 50 * time.Millisecond
+	maxPatience  = 30 * time.Second
+)
+
+// waiting is part of the input of what reads a projection.
+type waiting struct {
+	Wait    string   `query:"wait" maxLength:"200" doc:"The X-Event-Id of an answer: answer when that event has been folded, 504 when it was not in time."`
+	Timeout duration `query:"timeout" default:"5s" doc:"How long to wait, such as 500ms or 5s; at most 30s."`
+}
+
+func (w *waiting) patience() time.Duration {
+	if w.Wait == "" {
+		return 0
+	}
+	return w.Timeout.Duration
+}
+
+// waitFor returns when the live version of group has folded the event that the caller waits for, at once when there
+// is none. The timeout is looked at between queries only, since a query that is broken off costs its connection.
+func (s *server) waitFor(ctx context.Context, w *waiting, group, topic string) error {
+	if w.Wait == "" {
+		return nil
+	}
+	user, end := auth.From(ctx).ID, time.Now().Add(w.patience())
+	for pause := firstPause; ; pause = min(pause*3/2, longestPause) {
+		folded, err := s.folded(ctx, user, w.Wait, group, topic)
+		if folded || err != nil {
+			return err
+		}
+		left := time.Until(end)
+		if left <= 0 {
+			return huma.Error504GatewayTimeout("the event was not folded in time; it is not lost")
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(min(pause, left)):
+		}
+	}
+}
+
+func (s *server) folded(ctx context.Context, user, event, group, topic string) (bool, error) {
+	var folded bool
+	err := s.pool.QueryRow(ctx, selectFolded, event, user, group, topic).Scan(&folded)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return false, notFound("event")
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for the folded event: %w", err)
+	}
+	return folded, nil
+}
+
+// duration is a time.Duration in its text form. It is a struct since huma takes an integer kind for a number.
+type duration struct{ time.Duration }
+
+// Schema tells huma how a duration is written.
+func (duration) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeString, Examples: []any{"5s"}}
+}
+
+// UnmarshalText reads "500ms" or "5s".
+func (d *duration) UnmarshalText(text []byte) error {
+	parsed, err := time.ParseDuration(string(text))
+	if err != nil || parsed < 0 || parsed > maxPatience {
+		return errors.New("expected a duration such as 500ms or 5s, at most 30s")
+	}
+	d.Duration = parsed
+	return nil
+}

@@ -1,0 +1,100 @@
+// Package auth tells who is asking: persons, their roles, and the secrets that prove them.
+//
+// It owns the tables users and tokens. Of a secret it stores only a SHA-256, since a secret has 256 random bits and
+// needs no slow hash. A revoked or expired secret stops working with the next request: nothing is cached. What a role
+// may do is decided by internal/api.
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/mail"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/applylens/applylens/events"
+)
+
+// The roles. An owner has data of their own; an operator sees the machinery and no mail.
+const (
+	Owner    = "owner"
+	Operator = "operator"
+)
+
+// The kinds of secrets.
+const (
+	Bearer  = "bearer"  // sent by programs in the Authorization header
+	Session = "session" // sent by a browser in the cookie Cookie
+	Login   = "login"   // exchanged once for a session
+)
+
+// Cookie is the name of the cookie that carries a session's secret.
+const Cookie = "applylens_session"
+
+// ErrUnauthenticated tells that a request carries no secret that is valid now.
+var ErrUnauthenticated = errors.New("no valid token or session")
+
+// ErrNoUser tells that there is no person with the id.
+var ErrNoUser = errors.New("there is no such user")
+
+// User is a person.
+type User struct {
+	ID        string   // opaque, 1..200 bytes
+	Roles     []string // Owner, Operator
+	Addresses []string // the person's own, lower case
+}
+
+// Has tells whether the person has a role.
+func (u *User) Has(role string) bool { return slices.Contains(u.Roles, role) }
+
+// normalize checks u and brings its addresses to the stored form.
+func (u *User) normalize() error {
+	if len(u.ID) < 1 || len(u.ID) > events.MaxUserID || !utf8.ValidString(u.ID) {
+		return fmt.Errorf("a user id has 1 to %d bytes of UTF-8", events.MaxUserID)
+	}
+	if strings.ContainsFunc(u.ID, unicode.IsControl) {
+		return errors.New("a user id has no control characters")
+	}
+	for _, role := range u.Roles {
+		if role != Owner && role != Operator {
+			return fmt.Errorf("there is no role %q: use %s or %s", role, Owner, Operator)
+		}
+	}
+	addresses := make([]string, 0, len(u.Addresses))
+	for _, text := range u.Addresses {
+		parsed, err := mail.ParseAddress(text)
+		if err != nil {
+			return fmt.Errorf("%q is not an address", text)
+		}
+		addresses = append(addresses, strings.ToLower(parsed.Address))
+	}
+	u.Addresses = addresses
+	return nil
+}
+
+// Token is what is known of a secret, which itself is not kept.
+type Token struct {
+	ID        string     `json:"id"` // 16 hex digits, made of the stored hash
+	UserID    string     `json:"user_id"`
+	Kind      string     `json:"kind"`
+	Name      string     `json:"name"`
+	CreatedAt time.Time  `json:"created_at"`
+	ExpiresAt *time.Time `json:"expires_at"` // nil: never
+}
+
+type contextKey struct{}
+
+// With returns a context that carries the person who is asking.
+func With(ctx context.Context, user *User) context.Context {
+	return context.WithValue(ctx, contextKey{}, user)
+}
+
+// From returns the person who is asking; nil when nobody was authenticated.
+func From(ctx context.Context) *User {
+	user, _ := ctx.Value(contextKey{}).(*User)
+	return user
+}

@@ -1,0 +1,171 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/applylens/applylens/internal/policy"
+)
+
+// insertUser adds a person once; the row count tells whether it was now.
+const insertUser = `INSERT INTO users (id) VALUES ($1) ON CONFLICT (id) DO NOTHING`
+
+// extendUser adds roles and addresses to those that the person has.
+const extendUser = `
+UPDATE users
+SET roles = ARRAY(SELECT DISTINCT unnest(roles || $2::text[]) ORDER BY 1),
+    addresses = ARRAY(SELECT DISTINCT unnest(addresses || $3::text[]) ORDER BY 1)
+WHERE id = $1
+RETURNING roles, addresses`
+
+// insertPolicy copies one of the default policies to a new person.
+const insertPolicy = `
+INSERT INTO policies (user_id, name, enabled, priority, condition, action, confidence_threshold)
+VALUES ($1, $2, $3, $4, $5, $6, $7)`
+
+// insertToken stores the hash of a secret.
+const insertToken = `INSERT INTO tokens (hash, user_id, kind, name, expires_at) VALUES ($1, $2, $3, $4, $5)`
+
+// selectUser finds the person of a secret that is valid now.
+const selectUser = `
+SELECT u.id, u.roles, u.addresses
+FROM tokens t
+JOIN users u ON u.id = t.user_id
+WHERE t.hash = $1 AND t.kind = $2 AND (t.expires_at IS NULL OR t.expires_at > now())`
+
+// selectTokens lists the secrets of one person, or of all for an empty id, newest first.
+const selectTokens = `
+SELECT encode(substring(hash FOR 8), 'hex'), user_id, kind, name, created_at, expires_at
+FROM tokens
+WHERE $1 = '' OR user_id = $1
+ORDER BY created_at DESC, hash`
+
+// deleteToken revokes the secret with an id.
+const deleteToken = `DELETE FROM tokens WHERE encode(substring(hash FOR 8), 'hex') = $1`
+
+// existsToken tells whether anybody could be authenticated.
+const existsToken = `SELECT EXISTS (SELECT FROM tokens WHERE expires_at IS NULL OR expires_at > now())`
+
+// Store reads and writes persons and secrets. It is safe for concurrent use.
+type Store struct{ pool *pgxpool.Pool }
+
+// NewStore returns a store on a migrated database.
+func NewStore(pool *pgxpool.Pool) *Store { return &Store{pool} }
+
+// CreateUser makes a person, who gets a copy of the default policies. A person who exists keeps what they have and
+// gains the roles and addresses. It returns the person as stored.
+func (s *Store) CreateUser(ctx context.Context, user User) (User, error) {
+	if err := user.normalize(); err != nil {
+		return User{}, err
+	}
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		added, err := tx.Exec(ctx, insertUser, user.ID)
+		if err != nil {
+			return err
+		}
+		if added.RowsAffected() > 0 {
+			if err := copyDefaults(ctx, tx, user.ID); err != nil {
+				return err
+			}
+		}
+		return tx.QueryRow(ctx, extendUser, user.ID, notNil(user.Roles), user.Addresses).Scan(&user.Roles, &user.Addresses)
+	})
+	if err != nil {
+		return User{}, fmt.Errorf("create user: %w", err)
+	}
+	return user, nil
+}
+
+func copyDefaults(ctx context.Context, tx pgx.Tx, userID string) error {
+	var batch pgx.Batch
+	for _, p := range policy.Defaults() {
+		batch.Queue(insertPolicy, userID, p.Name, p.Enabled, p.Priority, p.Condition, p.Action, p.Threshold)
+	}
+	return tx.SendBatch(ctx, &batch).Close()
+}
+
+func notNil(list []string) []string {
+	if list == nil {
+		return []string{}
+	}
+	return list
+}
+
+// CreateToken makes a secret of a kind for a person and returns it: this is the only time that it can be seen. A zero
+// expires means never. The error is ErrNoUser for an unknown person.
+func (s *Store) CreateToken(ctx context.Context, userID, kind, name string, expires time.Time) (string, error) {
+	secret := newSecret()
+	var expiresAt *time.Time
+	if !expires.IsZero() {
+		expiresAt = &expires
+	}
+	_, err := s.pool.Exec(ctx, insertToken, hash(secret), userID, kind, name, expiresAt)
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && refused.Code == "23503" {
+		return "", ErrNoUser
+	}
+	if err != nil {
+		return "", fmt.Errorf("create token: %w", err)
+	}
+	return secret, nil
+}
+
+// Authenticate returns the person whose secret the request carries, and ErrUnauthenticated when there is none; every
+// other error says that the database could not be asked.
+func (s *Store) Authenticate(ctx context.Context, r *http.Request) (*User, error) {
+	secret, kind := presented(r)
+	if secret == "" {
+		return nil, ErrUnauthenticated
+	}
+	var user User
+	err := s.pool.QueryRow(ctx, selectUser, hash(secret), kind).Scan(&user.ID, &user.Roles, &user.Addresses)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, ErrUnauthenticated
+	}
+	if err != nil {
+		return nil, fmt.Errorf("authenticate: %w", err)
+	}
+	return &user, nil
+}
+
+// Tokens lists the secrets of a person, or everybody's for an empty id, newest first.
+func (s *Store) Tokens(ctx context.Context, userID string) ([]Token, error) {
+	rows, err := s.pool.Query(ctx, selectTokens, userID)
+	if err != nil {
+		return nil, fmt.Errorf("list tokens: %w", err)
+	}
+	tokens, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Token, error) {
+		var t Token
+		err := row.Scan(&t.ID, &t.UserID, &t.Kind, &t.Name, &t.CreatedAt, &t.ExpiresAt)
+		return t, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list tokens: %w", err)
+	}
+	return tokens, nil
+}
+
+// Revoke ends the secret with an id at once, and tells whether there was one.
+func (s *Store) Revoke(ctx context.Context, id string) (bool, error) {
+	deleted, err := s.pool.Exec(ctx, deleteToken, id)
+	if err != nil {
+		return false, fmt.Errorf("revoke token: %w", err)
+	}
+	return deleted.RowsAffected() > 0, nil
+}
+
+// Configured tells whether there is any secret by which somebody could be authenticated.
+func (s *Store) Configured(ctx context.Context) (bool, error) {
+	var exists bool
+	if err := s.pool.QueryRow(ctx, existsToken).Scan(&exists); err != nil {
+		return false, fmt.Errorf("look for tokens: %w", err)
+	}
+	return exists, nil
+}
