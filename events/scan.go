@@ -1,9 +1,11 @@
 package events
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math"
 	"math/bits"
+	"slices"
 	"strconv"
 	"time"
 	"unicode/utf16"
@@ -80,6 +82,7 @@ func (s *scanner) leave() {
 
 // end refuses anything after the value.
 func (s *scanner) end() {
+	s.outer, s.field = fieldNone, fieldNone
 	if s.peek(); s.at < len(s.data) {
 		s.malformed("more than one value")
 	}
@@ -470,57 +473,28 @@ func (s *scanner) integer() int64 {
 // expand writes a literal with fraction or exponent as plain digits; nil when it is no integer or a very long one.
 func expand(literal []byte) []byte {
 	const most = 19 // digits of the greatest int64
-	digits := make([]byte, 0, most+1)
-	scale, exponent := 0, 0
-	mantissa := literal
-	for i, c := range literal {
-		if c|0x20 == 'e' {
-			mantissa = literal[:i]
-			// A number that is out of range becomes the greatest or least int, which is out of range too.
-			exponent, _ = strconv.Atoi(string(literal[i+1:]))
-			exponent = min(max(exponent, -math.MaxInt32), math.MaxInt32)
-			break
-		}
+	mantissa, exponent := literal, 0
+	if i := bytes.IndexAny(literal, "eE"); i >= 0 {
+		mantissa = literal[:i]
+		exponent, _ = strconv.Atoi(string(literal[i+1:])) // the greatest or the least int when it is out of range
+		exponent = min(max(exponent, math.MinInt32), math.MaxInt32)
 	}
-	point := false
-	for _, c := range mantissa {
-		switch {
-		case c == '.':
-			point = true
-		case c == '-':
-			digits = append(digits, c)
-		default:
-			digits = append(digits, c)
-			if point {
-				scale++
-			}
-		}
-	}
-	sign := 0
-	if digits[0] == '-' {
-		sign = 1
-	}
-	whole := digits[sign:]
-	for len(whole) > 1 && whole[0] == '0' {
-		whole = whole[1:]
-	}
-	for len(whole) > 0 && whole[len(whole)-1] == '0' {
-		whole = whole[:len(whole)-1]
-		exponent++
-	}
-	exponent -= scale
+	whole, negative := bytes.CutPrefix(mantissa, []byte("-"))
+	whole, fraction, _ := bytes.Cut(whole, []byte("."))
+	digits := bytes.TrimLeft(slices.Concat(whole, fraction), "0")
+	significant := bytes.TrimRight(digits, "0")
+	zeros := exponent - len(fraction) + len(digits) - len(significant)
 	switch {
-	case len(whole) == 0:
-		return []byte{'0'}
-	case exponent < 0 || len(whole)+exponent > most:
+	case len(significant) == 0:
+		return []byte("0")
+	case zeros < 0 || len(significant)+zeros > most:
 		return nil
 	}
-	out := append(make([]byte, 0, most+1), digits[:sign]...)
-	out = append(out, whole...)
-	for range exponent {
-		out = append(out, '0')
+	plain := append(significant, bytes.Repeat([]byte("0"), zeros)...)
+	if negative {
+		plain = slices.Insert(plain, 0, '-')
 	}
-	return out
+	return plain
 }
 
 func (s *scanner) uuid() UUID {

@@ -10,14 +10,21 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/schema"
 )
 
+// failer is a *testing.T or a *rapid.T.
+type failer interface {
+	Helper()
+	Fatalf(format string, args ...any)
+}
+
 // agree fails the test when the decoder accepts what the schemas refuse, or the other way round. It returns whether
 // both accept. A value that the oracle cannot judge counts as refused.
-func agree(t *testing.T, o *oracle, d *events.Decoder, kind events.Type, value []byte) bool {
+func agree(t failer, o *oracle, d *events.Decoder, kind events.Type, value []byte) bool {
 	t.Helper()
 	refused := o.judge(kind, value)
 	if refused == errHugeNumber {
@@ -215,4 +222,27 @@ func TestDecoderAndSchemasAgreeAtEveryLimit(t *testing.T) {
 			}
 		})
 	}
+}
+
+// fragments are what a random change of a JSON text inserts.
+var fragments = []string{"", " ", "\t\r\n", ",", ":", "{", "}", "[", "]", "{}", "[]", `"`, `""`, `"x":`, `"user_id":"u",`, `"id":1,`,
+	"null", "true", "false", "nul", "0", "1", "-", "-0", "00", ".", ".0", "1.0", "1e1", "e", "E+2", "e-1", "1e400", "9", "99999999999999999999",
+	`\`, `\n`, `\/`, `\x`, `\u0000`, `\u0061`, `\u00e9`, `\ud83d\ude00`, `\ud83d`, `\ude00`, "\x00", "\x1f", "\x7f", "é", "😀", "\xc3", "\xff", "\uFEFF", "\u2028"}
+
+func TestDecoderAndSchemasAgreeOnSpoiltText(t *testing.T) {
+	o, d := newOracle(t), events.NewDecoder()
+	samples := make(map[events.Type][]byte)
+	for _, kind := range events.Types() {
+		samples[kind] = readGolden(t, kind).Value
+	}
+	rapid.Check(t, func(r *rapid.T) {
+		kind := rapid.SampledFrom(events.Types()).Draw(r, "type")
+		value := slices.Clone(samples[kind])
+		for range rapid.IntRange(1, 3).Draw(r, "changes") {
+			from := rapid.IntRange(0, len(value)).Draw(r, "from")
+			until := min(len(value), from+rapid.SampledFrom([]int{0, 0, 1, 2, 5, 20}).Draw(r, "length"))
+			value = slices.Replace(value, from, until, []byte(rapid.SampledFrom(fragments).Draw(r, "fragment"))...)
+		}
+		agree(r, o, d, kind, value)
+	})
 }

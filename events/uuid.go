@@ -54,11 +54,10 @@ func hexDigit(c byte) byte {
 // AppendText appends the canonical lower-case form to b.
 func (u UUID) AppendText(b []byte) ([]byte, error) {
 	b = hex.AppendEncode(b, u[:4])
-	for _, part := range [][]byte{u[4:6], u[6:8], u[8:10], u[10:]} {
-		b = append(b, '-')
-		b = hex.AppendEncode(b, part)
-	}
-	return b, nil
+	b = hex.AppendEncode(append(b, '-'), u[4:6])
+	b = hex.AppendEncode(append(b, '-'), u[6:8])
+	b = hex.AppendEncode(append(b, '-'), u[8:10])
+	return hex.AppendEncode(append(b, '-'), u[10:]), nil
 }
 
 // String returns the canonical lower-case form.
@@ -85,16 +84,14 @@ func NewUUIDv7(now time.Time) UUID {
 // DeriveUUID returns the UUIDv5 (RFC 9562, section 5.5) of parts in the namespace of this package. Each part is
 // preceded by its length, so that no two lists of parts give the same name.
 func DeriveUUID(parts ...string) UUID {
-	h := sha1.New()
-	h.Write(namespace[:])
-	var size [4]byte
+	var room [1024]byte
+	name := append(room[:0], namespace[:]...)
 	for _, part := range parts {
-		binary.BigEndian.PutUint32(size[:], uint32(len(part)))
-		h.Write(size[:])
-		h.Write([]byte(part))
+		name = binary.BigEndian.AppendUint32(name, uint32(len(part)))
+		name = append(name, part...)
 	}
-	var u UUID
-	copy(u[:], h.Sum(nil))
+	sum := sha1.Sum(name)
+	u := UUID(sum[:16])
 	u[6] = u[6]&0x0f | 0x50
 	u[8] = u[8]&0x3f | 0x80
 	return u
