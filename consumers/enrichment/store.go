@@ -52,7 +52,7 @@ ON CONFLICT (system, application_id, version) DO UPDATE SET
 WHERE excluded.src_version > t.src_version`
 
 // maxRows bounds the rows of one statement, and with them the memory of both sides.
-const maxRows = 5_000
+const maxRows = 50_000
 
 // row is an application as the statements above read it.
 type row struct {
