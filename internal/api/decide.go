@@ -34,12 +34,12 @@ WHERE actions.id = a.id AND a.status IN ('approved', 'rejected')
 RETURNING` + actionColumns
 
 type actionInput struct {
-	idempotent
+	Idempotent
 	ID string `path:"id" doc:"The action's id"`
 }
 
 type decideInput struct {
-	idempotent
+	Idempotent
 	Body struct {
 		Decisions []decision `json:"decisions" minItems:"1" maxItems:"1000"`
 	}

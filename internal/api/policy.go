@@ -81,20 +81,20 @@ func scanPolicy(row pgx.CollectableRow) (policy.Policy, error) {
 }
 
 type (
-	policyID struct {
+	PolicyID struct {
 		ID int64 `path:"id"`
 	}
 	policyCreate struct {
-		idempotent
+		Idempotent
 		Body policyBody
 	}
 	policyUpdate struct {
-		policyID
+		PolicyID
 		Body policyBody
 	}
 	policyTest struct {
-		policyID
-		idempotent
+		PolicyID
+		Idempotent
 		Body *testBody
 	}
 	testBody struct {
@@ -167,7 +167,7 @@ func (s *server) listPolicies(ctx context.Context, _ *struct{}) (*policiesOutput
 	return out, nil
 }
 
-func (s *server) getPolicy(ctx context.Context, in *policyID) (*policyOutput, error) {
+func (s *server) getPolicy(ctx context.Context, in *PolicyID) (*policyOutput, error) {
 	p, err := onePolicy(ctx, s.pool, selectPolicy, auth.From(ctx).ID, in.ID)
 	if err != nil {
 		return nil, policyProblem("read policy", err)
@@ -205,7 +205,7 @@ func (s *server) replacePolicy(ctx context.Context, in *policyUpdate) (*policyOu
 	return &policyOutput{viewOf(updated)}, nil
 }
 
-func (s *server) deletePolicy(ctx context.Context, in *policyID) (*struct{}, error) {
+func (s *server) deletePolicy(ctx context.Context, in *PolicyID) (*struct{}, error) {
 	deleted, err := s.pool.Exec(ctx, deletePolicy, auth.From(ctx).ID, in.ID)
 	if err != nil {
 		return nil, fmt.Errorf("delete policy: %w", err)

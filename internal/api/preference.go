@@ -28,7 +28,7 @@ UNION ALL
 (SELECT * FROM learned WHERE weight < 0 ORDER BY weight, feature LIMIT $3)`
 
 type preferencesInput struct {
-	waiting
+	Waiting
 	Limit int     `query:"limit" default:"20" minimum:"1" maximum:"1000" doc:"At most so many liked and so many disliked"`
 	Min   float64 `query:"min" default:"0" minimum:"0" doc:"Least strength, |weight|"`
 }
@@ -58,7 +58,7 @@ func (s *server) preferences(ctx context.Context, in *preferencesInput) (*prefer
 	if math.IsNaN(in.Min) || math.IsInf(in.Min, 0) {
 		return nil, invalidField("query.min", "expected a finite number")
 	}
-	if err := s.waitFor(ctx, &in.waiting, "weights", events.TopicActions); err != nil {
+	if err := s.waitFor(ctx, &in.Waiting, "weights", events.TopicActions); err != nil {
 		return nil, err
 	}
 	rows, err := s.pool.Query(ctx, selectPreferences, auth.From(ctx).ID, in.Min, in.Limit)

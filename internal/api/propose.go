@@ -63,7 +63,7 @@ type mailChoice struct {
 }
 
 type proposeInput struct {
-	idempotent
+	Idempotent
 	Body *proposeBody
 }
 

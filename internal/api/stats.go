@@ -33,7 +33,7 @@ GROUP BY d.policy_id, p.name
 ORDER BY 3 DESC, 1`
 
 type statsInput struct {
-	waiting
+	Waiting
 	WindowDays int `query:"window_days" default:"30" minimum:"1" maximum:"365" doc:"UTC days, today included"`
 }
 
@@ -62,7 +62,7 @@ func (s *server) routeStats(api huma.API) {
 }
 
 func (s *server) stats(ctx context.Context, in *statsInput) (*statsOutput, error) {
-	if err := s.waitFor(ctx, &in.waiting, "policystats", events.TopicActions); err != nil {
+	if err := s.waitFor(ctx, &in.Waiting, "policystats", events.TopicActions); err != nil {
 		return nil, err
 	}
 	rows, err := s.pool.Query(ctx, selectStats, auth.From(ctx).ID, in.WindowDays)

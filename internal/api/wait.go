@@ -32,26 +32,37 @@ const (
 	maxPatience  = 30 * time.Second
 )
 
-// waiting is part of the input of what reads a projection.
-type waiting struct {
-	Wait    string   `query:"wait" maxLength:"200" doc:"The X-Event-Id of an answer: answer when that event has been folded, 504 when it was not in time."`
-	Timeout duration `query:"timeout" default:"5s" doc:"How long to wait, such as 500ms or 5s; at most 30s."`
+// Waiting is part of the input of what reads a projection.
+type Waiting struct {
+	Wait    string `query:"wait" maxLength:"200" doc:"The X-Event-Id of an answer: answer when that event has been folded, 504 when it was not in time."`
+	Timeout string `query:"timeout" default:"5s" doc:"How long to wait, such as 500ms or 5s; at most 30s."`
 }
 
-func (w *waiting) patience() time.Duration {
+// patience is how long the caller waits at most; 0 when not at all or when Timeout cannot be read.
+func (w *Waiting) patience() time.Duration {
 	if w.Wait == "" {
 		return 0
 	}
-	return w.Timeout.Duration
+	timeout, _ := w.timeout()
+	return timeout
+}
+
+func (w *Waiting) timeout() (time.Duration, error) {
+	timeout, err := time.ParseDuration(w.Timeout)
+	if err != nil || timeout < 0 || timeout > maxPatience {
+		return 0, invalidField("query.timeout", "expected a duration such as 500ms or 5s, at most 30s")
+	}
+	return timeout, nil
 }
 
 // waitFor returns when the live version of group has folded the event that the caller waits for, at once when there
 // is none. The timeout is looked at between queries only, since a query that is broken off costs its connection.
-func (s *server) waitFor(ctx context.Context, w *waiting, group, topic string) error {
-	if w.Wait == "" {
-		return nil
+func (s *server) waitFor(ctx context.Context, w *Waiting, group, topic string) error {
+	timeout, err := w.timeout()
+	if err != nil || w.Wait == "" {
+		return err
 	}
-	user, end := auth.From(ctx).ID, time.Now().Add(w.patience())
+	user, end := auth.From(ctx).ID, time.Now().Add(timeout)
 	for pause := firstPause; ; pause = min(pause*3/2, longestPause) {
 		folded, err := s.folded(ctx, user, w.Wait, group, topic)
 		if folded || err != nil {
@@ -79,22 +90,4 @@ func (s *server) folded(ctx context.Context, user, event, group, topic string) (
 		return false, fmt.Errorf("look for the folded event: %w", err)
 	}
 	return folded, nil
-}
-
-// duration is a time.Duration in its text form. It is a struct since huma takes an integer kind for a number.
-type duration struct{ time.Duration }
-
-// Schema tells huma how a duration is written.
-func (duration) Schema(huma.Registry) *huma.Schema {
-	return &huma.Schema{Type: huma.TypeString, Examples: []any{"5s"}}
-}
-
-// UnmarshalText reads "500ms" or "5s".
-func (d *duration) UnmarshalText(text []byte) error {
-	parsed, err := time.ParseDuration(string(text))
-	if err != nil || parsed < 0 || parsed > maxPatience {
-		return errors.New("expected a duration such as 500ms or 5s, at most 30s")
-	}
-	d.Duration = parsed
-	return nil
 }

@@ -29,8 +29,8 @@ const insertIdempotency = `
 INSERT INTO idempotency_keys (user_id, key, request_hash, status, event_id, response)
 VALUES ($1, $2, $3, $4, $5, $6)`
 
-// idempotent is part of the input of every POST.
-type idempotent struct {
+// Idempotent is part of the input of every POST.
+type Idempotent struct {
 	Key string `header:"Idempotency-Key" maxLength:"200" doc:"Repeats with the same key are answered as the first was, and change nothing. Failed requests are not remembered."`
 }
 

@@ -1,0 +1,318 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/applylens/applylens/internal/auth"
+)
+
+func TestBodiesAreChecked(t *testing.T) {
+	p := newWorld(t).person("alice")
+	f := func(name string, status int, contentType, body string) {
+		t.Helper()
+		answer := p.post("/policy", body, "Content-Type", contentType)
+		if answer.status != status {
+			t.Errorf("%s: status %d, want %d: %s", name, answer.status, status, answer.body)
+			return
+		}
+		answer.want(status)
+	}
+	const json = "application/json"
+	f("no JSON type", http.StatusUnsupportedMediaType, "text/plain", `{}`)
+	f("form", http.StatusUnsupportedMediaType, "application/x-www-form-urlencoded", `a=b`)
+	f("no type", http.StatusUnsupportedMediaType, "", `{}`)
+	f("charset", http.StatusUnprocessableEntity, "application/json; charset=utf-8", `{}`)
+	f("empty", http.StatusBadRequest, json, ``)
+	f("no JSON", http.StatusBadRequest, json, `{"name":`)
+	f("trailing text", http.StatusBadRequest, json, `{} x`)
+	f("invalid UTF-8", http.StatusBadRequest, json, "{\"name\":\"\xff\"}")
+	f("NUL escape", http.StatusBadRequest, json, `{"name":"a\u0000"}`)
+	f("NUL byte", http.StatusBadRequest, json, "{\"name\":\"a\x00\"}")
+	f("lone high surrogate", http.StatusBadRequest, json, `{"name":"\ud83d"}`)
+	f("lone low surrogate", http.StatusBadRequest, json, `{"name":"\ude00x"}`)
+	f("escaped backslash before u", http.StatusUnprocessableEntity, json, `{"name":"\\u0000"}`)
+	f("surrogate pair", http.StatusUnprocessableEntity, json, `{"name":"\ud83d\ude00"}`)
+	f("too large", http.StatusRequestEntityTooLarge, json, `{"name":"`+strings.Repeat("x", maxBody)+`"}`)
+	f("largest", http.StatusUnprocessableEntity, json, `{"name":"`+strings.Repeat("x", maxBody-11)+`"}`)
+}
+
+func TestPathsAndQueriesAreChecked(t *testing.T) {
+	p := newWorld(t).person("alice")
+	f := func(method, path string, status int) {
+		t.Helper()
+		answer := p.ask(method, path, nil)
+		if answer.status != status {
+			t.Errorf("%s %s: status %d, want %d: %s", method, path, answer.status, status, answer.body)
+		} else {
+			answer.want(status)
+		}
+	}
+	f("GET", "/nowhere", http.StatusNotFound)
+	f("GET", "/api/nowhere", http.StatusNotFound)
+	f("GET", "/api/metrics", http.StatusNotFound)
+	f("GET", "/api/healthz", http.StatusNotFound)
+	f("GET", "/api/api/policy", http.StatusNotFound)
+	f("PATCH", "/policy", http.StatusMethodNotAllowed)
+	f("GET", "/policy?x=%00", http.StatusBadRequest)
+	f("GET", "/policy?x=%ff", http.StatusBadRequest)
+	f("GET", "/policy?x=%zz", http.StatusBadRequest)
+	f("POST", "/actions/%00/approve", http.StatusBadRequest)
+	f("GET", "/policy/abc", http.StatusUnprocessableEntity)
+	f("GET", "/policy/99", http.StatusNotFound)
+	f("GET", "/policy/99999999999999999999", http.StatusUnprocessableEntity)
+	f("GET", "/actions/tray?limit=0", http.StatusUnprocessableEntity)
+	f("GET", "/actions/tray?limit=1001", http.StatusUnprocessableEntity)
+	f("GET", "/policy/stats?window_days=366", http.StatusUnprocessableEntity)
+	f("GET", "/preferences?min=NaN", http.StatusUnprocessableEntity)
+	f("GET", "/preferences?min=-1", http.StatusUnprocessableEntity)
+	f("GET", "/preferences?wait=x&timeout=soon", http.StatusUnprocessableEntity)
+	f("GET", "/preferences?wait=x&timeout=31s", http.StatusUnprocessableEntity)
+	for _, path := range []string{"/policy", "/api/policy"} {
+		f("GET", path, http.StatusOK)
+	}
+	same(t, p.ask("PATCH", "/policy", nil).header.Get("Allow"), "GET, HEAD, POST")
+}
+
+func TestAnswersCarrySecurityHeaders(t *testing.T) {
+	p := newWorld(t).person("alice")
+	for _, path := range []string{"/policy", "/nowhere"} {
+		h := p.get(path).header
+		for name, want := range map[string]string{
+			"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "Referrer-Policy": "no-referrer",
+		} {
+			same(t, h.Get(name), want)
+		}
+	}
+}
+
+func TestAuthentication(t *testing.T) {
+	w := newWorld(t)
+	p := w.person("alice")
+	session, err := w.users.CreateToken(t.Context(), "alice", auth.Session, "", time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	login, err := w.users.CreateToken(t.Context(), "alice", auth.Login, "", time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended, err := w.users.CreateToken(t.Context(), "alice", auth.Bearer, "", time.Now().Add(-time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := func(name string, status int, method string, headers ...string) {
+		t.Helper()
+		answer := w.ask("", method, "/policy/1/test", nil, headers...)
+		if answer.status != status {
+			t.Errorf("%s: status %d, want %d: %s", name, answer.status, status, answer.body)
+		}
+		if status == http.StatusUnauthorized && !strings.HasPrefix(answer.header.Get("WWW-Authenticate"), "Bearer") {
+			t.Errorf("%s: no WWW-Authenticate", name)
+		}
+	}
+	cookie := auth.Cookie + "=" + session
+	f("token", http.StatusNotFound, "POST", "Authorization", "bearer "+p.token)
+	f("nothing", http.StatusUnauthorized, "POST")
+	f("other scheme", http.StatusUnauthorized, "POST", "Authorization", "Basic "+p.token)
+	f("unknown token", http.StatusUnauthorized, "POST", "Authorization", "Bearer "+p.token[:len(p.token)-2]+"AA")
+	f("expired token", http.StatusUnauthorized, "POST", "Authorization", "Bearer "+ended)
+	f("session as token", http.StatusUnauthorized, "POST", "Authorization", "Bearer "+session)
+	f("login as session", http.StatusUnauthorized, "POST", "Cookie", auth.Cookie+"="+login)
+	f("bad token beside a session", http.StatusUnauthorized, "POST", "Authorization", "Bearer x", "Cookie", cookie)
+	f("session", http.StatusNotFound, "POST", "Cookie", cookie, "Sec-Fetch-Site", "same-origin")
+	f("session from another site", http.StatusForbidden, "POST", "Cookie", cookie, "Sec-Fetch-Site", "cross-site")
+	f("session from another origin", http.StatusForbidden, "POST", "Cookie", cookie, "Origin", "https://evil.example")
+}
+
+func TestRevokedTokenStopsAtOnce(t *testing.T) {
+	w := newWorld(t)
+	p := w.person("alice")
+	p.get("/policy").want(http.StatusOK)
+	tokens, err := w.users.Tokens(t.Context(), "alice")
+	if err != nil || len(tokens) != 1 {
+		t.Fatal(tokens, err)
+	}
+	if found, err := w.users.Revoke(t.Context(), tokens[0].ID); err != nil || !found {
+		t.Fatal(found, err)
+	}
+	p.get("/policy").want(http.StatusUnauthorized)
+}
+
+func TestRoles(t *testing.T) {
+	w := newWorld(t, func(c *Config) {
+		c.Extend = []func(huma.API){func(api huma.API) {
+			Route(api, huma.Operation{OperationID: "thing", Method: http.MethodGet, Path: "/ops/thing"},
+				func(ctx context.Context, _ *struct{}) (*struct{ Body string }, error) {
+					return &struct{ Body string }{auth.From(ctx).ID}, nil
+				})
+		}}
+	})
+	owner, operator, both := w.person("a"), w.person("b", auth.Operator), w.person("c", auth.Operator, auth.Owner)
+	owner.get("/ops/thing").want(http.StatusForbidden)
+	owner.get("/api/ops/thing").want(http.StatusForbidden)
+	operator.get("/policy").want(http.StatusForbidden)
+	operator.get("/api/ops/thing").want(http.StatusOK)
+	both.get("/policy").want(http.StatusOK)
+	same(t, decode[string](both.get("/ops/thing").want(http.StatusOK)), "c")
+	w.ask("", "GET", "/ops/thing", nil).want(http.StatusUnauthorized)
+}
+
+func TestRequestsAreLimitedPerPerson(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.Rate, c.Burst = 0.1, 3 })
+	alice, bob := w.person("alice"), w.person("bob")
+	for range 3 {
+		alice.get("/policy").want(http.StatusOK)
+	}
+	answer := alice.get("/policy").want(http.StatusTooManyRequests)
+	same(t, answer.header.Get("Retry-After"), "10")
+	bob.get("/policy").want(http.StatusOK)
+}
+
+func TestIdlePersonsAreForgotten(t *testing.T) {
+	l := newLimiter(1, 1)
+	now := time.Unix(1e9, 0)
+	l.allow("a", now)
+	if _, ok := l.allow("a", now); ok {
+		t.Error("a second request passed")
+	}
+	l.allow("b", now.Add(idleLimiter*2))
+	same(t, len(l.buckets), 1)
+}
+
+func TestInnerErrorsStayInside(t *testing.T) {
+	const secret = "password=hunter2 at /srv"
+	route := func(path string, err error) func(huma.API) {
+		return func(api huma.API) {
+			op := huma.Operation{OperationID: path, Method: http.MethodGet, Path: "/" + path}
+			handler := func(context.Context, *struct{}) (*struct{}, error) {
+				if err == nil {
+					panic(secret)
+				}
+				return nil, err
+			}
+			if path == "raw" {
+				huma.Register(api, op, handler) // without Route
+				return
+			}
+			Route(api, op, handler)
+		}
+	}
+	w := newWorld(t, func(c *Config) {
+		c.Extend = []func(huma.API){route("plain", errors.New(secret)), route("panic", nil), route("raw", errors.New(secret))}
+	})
+	p := w.person("alice")
+	for _, path := range []string{"/plain", "/panic", "/raw"} {
+		answer := p.get(path).want(http.StatusInternalServerError)
+		if strings.Contains(string(answer.body), "hunter2") {
+			t.Errorf("%s tells: %s", path, answer.body)
+		}
+	}
+}
+
+func TestDatabaseDown(t *testing.T) {
+	pool, err := pgxpool.New(t.Context(), "postgres://nobody:hunter2@127.0.0.1:1/none?sslmode=disable")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	handler, err := New(Config{Pool: pool, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, pool: pool, handler: handler}
+	token := "applylens_" + strings.Repeat("A", 43)
+	for _, path := range []string{"/policy", "/readyz"} {
+		answer := w.ask(token, http.MethodGet, path, nil).want(http.StatusServiceUnavailable)
+		if answer.header.Get("Retry-After") == "" || strings.Contains(string(answer.body), "127.0.0.1") {
+			t.Errorf("%s: %v %s", path, answer.header, answer.body)
+		}
+	}
+	w.ask("", http.MethodGet, "/healthz", nil).want(http.StatusOK)
+	w.ask("", http.MethodGet, "/policy", nil).want(http.StatusUnauthorized)
+}
+
+// TestDatabaseGoesAway loses all connections and gets no new ones for a while, as in a restart of PostgreSQL.
+func TestDatabaseGoesAway(t *testing.T) {
+	w := newWorld(t)
+	p := w.person("alice")
+	a := p.action()
+	admin, err := pgx.Connect(t.Context(), os.Getenv("DATABASE_URL"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer admin.Close(context.Background())
+	name := w.pool.Config().ConnConfig.Database
+	do := func(sql string) {
+		t.Helper()
+		if _, err := admin.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	do(`ALTER DATABASE ` + name + ` ALLOW_CONNECTIONS false`)
+	do(`SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '` + name + `'`)
+	p.post("/actions/"+a.ID+"/approve", nil).want(http.StatusServiceUnavailable)
+	do(`ALTER DATABASE ` + name + ` ALLOW_CONNECTIONS true`)
+	p.post("/actions/"+a.ID+"/approve", nil).want(http.StatusOK)
+}
+
+func TestRootPaths(t *testing.T) {
+	w := newWorld(t)
+	p := w.person("alice")
+	p.get("/policy/7").want(http.StatusNotFound)
+	same(t, string(w.ask("", "GET", "/readyz", nil).want(http.StatusOK).body), "ready\n")
+	metrics := string(w.ask("", "GET", "/metrics", nil).want(http.StatusOK).body)
+	if !strings.Contains(metrics, `applylens_api_requests_total{method="GET",route="/policy/{id}",status="404"} 1`) {
+		t.Errorf("metrics lack the request:\n%s", metrics)
+	}
+}
+
+func TestPageAnswersTheRest(t *testing.T) {
+	w := newWorld(t, func(c *Config) {
+		c.Page = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { writeText(w, "page "+r.URL.Path) })
+	})
+	same(t, string(w.ask("", "GET", "/some/page", nil).want(http.StatusOK).body), "page /some/page")
+	w.ask("", "PUT", "/policy", nil).want(http.StatusMethodNotAllowed)
+}
+
+func TestServeDrains(t *testing.T) {
+	begun, finish := make(chan struct{}), make(chan struct{})
+	handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		close(begun)
+		<-finish
+		writeText(w, "done")
+	})
+	listener := httptest.NewUnstartedServer(nil).Listener
+	ctx, stop := context.WithCancel(within(t))
+	served, answered := make(chan error, 1), make(chan string, 1)
+	go func() { served <- Serve(ctx, listener, handler, slog.New(slog.DiscardHandler)) }()
+	go func() {
+		answer, err := http.Get("http://" + listener.Addr().String())
+		if err != nil {
+			answered <- err.Error()
+			return
+		}
+		defer answer.Body.Close()
+		body, _ := io.ReadAll(answer.Body)
+		answered <- string(body)
+	}()
+	<-begun
+	stop()
+	close(finish)
+	same(t, <-answered, "done")
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+}
