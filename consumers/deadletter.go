@@ -167,7 +167,7 @@ func (d *DeadRecord) again(force bool) outbox.Row {
 
 // readBack fetches a value that was too large to keep.
 func readBack(ctx context.Context, conn *broker.Conn, d *DeadRecord) error {
-	topic, err := DescribeTopic(ctx, conn, conn.Topic(d.Topic))
+	topic, err := conn.DescribeTopic(ctx, conn.Topic(d.Topic))
 	if err != nil {
 		return err
 	}

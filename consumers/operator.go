@@ -123,7 +123,7 @@ func (o *Operator) versions(ctx context.Context) ([]int, error) {
 // whose records are gone from its start; new partitions of a grown topic are read from their start; missing numbers of
 // a relay are given up; the count of dead letters starts anew. partition -1 stands for all.
 func (o *Operator) Adopt(ctx context.Context, partition int) ([]Move, error) {
-	topic, err := DescribeTopic(ctx, o.Config.Broker, o.Config.Broker.Topic(o.Config.Group.Topic))
+	topic, err := o.Config.Broker.DescribeTopic(ctx, o.Config.Broker.Topic(o.Config.Group.Topic))
 	if err != nil {
 		return nil, err
 	}

@@ -37,7 +37,7 @@ func runMember(ctx context.Context, cfg *Config) error {
 	if _, err := foldableVersion(ctx, cfg); err != nil {
 		return err
 	}
-	if _, err := DescribeTopic(ctx, cfg.Broker, cfg.Broker.Topic(cfg.Group.Topic)); err != nil {
+	if _, err := cfg.Broker.DescribeTopic(ctx, cfg.Broker.Topic(cfg.Group.Topic)); err != nil {
 		return err
 	}
 	group, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"sync"
@@ -73,7 +74,7 @@ func (l *lockedStanding) get() (standing, *HaltError) {
 // openSession claims partitions of the group's topic for version. stopAt is nil, or the offset at which each ends.
 func openSession(ctx context.Context, cfg *Config, version Version, partitions []int, stopAt map[int]int64) (*session, error) {
 	name := cfg.Broker.Topic(cfg.Group.Topic)
-	topic, err := DescribeTopic(ctx, cfg.Broker, name)
+	topic, err := cfg.Broker.DescribeTopic(ctx, name)
 	if err != nil {
 		return nil, err
 	}
@@ -369,7 +370,7 @@ func (s *session) run(ctx context.Context) error {
 // watch inspects the log every ten seconds, follows what operators do to the positions, and ends the session when a
 // halted partition may be running again.
 func (s *session) watch(ctx context.Context) error {
-	const interval, reclaimAfter = 2 * time.Second, 30 * time.Second
+	const interval = 2 * time.Second
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	began := time.Now()
@@ -382,7 +383,7 @@ func (s *session) watch(ctx context.Context) error {
 		if err := s.checkOwnership(ctx); errors.Is(err, errFenced) {
 			return err
 		}
-		if time.Since(began) > reclaimAfter && s.anyRetried() {
+		if time.Since(began) > s.reclaimAfter() {
 			return errReclaim
 		}
 		if tick%5 != 0 {
@@ -416,13 +417,21 @@ func (s *session) haltFromWatch(ctx context.Context, part *partition, fault *Hal
 	return errReclaim
 }
 
-func (s *session) anyRetried() bool {
+// reclaimAfter is how long a session lasts at most before its halted partitions are looked at again. Those without a
+// position have no row by which an operator's command could be noticed.
+func (s *session) reclaimAfter() time.Duration {
+	const soon, later, never = 5 * time.Second, 30 * time.Second, math.MaxInt64
+	after := time.Duration(never)
 	for _, part := range s.parts {
-		if _, fault := part.standing.get(); fault != nil && fault.Reason.retried() {
-			return true
+		switch _, fault := part.standing.get(); {
+		case fault == nil:
+		case part.committed.ownerEpoch == 0:
+			after = min(after, soon)
+		case fault.Reason.retried():
+			after = min(after, later)
 		}
 	}
-	return false
+	return after
 }
 
 // checkOwnership returns errFenced when a position was claimed, moved or taken away since.

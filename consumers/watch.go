@@ -6,33 +6,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 
-	"github.com/applylens/applylens/events"
-	"github.com/applylens/applylens/internal/broker"
 	"github.com/applylens/applylens/internal/failpoint"
 )
-
-// Topic is what Kafka says of a topic now.
-type Topic struct {
-	Cluster    string
-	ID         events.UUID
-	Partitions int
-}
-
-// DescribeTopic asks Kafka for the identity and the partition count of a topic.
-func DescribeTopic(ctx context.Context, conn *broker.Conn, name string) (Topic, error) {
-	metadata, err := conn.Admin.Metadata(ctx, name)
-	if err != nil {
-		return Topic{}, fmt.Errorf("describe topic %s: %w", name, err)
-	}
-	detail, ok := metadata.Topics[name]
-	if !ok {
-		return Topic{}, fmt.Errorf("describe topic %s: Kafka does not name it", name)
-	}
-	if detail.Err != nil {
-		return Topic{}, fmt.Errorf("topic %s: %w (create the topics with: applylens topics)", name, detail.Err)
-	}
-	return Topic{Cluster: metadata.Cluster, ID: events.UUID(detail.ID), Partitions: len(detail.Partitions)}, nil
-}
 
 // standing is how far one partition has been read, and by which leader's record.
 type standing struct {
@@ -45,7 +20,7 @@ type standing struct {
 // topic that is not the one that was claimed, or has grown, is the fault of all. kafka-go's requests are too old to
 // tell any of it.
 func (s *session) inspect(ctx context.Context, standings []standing) (map[int]*HaltError, error) {
-	topic, err := DescribeTopic(ctx, s.cfg.Broker, s.topic)
+	topic, err := s.cfg.Broker.DescribeTopic(ctx, s.topic)
 	if err != nil {
 		return nil, err
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	kgosasl "github.com/twmb/franz-go/pkg/sasl"
 	kgoplain "github.com/twmb/franz-go/pkg/sasl/plain"
 	kgoscram "github.com/twmb/franz-go/pkg/sasl/scram"
@@ -38,6 +39,7 @@ type Conn struct {
 	Client    *kafka.Client
 	Admin     *kadm.Client
 
+	raw    *kgo.Client // below Admin
 	prefix string
 }
 
@@ -82,6 +84,7 @@ func Open(settings config.Kafka) (*Conn, error) {
 		Dialer:    &kafka.Dialer{ClientID: "applylens", Timeout: 5 * time.Second, DualStack: true, TLS: tlsConfig, SASLMechanism: mechanism},
 		Client:    &kafka.Client{Addr: addr, Transport: transport},
 		Admin:     kadm.NewClient(admin),
+		raw:       admin,
 		prefix:    settings.TopicPrefix,
 	}, nil
 }
@@ -105,6 +108,36 @@ func (c *Conn) ClusterID(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("ask Kafka for its cluster id: %w", err)
 	}
 	return metadata.Cluster, nil
+}
+
+// Topic is what Kafka says of a topic at this moment.
+type Topic struct {
+	Cluster    string
+	ID         [16]byte
+	Partitions int
+}
+
+// DescribeTopic asks Kafka for the identity and the partition count of a topic, by its full name. It goes round kadm,
+// whose Metadata answers from a cache: right after a topic was recreated that names the old one.
+func (c *Conn) DescribeTopic(ctx context.Context, name string) (Topic, error) {
+	request := kmsg.NewPtrMetadataRequest()
+	request.Topics = append(request.Topics, kmsg.MetadataRequestTopic{Topic: &name})
+	answer, err := request.RequestWith(ctx, c.raw)
+	if err != nil {
+		return Topic{}, fmt.Errorf("describe topic %s: %w", name, err)
+	}
+	if len(answer.Topics) != 1 {
+		return Topic{}, fmt.Errorf("describe topic %s: Kafka names %d topics", name, len(answer.Topics))
+	}
+	found := &answer.Topics[0]
+	if err := kerr.ErrorForCode(found.ErrorCode); err != nil {
+		return Topic{}, fmt.Errorf("topic %s: %w (create the topics with: applylens topics)", name, err)
+	}
+	topic := Topic{ID: found.TopicID, Partitions: len(found.Partitions)}
+	if answer.ClusterID != nil {
+		topic.Cluster = *answer.ClusterID
+	}
+	return topic, nil
 }
 
 // Layout is how a topic is to be created.
