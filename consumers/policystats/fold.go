@@ -46,9 +46,11 @@ type count struct {
 	rejected  int32
 	missed    int32
 	updatedAt int64 // greatest recorded_at in microseconds since 1970
-	approvals int32 // all of the run, for the counters, which only grow
-	rejects   int32
+	seen      seen
 }
+
+// seen is what the run told of a row, reverted, erased or not: counters only grow.
+type seen struct{ proposed, approved, rejected int32 }
 
 // NewTally returns an empty tally.
 func NewTally() *Tally {
@@ -59,15 +61,17 @@ func NewTally() *Tally {
 func (t *Tally) Fold(event *events.Event) {
 	switch event.Type {
 	case events.TypeActionProposed:
-		t.count(event.Action, event.Action.PolicyID).fired++
+		found := t.count(event.Action, event.Action.PolicyID)
+		found.fired++
+		found.seen.proposed++
 	case events.TypeActionApproved:
 		found := t.count(event.Action, event.Action.PolicyID)
 		found.approved++
-		found.approvals++
+		found.seen.approved++
 	case events.TypeActionRejected:
 		found := t.count(event.Action, event.Action.PolicyID)
 		found.rejected++
-		found.rejects++
+		found.seen.rejected++
 	case events.TypeActionReverted:
 		t.revert(event.Action)
 	case events.TypeActionPerformed:
@@ -100,7 +104,7 @@ func (t *Tally) count(action *events.Action, policy int64) *count {
 	}
 	found := &t.counts[at]
 	if since := t.users[key.user].erased; found.since != since {
-		*found = count{bucket: key, since: since, approvals: found.approvals, rejects: found.rejects}
+		*found = count{bucket: key, since: since, seen: found.seen}
 	}
 	found.updatedAt = max(found.updatedAt, action.RecordedAt.UnixMicro())
 	return found

@@ -53,9 +53,9 @@ func (b *batch) Committed() {
 	for i := range b.counts {
 		count := &b.counts[i]
 		series := b.counters.of(b.users[count.user].id, count.policy)
-		series.fired.Add(float64(count.fired))
-		series.approved.Add(float64(count.approvals))
-		series.rejected.Add(float64(count.rejects))
+		series.fired.Add(float64(count.seen.proposed))
+		series.approved.Add(float64(count.seen.approved))
+		series.rejected.Add(float64(count.seen.rejected))
 	}
 }
 
