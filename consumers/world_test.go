@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -21,6 +22,7 @@ import (
 	"github.com/applylens/applylens/internal/broker"
 	"github.com/applylens/applylens/internal/config"
 	"github.com/applylens/applylens/internal/metrics"
+	"github.com/applylens/applylens/internal/outbox"
 	"github.com/applylens/applylens/internal/testenv"
 )
 
@@ -281,4 +283,30 @@ func (b *logBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return string(b.text)
+}
+
+// relayOutbox publishes what waits in the outbox with stamps, as the relay does, and tells how much it was.
+func (w *world) relayOutbox() (published int) {
+	w.t.Helper()
+	rows, err := w.pool.Query(w.t.Context(), "SELECT seq, aggregatetype, aggregateid, payload, headers FROM outbox WHERE published_at IS NULL ORDER BY seq")
+	must(w.t, err)
+	var records []*kgo.Record
+	var seq int64
+	var topic string
+	var key, value, headers []byte
+	_, err = pgx.ForEachRow(rows, []any{&seq, &topic, &key, &value, &headers}, func() error {
+		record := &kgo.Record{Topic: w.conn.Topic(topic), Key: append([]byte(nil), key...), Value: append([]byte(nil), value...), Partition: int32(events.Partition(key, partitions)), Timestamp: clock}
+		stored, err := outbox.UnmarshalHeaders(headers)
+		for _, h := range stored {
+			record.Headers = append(record.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
+		}
+		w.seqs[int(record.Partition)]++
+		records = append(records, stamp(record, w.relay, w.seqs[int(record.Partition)]))
+		return err
+	})
+	must(w.t, err)
+	w.publish(records...)
+	_, err = w.pool.Exec(w.t.Context(), "UPDATE outbox SET published_at = now()")
+	must(w.t, err)
+	return len(records)
 }

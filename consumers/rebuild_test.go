@@ -1,0 +1,199 @@
+package consumers_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/applylens/applylens/consumers"
+	"github.com/applylens/applylens/events"
+)
+
+// publishMixture writes own and foreign decisions, repeats and a bad record.
+func (w *world) publishMixture(from, to int) {
+	w.t.Helper()
+	for n := from; n < to; n++ {
+		user := fmt.Sprint("user-", n%11)
+		own := w.own(decision(user, n))
+		foreign := w.foreign(decision(user, 100_000+n, rejected))
+		w.publish(own, foreign)
+		if n%7 == 0 {
+			w.publish(own, foreign)
+		}
+		if n%50 == 0 {
+			bad := w.foreign(decision(user, 200_000+n))
+			bad.Value = []byte("{}")
+			w.publish(bad)
+		}
+	}
+}
+
+func TestRebuildEqualsLiveAndSwaps(t *testing.T) {
+	w := newWorld(t)
+	w.start(w.weights())
+	w.publishMixture(0, 100)
+	w.folded("weights", events.TopicActions)
+	version, err := consumers.Rebuild(t.Context(), w.weights(), false)
+	must(t, err)
+	w.publishMixture(100, 130)
+	compared, err := consumers.Compare(t.Context(), w.weights())
+	must(t, err)
+	if !compared.Equal() || compared.Tables[0].Rows == 0 {
+		t.Fatalf("the rebuilt version differs: %+v", compared)
+	}
+	if _, err := consumers.Swap(t.Context(), w.pool, "weights", version, -1, "tester", "test"); err != nil {
+		t.Fatal(err)
+	}
+	w.publishMixture(130, 140)
+	w.folded("weights", events.TopicActions)
+	before := w.dump()
+	if _, err := consumers.Rollback(t.Context(), w.pool, "weights", "tester", "test"); err != nil {
+		t.Fatal(err)
+	}
+	w.publishMixture(140, 141)
+	w.folded("weights", events.TopicActions)
+	w.publishMixture(141, 142)
+	w.folded("weights", events.TopicActions)
+	if diff := cmp.Diff(len(before), len(w.dump())); diff != "" {
+		t.Error(diff)
+	}
+	must(t, consumers.DropVersion(t.Context(), w.pool, w.weights().Group, version))
+	versions, err := consumers.Versions(t.Context(), w.pool, "weights")
+	must(t, err)
+	if len(versions) != 1 || versions[0].State != "live" {
+		t.Errorf("versions after the drop: %+v", versions)
+	}
+}
+
+// dump returns the live weights as text.
+func (w *world) dump() map[string]float64 {
+	w.t.Helper()
+	rows, err := w.pool.Query(w.t.Context(), "SELECT user_id || ' ' || feature, weight FROM user_weights")
+	must(w.t, err)
+	defer rows.Close()
+	found := map[string]float64{}
+	for rows.Next() {
+		var key string
+		var weight float64
+		must(w.t, rows.Scan(&key, &weight))
+		found[key] = weight
+	}
+	return found
+}
+
+func TestDiffFindsWhatDiffers(t *testing.T) {
+	w := newWorld(t)
+	w.start(w.weights())
+	w.publishMixture(0, 20)
+	w.folded("weights", events.TopicActions)
+	_, err := consumers.Rebuild(t.Context(), w.weights(), false)
+	must(t, err)
+	_, err = w.pool.Exec(t.Context(), "UPDATE weight_counts_1 SET approvals = approvals + 1 WHERE user_id = 'user-3'")
+	must(t, err)
+	compared, err := consumers.Compare(t.Context(), w.weights())
+	must(t, err)
+	if compared.Equal() || compared.Tables[0].OnlyLive != 1 || compared.Tables[0].OnlyOther != 1 {
+		t.Errorf("one changed row gives %+v", compared.Tables)
+	}
+}
+
+func TestSwapRefusesAVersionThatIsBehind(t *testing.T) {
+	w := newWorld(t)
+	w.start(w.weights())
+	version, err := consumers.CreateVersion(t.Context(), w.pool, w.weights().Group)
+	must(t, err)
+	w.publishMixture(0, 20)
+	w.folded("weights", events.TopicActions)
+	if _, err := consumers.Swap(t.Context(), w.pool, "weights", version, 5, "tester", "test"); !errors.Is(err, consumers.ErrBehind) {
+		t.Errorf("the swap of an empty version gives %v", err)
+	}
+}
+
+// A rebuild that is interrupted again and again ends with the same rows.
+func TestRebuildResumes(t *testing.T) {
+	w := newWorld(t)
+	w.start(w.weights())
+	w.publishMixture(0, 60)
+	w.folded("weights", events.TopicActions)
+	small := func(c *consumers.Config) { c.FetchBytes = 1024 }
+	for {
+		ctx, cancel := context.WithCancel(t.Context())
+		progressed := make(chan struct{})
+		go func() {
+			w.progressOf(ctx)
+			cancel()
+			close(progressed)
+		}()
+		_, err := consumers.Rebuild(ctx, w.weights(small), false)
+		cancel()
+		<-progressed
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+	}
+	compared, err := consumers.Compare(t.Context(), w.weights())
+	must(t, err)
+	if !compared.Equal() {
+		t.Errorf("an interrupted rebuild differs: %+v", compared)
+	}
+}
+
+// progressOf returns when the version that is being built has moved, or ctx ends.
+func (w *world) progressOf(ctx context.Context) {
+	sum := func() (total int64) {
+		_ = w.pool.QueryRow(ctx, "SELECT COALESCE(sum(next_offset), 0) FROM positions p JOIN versions USING (group_name, version) WHERE versions.state = 'building'").Scan(&total)
+		return total
+	}
+	for before := sum(); ctx.Err() == nil && sum() == before; {
+	}
+}
+
+func TestRedriveIsFoldedOnceByItsGroup(t *testing.T) {
+	w := newWorld(t)
+	w.start(w.weights())
+	good := w.foreign(decision("ann", 1))
+	pretender := w.foreign(decision("ann", 2))
+	pretender.Key = []byte("ben") // refused for its key
+	pretender.Partition = int32(partitionOf("ben"))
+	conflict := w.foreign(decision("ann", 1, func(e *events.Event) { e.Action.Features = []string{"category:spam"} }))
+	w.publish(good, pretender)
+	w.folded("weights", events.TopicActions)
+	w.publish(conflict)
+	w.folded("weights", events.TopicActions)
+	letters, err := consumers.ListDeadLetters(t.Context(), w.pool, consumers.DeadLetterFilter{Group: "weights", State: "open", Limit: 10})
+	must(t, err)
+	if len(letters) != 2 {
+		t.Fatalf("%d dead letters, want 2", len(letters))
+	}
+	for _, letter := range letters {
+		err := consumers.Redrive(t.Context(), w.pool, w.conn, letter.ID, "tester", false)
+		if (letter.Reason == "conflict") != (err != nil) {
+			t.Errorf("redriving a dead letter with reason %s gives %v", letter.Reason, err)
+		}
+	}
+	for _, letter := range letters {
+		if letter.Reason != "conflict" {
+			if err := consumers.Redrive(t.Context(), w.pool, w.conn, letter.ID, "tester", false); err == nil {
+				t.Error("a dead letter was redriven twice")
+			}
+			continue
+		}
+		must(t, consumers.Redrive(t.Context(), w.pool, w.conn, letter.ID, "tester", true))
+	}
+	if got := w.relayOutbox(); got != 2 {
+		t.Fatalf("%d rows in the outbox, want 2", got)
+	}
+	w.folded("weights", events.TopicActions)
+	if got := w.weight("ann", "category:spam"); got != 0.2 {
+		t.Errorf("the forced conflict gives %v, want 0.2", got)
+	}
+	if diff := cmp.Diff(map[string]int{"conflict": 1, "key": 2}, w.deadReasons("weights")); diff != "" {
+		t.Error(diff) // the wrong key is as wrong as before
+	}
+}
