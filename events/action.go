@@ -55,6 +55,11 @@ func (a *Action) check(c *checker, t Type) {
 	} else {
 		c.absent("decided_at", a.DecidedAt.IsZero())
 	}
+	if t != TypeActionReverted {
+		c.absent("decision", a.Decision == "")
+	} else if a.Decision != DecisionApproved && a.Decision != DecisionRejected {
+		c.fail(ReasonSchema, "decision", "is not approved or rejected")
+	}
 	if t == TypeActionPerformed {
 		a.checkPerformed(c)
 	} else {
@@ -125,6 +130,7 @@ func (a *Action) write(w *writer, t Type, canonical bool) {
 	if !performed {
 		w.integer(fieldRound, int64(a.Round))
 	}
+	w.textIf(fieldDecision, a.Decision)
 	if a.HasFeatures || canonical {
 		w.texts(fieldFeatures, a.Features)
 		w.integer(fieldFeatureRule, int64(a.FeatureRule))
@@ -171,6 +177,8 @@ func (d *Decoder) readAction(t Type) *Action {
 			a.RecordedAt = d.time()
 		case fieldRound:
 			a.Round = d.small(MaxRound)
+		case fieldDecision:
+			a.Decision = d.interned()
 		case fieldFeatures:
 			a.HasFeatures = true
 			a.Features = d.texts(a.Features, MaxFeatures)

@@ -3,6 +3,7 @@ package events_test
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -108,6 +109,9 @@ func TestDecodeRefuses(t *testing.T) {
 	f("many features", a, approvedJSON(`"mail"`, `"features":[`+strings.Repeat(`"x",`, 100)+`"y"],"mail"`), schema, "features")
 	f("proposed before 2000", a, approvedJSON("2026-11-03T09", "1999-12-31T23"), badTime, "proposed_at")
 	f("decided in the future", a, approvedJSON(`"decided_at":"2026-11-03T10:00:00Z"`, `"decided_at":"2026-11-03T10:05:00.000001Z"`), badTime, "decided_at")
+
+	f("a revert without decision", events.TypeActionReverted, approvedJSON("", ""), schema, "decision")
+	f("a revert of something else", events.TypeActionReverted, approvedJSON("{", `{"decision":"reverted",`), schema, "decision")
 
 	f("mail without identity", events.TypeMailReceived,
 		`{"user_id":"u","message_id":"","received_at":"2026-11-03T10:00:00Z","recorded_at":"2026-11-03T10:00:00Z"}`, schema, "content_hash")
@@ -231,6 +235,20 @@ func TestDecodeHardlyAllocates(t *testing.T) {
 	})
 	if allocs > 2 { // ce_id and the mail's id
 		t.Errorf("%v allocations for an event", allocs)
+	}
+}
+
+func TestAHugeIntegerIsRefusedWithoutItsDigits(t *testing.T) {
+	d := events.NewDecoder()
+	value := approvedJSON(`"policy_id":1`, `"policy_id":1e2000000`)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	var e events.Event
+	err := decode(d, events.TypeActionApproved, value, &e)
+	runtime.ReadMemStats(&after)
+	refusal(t, err, events.ReasonSchema, "policy_id")
+	if bytes := after.TotalAlloc - before.TotalAlloc; bytes > 100_000 {
+		t.Errorf("%d bytes for a number", bytes)
 	}
 }
 

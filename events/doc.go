@@ -18,5 +18,20 @@
 //
 // CloudEvents 1.0 in Kafka's binary mode: the attributes are headers (ce_id, ce_source, ce_type, ce_time,
 // ce_subject), the value is the JSON of the payload. An event that the relay published carries a stamp in two more
-// headers, HeaderRelayID and HeaderRelaySeq.
+// headers, HeaderRelayID and HeaderRelaySeq. A void event takes the number of a record that could not be published; it
+// has neither key nor payload.
+//
+// # Decoding
+//
+// What a Decoder refuses it refuses with an *Error, whose Reason is of a closed set and which holds no content. Unknown
+// members are ignored, null stands for an absent optional member, and a member that is known may not be repeated. The
+// limits are the Max constants. Beyond the schemas, a value has at most MaxValue bytes and MaxDepth levels, is UTF-8
+// without NUL (also as \u0000) and without lone surrogates, and proposed_at and decided_at lie between 2000 and five
+// minutes after recorded_at.
+//
+// # Changing it
+//
+// Within a major version only optional members are added: to the struct, its read, write and check, to field.go, to
+// the JSON Schema and, as a new file, to the golden samples in testdata, which stay for ever. FuzzDecode and the tests
+// beside it hold decoder and schemas together.
 package events

@@ -58,6 +58,9 @@ func TestEncodeRefuses(t *testing.T) {
 	f("no decision time", a, schema, "decided_at", func(e *events.Event) { e.Action.DecidedAt = time.Time{} })
 	f("a decision time for a proposal", events.TypeActionProposed, schema, "decided_at",
 		func(e *events.Event) { e.Action.DecidedAt = e.Action.ProposedAt })
+	f("a revert of nothing", events.TypeActionReverted, schema, "decision", func(e *events.Event) { e.Action.Decision = "" })
+	f("a revert of a revert", events.TypeActionReverted, schema, "decision", func(e *events.Event) { e.Action.Decision = "reverted" })
+	f("a decision that takes back", a, schema, "decision", func(e *events.Event) { e.Action.Decision = events.DecisionApproved })
 	f("a late proposal", a, events.ReasonBadTime, "proposed_at",
 		func(e *events.Event) { e.Action.ProposedAt = e.Action.RecordedAt.Add(5*time.Minute + 1) })
 	f("features that HasFeatures denies", a, schema, "features", func(e *events.Event) { e.Action.HasFeatures = false })
@@ -196,6 +199,9 @@ func (d draw) action(kind events.Type) *events.Action {
 	a.Confidence = rapid.Float64Range(0, 1).Draw(d.T, "confidence")
 	a.Explored = rapid.Bool().Draw(d.T, "explored")
 	a.Round = rapid.IntRange(0, events.MaxRound).Draw(d.T, "round")
+	if kind == events.TypeActionReverted {
+		a.Decision = rapid.SampledFrom([]string{events.DecisionApproved, events.DecisionRejected}).Draw(d.T, "decision")
+	}
 	if kind != events.TypeActionProposed {
 		a.DecidedAt = d.time("decided_at", at("2000-01-01T00:00:00Z"), recorded.Add(-time.Second))
 	}

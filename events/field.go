@@ -18,6 +18,7 @@ const (
 	fieldDecidedAt
 	fieldRecordedAt
 	fieldRound
+	fieldDecision
 	fieldFeatures
 	fieldFeatureRule
 	fieldMail
@@ -68,6 +69,7 @@ var fieldNames = [fieldCount]string{
 	fieldDecidedAt:       "decided_at",
 	fieldRecordedAt:      "recorded_at",
 	fieldRound:           "round",
+	fieldDecision:        "decision",
 	fieldFeatures:        "features",
 	fieldFeatureRule:     "feature_rule",
 	fieldMail:            "mail",
@@ -160,7 +162,10 @@ var shapes = [typeCount]shape{
 	},
 	TypeActionApproved: decisionShape,
 	TypeActionRejected: decisionShape,
-	TypeActionReverted: decisionShape,
+	TypeActionReverted: {
+		required: decisionShape.required | fieldsOf(fieldDecision),
+		optional: decisionShape.optional,
+	},
 	TypeActionPerformed: {
 		required: fieldsOf(fieldActionID, fieldUserID, fieldAction, fieldProposedAt, fieldRecordedAt, fieldMail),
 		optional: fieldsOf(fieldFeatures, fieldFeatureRule, fieldPolicies),

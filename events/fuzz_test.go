@@ -17,7 +17,7 @@ import (
 func FuzzDecode(f *testing.F) {
 	o := newOracle(f)
 	for i, kind := range events.Types() {
-		f.Add(uint8(i), []byte(readGolden(f, kind).Value))
+		f.Add(uint8(i), []byte(readGolden(f, goldenFile(kind)).Value))
 	}
 	for _, text := range []string{
 		`{"user_id":"u","op":"reset","feature":"f","weight":-0.0e5,"recorded_at":"2026-11-03T08:30:00+01:00","x":[{"y":[null]}]}`,
@@ -52,7 +52,7 @@ func FuzzDecode(f *testing.F) {
 func FuzzHead(f *testing.F) {
 	for _, kind := range events.Types() {
 		var lines []string
-		for _, header := range readGolden(f, kind).Headers {
+		for _, header := range readGolden(f, goldenFile(kind)).Headers {
 			lines = append(lines, header[0]+":"+header[1])
 		}
 		f.Add(strings.Join(lines, "\n"))

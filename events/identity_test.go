@@ -1,6 +1,7 @@
 package events_test
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -70,6 +71,16 @@ func TestContentHashIgnoresHowContentIsWritten(t *testing.T) {
 	}
 }
 
+func TestContentHashOfNegativeZeroIsThatOfZero(t *testing.T) {
+	e := events.Event{Envelope: events.Envelope{Type: events.TypePreferenceChanged},
+		Preference: &events.Preference{UserID: "u", Op: events.PreferencePin, Feature: "f"}}
+	zero := events.ContentHash(&e)
+	e.Preference.Weight = math.Copysign(0, -1)
+	if events.ContentHash(&e) != zero {
+		t.Error("it differs")
+	}
+}
+
 func TestContentHashSeesEveryField(t *testing.T) {
 	e := approved()
 	seen := map[uint64]string{events.ContentHash(e): "as it is"}
@@ -89,6 +100,8 @@ func TestContentHashSeesEveryField(t *testing.T) {
 	f("confidence", func(e *events.Event) { e.Action.Confidence += 1e-9 })
 	f("explored", func(e *events.Event) { e.Action.Explored = true })
 	f("decided_at", func(e *events.Event) { e.Action.DecidedAt = e.Action.DecidedAt.Add(1) })
+	f("decision", func(e *events.Event) { e.Type, e.Action.Decision = events.TypeActionReverted, events.DecisionApproved })
+	f("other decision", func(e *events.Event) { e.Type, e.Action.Decision = events.TypeActionReverted, events.DecisionRejected })
 	f("features", func(e *events.Event) { e.Action.Features = e.Action.Features[1:] })
 	f("feature_rule", func(e *events.Event) { e.Action.FeatureRule++ })
 	f("mail", func(e *events.Event) { e.Action.Mail.ID = "m" })

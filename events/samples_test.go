@@ -63,11 +63,13 @@ func samples() []*events.Event {
 	action := sampleAction().ActionID.String()
 	proposed := sampleAction()
 	proposed.Explored = true
+	reverted := decided(1, features[:1])
+	reverted.Decision = events.DecisionApproved
 	return []*events.Event{
 		{Envelope: envelope(events.TypeActionProposed, "p-1", action), Action: proposed},
 		{Envelope: envelope(events.TypeActionApproved, "a-1", action), Action: decided(0, features)},
 		{Envelope: envelope(events.TypeActionRejected, "r-1", action), Action: decided(1, features)},
-		{Envelope: envelope(events.TypeActionReverted, "v-1", action), Action: decided(1, features[:1])},
+		{Envelope: envelope(events.TypeActionReverted, "v-1", action), Action: reverted},
 		{Envelope: envelope(events.TypeActionPerformed, "d-1", ""), Action: &events.Action{
 			ActionID:    id("019ab3f2-5c00-7000-8000-000000000002"),
 			UserID:      "u-7",

@@ -42,7 +42,7 @@ func agree(t failer, o *oracle, d *events.Decoder, kind events.Type, value []byt
 func TestSchemasAcceptTheGoldenSamples(t *testing.T) {
 	o := newOracle(t)
 	for _, kind := range events.Types() {
-		if err := o.judge(kind, readGolden(t, kind).Value); err != nil {
+		if err := o.judge(kind, readGolden(t, goldenFile(kind)).Value); err != nil {
 			t.Errorf("%v: %v", kind, err)
 		}
 	}
@@ -204,7 +204,7 @@ func TestDecoderAndSchemasAgreeAtEveryLimit(t *testing.T) {
 	for _, kind := range events.Types() {
 		t.Run(kind.String(), func(t *testing.T) {
 			accepted, refused := 0, 0
-			sample := document(t, readGolden(t, kind).Value)
+			sample := document(t, readGolden(t, goldenFile(kind)).Value)
 			mutants(sample, o.texts[kind], func(string) {
 				value, err := json.Marshal(sample)
 				if err != nil {
@@ -233,7 +233,7 @@ func TestDecoderAndSchemasAgreeOnSpoiltText(t *testing.T) {
 	o, d := newOracle(t), events.NewDecoder()
 	samples := make(map[events.Type][]byte)
 	for _, kind := range events.Types() {
-		samples[kind] = readGolden(t, kind).Value
+		samples[kind] = readGolden(t, goldenFile(kind)).Value
 	}
 	rapid.Check(t, func(r *rapid.T) {
 		kind := rapid.SampledFrom(events.Types()).Draw(r, "type")

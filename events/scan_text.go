@@ -1,0 +1,159 @@
+package events
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"time"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// plain tells which bytes stand for themselves within a string: ASCII but the quote, the backslash and control codes.
+var plain = func() (table [256]bool) {
+	for c := ' '; c < utf8.RuneSelf; c++ {
+		table[c] = c != '"' && c != '\\'
+	}
+	return table
+}()
+
+// plainFrom returns the first place from i on where a byte does not stand for itself, the end when there is none. It
+// looks at eight bytes at a time: a subtraction borrows into the top bit of each byte that is below the other.
+func (s *scanner) plainFrom(i int) int {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	for ; i+8 <= len(s.data); i += 8 {
+		x := binary.LittleEndian.Uint64(s.data[i:])
+		quote, backslash := x^ones*'"', x^ones*'\\'
+		special := (x | (x-ones*' ')&^x | (quote-ones)&^quote | (backslash-ones)&^backslash) & tops
+		if special != 0 {
+			return i + bits.TrailingZeros64(special)/8
+		}
+	}
+	for i < len(s.data) && plain[s.data[i]] {
+		i++
+	}
+	return i
+}
+
+// text reads a string. The bytes are valid UTF-8 without NUL, and the scanner's until the next call.
+func (s *scanner) text() []byte {
+	if s.peek() != '"' {
+		s.want("a string")
+		return nil
+	}
+	s.at++
+	start, ascii := s.at, true
+	for i := s.plainFrom(start); i < len(s.data); i = s.plainFrom(i + 1) {
+		switch c := s.data[i]; {
+		case c == '"':
+			s.at = i + 1
+			return s.checked(s.data[start:i], ascii)
+		case c == '\\':
+			s.at = i
+			return s.escaped(start)
+		case c >= utf8.RuneSelf:
+			ascii = false
+		default:
+			s.at = i
+			s.malformed("control character in a string")
+			return nil
+		}
+	}
+	s.malformed("string without end")
+	return nil
+}
+
+func (s *scanner) checked(text []byte, ascii bool) []byte {
+	if !ascii && !utf8.Valid(text) {
+		s.malformed("invalid UTF-8 before")
+		return nil
+	}
+	return text
+}
+
+// escaped reads the rest of a string that began at start and has its first backslash here.
+func (s *scanner) escaped(start int) []byte {
+	s.scratch = append(s.scratch[:0], s.data[start:s.at]...)
+	for s.at < len(s.data) {
+		switch c := s.data[s.at]; {
+		case c == '"':
+			s.at++
+			return s.checked(s.scratch, false)
+		case c == '\\':
+			s.escape()
+		case c < ' ':
+			s.malformed("control character in a string")
+		default:
+			s.scratch = append(s.scratch, c)
+			s.at++
+		}
+	}
+	s.malformed("string without end")
+	return nil
+}
+
+var escapes = [256]byte{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
+
+// escape reads one escape sequence into scratch.
+func (s *scanner) escape() {
+	if s.at+1 >= len(s.data) {
+		s.malformed("string without end")
+		return
+	}
+	c := s.data[s.at+1]
+	if plain := escapes[c]; plain != 0 {
+		s.scratch = append(s.scratch, plain)
+		s.at += 2
+		return
+	}
+	r, ok := s.unicode(s.at)
+	if !ok {
+		s.malformed("unknown escape")
+		return
+	}
+	if r == 0 {
+		s.malformed("NUL")
+		return
+	}
+	s.at += 6
+	if utf16.IsSurrogate(r) {
+		low, _ := s.unicode(s.at)
+		if r = utf16.DecodeRune(r, low); r == utf8.RuneError {
+			s.malformed("lone surrogate")
+			return
+		}
+		s.at += 6
+	}
+	s.scratch = utf8.AppendRune(s.scratch, r)
+}
+
+// unicode reads the UTF-16 unit of the \uXXXX at a place, without moving.
+func (s *scanner) unicode(at int) (rune, bool) {
+	if at+6 > len(s.data) || s.data[at] != '\\' || s.data[at+1] != 'u' {
+		return 0, false
+	}
+	var r rune
+	for _, c := range s.data[at+2 : at+6] {
+		digit := hexDigit(c)
+		if digit > 15 {
+			return 0, false
+		}
+		r = r<<4 | rune(digit)
+	}
+	return r, true
+}
+
+func (s *scanner) uuid() UUID {
+	u, err := ParseUUID(s.text())
+	if err != nil {
+		s.fail(ReasonSchema, "is not a UUID")
+	}
+	return u
+}
+
+func (s *scanner) time() time.Time {
+	t, ok := parseTime(s.text())
+	if !ok {
+		s.fail(ReasonSchema, "is not an RFC 3339 time")
+	}
+	return t
+}
