@@ -1,0 +1,40 @@
+package mailbox
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/applylens/applylens/consumers"
+	"github.com/applylens/applylens/events"
+)
+
+// FoldVersion grows when the same events fold to other rows.
+const FoldVersion = 1
+
+// Group returns the projection of mails.
+func Group() *consumers.Group {
+	return &consumers.Group{
+		Name:        "mailbox",
+		Topic:       events.TopicMail,
+		Folds:       []events.Type{events.TypeMailReceived, events.TypeUserErased},
+		FoldVersion: FoldVersion,
+		Tables:      []string{"mails", "mail_addresses"},
+		NewBatch:    func() consumers.Batch { return batch{NewFold()} },
+	}
+}
+
+// batch joins the fold with the tables.
+type batch struct{ *Fold }
+
+// Write implements consumers.Batch. Only a live version marks what the indexer has to look at.
+func (b batch) Write(ctx context.Context, tx pgx.Tx, version consumers.Version) error {
+	changed, err := write(ctx, tx, version.Number, b.Fold)
+	if err != nil || version.Shadow {
+		return err
+	}
+	return mark(ctx, tx, changed)
+}
+
+// Committed implements consumers.Batch: the group has no counters of its own.
+func (b batch) Committed() {}

@@ -1,0 +1,255 @@
+package mailbox
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// eraseMails removes all mails of persons from a version and returns their ids.
+const eraseMails = `
+DELETE FROM mails WHERE version = $1 AND user_id = ANY ($2::text[]) RETURNING id`
+
+// eraseAddresses removes all addresses of persons from a version.
+const eraseAddresses = `
+DELETE FROM mail_addresses WHERE version = $1 AND user_id = ANY ($2::text[])`
+
+// removeMails removes single mails from a version, so that what follows is no repeat of what the table has.
+const removeMails = `
+DELETE FROM mails WHERE version = $1 AND id = ANY ($2::uuid[])`
+
+// putMails makes or replaces rows of a version in the order given, and returns the ids of those that changed: a row
+// with the same content stays as it is. Ids are unique within a statement. Lists come as array literals, since unnest
+// would flatten a list of lists.
+const putMails = `
+INSERT INTO mails AS t (version, id, user_id, message_id, thread, subject, sender, sender_name, sender_domain,
+    recipients, list_id, received_at, category, risk_score, quarantined, labels, expires_at, text, truncated,
+    content_hash, updated_at)
+SELECT $1, x.id, x.user_id, x.message_id, x.thread, x.subject, x.sender, x.sender_name, x.sender_domain,
+    x.recipients::text[], x.list_id, x.received_at, x.category, x.risk_score, x.quarantined, x.labels::text[],
+    x.expires_at, x.text, x.truncated, x.content_hash, x.updated_at
+FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
+    $10::text[], $11::text[], $12::timestamptz[], $13::text[], $14::int[], $15::bool[], $16::text[],
+    $17::timestamptz[], $18::text[], $19::bool[], $20::bigint[], $21::timestamptz[])
+    AS x(id, user_id, message_id, thread, subject, sender, sender_name, sender_domain,
+    recipients, list_id, received_at, category, risk_score, quarantined, labels,
+    expires_at, text, truncated, content_hash, updated_at)
+ON CONFLICT (id, version) DO UPDATE SET
+    thread        = excluded.thread,
+    subject       = excluded.subject,
+    sender        = excluded.sender,
+    sender_name   = excluded.sender_name,
+    sender_domain = excluded.sender_domain,
+    recipients    = excluded.recipients,
+    list_id       = excluded.list_id,
+    received_at   = excluded.received_at,
+    category      = excluded.category,
+    risk_score    = excluded.risk_score,
+    quarantined   = excluded.quarantined,
+    labels        = excluded.labels,
+    expires_at    = excluded.expires_at,
+    text          = excluded.text,
+    truncated     = excluded.truncated,
+    content_hash  = excluded.content_hash,
+    updated_at    = excluded.updated_at
+WHERE t.content_hash <> excluded.content_hash
+RETURNING t.id`
+
+// putAddresses adds the addresses that are missing in a version, in the order given, and returns those.
+const putAddresses = `
+INSERT INTO mail_addresses (version, user_id, address)
+SELECT $1, x.user_id, x.address FROM unnest($2::text[], $3::text[]) AS x(user_id, address)
+ON CONFLICT DO NOTHING
+RETURNING address`
+
+// markMails tells the indexer which mails to look at again, in the order given, which all writers of marks share.
+const markMails = `
+INSERT INTO dirty_mails AS d (mail_id) SELECT x.id FROM unnest($1::uuid[]) AS x(id)
+ON CONFLICT (mail_id) DO UPDATE SET generation = d.generation + 1`
+
+// markAddresses tells the indexer that mails with these addresses may match another application now.
+const markAddresses = `
+INSERT INTO dirty_addresses AS d (address) SELECT x.address FROM unnest($1::text[]) AS x(address)
+ON CONFLICT (address) DO UPDATE SET generation = d.generation + 1`
+
+// The limits of one statement, which bound the memory of both sides.
+const (
+	maxRows  = 5000
+	maxBytes = 8 << 20
+)
+
+// changes are what a transaction changed, as far as the indexer cares.
+type changes struct {
+	mails     [][16]byte
+	addresses []string
+}
+
+// write brings the fold into a version and returns what changed by it.
+func write(ctx context.Context, tx pgx.Tx, version int, fold *Fold) (changes, error) {
+	var changed changes
+	if err := erase(ctx, tx, version, fold, &changed); err != nil {
+		return changed, err
+	}
+	if err := writeMails(ctx, tx, version, fold.sorted(), &changed); err != nil {
+		return changed, err
+	}
+	return changed, writeAddresses(ctx, tx, version, fold.sortedAddresses(), &changed)
+}
+
+func erase(ctx context.Context, tx pgx.Tx, version int, fold *Fold, changed *changes) error {
+	if len(fold.erased) == 0 {
+		return nil
+	}
+	users := make([]string, 0, len(fold.erased))
+	for user := range fold.erased {
+		users = append(users, user)
+	}
+	slices.Sort(users)
+	ids, err := collect[[16]byte](ctx, tx, eraseMails, version, users)
+	if err != nil {
+		return fmt.Errorf("erase mails: %w", err)
+	}
+	changed.mails = append(changed.mails, ids...)
+	if _, err := tx.Exec(ctx, eraseAddresses, version, users); err != nil {
+		return fmt.Errorf("erase mail addresses: %w", err)
+	}
+	return nil
+}
+
+func writeMails(ctx context.Context, tx pgx.Tx, version int, entries []*entry, changed *changes) error {
+	var replaced [][16]byte
+	for _, entry := range entries {
+		if entry.replaces {
+			replaced = append(replaced, entry.row.ID)
+		}
+	}
+	if len(replaced) > 0 {
+		if _, err := tx.Exec(ctx, removeMails, version, replaced); err != nil {
+			return fmt.Errorf("remove replaced mails: %w", err)
+		}
+	}
+	for len(entries) > 0 {
+		var columns columns
+		count := 0
+		for size := 0; count < len(entries) && count < maxRows && (count == 0 || size < maxBytes); count++ {
+			columns.add(&entries[count].row)
+			size += entries[count].row.size()
+		}
+		entries = entries[count:]
+		ids, err := collect[[16]byte](ctx, tx, putMails, columns.arguments(version)...)
+		if err != nil {
+			return fmt.Errorf("put mails: %w", err)
+		}
+		changed.mails = append(changed.mails, ids...)
+	}
+	return nil
+}
+
+func writeAddresses(ctx context.Context, tx pgx.Tx, version int, addresses []address, changed *changes) error {
+	if len(addresses) == 0 {
+		return nil
+	}
+	users, names := make([]string, len(addresses)), make([]string, len(addresses))
+	for i, a := range addresses {
+		users[i], names[i] = a.user, a.address
+	}
+	added, err := collect[string](ctx, tx, putAddresses, version, users, names)
+	if err != nil {
+		return fmt.Errorf("put mail addresses: %w", err)
+	}
+	changed.addresses = added
+	return nil
+}
+
+// mark writes the marks of changes, in the order of their keys.
+func mark(ctx context.Context, tx pgx.Tx, changed changes) error {
+	slices.SortFunc(changed.mails, func(a, b [16]byte) int { return slices.Compare(a[:], b[:]) })
+	if mails := slices.Compact(changed.mails); len(mails) > 0 {
+		if _, err := tx.Exec(ctx, markMails, mails); err != nil {
+			return fmt.Errorf("mark mails: %w", err)
+		}
+	}
+	slices.Sort(changed.addresses)
+	if addresses := slices.Compact(changed.addresses); len(addresses) > 0 {
+		if _, err := tx.Exec(ctx, markAddresses, addresses); err != nil {
+			return fmt.Errorf("mark addresses: %w", err)
+		}
+	}
+	return nil
+}
+
+func collect[T any](ctx context.Context, tx pgx.Tx, sql string, arguments ...any) ([]T, error) {
+	rows, err := tx.Query(ctx, sql, arguments...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[T])
+}
+
+// columns are rows as the arguments of putMails.
+type columns struct {
+	ids                                                    [][16]byte
+	users, messageIDs, threads, subjects                   []string
+	senders, senderNames, senderDomains, recipients, lists []string
+	receivedAt                                             []time.Time
+	categories                                             []string
+	riskScores                                             []*int32
+	quarantined                                            []bool
+	labels                                                 []string
+	expiresAt                                              []*time.Time
+	texts                                                  []string
+	truncated                                              []bool
+	hashes                                                 []int64
+	updatedAt                                              []time.Time
+}
+
+func (c *columns) add(r *Row) {
+	c.ids = append(c.ids, r.ID)
+	c.users = append(c.users, r.UserID)
+	c.messageIDs = append(c.messageIDs, r.MessageID)
+	c.threads = append(c.threads, r.Thread)
+	c.subjects = append(c.subjects, r.Subject)
+	c.senders = append(c.senders, r.Sender)
+	c.senderNames = append(c.senderNames, r.SenderName)
+	c.senderDomains = append(c.senderDomains, r.SenderDomain)
+	c.recipients = append(c.recipients, arrayLiteral(r.Recipients))
+	c.lists = append(c.lists, r.ListID)
+	c.receivedAt = append(c.receivedAt, r.ReceivedAt)
+	c.categories = append(c.categories, r.Category)
+	c.riskScores = append(c.riskScores, r.RiskScore)
+	c.quarantined = append(c.quarantined, r.Quarantined)
+	c.labels = append(c.labels, arrayLiteral(r.Labels))
+	c.expiresAt = append(c.expiresAt, r.ExpiresAt)
+	c.texts = append(c.texts, r.Text)
+	c.truncated = append(c.truncated, r.Truncated)
+	c.hashes = append(c.hashes, int64(r.ContentHash))
+	c.updatedAt = append(c.updatedAt, r.UpdatedAt)
+}
+
+func (c *columns) arguments(version int) []any {
+	return []any{version, c.ids, c.users, c.messageIDs, c.threads, c.subjects, c.senders, c.senderNames, c.senderDomains,
+		c.recipients, c.lists, c.receivedAt, c.categories, c.riskScores, c.quarantined, c.labels,
+		c.expiresAt, c.texts, c.truncated, c.hashes, c.updatedAt}
+}
+
+var literalEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
+
+// arrayLiteral is the text form of a text[].
+func arrayLiteral(values []string) string {
+	var b strings.Builder
+	b.WriteByte('{')
+	for i, value := range values {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteByte('"')
+		_, _ = literalEscapes.WriteString(&b, value) // a strings.Builder takes all
+		b.WriteByte('"')
+	}
+	b.WriteByte('}')
+	return b.String()
+}

@@ -1,0 +1,326 @@
+package mailbox
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"pgregory.net/rapid"
+
+	"github.com/applylens/applylens/consumers"
+	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/testenv"
+)
+
+var start = time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
+
+var live = consumers.Version{Number: 1}
+
+// failer is what tests and properties have in common.
+type failer interface {
+	Helper()
+	Fatal(...any)
+	Fatalf(string, ...any)
+}
+
+// received returns an event of user's mail with the given id and text.
+func received(user, messageID, text string, minute int, delivered ...string) *events.Event {
+	return &events.Event{
+		Envelope: events.Envelope{Type: events.TypeMailReceived},
+		Mail: &events.Mail{
+			UserID: user, MessageID: messageID, Subject: "About " + text[:1], Text: text, DeliveredTo: delivered,
+			Sender:     events.Address{Name: "Ann", Address: "Ann@Mail.Example.co.uk"},
+			Recipients: []events.Address{{Address: `we"ird\@x.example`}, {Address: "b@X.example"}},
+			Labels:     []string{"a, b", "NULL", ""},
+			ReceivedAt: start.Add(-time.Hour), RecordedAt: start.Add(time.Duration(minute) * time.Minute),
+		},
+	}
+}
+
+func erased(user string) *events.Event {
+	return &events.Event{Envelope: events.Envelope{Type: events.TypeUserErased}, Erasure: &events.Erasure{UserID: user}}
+}
+
+// store folds each piece in a transaction of its own.
+func store(t failer, db *pgxpool.Pool, version consumers.Version, pieces ...[]*events.Event) {
+	t.Helper()
+	batch := Group().NewBatch()
+	for _, piece := range pieces {
+		for _, event := range piece {
+			batch.Add(event)
+		}
+		err := pgx.BeginFunc(context.Background(), db, func(tx pgx.Tx) error {
+			return batch.Write(context.Background(), tx, version)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		batch.Committed()
+		batch.Reset()
+		if size := batch.Size(); size != 0 {
+			t.Fatalf("size %d after Reset", size)
+		}
+	}
+}
+
+// stored is a row of the table as far as the reference knows it.
+type stored struct {
+	User, MessageID, Subject, Text, Sender, Domain, Category string
+	Recipients, Labels                                       []string
+	UpdatedAt                                                time.Time
+}
+
+type tables struct {
+	Mails     map[string]stored
+	Addresses []string // "user address"
+}
+
+func dump(t failer, db *pgxpool.Pool, version int) tables {
+	t.Helper()
+	result := tables{Mails: map[string]stored{}}
+	rows, err := db.Query(context.Background(), `SELECT user_id, message_id, subject, text, sender, sender_domain, category,
+		recipients, labels, updated_at FROM mails WHERE version = $1`, version)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[stored])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range all {
+		row.UpdatedAt = row.UpdatedAt.UTC()
+		result.Mails[row.User+" "+row.MessageID] = row
+	}
+	rows, err = db.Query(context.Background(), `SELECT user_id || ' ' || address FROM mail_addresses WHERE version = $1 ORDER BY 1`, version)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if result.Addresses, err = pgx.CollectRows(rows, pgx.RowTo[string]); err != nil {
+		t.Fatal(err)
+	}
+	return result
+}
+
+// reference folds one event after the other in the most obvious way.
+func reference(log []*events.Event) tables {
+	result := tables{Mails: map[string]stored{}}
+	addresses := map[string]bool{}
+	content := map[string]uint64{}
+	for _, event := range log {
+		if event.Type == events.TypeUserErased {
+			prefix := event.Erasure.UserID + " "
+			maps.DeleteFunc(result.Mails, func(key string, _ stored) bool { return strings.HasPrefix(key, prefix) })
+			maps.DeleteFunc(addresses, func(key string, _ bool) bool { return strings.HasPrefix(key, prefix) })
+			continue
+		}
+		mail := event.Mail
+		for _, address := range mail.DeliveredTo {
+			addresses[mail.UserID+" "+strings.ToLower(address)] = true
+		}
+		row := stored{User: mail.UserID, MessageID: mail.MessageID, Subject: mail.Subject, Text: mail.Text,
+			Sender: "ann@mail.example.co.uk", Domain: "example.co.uk", Category: Personal,
+			Recipients: []string{`we"ird\@x.example`, "b@x.example"}, Labels: mail.Labels, UpdatedAt: mail.RecordedAt}
+		key := mail.UserID + " " + mail.MessageID
+		hash := events.ContentHash(event)
+		if _, known := result.Mails[key]; known && content[key] == hash {
+			continue
+		}
+		result.Mails[key], content[key] = row, hash
+	}
+	result.Addresses = slices.Sorted(maps.Keys(addresses))
+	return result
+}
+
+// TestAnyCutGivesTheSameTables: however the log is cut into transactions, the tables are those of the reference.
+func TestAnyCutGivesTheSameTables(t *testing.T) {
+	db, _ := testenv.Database(t)
+	rapid.Check(t, func(t *rapid.T) {
+		if _, err := db.Exec(context.Background(), "DELETE FROM mails; DELETE FROM mail_addresses"); err != nil {
+			t.Fatal(err)
+		}
+		log := rapid.Custom(drawLog).Draw(t, "log")
+		var pieces [][]*events.Event
+		for rest := log; len(rest) > 0; {
+			cut := rapid.IntRange(1, len(rest)).Draw(t, "cut")
+			pieces, rest = append(pieces, rest[:cut]), rest[cut:]
+		}
+		store(t, db, live, pieces...)
+		if diff := cmp.Diff(reference(log), dump(t, db, 1), cmpopts.EquateEmpty()); diff != "" {
+			t.Fatal(diff)
+		}
+	})
+}
+
+func drawLog(t *rapid.T) []*events.Event {
+	count := rapid.IntRange(1, 12).Draw(t, "count")
+	log := make([]*events.Event, count)
+	for i := range log {
+		user := rapid.SampledFrom([]string{"u1", "u2"}).Draw(t, "user")
+		if rapid.IntRange(0, 7).Draw(t, "erase") == 0 {
+			log[i] = erased(user)
+			continue
+		}
+		log[i] = received(user, rapid.SampledFrom([]string{"a", "b"}).Draw(t, "id"), rapid.SampledFrom([]string{"x", "y"}).Draw(t, "text"), i,
+			rapid.SampledFrom([][]string{nil, {"Me@X.example"}, {"me@x.example", "other@x.example"}}).Draw(t, "delivered")...)
+	}
+	return log
+}
+
+// marks returns how often each mail and address was marked.
+func marks(t *testing.T, db *pgxpool.Pool) map[string]int64 {
+	t.Helper()
+	rows, err := db.Query(t.Context(), "SELECT mail_id::text, generation FROM dirty_mails UNION ALL SELECT address, generation FROM dirty_addresses")
+	if err != nil {
+		t.Fatal(err)
+	}
+	result := map[string]int64{}
+	var key string
+	var generation int64
+	_, err = pgx.ForEachRow(rows, []any{&key, &generation}, func() error { result[key] = generation; return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return result
+}
+
+func idOf(event *events.Event) string { return MailID(event.Mail).String() }
+
+func TestMarks(t *testing.T) {
+	db, _ := testenv.Database(t)
+	a, b := received("u1", "a", "x", 0, "me@x.example"), received("u1", "b", "x", 0)
+	changed := received("u1", "a", "y", 1)
+	steps := []struct {
+		name  string
+		piece []*events.Event
+		want  map[string]int64
+	}{
+		{"new", []*events.Event{a, b}, map[string]int64{idOf(a): 1, idOf(b): 1, "me@x.example": 1}},
+		{"repeated", []*events.Event{a, b, a}, map[string]int64{idOf(a): 1, idOf(b): 1, "me@x.example": 1}},
+		{"changed", []*events.Event{changed}, map[string]int64{idOf(a): 2, idOf(b): 1, "me@x.example": 1}},
+		{"changed there and back", []*events.Event{a, changed}, map[string]int64{idOf(a): 3, idOf(b): 1, "me@x.example": 1}},
+		{"erased and received again", []*events.Event{erased("u1"), b}, map[string]int64{idOf(a): 4, idOf(b): 2, "me@x.example": 1}},
+		{"erased by another", []*events.Event{erased("u2")}, map[string]int64{idOf(a): 4, idOf(b): 2, "me@x.example": 1}},
+	}
+	for _, step := range steps {
+		store(t, db, live, step.piece)
+		if diff := cmp.Diff(step.want, marks(t, db)); diff != "" {
+			t.Errorf("%s: %s", step.name, diff)
+		}
+	}
+}
+
+func TestAShadowVersionHasNoEffectOutsideItsRows(t *testing.T) {
+	db, _ := testenv.Database(t)
+	_, err := db.Exec(t.Context(), `CREATE TABLE mails_2 PARTITION OF mails FOR VALUES IN (2);
+		CREATE TABLE mail_addresses_2 PARTITION OF mail_addresses FOR VALUES IN (2)`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := []*events.Event{received("u1", "a", "x", 0, "me@x.example"), received("u1", "b", "x", 0)}
+	store(t, db, live, log[1:])
+	before := marks(t, db)
+	store(t, db, consumers.Version{Number: 2, Shadow: true}, log, []*events.Event{erased("u1"), log[0]})
+	if diff := cmp.Diff(before, marks(t, db)); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(reference(log[1:]), dump(t, db, 1), cmpopts.EquateEmpty()); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(reference(log[:1]), dump(t, db, 2), cmpopts.EquateEmpty()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestWriteAgain: a batch whose transaction did not commit writes the same in another.
+func TestWriteAgain(t *testing.T) {
+	db, _ := testenv.Database(t)
+	log := []*events.Event{received("u1", "a", "x", 0), erased("u1"), received("u1", "a", "y", 1), received("u1", "b", "z", 2)}
+	batch := Group().NewBatch()
+	for _, event := range log {
+		batch.Add(event)
+	}
+	size := batch.Size()
+	for range 2 {
+		tx, err := db.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := batch.Write(t.Context(), tx, live); err != nil {
+			t.Fatal(err)
+		}
+		if err := tx.Rollback(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if batch.Size() != size {
+		t.Errorf("size %d, then %d", size, batch.Size())
+	}
+	if err := pgx.BeginFunc(t.Context(), db, func(tx pgx.Tx) error { return batch.Write(t.Context(), tx, live) }); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(reference(log), dump(t, db, 1), cmpopts.EquateEmpty()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestLargeBatch: more than a statement takes, in rows and in bytes.
+func TestLargeBatch(t *testing.T) {
+	db, _ := testenv.Database(t)
+	var log []*events.Event
+	for i := range maxRows + 10 {
+		log = append(log, received("u1", fmt.Sprint("m", i), "x", 0))
+	}
+	for i := range 80 {
+		log = append(log, received("u1", fmt.Sprint("large", i), strings.Repeat("y", events.MaxText), 0))
+	}
+	store(t, db, live, log)
+	var count int
+	if err := db.QueryRow(t.Context(), "SELECT count(*) FROM mails").Scan(&count); err != nil || count != len(log) {
+		t.Errorf("%d rows, %v", count, err)
+	}
+}
+
+// TestAllColumns writes what the reference does not look at.
+func TestAllColumns(t *testing.T) {
+	db, _ := testenv.Database(t)
+	event := received("u1", "", "x", 0)
+	risk := 85
+	event.Mail.ContentHash = strings.Repeat("ab", 32)
+	event.Mail.Thread, event.Mail.ListID, event.Mail.Category = "t", "News.Example", "Promo"
+	event.Mail.RiskScore, event.Mail.Quarantined, event.Mail.Truncated = &risk, true, true
+	event.Mail.ExpiresAt = start
+	store(t, db, live, []*events.Event{event})
+	var got string
+	err := db.QueryRow(t.Context(), `SELECT concat_ws('|', id, message_id, thread, sender_name, list_id, category, risk_score, quarantined,
+		truncated, amounts, extract(epoch FROM expires_at)::bigint, extract(epoch FROM received_at)::bigint) FROM live_mails`).Scan(&got)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := fmt.Sprintf("%s||t|Ann|news.example|promo|85|t|t|[]|%d|%d", idOf(event), start.Unix(), start.Unix()-3600)
+	if got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func BenchmarkStore(b *testing.B) {
+	db, _ := testenv.Database(b)
+	text := strings.Repeat("some words of a mail ", 100)
+	for n := range b.N {
+		b.StopTimer()
+		var log []*events.Event
+		for i := range 5000 {
+			log = append(log, received("u1", fmt.Sprint(n, "-", i), text, 0))
+		}
+		b.StartTimer()
+		store(b, db, live, log)
+	}
+	b.ReportMetric(float64(b.N)*5000/b.Elapsed().Seconds(), "mails/s")
+}
