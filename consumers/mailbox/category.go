@@ -44,7 +44,7 @@ func Category(m *events.Mail, senderDomain string) string {
 	announces := list && announcingList.MatchString(strings.ToLower(m.ListID))
 
 	switch {
-	case applicantSystems[senderDomain], !list && applicationSubject.MatchString(subject):
+	case applicantSystems[senderDomain], !list && !listlike && applicationSubject.MatchString(subject):
 		return Applications
 	case paymentProcessors[senderDomain], !answer && !list && financeSubject.MatchString(subject):
 		return Finance
@@ -56,9 +56,9 @@ func Category(m *events.Mail, senderDomain string) string {
 		return Promo
 	case !answer && bulk && (!list || announces) && (promoSubject.MatchString(subject) || promoSender.MatchString(local)):
 		return Promo
-	case !answer && (announces || newsletterSubject.MatchString(subject)), bulk && !list:
+	case !answer && (announces || newsletterSubject.MatchString(subject)), bulk && !discusses:
 		return Newsletter
-	case list:
+	case discusses:
 		return Social
 	case !automaticSender.MatchString(local) && local != "":
 		return Personal
@@ -77,22 +77,24 @@ func offersToUnsubscribe(text string) bool {
 var (
 	answerSubject = regexp.MustCompile(`^\s*(?:\[[^\]]*\]\s*)?(?:re|aw|sv|antw|fwd?)(?:\[\d+\])?:`)
 
+	taggedSubject = regexp.MustCompile(`^\s*\[[^\]]+\]`)
+
 	applicationSubject = regexp.MustCompile(`\b(?:your application|job application|application (?:received|status|update|for the)|thank you for applying|` +
 		`interview (?:invitation|confirmation|schedule|request|with|for the)|phone screen|on-?site interview|offer letter|next steps with|recruiter)\b`)
 
 	financeSubject = regexp.MustCompile(`\b(?:receipts?|invoices?|payment (?:received|confirmation|due|reminder)|your payment|` +
 		`order confirmation|your order|order #|purchase confirmation|your purchase|billing statement|your bill|account statement|your statement|refund|transaction)\b`)
 
-	eventSubject = regexp.MustCompile(`\b(?:meet-?ups?|webinars?|webcasts?|conferences?|workshops?|hackathons?|seminars?|rsvp|save the date|user group meeting)\b`)
+	eventSubject = regexp.MustCompile(`\b(?:meet-?ups?|webinars?|conferences?|workshops?|hackathons?|seminars?|rsvp|save the date|user group meeting)\b`)
 
 	hardSell = regexp.MustCompile(`\d ?% off\b|\bfree shipping\b|\blimited time\b|\bsave (?:up to|\$|\d)|\b(?:lowest|low) (?:price|rate)s?\b|` +
 		`\bspecial offer|\bact now\b|\bmake money\b|\bcredit card debt\b|\blife insurance\b|\bviagra\b|\bmortgage rates?\b|\bfree trial\b|\$\$\$`)
 
 	promoSubject = regexp.MustCompile(`\b(?:sales?|discounts?|deals?|offers?|coupons?|promotions?|promo|save|savings|clearance|free|bargains?|exclusive|shop|buy|gifts?)\b|% off`)
 
-	newsletterSubject = regexp.MustCompile(`\b(?:newsletter|digest|bulletin|round-?up|weekly|headlines|news alert|issue #?\d+|e-?zine|daily (?:news|update|brief))\b`)
+	newsletterSubject = regexp.MustCompile(`\b(?:newsletter|digest|bulletin|round-?up|weekly|daily|headlines|news alert|issue #?\d+|e-?zine)\b`)
 
-	bulkSender      = regexp.MustCompile(`news|list|digest|bulletin|update|mailer|letter|announce|subscri|express`)
+	bulkSender      = regexp.MustCompile(`news|list|digest|bulletin|update|mailer|letter|announce|subscri|express|feed`)
 	promoSender     = regexp.MustCompile(`offer|deal|promo|market|special|sale|save|shop|store|gift`)
 	automaticSender = regexp.MustCompile(`no-?_?reply|do-?not-?reply|mailer-daemon|postmaster|bounce|automat|^(?:notifications?|alerts?|info|support|service|admin|root|webmaster|system|contact|hello|team)$`)
 	announcingList  = regexp.MustCompile(`news|announce|digest|bulletin|letter|marketing|offers|deals|promo`)
