@@ -26,7 +26,7 @@ const (
 //	event         the sender sells tickets, or the subject invites to a meetup, webinar, conference or workshop
 //	promo         bulk mail whose subject or sender offers something; or a subject that can hardly be anything else
 //	newsletter    bulk mail that calls itself so, or that is no discussion
-//	social        a social network, or a mailing list where people discuss
+//	social        a social network, or a mailing list where people discuss: List-Id, or answers and [tags] to unsubscribe from
 //	personal      a person writes: neither bulk mail nor an automatic sender
 //	other         the rest
 //
@@ -40,8 +40,10 @@ func Category(m *events.Mail, senderDomain string) string {
 	subject := strings.ToLower(m.Subject[:min(len(m.Subject), maxSubject)])
 	answer := answerSubject.MatchString(subject)
 	list := m.ListID != ""
-	bulk := m.Unsubscribe || !list && (bulkSender.MatchString(local) || offersToUnsubscribe(m.Text))
+	listlike := bulkSender.MatchString(local)
+	bulk := m.Unsubscribe || !list && (listlike || offersToUnsubscribe(m.Text))
 	announces := list && announcingList.MatchString(strings.ToLower(m.ListID))
+	discusses := list || m.Unsubscribe && !listlike && (answer || taggedSubject.MatchString(subject))
 
 	switch {
 	case applicantSystems[senderDomain], !list && !listlike && applicationSubject.MatchString(subject):
