@@ -70,6 +70,9 @@ func TestDecodeRefuses(t *testing.T) {
 	f("NUL in an unknown field", p, preference("}", `,"x":"\u0000"}`), malformed, "")
 	f("a bad unknown field", p, preference("}", `,"x":[1,{"y":01}]}`), malformed, "")
 	f("an unknown field without end", p, preference("}", `,"x":[[[`), malformed, "")
+	for _, value := range []string{`{"y" 1}`, `{"y"`, `[1 2]`, `nul`, `tru`, `-`, `1.`, `1e`, `"\`, `"\u12`, `"\u12g4"`, "\"\\n\n\"", `"\n`} {
+		f("a broken value "+value, p, preference("}", `,"x":`+value+"}"), malformed, "")
+	}
 	f("too deep", p, preference("}", `,"x":`+strings.Repeat("[", 64)+strings.Repeat("]", 64)+"}"), malformed, "")
 	f("a field twice", p, preference("}", `,"op":"pin"}`), schema, "op")
 	f("a field twice, once escaped", p, preference("}", `,"\u006fp":"pin"}`), schema, "op")

@@ -75,6 +75,7 @@ func TestEncodeRefuses(t *testing.T) {
 	f("a content hash in upper case", events.TypeMailReceived, schema, "content_hash",
 		func(e *events.Event) { e.Mail.ContentHash = strings.ToUpper(e.Mail.ContentHash) })
 	f("a long text", events.TypeMailReceived, schema, "text", func(e *events.Event) { e.Mail.Text = strings.Repeat("x", events.MaxText+1) })
+	f("many labels", events.TypeMailReceived, schema, "labels", func(e *events.Event) { e.Mail.Labels = make([]string, events.MaxLabels+1) })
 	f("a nameless label", events.TypeMailReceived, schema, "labels", func(e *events.Event) { e.Mail.Labels = []string{""} })
 	f("a long value", events.TypeMailReceived, schema, "", func(e *events.Event) {
 		e.Mail.Text = strings.Repeat("\x01", events.MaxText)

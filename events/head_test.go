@@ -66,6 +66,15 @@ func TestHeadTellsTypesApart(t *testing.T) {
 	}
 }
 
+func TestTypesNameThemselves(t *testing.T) {
+	for kind, want := range map[events.Type]string{events.TypeUnknown: "unknown", events.TypeForeign: "foreign", 200: "unknown",
+		events.TypeMailReceived: "applylens.mail.received.v1"} {
+		if kind.String() != want {
+			t.Errorf("%v, want %s", kind, want)
+		}
+	}
+}
+
 func TestHeadRefuses(t *testing.T) {
 	f := func(name, field string, headers []events.Header) {
 		t.Helper()

@@ -65,12 +65,6 @@ func (w *writer) integer(f field, n int64) {
 	w.b = strconv.AppendInt(w.b, n, 10)
 }
 
-func (w *writer) integerIf(f field, n int64) {
-	if n != 0 {
-		w.integer(f, n)
-	}
-}
-
 func (w *writer) integersIf(f field, list []int64) {
 	if len(list) == 0 {
 		return
