@@ -1,0 +1,271 @@
+package embedded
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+const (
+	childCommand = "embedded-postgres"
+	superuser    = "postgres"
+	databaseName = "applylens"
+)
+
+// request is the first line that a child reads. The end of its input tells it to stop.
+type request struct {
+	Dir      string `json:"dir"`
+	Cache    string `json:"cache"`
+	Port     int    `json:"port"`    // 0 for the first start
+	Settled  bool   `json:"settled"` // the port must not change any more
+	Password string `json:"password"`
+}
+
+// answer is the one line that a child writes.
+type answer struct {
+	Error string `json:"error"`
+	Port  int    `json:"port"`
+	Bin   string `json:"bin"` // directory of PostgreSQL's programs
+}
+
+// Child becomes the process that runs PostgreSQL and does not return, when the process was started as that. main calls
+// it first.
+func Child() {
+	if len(os.Args) != 2 || os.Args[1] != childCommand {
+		return
+	}
+	// A terminal's Ctrl-C and a service manager's SIGTERM are for the parent, which stops us when it has drained.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	if err := runChild(os.Stdin, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+func runChild(input io.Reader, output io.Writer) error {
+	var r request
+	decoder := json.NewDecoder(input)
+	if err := decoder.Decode(&r); err != nil {
+		return fmt.Errorf("read request: %w", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	starting := make(chan struct{})
+	go func() {
+		_, _ = io.Copy(io.Discard, input)
+		cancel()
+		abandon(starting, r)
+	}()
+	m, err := r.start(ctx)
+	close(starting)
+	if err != nil {
+		return errors.Join(err, json.NewEncoder(output).Encode(answer{Error: err.Error()}))
+	}
+	if err := json.NewEncoder(output).Encode(answer{Port: m.port, Bin: m.bin}); err != nil {
+		return errors.Join(err, m.stop())
+	}
+	select {
+	case <-ctx.Done():
+		return m.stop()
+	case <-m.done:
+		return fmt.Errorf("PostgreSQL ended: %w", m.err)
+	}
+}
+
+// abandon ends a child whose parent went away while it fetches, which cannot be interrupted otherwise.
+func abandon(starting <-chan struct{}, r request) {
+	select {
+	case <-starting:
+	case <-time.After(time.Second):
+		_ = errors.Join(endLeftover(r.scratch()), endLeftover(r.data()))
+		os.Exit(1)
+	}
+}
+
+func (r request) data() string    { return filepath.Join(r.Dir, "data") }
+func (r request) scratch() string { return filepath.Join(r.Dir, "scratch") }
+func (r request) marker() string  { return filepath.Join(r.Dir, "initialised") }
+
+// start brings the server up from whatever the last run left: nothing, half an initialisation, a server of a killed
+// child, or a good directory.
+func (r request) start(ctx context.Context) (*postmaster, error) {
+	if err := errors.Join(endLeftover(r.scratch()), endLeftover(r.data())); err != nil {
+		return nil, err
+	}
+	if !r.Settled {
+		port, err := keepOrPickPort(r.Port)
+		if err != nil {
+			return nil, err
+		}
+		r.Port = port
+	}
+	bin, err := r.binaries()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(r.marker()); errors.Is(err, os.ErrNotExist) {
+		if err := r.initialise(bin); err != nil {
+			return nil, err
+		}
+	}
+	return r.run(ctx, bin)
+}
+
+// postmaster is PostgreSQL's main process.
+type postmaster struct {
+	port    int
+	bin     string
+	command *exec.Cmd
+	done    chan struct{}
+	err     error // set before done is closed
+}
+
+// settings keep the server small. Commits are on disk when they are acknowledged.
+var settings = map[string]string{
+	"listen_addresses":        "127.0.0.1",
+	"unix_socket_directories": "",
+	"max_connections":         "100",
+	"shared_buffers":          "64MB",
+	"wal_level":               "minimal",
+	"max_wal_senders":         "0",
+	"max_wal_size":            "512MB",
+	"synchronous_commit":      "on",
+	"log_min_messages":        "warning",
+	"timezone":                "UTC",
+	"log_timezone":            "UTC",
+}
+
+// run starts the postmaster. The sessions of a killed one need a moment to notice and release its shared memory, so one
+// that refuses to start is tried again for some seconds.
+func (r request) run(ctx context.Context, bin string) (*postmaster, error) {
+	deadline := time.After(10 * time.Second)
+	for {
+		m, err := r.runOnce(bin)
+		if err != nil {
+			return nil, fmt.Errorf("start PostgreSQL: %w", err)
+		}
+		err = m.await(ctx, databaseURL(r.Port, r.Password))
+		if err == nil {
+			return m, nil
+		}
+		err = errors.Join(err, m.stop())
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-deadline:
+			return nil, fmt.Errorf("start PostgreSQL: %w (see %s)", err, filepath.Join(r.Dir, "log"))
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+func (r request) runOnce(bin string) (*postmaster, error) {
+	arguments := []string{"-D", r.data(), "-c", "port=" + strconv.Itoa(r.Port)}
+	for name, value := range settings {
+		arguments = append(arguments, "-c", name+"="+value)
+	}
+	command := exec.Command(filepath.Join(bin, "postgres"), arguments...)
+	command.Dir = r.Dir
+	command.Stdout, command.Stderr = os.Stderr, os.Stderr
+	command.SysProcAttr = endsWithParent(syscall.SIGINT)
+	m := &postmaster{port: r.Port, bin: bin, command: command, done: make(chan struct{})}
+	started := make(chan error)
+	go func() {
+		// The kernel watches the thread that starts a process, not the process, so the thread stays.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := command.Start()
+		started <- err
+		if err == nil {
+			m.err = command.Wait()
+			close(m.done)
+		}
+	}()
+	return m, <-started
+}
+
+// await waits until the server answers, however long it repairs itself after a crash.
+func (m *postmaster) await(ctx context.Context, address string) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		conn, err := pgx.Connect(ctx, address)
+		if err == nil {
+			return conn.Close(ctx)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-m.done:
+			return fmt.Errorf("it ended: %w", m.err)
+		case <-tick.C:
+		}
+	}
+}
+
+// stop ends all sessions and writes a checkpoint; a server that takes too long is ended as by a crash.
+func (m *postmaster) stop() error {
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGQUIT, syscall.SIGKILL} {
+		_ = m.command.Process.Signal(sig)
+		select {
+		case <-m.done:
+			return nil
+		case <-time.After(30 * time.Second):
+		}
+	}
+	return errors.New("PostgreSQL does not end")
+}
+
+// endLeftover ends the server that a killed child has left on the directory, and removes the file that a server killed
+// with it has left, since its process id may by now be another program's.
+func endLeftover(data string) error {
+	path := filepath.Join(data, "postmaster.pid")
+	text, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look for a server left over: %w", err)
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	pid, err := strconv.Atoi(strings.TrimSpace(line))
+	if err != nil {
+		return os.Remove(path)
+	}
+	running, err := serves(pid, data)
+	if err != nil {
+		return nil // another user's process: PostgreSQL knows that it is none of its own
+	}
+	if !running {
+		return os.Remove(path)
+	}
+	return end(pid, data)
+}
+
+func end(pid int, data string) error {
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGQUIT} {
+		if err := syscall.Kill(pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return fmt.Errorf("end the PostgreSQL server left over (process %d): %w", pid, err)
+		}
+		for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+			if running, _ := serves(pid, data); !running {
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("the PostgreSQL server left over (process %d) does not end", pid)
+}

@@ -1,0 +1,348 @@
+package embedded
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+const parentVariable = "EMBEDDED_TEST_PARENT"
+
+func TestMain(m *testing.M) {
+	Child()
+	if dir := os.Getenv(parentVariable); dir != "" {
+		runParent(dir)
+	}
+	os.Exit(m.Run())
+}
+
+// runParent starts servers, says so, and waits to be killed.
+func runParent(dir string) {
+	if _, err := Start(context.Background(), dir, slog.Default()); err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	fmt.Println("ready")
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	select {}
+}
+
+// newDir returns a directory for servers. An open one can be entered by everybody, so that root runs PostgreSQL as nobody
+// and not in a user namespace.
+func newDir(t *testing.T, open bool) string {
+	t.Helper()
+	if !open {
+		return filepath.Join(t.TempDir(), "data")
+	}
+	dir, err := os.MkdirTemp("", "embedded-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o711); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func mustStart(t *testing.T, dir string) *Servers {
+	t.Helper()
+	servers, err := Start(t.Context(), dir, slog.New(slog.NewTextHandler(t.Output(), nil)))
+	if err != nil {
+		log, _ := os.ReadFile(filepath.Join(dir, "postgres", "log"))
+		t.Fatalf("start: %v\n%s", err, log)
+	}
+	t.Cleanup(func() {
+		if servers.lock != nil {
+			mustStop(t, servers)
+		}
+	})
+	return servers
+}
+
+func mustStop(t *testing.T, servers *Servers) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	if err := servers.Stop(ctx); err != nil {
+		t.Fatalf("stop: %v", err)
+	}
+	servers.lock = nil
+}
+
+func execute(t *testing.T, url, statement string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	if _, err := conn.Exec(t.Context(), statement); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func count(ctx context.Context, url string) (rows int, err error) {
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close(context.Background())
+	return rows, conn.QueryRow(ctx, "SELECT count(*) FROM kept").Scan(&rows)
+}
+
+// eventually calls done until it is true, for at most half a minute.
+func eventually(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	deadline := time.After(30 * time.Second)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-deadline:
+			t.Fatalf("not in time: %s", what)
+		case <-tick.C:
+		}
+	}
+}
+
+func TestDataIsKept(t *testing.T) {
+	for _, open := range []bool{false, true} {
+		t.Run(fmt.Sprintf("open %t", open), func(t *testing.T) {
+			dir := newDir(t, open)
+			first := mustStart(t, dir)
+			execute(t, first.DatabaseURL, "CREATE TABLE kept AS SELECT 'ä' COLLATE \"C.utf8\" AS letter")
+			cluster := produce(t, first.KafkaBrokers)
+			mustStop(t, first)
+
+			began := time.Now()
+			second := mustStart(t, dir)
+			t.Logf("second start took %s", time.Since(began))
+			if first.DatabaseURL != second.DatabaseURL || first.KafkaBrokers != second.KafkaBrokers {
+				t.Errorf("addresses changed from %v to %v", first, second)
+			}
+			if rows, err := count(t.Context(), second.DatabaseURL); err != nil || rows != 1 {
+				t.Errorf("%d rows (%v), want 1", rows, err)
+			}
+			if again := produce(t, second.KafkaBrokers); again != cluster {
+				t.Errorf("cluster id changed from %s to %s", cluster, again)
+			}
+			admin := newAdmin(t, second.KafkaBrokers)
+			ends, err := admin.ListEndOffsets(t.Context(), "kept")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if end, _ := ends.Lookup("kept", 0); end.Offset != 2 {
+				t.Errorf("end offset %d, want 2", end.Offset)
+			}
+		})
+	}
+}
+
+func newAdmin(t *testing.T, broker string) *kadm.Client {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(broker))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	return kadm.NewClient(client)
+}
+
+// produce writes a record and returns the cluster's id.
+func produce(t *testing.T, broker string) string {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(broker))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	admin := kadm.NewClient(client)
+	if _, err := admin.CreateTopics(t.Context(), 1, 1, nil, "kept"); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.ProduceSync(t.Context(), &kgo.Record{Topic: "kept", Value: []byte("v")}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	metadata, err := admin.BrokerMetadata(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return metadata.Cluster
+}
+
+func TestRunningServers(t *testing.T) {
+	dir := newDir(t, true)
+	servers := mustStart(t, dir)
+
+	t.Run("password is kept and asked for", func(t *testing.T) {
+		info, err := os.Stat(statePath(dir))
+		if err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("mode of the state file is %v (%v), want 0600", info.Mode(), err)
+		}
+		wrong := strings.Replace(servers.DatabaseURL, ":"+servers.postgres.request.Password+"@", ":wrong@", 1)
+		if conn, err := pgx.Connect(t.Context(), wrong); err == nil {
+			conn.Close(t.Context())
+			t.Error("a wrong password is let in")
+		}
+	})
+	t.Run("second start is refused", func(t *testing.T) {
+		_, err := Start(t.Context(), dir, slog.Default())
+		if !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), fmt.Sprint(os.Getpid())) {
+			t.Errorf("second start: %v; want ErrInUse that names process %d", err, os.Getpid())
+		}
+	})
+	t.Run("killed child is replaced", func(t *testing.T) {
+		execute(t, servers.DatabaseURL, "CREATE TABLE kept AS SELECT 1")
+		for range 2 {
+			pid := servers.postgres.pid.Load()
+			if err := syscall.Kill(int(pid), syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "another child with the data", func() bool {
+				rows, err := count(t.Context(), servers.DatabaseURL)
+				return servers.postgres.pid.Load() != pid && err == nil && rows == 1
+			})
+		}
+	})
+}
+
+func TestKilledParentLeavesNothing(t *testing.T) {
+	dir := newDir(t, true)
+	command := exec.Command(os.Args[0])
+	command.Env = append(os.Environ(), parentVariable+"="+dir)
+	stdin, err := command.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stdin.Close()
+	stdout, err := command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil || line != "ready\n" {
+		t.Fatalf("parent says %q, %v", line, err)
+	}
+	pidPath := filepath.Join(dir, "postgres", "data", "postmaster.pid")
+	text, err := os.ReadFile(pidPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pid int
+	if _, err := fmt.Sscan(string(text), &pid); err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = command.Wait()
+	eventually(t, "the end of PostgreSQL", func() bool { return syscall.Kill(pid, 0) != nil })
+	if _, err := os.Stat(pidPath); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("PostgreSQL did not end in order: postmaster.pid is left (%v)", err)
+	}
+	mustStart(t, dir)
+}
+
+func TestLeftovers(t *testing.T) {
+	dir := newDir(t, true)
+	servers := mustStart(t, dir)
+	execute(t, servers.DatabaseURL, "CREATE TABLE kept AS SELECT 1")
+	mustStop(t, servers)
+
+	t.Run("process id of another program", func(t *testing.T) {
+		path := filepath.Join(dir, "postgres", "data", "postmaster.pid")
+		if err := os.WriteFile(path, fmt.Appendln(nil, os.Getpid()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		check(t, dir)
+	})
+	t.Run("running server", func(t *testing.T) {
+		servers := mustStart(t, dir)
+		child := int(servers.postgres.pid.Load())
+		// A stopped child cannot end its server when its input ends, and the kill by Stop comes without a warning.
+		if err := syscall.Kill(child, syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := servers.Stop(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("stop: %v", err)
+		}
+		servers.lock = nil
+		check(t, dir)
+	})
+	t.Run("port taken", func(t *testing.T) {
+		listener, err := net.Listen("tcp", servers.KafkaBrokers)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer listener.Close()
+		again := mustStart(t, dir)
+		if again.KafkaBrokers == servers.KafkaBrokers {
+			t.Errorf("both listen on %s", again.KafkaBrokers)
+		}
+		mustStop(t, again)
+	})
+	t.Run("other major version", func(t *testing.T) {
+		path := filepath.Join(dir, "postgres", "data", "PG_VERSION")
+		if err := os.WriteFile(path, []byte("9\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Start(t.Context(), dir, slog.Default())
+		if err == nil || !strings.Contains(err.Error(), "was made by PostgreSQL 9") {
+			t.Errorf("start: %v; want an error that names the version", err)
+		}
+	})
+	t.Run("half an initialisation", func(t *testing.T) {
+		if err := os.Remove(filepath.Join(dir, "postgres", "initialised")); err != nil {
+			t.Fatal(err)
+		}
+		mustStop(t, mustStart(t, dir))
+	})
+}
+
+func check(t *testing.T, dir string) {
+	t.Helper()
+	servers := mustStart(t, dir)
+	if rows, err := count(t.Context(), servers.DatabaseURL); err != nil || rows != 1 {
+		t.Errorf("%d rows (%v), want 1", rows, err)
+	}
+	mustStop(t, servers)
+}
+
+func TestWithoutNetwork(t *testing.T) {
+	t.Setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+	dir, cache := newDir(t, true), newDir(t, true)
+	servers, err := startWith(t.Context(), dir, cache, slog.New(slog.DiscardHandler))
+	system := systemBinaries("")
+	switch {
+	case system != "" && err != nil:
+		t.Fatalf("start: %v; want the system's PostgreSQL to be used", err)
+	case system != "":
+		if servers.PostgresBin != system {
+			t.Errorf("programs of %s are used, want the system's %s", servers.PostgresBin, system)
+		}
+		mustStop(t, servers)
+	case err == nil || !strings.Contains(err.Error(), "DATABASE_URL"):
+		t.Errorf("start: %v; want an error that tells what to do", err)
+	}
+}

@@ -1,0 +1,38 @@
+package embedded
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// ErrInUse tells that another process runs servers on the same data directory.
+var ErrInUse = errors.New("the data directory is in use")
+
+// lockDir takes the directory's lock, which the kernel releases when this process ends, however it ends.
+func lockDir(dir string) (*os.File, error) {
+	file, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock data directory: %w", err)
+	}
+	err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		holder, _ := os.ReadFile(file.Name())
+		file.Close()
+		return nil, fmt.Errorf("%w: applylens runs on %s already (process %s)", ErrInUse, dir, strings.TrimSpace(string(holder)))
+	}
+	if err == nil {
+		err = file.Truncate(0)
+	}
+	if err == nil {
+		_, err = fmt.Fprintln(file, os.Getpid())
+	}
+	if err != nil {
+		file.Close()
+		return nil, fmt.Errorf("lock data directory: %w", err)
+	}
+	return file, nil
+}

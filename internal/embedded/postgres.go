@@ -1,0 +1,221 @@
+package embedded
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+)
+
+// postgres keeps a child that runs PostgreSQL, and starts another when it ends by itself.
+type postgres struct {
+	url string
+	bin string
+
+	dir     string
+	request request
+	log     *slog.Logger
+
+	pid      atomic.Int64 // of the child
+	stopping chan struct{}
+	killing  chan struct{}
+	done     chan struct{} // closed when no child is left
+}
+
+func startPostgres(ctx context.Context, dir, cache string, state *state, log *slog.Logger) (*postgres, error) {
+	p := &postgres{
+		dir:      filepath.Join(dir, "postgres"),
+		log:      log,
+		stopping: make(chan struct{}),
+		killing:  make(chan struct{}),
+		done:     make(chan struct{}),
+	}
+	if err := os.MkdirAll(p.dir, 0o700); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(filepath.Join(cache, "postgres"), 0o755); err != nil {
+		return nil, err
+	}
+	p.request = request{Dir: p.dir, Cache: cache, Port: state.PostgresPort, Password: state.PostgresPassword}
+	if !isProgram(filepath.Join(binariesPath(cache), "bin", "postgres")) {
+		log.Info("fetching PostgreSQL once from the network", "into", cache)
+	}
+	child, answer, err := p.launch(ctx)
+	if err != nil {
+		return nil, err
+	}
+	// The child may have found its port taken. From now on it is settled, as pools of connections know it.
+	state.PostgresPort, p.request.Port, p.request.Settled = answer.Port, answer.Port, true
+	p.url, p.bin = databaseURL(answer.Port, state.PostgresPassword), answer.Bin
+	go p.keep(child)
+	return p, nil
+}
+
+func databaseURL(port int, password string) string {
+	address := url.URL{
+		Scheme: "postgres", User: url.UserPassword(superuser, password), Host: fmt.Sprintf("127.0.0.1:%d", port),
+		Path: "/" + databaseName, RawQuery: "sslmode=disable",
+	}
+	return address.String()
+}
+
+// child is a running child of ours.
+type child struct {
+	command *exec.Cmd
+	stdin   io.Closer // its end tells the child to stop
+	ended   chan error
+}
+
+// launch starts a child in the first way that this machine allows, and waits for its answer.
+func (p *postgres) launch(ctx context.Context) (*child, answer, error) {
+	identities, err := identities(p.dir, p.request.Cache)
+	if err != nil {
+		return nil, answer{}, err
+	}
+	var refusals []error
+	for _, identity := range identities {
+		if err := identity.own(p.dir, filepath.Join(p.request.Cache, "postgres")); err != nil {
+			refusals = append(refusals, err)
+			continue
+		}
+		child, output, err := p.execute(identity)
+		if err != nil {
+			refusals = append(refusals, fmt.Errorf("as %s: %w", identity.name, err))
+			continue
+		}
+		answer, err := p.await(ctx, child, output)
+		return child, answer, err
+	}
+	return nil, answer{}, fmt.Errorf("start PostgreSQL, which refuses to run as root: %w", errors.Join(refusals...))
+}
+
+func (p *postgres) execute(identity identity) (*child, io.Reader, error) {
+	log, err := os.OpenFile(filepath.Join(p.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer log.Close()
+	command := exec.Command(ownProgram(), childCommand)
+	command.Env = append(os.Environ(), "HOME="+p.dir, "TMPDIR="+p.dir)
+	command.Dir = p.dir
+	command.Stderr = log
+	command.SysProcAttr = identity.attributes()
+	stdin, err := command.StdinPipe()
+	if err != nil {
+		return nil, nil, err
+	}
+	stdout, err := command.StdoutPipe()
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := command.Start(); err != nil {
+		return nil, nil, err
+	}
+	c := &child{command: command, stdin: stdin, ended: make(chan error, 1)}
+	if err := json.NewEncoder(stdin).Encode(p.request); err != nil {
+		return nil, nil, errors.Join(err, stdin.Close(), command.Wait())
+	}
+	p.pid.Store(int64(command.Process.Pid))
+	return c, stdout, nil
+}
+
+// await reads the child's answer; when ctx ends first, it ends the child.
+func (p *postgres) await(ctx context.Context, c *child, output io.Reader) (answer, error) {
+	answered := make(chan error, 1)
+	var result answer
+	go func() {
+		answered <- json.NewDecoder(output).Decode(&result)
+		c.ended <- c.command.Wait()
+	}()
+	var err error
+	select {
+	case err = <-answered:
+	case <-ctx.Done():
+		_ = c.stdin.Close()
+		<-c.ended
+		return answer{}, fmt.Errorf("start PostgreSQL: %w", ctx.Err())
+	}
+	if err == nil && result.Error == "" {
+		return result, nil
+	}
+	_ = c.stdin.Close()
+	ended := <-c.ended
+	if err != nil {
+		return answer{}, fmt.Errorf("start PostgreSQL: no answer: %w (see %s)", errors.Join(err, ended), filepath.Join(p.dir, "log"))
+	}
+	return answer{}, errors.New(result.Error)
+}
+
+// keep waits for the child and starts another when it ends unasked, until stop is called.
+func (p *postgres) keep(c *child) {
+	defer close(p.done)
+	for {
+		select {
+		case err := <-c.ended:
+			p.log.Error("embedded PostgreSQL ended, starting it again", "error", err)
+		case <-p.stopping:
+			p.finish(c)
+			return
+		}
+		if c = p.relaunch(); c == nil {
+			return
+		}
+	}
+}
+
+func (p *postgres) relaunch() *child {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		select {
+		case <-p.stopping:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
+		c, _, err := p.launch(ctx)
+		if err == nil {
+			return c
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		p.log.Error("embedded PostgreSQL does not start", "error", err, "again_in", pause)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause):
+		}
+	}
+}
+
+func (p *postgres) finish(c *child) {
+	_ = c.stdin.Close()
+	select {
+	case <-c.ended:
+	case <-p.killing:
+		_ = c.command.Process.Kill()
+		<-c.ended
+	}
+}
+
+func (p *postgres) stop(ctx context.Context) error {
+	close(p.stopping)
+	select {
+	case <-p.done:
+		return nil
+	case <-ctx.Done():
+		close(p.killing)
+		<-p.done
+		return fmt.Errorf("stop embedded PostgreSQL: %w", ctx.Err())
+	}
+}

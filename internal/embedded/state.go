@@ -1,0 +1,73 @@
+package embedded
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+)
+
+// state is what must be the same at the next start, in the file servers.json of the data directory.
+type state struct {
+	ClusterID        string `json:"cluster_id"`
+	KafkaPort        int    `json:"kafka_port"`
+	PostgresPort     int    `json:"postgres_port"`
+	PostgresPassword string `json:"postgres_password"`
+}
+
+func statePath(dir string) string { return filepath.Join(dir, "servers.json") }
+
+// loadState reads the state, or invents one. A port that somebody else has taken meanwhile is replaced.
+func loadState(dir string) (*state, error) {
+	s := &state{}
+	text, err := os.ReadFile(statePath(dir))
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		s.ClusterID, s.PostgresPassword = randomText(16), randomText(24)
+	case err != nil:
+		return nil, fmt.Errorf("read the servers' state: %w", err)
+	default:
+		if err := json.Unmarshal(text, s); err != nil {
+			return nil, fmt.Errorf("read %s: %w", statePath(dir), err)
+		}
+	}
+	if s.KafkaPort, err = keepOrPickPort(s.KafkaPort); err != nil {
+		return nil, err
+	}
+	return s, s.save(dir)
+}
+
+// save replaces the file whole. Only its owner may read the password.
+func (s *state) save(dir string) error {
+	text, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return err
+	}
+	part := statePath(dir) + ".part"
+	if err := os.WriteFile(part, append(text, '\n'), 0o600); err != nil {
+		return fmt.Errorf("write the servers' state: %w", err)
+	}
+	return os.Rename(part, statePath(dir))
+}
+
+// keepOrPickPort returns the port if it is free, otherwise one that the kernel picks.
+func keepOrPickPort(port int) (int, error) {
+	for _, candidate := range []int{port, 0} {
+		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", candidate))
+		if err == nil {
+			return listener.Addr().(*net.TCPAddr).Port, listener.Close()
+		}
+	}
+	return 0, errors.New("find a free port on 127.0.0.1")
+}
+
+// randomText returns count random bytes in letters that need no quoting in a URL.
+func randomText(count int) string {
+	bytes := make([]byte, count)
+	_, _ = rand.Read(bytes)
+	return base64.RawURLEncoding.EncodeToString(bytes)
+}
