@@ -135,7 +135,7 @@ func day(at time.Time) int32 {
 // The memory that one entry takes in the maps and slices above, growth included, as a heap profile shows it.
 const (
 	userBytes  = 100
-	countBytes = 160
+	countBytes = 120
 )
 
 // Size is a rough number of bytes that the tally holds.

@@ -164,7 +164,7 @@ func (l *Lessons) lesson(user uint32, feature string) *lesson {
 const (
 	learnerBytes = 100
 	featureBytes = 80
-	lessonBytes  = 130
+	lessonBytes  = 100
 )
 
 // Size is a rough number of bytes that the lessons hold.
