@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"reflect"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/jackc/pgx/v5"
@@ -63,16 +64,23 @@ type decidedList struct {
 
 func (s *server) routeActions(api huma.API) {
 	tags := []string{"actions"}
+	conflicts := func() map[string]*huma.Response {
+		schema := api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[conflict](), true, "Conflict")
+		return map[string]*huma.Response{"409": {
+			Description: "The action is in another state, which the problem names",
+			Content:     map[string]*huma.MediaType{"application/problem+json": {Schema: schema}},
+		}}
+	}
 	Route(api, huma.Operation{OperationID: "propose", Method: http.MethodPost, Path: "/actions/propose", Tags: tags,
-		Summary: "Let the policies propose actions on mail"}, s.propose)
+		Errors: []int{http.StatusNotFound}, Summary: "Let the policies propose actions on mail"}, s.propose)
 	Route(api, huma.Operation{OperationID: "tray", Method: http.MethodGet, Path: "/actions/tray", Tags: tags,
 		Summary: "List what waits for a decision, newest first"}, s.tray)
 	Route(api, huma.Operation{OperationID: "approve", Method: http.MethodPost, Path: "/actions/{id}/approve", Tags: tags,
-		Summary: "Approve an action"}, s.decideOne(approved))
+		Summary: "Approve an action", Responses: conflicts()}, s.decideOne(approved))
 	Route(api, huma.Operation{OperationID: "reject", Method: http.MethodPost, Path: "/actions/{id}/reject", Tags: tags,
-		Summary: "Reject an action"}, s.decideOne(rejected))
+		Summary: "Reject an action", Responses: conflicts()}, s.decideOne(rejected))
 	Route(api, huma.Operation{OperationID: "revert", Method: http.MethodPost, Path: "/actions/{id}/revert", Tags: tags,
-		Summary: "Take a decision back"}, s.revert)
+		Summary: "Take a decision back", Responses: conflicts()}, s.revert)
 	Route(api, huma.Operation{OperationID: "decide", Method: http.MethodPost, Path: "/actions/decide", Tags: tags,
 		Summary: "Decide many actions at once"}, s.decideMany)
 }

@@ -42,19 +42,27 @@ const deletePolicy = `
 UPDATE policies SET deleted_at = now(), updated_at = now()
 WHERE user_id = $1 AND id = $2 AND deleted_at IS NULL`
 
-// policyBody is what the author of a policy sets.
+// policyBody is what the author of a policy sets. Pointers tell false and 0 from left out, which huma's defaults do
+// not.
 type policyBody struct {
-	Name                string  `json:"name" minLength:"1" maxLength:"255" doc:"Unique among the caller's policies"`
-	Enabled             bool    `json:"enabled,omitempty" default:"true"`
-	Priority            int     `json:"priority,omitempty" default:"100" minimum:"1" maximum:"1000" doc:"Lower first"`
-	Condition           object  `json:"condition" doc:"all, any, not, or one comparison {op: [field, value]}"`
-	Action              string  `json:"action" enum:"label_email,archive_email,move_to_folder,unsubscribe_via_header,create_calendar_event,create_task,block_sender,quarantine_attachment"`
-	ConfidenceThreshold float64 `json:"confidence_threshold,omitempty" default:"0.7" minimum:"0" maximum:"1"`
+	Name                string   `json:"name" minLength:"1" maxLength:"255" doc:"Unique among the caller's policies"`
+	Enabled             *bool    `json:"enabled,omitempty" default:"true"`
+	Priority            *int     `json:"priority,omitempty" default:"100" minimum:"1" maximum:"1000" doc:"Lower first"`
+	Condition           object   `json:"condition" doc:"all, any, not, or one comparison {op: [field, value]}"`
+	Action              string   `json:"action" enum:"label_email,archive_email,move_to_folder,unsubscribe_via_header,create_calendar_event,create_task,block_sender,quarantine_attachment"`
+	ConfidenceThreshold *float64 `json:"confidence_threshold,omitempty" default:"0.7" minimum:"0" maximum:"1"`
 }
 
 func (b *policyBody) policy() policy.Policy {
-	return policy.Policy{Name: b.Name, Enabled: b.Enabled, Priority: b.Priority,
-		Condition: []byte(b.Condition), Action: b.Action, Threshold: b.ConfidenceThreshold}
+	return policy.Policy{Name: b.Name, Enabled: orDefault(b.Enabled, true), Priority: orDefault(b.Priority, policy.DefaultPriority),
+		Condition: []byte(b.Condition), Action: b.Action, Threshold: orDefault(b.ConfidenceThreshold, policy.DefaultThreshold)}
+}
+
+func orDefault[T any](given *T, otherwise T) T {
+	if given == nil {
+		return otherwise
+	}
+	return *given
 }
 
 type policyView struct {
@@ -120,11 +128,11 @@ func (s *server) routePolicies(api huma.API) {
 	Route(api, huma.Operation{OperationID: "listPolicies", Method: http.MethodGet, Path: "/policy", Tags: tags,
 		Summary: "List the policies in the order in which they are tried"}, s.listPolicies)
 	Route(api, huma.Operation{OperationID: "createPolicy", Method: http.MethodPost, Path: "/policy", Tags: tags,
-		DefaultStatus: http.StatusCreated, Summary: "Create a policy"}, s.createPolicy)
+		DefaultStatus: http.StatusCreated, Errors: []int{http.StatusConflict}, Summary: "Create a policy"}, s.createPolicy)
 	Route(api, huma.Operation{OperationID: "getPolicy", Method: http.MethodGet, Path: "/policy/{id}", Tags: tags,
 		Summary: "Read a policy"}, s.getPolicy)
 	Route(api, huma.Operation{OperationID: "replacePolicy", Method: http.MethodPut, Path: "/policy/{id}", Tags: tags,
-		Summary: "Replace a policy; what is left out gets its default"}, s.replacePolicy)
+		Errors: []int{http.StatusConflict}, Summary: "Replace a policy; what is left out gets its default"}, s.replacePolicy)
 	Route(api, huma.Operation{OperationID: "deletePolicy", Method: http.MethodDelete, Path: "/policy/{id}", Tags: tags,
 		DefaultStatus: http.StatusNoContent, Summary: "Delete a policy; its statistics and proposals stay"}, s.deletePolicy)
 	Route(api, huma.Operation{OperationID: "testPolicy", Method: http.MethodPost, Path: "/policy/{id}/test", Tags: tags,

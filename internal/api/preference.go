@@ -51,7 +51,7 @@ type preference struct {
 
 func (s *server) routePreferences(api huma.API) {
 	Route(api, huma.Operation{OperationID: "preferences", Method: http.MethodGet, Path: "/preferences", Tags: []string{"preferences"},
-		Summary: "Read what was learned from decisions"}, s.preferences)
+		Errors: waitErrors, Summary: "Read what was learned from decisions"}, s.preferences)
 }
 
 func (s *server) preferences(ctx context.Context, in *preferencesInput) (*preferencesOutput, error) {

@@ -24,6 +24,7 @@ const answerWithin = 15 * time.Second
 // is logged and goes out as 500. The handler's context ends after 15 seconds; a streaming answer is not bounded.
 func Route[I, O any](api huma.API, op huma.Operation, handler func(context.Context, *I) (*O, error)) {
 	op.MaxBodyBytes, op.BodyReadTimeout = -1, -1 // both are bounded before routing
+	op.Errors = append(op.Errors, possibleErrors(&op)...)
 	huma.Register(api, op, func(ctx context.Context, input *I) (*O, error) {
 		ctx, cancel := context.WithTimeout(ctx, answerWithin+patience(input))
 		defer cancel()
@@ -33,6 +34,18 @@ func Route[I, O any](api huma.API, op huma.Operation, handler func(context.Conte
 		}
 		return output, nil
 	})
+}
+
+// possibleErrors documents what every operation can answer beside its own.
+func possibleErrors(op *huma.Operation) []int {
+	list := []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests, http.StatusServiceUnavailable}
+	if strings.Contains(op.Path, "{") {
+		list = append(list, http.StatusNotFound)
+	}
+	if op.Method == http.MethodPost || op.Method == http.MethodPut {
+		list = append(list, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
+	}
+	return list
 }
 
 func patience(input any) time.Duration {

@@ -58,7 +58,7 @@ type policyStats struct {
 
 func (s *server) routeStats(api huma.API) {
 	Route(api, huma.Operation{OperationID: "policyStats", Method: http.MethodGet, Path: "/policy/stats", Tags: []string{"policies"},
-		Summary: "Read how well the policies do"}, s.stats)
+		Errors: waitErrors, Summary: "Read how well the policies do"}, s.stats)
 }
 
 func (s *server) stats(ctx context.Context, in *statsInput) (*statsOutput, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -31,6 +32,9 @@ const (
 	longestPause = 50 * time.Millisecond
 	maxPatience  = 30 * time.Second
 )
+
+// waitErrors are what an operation can answer to ?wait=.
+var waitErrors = []int{http.StatusNotFound, http.StatusGatewayTimeout}
 
 // Waiting is part of the input of what reads a projection.
 type Waiting struct {
