@@ -20,9 +20,12 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/applylens/applylens/internal/embedded"
 )
 
 func main() {
+	embedded.Child()
 	// The signal that tells of the parent's death belongs to this thread.
 	runtime.LockOSThread()
 	status, err := run()

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/applylens/applylens/internal/embedded"
 	"github.com/applylens/applylens/internal/testenv/server"
 )
 
@@ -61,7 +64,7 @@ func (s *servers) summary() string {
 func (s *servers) postgres(ctx context.Context) error {
 	bin, given := os.LookupEnv("PG_BIN")
 	if !given {
-		found, err := server.FindPostgres(ctx)
+		found, err := findPostgres(ctx)
 		if err != nil {
 			return err
 		}
@@ -78,6 +81,33 @@ func (s *servers) postgres(ctx context.Context) error {
 	s.set("DATABASE_URL", started.URL())
 	s.closeWith(started.Close)
 	return nil
+}
+
+// findPostgres prefers an installed PostgreSQL, and otherwise takes the one that "applylens up" fetches.
+func findPostgres(ctx context.Context) (string, error) {
+	bin, err := server.FindPostgres(ctx)
+	if err == nil {
+		return bin, nil
+	}
+	fetched, fetchErr := fetchPostgres(ctx)
+	if fetchErr != nil {
+		return "", errors.Join(err, fetchErr)
+	}
+	return fetched, nil
+}
+
+func fetchPostgres(ctx context.Context) (string, error) {
+	dir, err := os.MkdirTemp("", "applylens-fetch-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(dir)
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	servers, err := embedded.Start(ctx, filepath.Join(dir, "data"), log)
+	if err != nil {
+		return "", err
+	}
+	return servers.PostgresBin, servers.Stop(ctx)
 }
 
 // kafka does the same for KAFKA_CLASSPATH and KAFKA_BROKERS.

@@ -47,7 +47,7 @@ func collectJars(ctx context.Context, dir string) error {
 	if err := os.WriteFile(pomPath, pom, 0o644); err != nil {
 		return err
 	}
-	command := exec.CommandContext(ctx, "mvn", "-B", "-q", "-f", pomPath, "dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory="+jars)
+	command := exec.CommandContext(ctx, "mvn", "-B", "-q", "-Dstyle.color=never", "-f", pomPath, "dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory="+jars)
 	if output, err := command.CombinedOutput(); err != nil {
 		return fmt.Errorf("mvn could not fetch Kafka: %w\n%s", err, output)
 	}
