@@ -1,0 +1,85 @@
+package relay
+
+import (
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/applylens/applylens/internal/broker"
+	"github.com/applylens/applylens/internal/outbox"
+)
+
+// Config is what a relay needs.
+type Config struct {
+	// Pool is the migrated database. The relay opens two connections of its own beside it. Required.
+	Pool *pgxpool.Pool
+
+	// Conn is the cluster to publish to. Required.
+	Conn *broker.Conn
+
+	// Log takes what operators should know. Default: slog.Default().
+	Log *slog.Logger
+
+	// Registry gets the metrics. Default: one of its own.
+	Registry prometheus.Registerer
+
+	// Signal wakes the relay at once when this process committed rows. Default: none; it polls and listens.
+	Signal *outbox.Signal
+
+	// Keep is how long sent rows stay. They are what is published again when Kafka loses records. Default: 7 days.
+	Keep time.Duration
+
+	// BatchBytes bounds a request to Kafka; the topic's max.message.bytes does too. Default: 900 KiB.
+	BatchBytes int
+}
+
+// Validate lists what is missing and sets the defaults.
+func (c *Config) Validate() error {
+	if c.Pool == nil || c.Conn == nil {
+		return errors.New("relay: Pool and Conn are required")
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	if c.Registry == nil {
+		c.Registry = prometheus.NewRegistry()
+	}
+	if c.Signal == nil {
+		c.Signal = outbox.NewSignal()
+	}
+	if c.Keep <= 0 {
+		c.Keep = 7 * 24 * time.Hour
+	}
+	if c.BatchBytes <= 0 {
+		c.BatchBytes = 900 << 10
+	}
+	return nil
+}
+
+// The rhythm of a relay.
+const (
+	pollEvery      = 200 * time.Millisecond // the net under signals and notifications
+	lockEvery      = 500 * time.Millisecond // how often a follower asks for the lock
+	layoutEvery    = time.Second
+	layoutFresh    = 4 * time.Second // older knowledge of the topics is no ground for publishing
+	gaugeEvery     = 2 * time.Second
+	pruneEvery     = 5 * time.Minute
+	statementLimit = 20 * time.Second
+	requestLimit   = 8 * time.Second
+	drainLimit     = 5 * time.Second
+)
+
+// The size of things.
+const (
+	stampRows      = 4000     // rows stamped by one transaction
+	stampBytes     = 8 << 20  // and their size
+	queueRows      = 8000     // rows of one partition that wait in memory
+	queueBytes     = 16 << 20 // and their size
+	batchRows      = 5000     // records in one request
+	readBytes      = 4 << 20  // of one request that reads the log
+	smallestLimit  = 1 << 10
+	topicOverheads = 8 << 10 // what max.message.bytes must leave for the batch itself
+)

@@ -1,0 +1,214 @@
+package relay
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/applylens/applylens/internal/outbox"
+)
+
+// relay is one candidate for leadership. Its fields are immutable.
+type relay struct {
+	Config
+	metrics *metrics
+	wake    chan struct{} // something was perhaps committed
+}
+
+// Run publishes the outbox until ctx ends: it waits for leadership, leads, and begins again when that is lost. It
+// returns an error only for a wrong config; Kafka and PostgreSQL being down is waited out.
+func Run(ctx context.Context, config Config) error {
+	if err := config.Validate(); err != nil {
+		return err
+	}
+	m, err := newMetrics(config.Registry)
+	if err != nil {
+		return fmt.Errorf("register relay metrics: %w", err)
+	}
+	run(ctx, config, m)
+	return nil
+}
+
+func run(ctx context.Context, config Config, m *metrics) {
+	r := &relay{Config: config, metrics: m, wake: make(chan struct{}, 1)}
+	var group sync.WaitGroup
+	group.Go(func() { r.watchBacklog(ctx) })
+	r.lead(ctx)
+	group.Wait()
+}
+
+// lead runs term after term.
+func (r *relay) lead(ctx context.Context) {
+	for attempt := 1; ctx.Err() == nil; attempt++ {
+		began := time.Now()
+		err := r.term(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if time.Since(began) > time.Minute {
+			attempt = 1
+		}
+		r.Log.Warn("relay interrupted", "error", err)
+		wait(ctx, backoff(attempt, rand.Float64()))
+	}
+}
+
+// term opens a connection, asks on it for the lock until it has it, and leads.
+func (r *relay) term(ctx context.Context) error {
+	conn, err := r.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer closeConn(conn)
+	for {
+		locked, err := r.tryLock(ctx, conn)
+		if err != nil {
+			return err
+		}
+		if locked {
+			break
+		}
+		wait(ctx, lockEvery/2+time.Duration(rand.Int64N(int64(lockEvery))))
+	}
+	r.metrics.leader.Set(1)
+	defer r.metrics.leader.Set(0)
+	return r.serve(ctx, conn)
+}
+
+func (r *relay) tryLock(ctx context.Context, conn *pgx.Conn) (locked bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, statementLimit)
+	defer cancel()
+	if err := conn.QueryRow(ctx, tryLock, lockKey).Scan(&locked); err != nil {
+		return false, fmt.Errorf("ask for the relay's lock: %w", err)
+	}
+	return locked, nil
+}
+
+// serve leads one term: the term's loop, with the helpers that bring it news.
+func (r *relay) serve(ctx context.Context, conn *pgx.Conn) error {
+	t, err := newTerm(ctx, r, conn)
+	if err != nil {
+		return err
+	}
+	r.Log.Info("relay leads", "relay_id", t.id.String())
+	helpers, cancel := context.WithCancel(ctx)
+	var group sync.WaitGroup
+	group.Go(func() { t.watcher.run(helpers) })
+	group.Go(func() { r.listen(helpers) })
+	group.Go(func() { r.prune(helpers) })
+	err = t.run(ctx)
+	cancel()
+	group.Wait()
+	return err
+}
+
+// connect opens a connection of the relay's own. The server notices within seconds when this process is gone, so that
+// another can lead.
+func (r *relay) connect(ctx context.Context) (*pgx.Conn, error) {
+	config := r.Pool.Config().ConnConfig.Copy()
+	config.RuntimeParams["application_name"] = "applylens-relay"
+	config.RuntimeParams["tcp_keepalives_idle"] = "5"
+	config.RuntimeParams["tcp_keepalives_interval"] = "5"
+	config.RuntimeParams["tcp_keepalives_count"] = "3"
+	config.OnNotification = nil
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("connect the relay: %w", err)
+	}
+	return conn, nil
+}
+
+func closeConn(conn *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = conn.Close(ctx) // the server ends the session either way
+}
+
+// listen passes the in-process signal and PostgreSQL's notifications on.
+func (r *relay) listen(ctx context.Context) {
+	var group sync.WaitGroup
+	group.Go(func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-r.Signal.C():
+				r.woken()
+			}
+		}
+	})
+	for attempt := 1; ctx.Err() == nil; attempt++ {
+		if err := r.hear(ctx); ctx.Err() == nil {
+			r.Log.Debug("relay does not hear notifications", "error", err)
+			wait(ctx, backoff(attempt, rand.Float64()))
+		}
+	}
+	group.Wait()
+}
+
+func (r *relay) hear(ctx context.Context) error {
+	conn, err := r.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer closeConn(conn)
+	if _, err := conn.Exec(ctx, "LISTEN "+outbox.Channel); err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	for {
+		r.woken()
+		if _, err := conn.WaitForNotification(ctx); err != nil {
+			return fmt.Errorf("wait for notifications: %w", err)
+		}
+	}
+}
+
+func (r *relay) woken() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// watchBacklog keeps the gauges going, whether this process leads or not, and Kafka is there or not.
+func (r *relay) watchBacklog(ctx context.Context) {
+	for ctx.Err() == nil {
+		limited, cancel := context.WithTimeout(ctx, statementLimit)
+		backlog, err := outbox.ReadBacklog(limited, r.Pool)
+		cancel()
+		if err == nil {
+			r.metrics.rows.Set(float64(backlog.Rows))
+			r.metrics.age.Set(backlog.Age.Seconds())
+		} else if ctx.Err() == nil {
+			r.Log.Debug("outbox not counted", "error", err)
+		}
+		wait(ctx, gaugeEvery)
+	}
+}
+
+// prune deletes what was sent long ago.
+func (r *relay) prune(ctx context.Context) {
+	for ctx.Err() == nil {
+		pruned, err := outbox.Prune(ctx, r.Pool, r.Keep)
+		if err != nil && ctx.Err() == nil {
+			r.Log.Warn("sent outbox rows not pruned", "error", err)
+		} else if pruned > 0 {
+			r.Log.Info("pruned sent outbox rows", "rows", pruned)
+		}
+		wait(ctx, pruneEvery)
+	}
+}
+
+// wait pauses, for as long as ctx lasts.
+func wait(ctx context.Context, pause time.Duration) {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}

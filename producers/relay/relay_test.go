@@ -1,0 +1,201 @@
+package relay
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/applylens/applylens/internal/outbox"
+)
+
+func TestPublishesInOrder(t *testing.T) {
+	w := newWorld(t)
+	w.add(300, "ann", "bob", "cid", "dan")
+	w.start()
+	w.untilSent()
+	for range 20 {
+		w.add(5, "ann", "bob", "eve")
+		w.signal.Set()
+	}
+	w.untilSent()
+	if repeats := w.checkLog(); repeats != 0 {
+		t.Errorf("%d repeats, want none", repeats)
+	}
+	if got := w.metric(w.metrics.published.WithLabelValues("applylens.actions")); got != w.added {
+		t.Errorf("published_total = %d, want %d", got, w.added)
+	}
+	if got := w.metric(w.metrics.leader); got != 1 {
+		t.Errorf("leader = %d, want 1", got)
+	}
+}
+
+func TestStoresWhereRecordsStand(t *testing.T) {
+	w := newWorld(t)
+	w.add(50, "ann", "bob", "cid")
+	stop := w.start()
+	w.untilSent()
+	stop()
+	for _, r := range w.log() {
+		n := w.count("SELECT count(*) FROM outbox WHERE id = $1 AND partition = $2 AND log_offset = $3 AND relay_id = $4 AND relay_seq = $5",
+			r.id, r.partition, r.offset, [16]byte(r.stamp.Relay), r.stamp.Seq)
+		if n != 1 {
+			t.Errorf("%s is not where its row says", r.id)
+		}
+	}
+	if n := w.count("SELECT sum(next_offset) FROM relay_partitions WHERE topic = 'applylens.actions'"); n != 50 {
+		t.Errorf("ends of the partitions add up to %d, want 50", n)
+	}
+}
+
+func TestOrderUnderProduceErrors(t *testing.T) {
+	for _, failure := range []*kerr.Error{kerr.NotLeaderForPartition, kerr.NotEnoughReplicas, kerr.UnknownServerError, kerr.RequestTimedOut, kerr.NotEnoughReplicasAfterAppend} {
+		t.Run(failure.Message, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			var n atomic.Int64
+			w.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: failure, Count: -1,
+				When: func(kmsg.Request) bool { return n.Add(1)%2 == 1 && n.Load() < 40 }})
+			w.start()
+			for range 10 {
+				w.add(20, "ann", "bob", "cid", "dan", "eve")
+				w.signal.Set()
+			}
+			w.untilSent()
+			w.checkLog()
+		})
+	}
+}
+
+func TestConnectionDroppedAfterAppend(t *testing.T) {
+	w := newWorld(t)
+	// The first answers never arrive, though the records are in the log.
+	w.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.RequestTimedOut, Count: 3})
+	w.start()
+	w.add(90, "ann", "bob", "cid", "dan")
+	w.untilSent()
+	w.checkLog()
+}
+
+func TestLateCommitIsNotLost(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	late, err := w.pool.Begin(t.Context())
+	must(t, err)
+	defer late.Rollback(context.Background())
+	must(t, outbox.Insert(t.Context(), late, w.row("ann"), w.row("bob")))
+	w.insert(w.row("cid"))
+	w.signal.Set()
+	w.until("the row with the greater seq is published", func() bool {
+		return w.count("SELECT count(*) FROM outbox WHERE published_at IS NOT NULL") == 1
+	})
+	must(t, late.Commit(t.Context()))
+	w.untilSent()
+	if ids, _ := effects(t, w.log()); len(ids[0])+len(ids[1])+len(ids[2]) != 3 {
+		t.Errorf("effects %v, want all three events", ids)
+	}
+}
+
+func TestNotificationWakes(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	w.untilReconciled()
+	waker := &outbox.Waker{Pool: w.pool}
+	w.add(1, "ann")
+	waker.Wake()
+	w.untilSent()
+	w.checkLog()
+}
+
+func TestLeaderLossGoesOn(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	for range 8 {
+		w.add(40, "ann", "bob", "cid", "dan", "eve")
+		w.signal.Set()
+		w.killLeader()
+	}
+	w.untilSent()
+	w.checkLog()
+	if n := w.count("SELECT count(*) FROM relays"); n < 2 {
+		t.Errorf("%d terms, want several", n)
+	}
+}
+
+func TestTwoRelays(t *testing.T) {
+	w := newWorld(t)
+	first := w.start()
+	w.untilReconciled()
+	w.start()
+	w.add(100, "ann", "bob", "cid")
+	w.untilSent()
+	if n := w.count("SELECT count(*) FROM relays"); n != 1 {
+		t.Errorf("%d terms while one relay leads, want 1", n)
+	}
+	first()
+	w.add(100, "ann", "bob", "cid")
+	w.untilSent()
+	w.checkLog()
+	if n := w.count("SELECT count(*) FROM relays"); n != 2 {
+		t.Errorf("%d terms after the leader went, want 2", n)
+	}
+}
+
+func TestStampedRowsOfEarlierTermGoFirst(t *testing.T) {
+	w := newWorld(t)
+	refuse := w.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicas, Count: -1})
+	stop := w.start()
+	w.add(60, "ann", "bob", "cid", "dan")
+	w.until("all rows are stamped", func() bool {
+		return w.count("SELECT count(*) FROM outbox WHERE relay_id IS NULL") == 0
+	})
+	stop()
+	refuse.Remove()
+	w.add(60, "ann", "bob", "cid", "dan")
+	w.start()
+	w.untilSent()
+	w.checkLog()
+	if n := w.metric(w.metrics.republished); n != 60 {
+		t.Errorf("republished_total = %d, want 60", n)
+	}
+	if n := w.count("SELECT count(DISTINCT relay_id) FROM outbox"); n != 2 {
+		t.Errorf("rows have stamps of %d terms, want 2: a stamp never changes", n)
+	}
+}
+
+func TestKafkaDownThenUp(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	w.untilReconciled()
+	var down atomic.Bool
+	down.Store(true)
+	w.cluster.ControlKey(-1, func(kmsg.Request) (kmsg.Response, error, bool) {
+		w.cluster.KeepControl()
+		if down.Load() {
+			return nil, context.DeadlineExceeded, true // the connection is closed
+		}
+		return nil, nil, false
+	})
+	w.add(1000, "ann", "bob", "cid", "dan", "eve", "fay", "gus")
+	w.signal.Set()
+	w.until("the backlog shows", func() bool { return w.metric(w.metrics.rows) == 1000 })
+	down.Store(false)
+	w.untilSent()
+	w.checkLog()
+}
+
+func TestPrunesWhatWasSentLongAgo(t *testing.T) {
+	w := newWorld(t)
+	w.add(3, "ann")
+	stop := w.start()
+	w.untilSent()
+	stop()
+	w.exec("UPDATE outbox SET published_at = now() - interval '8 days' WHERE seq <= 2")
+	w.add(1, "ann")
+	w.start()
+	w.untilSent()
+	w.until("two rows are pruned", func() bool { return w.count("SELECT count(*) FROM outbox") == 2 })
+}

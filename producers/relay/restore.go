@@ -1,0 +1,96 @@
+package relay
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/applylens/applylens/events"
+)
+
+// insertUser brings a person back of whom the log has decisions. Tokens are not in the log: they are made anew.
+const insertUser = `INSERT INTO users (id) VALUES ($1) ON CONFLICT (id) DO NOTHING`
+
+// restoreAction moves an action forward to what the log says, never back. A second pending proposal of the same mail
+// and policy, made after the restore, stays; the older one is as good as expired.
+const restoreAction = `
+INSERT INTO actions AS a (id, user_id, policy_id, email_id, action, confidence, explored, features, feature_rule,
+    mail_category, mail_sender_domain, mail_list_id, status, round, created_at, decided_at)
+SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12,
+    CASE WHEN $13 = 'pending' AND EXISTS (
+        SELECT FROM actions o
+        WHERE o.user_id = $2 AND o.email_id = $4 AND o.policy_id = $3 AND o.status = 'pending' AND o.id <> $1)
+    THEN 'expired' ELSE $13 END, $14, $15, $16
+ON CONFLICT (id) DO UPDATE
+SET status = excluded.status, round = excluded.round, decided_at = excluded.decided_at
+WHERE a.user_id = excluded.user_id
+  AND (excluded.round, excluded.status IN ('approved', 'rejected')) > (a.round, a.status IN ('approved', 'rejected'))`
+
+// advancePolicies keeps the numbers of policies that a backup does not know from being given away again.
+const advancePolicies = `SELECT setval('policies_id_seq', $1) FROM policies_id_seq WHERE last_value < $1`
+
+// eraseUser and voidUser do again what erasing a person did to what a backup brought back.
+const (
+	eraseUser = `DELETE FROM users WHERE id = $1`
+	voidUser  = `
+UPDATE outbox
+SET state = 'void', aggregateid = '', payload = '', headers = '[]', user_id = ''
+WHERE user_id = $1 AND published_at IS NULL AND state = 'open' AND type <> 'applylens.user.erased.v1'`
+)
+
+// restore puts own events of the log back whose transactions the database has lost.
+func (t *term) restore(ctx context.Context, tx pgx.Tx, at place, missing []entry) error {
+	if at.topic != events.TopicActions {
+		return nil
+	}
+	batch, decoder, policy := &pgx.Batch{}, events.NewDecoder(), int64(0)
+	for i := range missing {
+		var event events.Event
+		if decoder.Decode(&missing[i].head, missing[i].value, &event) != nil {
+			continue // not written by us, or by a later version: the consumers report it
+		}
+		queueRestore(batch, &event)
+		if event.Action != nil {
+			policy = max(policy, event.Action.PolicyID)
+		}
+	}
+	if batch.Len() == 0 {
+		return nil
+	}
+	batch.Queue(advancePolicies, policy)
+	t.Log.Warn("events of ours that the database does not know are put back", "partition", at.partition, "events", batch.Len()-1)
+	return tx.SendBatch(ctx, batch).Close()
+}
+
+func queueRestore(batch *pgx.Batch, event *events.Event) {
+	switch event.Type {
+	case events.TypeActionProposed, events.TypeActionApproved, events.TypeActionRejected, events.TypeActionReverted:
+		batch.Queue(insertUser, event.Action.UserID)
+		queueAction(batch, event)
+	case events.TypeUserErased:
+		batch.Queue(eraseUser, event.Erasure.UserID)
+		batch.Queue(voidUser, event.Erasure.UserID)
+	}
+}
+
+func queueAction(batch *pgx.Batch, event *events.Event) {
+	a := event.Action
+	status, round := "pending", a.Round
+	var decided *time.Time
+	switch event.Type {
+	case events.TypeActionApproved:
+		status, decided = "approved", &a.DecidedAt
+	case events.TypeActionRejected:
+		status, decided = "rejected", &a.DecidedAt
+	case events.TypeActionReverted:
+		round++
+	}
+	if decided != nil {
+		at := *decided // the event's memory is used again
+		decided = &at
+	}
+	batch.Queue(restoreAction, [16]byte(a.ActionID), a.UserID, a.PolicyID, a.Mail.ID, a.Action, a.Confidence, a.Explored,
+		append([]string{}, a.Features...), a.FeatureRule, a.Mail.Category, a.Mail.SenderDomain, a.Mail.ListID,
+		status, round, a.ProposedAt, decided)
+}

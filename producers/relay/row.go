@@ -1,0 +1,84 @@
+package relay
+
+import (
+	"time"
+
+	"github.com/segmentio/kafka-go"
+
+	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/outbox"
+)
+
+// place is a partition of a topic, without the deployment's prefix.
+type place struct {
+	topic     string
+	partition int
+}
+
+// row is a stamped row of the outbox.
+type row struct {
+	place
+	events.Stamp
+	seq        int64
+	id         string
+	key        []byte
+	value      []byte
+	headers    []events.Header
+	headerText []byte // as stored
+	recordedAt time.Time
+	void       bool // goes out without content: void or dead
+	again      bool // may have been published before
+}
+
+// prepare reads the headers, and makes the record of a row that is void. An error means that the row can never be
+// published.
+func (r *row) prepare(source string) error {
+	if r.void {
+		return r.empty(source)
+	}
+	headers, err := outbox.UnmarshalHeaders(r.headerText)
+	if err != nil {
+		return err
+	}
+	r.headers = headers
+	return nil
+}
+
+// empty turns the row into a record without content that keeps its number. The id is kept, so that a restored database
+// recognises the row, unless it is none.
+func (r *row) empty(source string) error {
+	event := events.Event{Envelope: events.Envelope{ID: r.id, Source: source, Type: events.TypeVoid}}
+	if event.Validate() != nil {
+		event.ID = r.Stamp.Relay.String() + "/" + r.topic
+	}
+	record, err := events.Encode(&event)
+	if err != nil {
+		return err
+	}
+	r.void, r.key, r.value, r.headers = true, record.Key, record.Value, record.Headers
+	return nil
+}
+
+// size is at least what the row takes in a batch of records, uncompressed.
+func (r *row) size() int {
+	const fixed = 160 // lengths, attributes and the stamp's two headers
+	size := fixed + len(r.key) + len(r.value)
+	for _, header := range r.headers {
+		size += len(header.Key) + len(header.Value) + 8
+	}
+	return size
+}
+
+// record is the row as kafka-go sends it. Its time is that of the row, so that a repeat is the same in every byte.
+func (r *row) record() kafka.Record {
+	headers := make([]kafka.Header, 0, len(r.headers)+2)
+	for _, header := range r.headers {
+		headers = append(headers, kafka.Header{Key: header.Key, Value: header.Value})
+	}
+	for _, header := range r.Stamp.Headers() {
+		headers = append(headers, kafka.Header{Key: header.Key, Value: header.Value})
+	}
+	return kafka.Record{
+		Time: r.recordedAt, Key: kafka.NewBytes(r.key), Value: kafka.NewBytes(r.value), Headers: headers,
+	}
+}
