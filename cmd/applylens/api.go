@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/applylens/applylens/internal/api"
 	"github.com/applylens/applylens/internal/auth"
@@ -33,10 +31,8 @@ func (c *apiCommand) Run(ctx context.Context, p *process) error {
 	if err := requireTokens(ctx, p, pool, c.Listen); err != nil {
 		return err
 	}
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	waker := &outbox.Waker{Pool: pool}
-	handler, err := api.New(api.Config{Pool: pool, Log: p.log, Registry: registry, Wake: waker.Wake})
+	waker, gate := &outbox.Waker{Pool: pool}, &restoredGate{pool: pool}
+	handler, err := api.New(api.Config{Pool: pool, Log: p.log, Registry: newRegistry(), Wake: waker.Wake, Gate: gate.check})
 	if err != nil {
 		return err
 	}

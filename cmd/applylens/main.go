@@ -17,16 +17,22 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/applylens/applylens/internal/config"
+	"github.com/applylens/applylens/internal/embedded"
 )
 
 // commandLine is what the flags and the environment are parsed into.
 type commandLine struct {
 	config.Log
 
-	Import  importCommand  `cmd:"" help:"Import mail from a file or directory."`
-	API     apiCommand     `cmd:"" name:"api" help:"Serve the HTTP API."`
-	Token   tokenCommand   `cmd:"" help:"Manage users' tokens."`
-	Version versionCommand `cmd:"" help:"Print the version."`
+	Up          upCommand          `cmd:"" help:"Run everything in one process, with an embedded broker and database."`
+	Consume     consumeCommand     `cmd:"" help:"Join consumer groups and fold their events."`
+	Rebuild     rebuildCommand     `cmd:"" help:"Fold a projection anew from the log, compare, swap and roll back."`
+	Positions   positionsCommand   `cmd:"" help:"Show where groups stand and move them on after a halt."`
+	DeadLetters deadLettersCommand `cmd:"" name:"deadletters" help:"List, show, redrive and discard records that could not be applied."`
+	Import      importCommand      `cmd:"" help:"Import mail from a file or directory."`
+	API         apiCommand         `cmd:"" name:"api" help:"Serve the HTTP API."`
+	Token       tokenCommand       `cmd:"" help:"Manage users' tokens."`
+	Version     versionCommand     `cmd:"" help:"Print the version."`
 }
 
 // process is what every subcommand gets from main.
@@ -41,7 +47,10 @@ type usageError struct{ err error }
 func (e usageError) Error() string { return e.err.Error() }
 func (e usageError) Unwrap() error { return e.err }
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	embedded.Child()
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
 
 func run(args []string, stdout, stderr io.Writer) int {
 	var line commandLine

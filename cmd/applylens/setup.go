@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -9,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/applylens/applylens/internal/metrics"
+	"github.com/applylens/applylens/internal/outbox"
 )
 
 // newRegistry returns a registry that has the process's own metrics already.
@@ -37,4 +40,36 @@ func newUserLabel(ctx context.Context, mode string, pool *pgxpool.Pool) (*metric
 		case <-ticker.C:
 		}
 	}
+}
+
+// restoredGate keeps decisions out while the database is behind the log, as after a restore from a backup. What it
+// found holds for two seconds: a database that is replaced loses its connections too.
+type restoredGate struct {
+	pool *pgxpool.Pool
+
+	mu   sync.Mutex
+	good time.Time // when it was last found in order
+}
+
+var errRestored = errors.New("the database was restored from a backup and the relay has not caught up with the log")
+
+// check returns an error while nothing may be decided.
+func (g *restoredGate) check(ctx context.Context) error {
+	g.mu.Lock()
+	fresh := time.Since(g.good) < 2*time.Second
+	g.mu.Unlock()
+	if fresh {
+		return nil
+	}
+	restored, err := outbox.Restored(ctx, g.pool)
+	if err != nil {
+		return err
+	}
+	if restored {
+		return errRestored
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.good = time.Now()
+	return nil
 }

@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/applylens/applylens/internal/auth"
@@ -56,8 +54,8 @@ func (c *tokenCreate) Run(ctx context.Context, p *process) error {
 
 type tokenList struct {
 	config.Postgres `embed:""`
+	output          `embed:""`
 	User            string `help:"Only this user's." placeholder:"ID"`
-	JSON            bool   `help:"Print JSON."`
 }
 
 // Run prints the tokens, newest first.
@@ -67,26 +65,16 @@ func (c *tokenList) Run(ctx context.Context, p *process) error {
 		if err != nil {
 			return err
 		}
-		if c.JSON {
-			return printJSON(p, tokens)
-		}
-		table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(table, "ID\tUSER\tKIND\tNAME\tCREATED\tEXPIRES")
-		for _, t := range tokens {
+		rows := make([][]string, len(tokens))
+		for i, t := range tokens {
 			expires := "never"
 			if t.ExpiresAt != nil {
 				expires = t.ExpiresAt.UTC().Format(time.RFC3339)
 			}
-			fmt.Fprintf(table, "%s\t%q\t%s\t%q\t%s\t%s\n", t.ID, t.UserID, t.Kind, t.Name, t.CreatedAt.UTC().Format(time.RFC3339), expires)
+			rows[i] = []string{t.ID, t.UserID, t.Kind, t.Name, t.CreatedAt.UTC().Format(time.RFC3339), expires}
 		}
-		return table.Flush()
+		return c.print(p.stdout, tokens, []string{"ID", "USER", "KIND", "NAME", "CREATED", "EXPIRES"}, rows)
 	})
-}
-
-func printJSON(p *process, value any) error {
-	encoder := json.NewEncoder(p.stdout)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(value)
 }
 
 type tokenRevoke struct {

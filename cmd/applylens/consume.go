@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/applylens/applylens/consumers"
+	"github.com/applylens/applylens/consumers/enrichment"
+	"github.com/applylens/applylens/consumers/mailbox"
+	"github.com/applylens/applylens/consumers/policystats"
+	"github.com/applylens/applylens/consumers/weights"
+	"github.com/applylens/applylens/internal/broker"
+	"github.com/applylens/applylens/internal/config"
+	"github.com/applylens/applylens/internal/metrics"
+	"github.com/applylens/applylens/internal/ops"
+	"github.com/applylens/applylens/internal/postgres"
+)
+
+// groupNames lists the groups in the order in which help and tables show them.
+var groupNames = []string{"weights", "policystats", "mailbox", "enrichment"}
+
+// newGroups returns the projections that this binary can fold, by short name.
+func newGroups(registry prometheus.Registerer, users *metrics.UserLabel) map[string]*consumers.Group {
+	groups := map[string]*consumers.Group{}
+	for _, group := range []*consumers.Group{weights.Group(registry, users), policystats.Group(registry, users), mailbox.Group(), enrichment.Group()} {
+		groups[group.Name] = group
+	}
+	return groups
+}
+
+type consumeCommand struct {
+	Groups          []string        `arg:"" enum:"weights,policystats,mailbox,enrichment" help:"Groups to join: weights, policystats, mailbox, enrichment."`
+	Kafka           config.Kafka    `embed:""`
+	Postgres        config.Postgres `embed:""`
+	SessionTimeout  time.Duration   `help:"How long after its last heartbeat a process counts as gone." default:"10s" env:"SESSION_TIMEOUT"`
+	AllowedSources  []string        `help:"The ce_sources from which unstamped events are accepted; empty: all." env:"ALLOWED_SOURCES"`
+	DeadLetterLimit int             `help:"How many of 1,000 records of a partition may be dead-lettered before it halts." default:"50" env:"DEAD_LETTER_LIMIT"`
+	MetricsListen   string          `help:"Address of /metrics, /healthz and /readyz; empty: none." default:"127.0.0.1:9465" env:"METRICS_LISTEN"`
+	UserLabel       string          `name:"metrics-user-label" help:"The label user of the product counters: hash, plain or off." enum:"hash,plain,off" default:"hash" env:"METRICS_USER_LABEL"`
+}
+
+// Run joins the groups and folds until the context ends.
+func (c *consumeCommand) Run(ctx context.Context, p *process) error {
+	links, err := connect(ctx, &c.Kafka, &c.Postgres, "applylens consume "+strings.Join(c.Groups, " "))
+	if err != nil {
+		return err
+	}
+	defer links.close()
+	users, err := newUserLabel(ctx, c.UserLabel, links.pool)
+	if err != nil {
+		return err
+	}
+	registry := newRegistry()
+	groups, loop := newGroups(registry, users), consumers.NewMetrics(registry)
+	running, ctx := errgroup.WithContext(ctx)
+	for _, name := range c.Groups {
+		running.Go(func() error {
+			return consumers.Run(ctx, consumers.Config{
+				Group: groups[name], Broker: links.broker, Pool: links.pool, Log: p.log, Metrics: loop, Owner: owner(),
+				SessionTimeout: c.SessionTimeout, AllowedSources: c.AllowedSources, DeadLetterLimit: c.DeadLetterLimit,
+			})
+		})
+	}
+	if c.MetricsListen != "" {
+		ready := func() error { return links.pool.Ping(ctx) }
+		running.Go(func() error { return ops.Serve(ctx, c.MetricsListen, registry, ready) })
+	}
+	return running.Wait()
+}
+
+// links are the connections that most subcommands need.
+type links struct {
+	broker *broker.Conn
+	pool   *pgxpool.Pool
+}
+
+func (l *links) close() {
+	l.broker.Close()
+	l.pool.Close()
+}
+
+// connect checks both settings and prepares the connections; a server that is away is no error yet.
+func connect(ctx context.Context, kafka *config.Kafka, database *config.Postgres, application string) (*links, error) {
+	if err := kafka.Validate(); err != nil {
+		return nil, usageError{err}
+	}
+	if err := database.Validate(); err != nil {
+		return nil, usageError{err}
+	}
+	conn, err := broker.Open(*kafka)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	pool, err := postgres.Open(ctx, *database, application)
+	if err != nil {
+		conn.Close()
+		return nil, usageError{err}
+	}
+	return &links{conn, pool}, nil
+}
+
+// owner names this process to people who look at positions.
+func owner() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown host"
+	}
+	return fmt.Sprintf("%s/%d", host, os.Getpid())
+}

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/applylens/applylens/consumers"
+)
+
+type deadLettersCommand struct {
+	List    deadLettersListCommand    `cmd:"" help:"List the dead letters of a group."`
+	Show    deadLettersShowCommand    `cmd:"" help:"Show one with its record."`
+	Redrive deadLettersRedriveCommand `cmd:"" help:"Publish the stored bytes again, for its group alone."`
+	Discard deadLettersDiscardCommand `cmd:"" help:"Close them for good."`
+}
+
+type deadLettersListCommand struct {
+	groupArgument
+	output
+	State string `help:"open, redriven, discarded or erased; all when empty." default:"open"`
+	Cause string `help:"Only those with this reason."`
+	Limit int    `help:"Most rows." default:"100"`
+	After int64  `help:"Only ids above this one."`
+}
+
+// Run lists dead letters, oldest first.
+func (c *deadLettersListCommand) Run(ctx context.Context, p *process) error {
+	cfg, links, err := c.open(ctx, p.log)
+	if err != nil {
+		return err
+	}
+	defer links.close()
+	letters, err := consumers.ListDeadLetters(ctx, cfg.Pool, consumers.DeadLetterFilter{Group: c.Group, State: c.State, Reason: c.Cause, After: c.After, Limit: c.Limit})
+	if err != nil {
+		return err
+	}
+	var rows [][]string
+	for _, d := range letters {
+		rows = append(rows, []string{number(d.ID), fmt.Sprintf("%s/%d/%d", d.Topic, d.Partition, d.Offset), d.Reason, d.State, strconv.Itoa(d.Bytes), d.CreatedAt.UTC().Format(time.RFC3339), d.Detail})
+	}
+	return c.print(p.stdout, letters, []string{"ID", "RECORD", "REASON", "STATE", "BYTES", "SINCE", "DETAIL"}, rows)
+}
+
+type deadLettersShowCommand struct {
+	groupArgument
+	ID int64 `arg:"" name:"id" help:"The dead letter."`
+}
+
+// shownRecord is a dead letter as JSON: bytes as text where they are text.
+type shownRecord struct {
+	consumers.DeadLetter
+	Key     string            `json:"key"`
+	Value   string            `json:"value"`
+	Base64  bool              `json:"value_is_base64"`
+	Headers map[string]string `json:"headers"`
+}
+
+// Run prints one dead letter as JSON.
+func (c *deadLettersShowCommand) Run(ctx context.Context, p *process) error {
+	cfg, links, err := c.open(ctx, p.log)
+	if err != nil {
+		return err
+	}
+	defer links.close()
+	d, err := consumers.ShowDeadLetter(ctx, cfg.Pool, c.ID)
+	if err != nil {
+		return err
+	}
+	shown := shownRecord{DeadLetter: d.DeadLetter, Key: string(d.Key), Value: string(d.Value), Headers: map[string]string{}}
+	if !utf8.Valid(d.Value) {
+		shown.Value, shown.Base64 = base64.StdEncoding.EncodeToString(d.Value), true
+	}
+	for _, h := range d.Headers {
+		shown.Headers[h.Key] = string(h.Value)
+	}
+	return printJSON(p.stdout, shown)
+}
+
+type deadLettersRedriveCommand struct {
+	groupArgument
+	IDs   []int64 `arg:"" name:"id" help:"The dead letters."`
+	Force bool    `help:"Also those whose effect is there with other content."`
+	Actor string  `help:"Your name." env:"USER" default:"operator"`
+}
+
+// Run redrives every id and tells of each that could not be.
+func (c *deadLettersRedriveCommand) Run(ctx context.Context, p *process) error {
+	cfg, links, err := c.open(ctx, p.log)
+	if err != nil {
+		return err
+	}
+	defer links.close()
+	return c.each(p, c.IDs, "redriven", func(id int64) error {
+		return consumers.Redrive(ctx, cfg.Pool, cfg.Broker, id, c.Actor, c.Force)
+	})
+}
+
+// each does one thing to every id and joins the errors.
+func (groupArgument) each(p *process, ids []int64, done string, do func(int64) error) error {
+	var faults []error
+	for _, id := range ids {
+		if err := do(id); err != nil {
+			faults = append(faults, err)
+			continue
+		}
+		fmt.Fprintf(p.stdout, "%d %s\n", id, done)
+	}
+	return errors.Join(faults...)
+}
+
+type deadLettersDiscardCommand struct {
+	groupArgument
+	audited
+	IDs []int64 `arg:"" name:"id" help:"The dead letters."`
+}
+
+// Run discards every id.
+func (c *deadLettersDiscardCommand) Run(ctx context.Context, p *process) error {
+	cfg, links, err := c.open(ctx, p.log)
+	if err != nil {
+		return err
+	}
+	defer links.close()
+	return c.each(p, c.IDs, "discarded", func(id int64) error { return consumers.Discard(ctx, cfg.Pool, id, c.Actor, c.Reason) })
+}

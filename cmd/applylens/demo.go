@@ -1,0 +1,338 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/applylens/applylens/consumers/lag"
+	"github.com/applylens/applylens/internal/sample"
+	"github.com/applylens/applylens/producers/mailimport"
+)
+
+// demo plays the owner of the sample mail: everything it decides goes through the HTTP API as anybody's would.
+type demo struct {
+	p       *process
+	links   *links
+	address string
+	token   string
+}
+
+// runDemo imports and decides at the first start, and shows what was learned at every start.
+func runDemo(ctx context.Context, p *process, links *links, address, token, dir string) error {
+	d := &demo{p: p, links: links, address: address, token: token}
+	done := filepath.Join(dir, "demo-done")
+	if _, err := os.Stat(done); errors.Is(err, os.ErrNotExist) {
+		if err := d.play(ctx); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("demo: %w", err)
+		}
+		if err := os.WriteFile(done, nil, 0o600); err != nil {
+			return err
+		}
+	}
+	if err := d.show(ctx, dir); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	return nil
+}
+
+// play imports the sample, lets the policies propose, and decides some of what they propose.
+func (d *demo) play(ctx context.Context) error {
+	began := time.Now()
+	imported, err := mailimport.Run(ctx, d.links.broker, mailimport.Config{
+		Path: mailimport.Stdin, Stdin: sample.Recent(began), UserID: localUser, Addresses: []string{sample.Owner}, Now: time.Now, Log: d.p.log,
+	})
+	if err != nil {
+		return err
+	}
+	if err := d.folded(ctx, imported.Imported); err != nil {
+		return err
+	}
+	d.say("imported %d messages of sample mail through Kafka in %s", imported.Imported, time.Since(began).Round(10*time.Millisecond))
+	if err := d.learnMeetups(ctx); err != nil {
+		return err
+	}
+	return d.decideSome(ctx)
+}
+
+const countMailsSQL = `SELECT count(*) FROM live_mails WHERE user_id = $1`
+
+// folded waits until the mailbox holds the imported mail; a message that came twice is one mail.
+func (d *demo) folded(ctx context.Context, imported int) error {
+	ticker := time.NewTicker(50 * time.Millisecond)
+	defer ticker.Stop()
+	before, still := -1, 0
+	for still < 20 {
+		var count int
+		if err := d.links.pool.QueryRow(ctx, countMailsSQL, localUser).Scan(&count); err != nil {
+			return err
+		}
+		if count >= imported {
+			return nil
+		}
+		if count > 0 && count == before {
+			still++
+		} else {
+			still = 0
+		}
+		before = count
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+		}
+	}
+	return nil
+}
+
+// meetupMailsSQL picks the meetups of one organiser, since learning is about mail that is alike.
+const meetupMailsSQL = `
+WITH meetups AS (
+	SELECT id, sender_domain, received_at FROM live_mails
+	WHERE user_id = $1 AND subject ~* '\mmeetups?\M' AND category = 'event')
+SELECT id::text FROM meetups
+WHERE sender_domain = (SELECT sender_domain FROM meetups GROUP BY sender_domain ORDER BY count(*) DESC, sender_domain LIMIT 1)
+ORDER BY received_at, id LIMIT 20`
+
+// learnMeetups shows what learning does: approve some of a kind, and the next ones of that kind are surer.
+func (d *demo) learnMeetups(ctx context.Context) error {
+	rows, err := d.links.pool.Query(ctx, meetupMailsSQL, localUser)
+	if err != nil {
+		return err
+	}
+	var ids []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return err
+		}
+		ids = append(ids, id)
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	if len(ids) < 4 {
+		return fmt.Errorf("the sample mail holds %d meetups, too few to show anything", len(ids))
+	}
+	first, err := d.propose(ctx, map[string]any{"email_ids": ids[:2]})
+	if err != nil {
+		return err
+	}
+	if len(first) < 2 {
+		return fmt.Errorf("%d proposals for two meetups", len(first))
+	}
+	event := ""
+	for _, action := range first {
+		if event, err = d.decide(ctx, action.ID, "approve"); err != nil {
+			return err
+		}
+	}
+	if err := d.call(ctx, http.MethodGet, "/preferences?timeout=10s&wait="+event, nil, nil); err != nil {
+		return err
+	}
+	second, err := d.propose(ctx, map[string]any{"email_ids": ids[2:]})
+	if err != nil {
+		return err
+	}
+	if len(second) == 0 {
+		return errors.New("no proposal for the other meetups")
+	}
+	d.say("two meetups were approved: the confidence for the next one rose from %.2f to %.2f (+%.2f), because %s",
+		first[0].Confidence, second[0].Confidence, second[0].Confidence-first[0].Confidence, second[0].because())
+	return nil
+}
+
+// decideSome approves and rejects what stands in the tray, as somebody who likes some policies more than others.
+func (d *demo) decideSome(ctx context.Context) error {
+	proposed, err := d.propose(ctx, map[string]any{"limit": 1000})
+	if err != nil {
+		return err
+	}
+	approved, rejected, event := 0, 0, ""
+	for i, action := range proposed {
+		verdict := ""
+		switch {
+		case i%3 == 0 && action.Action != "unsubscribe_via_header":
+			verdict = "approve"
+			approved++
+		case i%7 == 1:
+			verdict = "reject"
+			rejected++
+		default:
+			continue
+		}
+		if event, err = d.decide(ctx, action.ID, verdict); err != nil {
+			return err
+		}
+		if approved+rejected == 150 {
+			break
+		}
+	}
+	d.say("policies proposed %d actions; %d were approved and %d rejected, the rest waits in the tray", len(proposed), approved, rejected)
+	if event == "" {
+		return nil
+	}
+	return d.call(ctx, http.MethodGet, "/policy/stats?timeout=10s&wait="+event, nil, nil)
+}
+
+// show prints what was learned and counted, and where to look next.
+func (d *demo) show(ctx context.Context, dir string) error {
+	var preferences struct {
+		Liked, Disliked []struct {
+			Feature    string  `json:"feature"`
+			Weight     float64 `json:"weight"`
+			Approvals  int64   `json:"approvals"`
+			Rejections int64   `json:"rejections"`
+		}
+	}
+	if err := d.call(ctx, http.MethodGet, "/preferences?limit=5", nil, &preferences); err != nil {
+		return err
+	}
+	d.say("learned weights, strongest first:")
+	for _, w := range append(preferences.Liked, preferences.Disliked...) {
+		d.say("  %+5.1f  %-40s %d approved, %d rejected", w.Weight, w.Feature, w.Approvals, w.Rejections)
+	}
+	var stats []struct {
+		Name      *string `json:"name"`
+		Fired     int64   `json:"fired"`
+		Approved  int64   `json:"approved"`
+		Rejected  int64   `json:"rejected"`
+		Precision float64 `json:"precision"`
+	}
+	if err := d.call(ctx, http.MethodGet, "/policy/stats", nil, &stats); err != nil {
+		return err
+	}
+	d.say("policies, last 30 days:")
+	for _, s := range stats {
+		name := "(deleted)"
+		if s.Name != nil {
+			name = *s.Name
+		}
+		d.say("  %-40s fired %d, approved %d, rejected %d, precision %.3f", name, s.Fired, s.Approved, s.Rejected, s.Precision)
+	}
+	if err := d.showLag(ctx); err != nil {
+		return err
+	}
+	d.say("next: . %s && curl -H \"Authorization: Bearer $APPLYLENS_TOKEN\" $APPLYLENS_URL/actions/tray?limit=3", filepath.Join(dir, "env"))
+	d.say("      psql \"$DATABASE_URL\" -c 'SELECT * FROM policy_stats' ; applylens lag ; %s/openapi.json", d.address)
+	d.say("Ctrl-C ends it; the data stays in %s", dir)
+	return nil
+}
+
+// showLag waits until everything is folded and prints the lag.
+func (d *demo) showLag(ctx context.Context) error {
+	for {
+		report, err := lag.Read(ctx, lag.Config{Broker: d.links.broker, Pool: d.links.pool})
+		if err != nil {
+			return err
+		}
+		behind := false
+		for _, group := range report.Groups {
+			behind = behind || group.Status != lag.OK
+		}
+		if !behind {
+			d.say("lag:")
+			return report.WriteTable(d.p.stdout)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+type shownAction struct {
+	ID         string  `json:"id"`
+	Action     string  `json:"action"`
+	Confidence float64 `json:"confidence"`
+	Rationale  struct {
+		Contributions []struct {
+			Feature string  `json:"feature"`
+			Weight  float64 `json:"weight"`
+		} `json:"contributions"`
+	} `json:"rationale"`
+}
+
+// because lists the features that moved the confidence.
+func (a *shownAction) because() string {
+	var parts []string
+	for _, c := range a.Rationale.Contributions {
+		if c.Weight != 0 {
+			parts = append(parts, fmt.Sprintf("%s weighs %+.1f", c.Feature, c.Weight))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+func (d *demo) propose(ctx context.Context, body map[string]any) ([]shownAction, error) {
+	var actions []shownAction
+	err := d.call(ctx, http.MethodPost, "/actions/propose", body, &actions)
+	return actions, err
+}
+
+// decide returns the id of the event that the decision became.
+func (d *demo) decide(ctx context.Context, id, verdict string) (string, error) {
+	response, err := d.request(ctx, http.MethodPost, "/actions/"+id+"/"+verdict, nil)
+	if err != nil {
+		return "", err
+	}
+	return response.Header.Get("X-Event-Id"), response.Body.Close()
+}
+
+// call sends a request and reads the answer's JSON into result, unless that is nil.
+func (d *demo) call(ctx context.Context, method, path string, body, result any) error {
+	response, err := d.request(ctx, method, path, body)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if result == nil {
+		return nil
+	}
+	return json.NewDecoder(response.Body).Decode(result)
+}
+
+func (d *demo) request(ctx context.Context, method, path string, body any) (*http.Response, error) {
+	var reader io.Reader
+	if body != nil {
+		text, err := json.Marshal(body)
+		if err != nil {
+			return nil, err
+		}
+		reader = bytes.NewReader(text)
+	}
+	request, err := http.NewRequestWithContext(ctx, method, d.address+path, reader)
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Authorization", "Bearer "+d.token)
+	if body != nil {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	if response.StatusCode >= 300 {
+		text, _ := io.ReadAll(io.LimitReader(response.Body, 2000))
+		response.Body.Close()
+		return nil, fmt.Errorf("%s %s: %s: %s", method, path, response.Status, text)
+	}
+	return response, nil
+}
+
+func (d *demo) say(format string, args ...any) {
+	fmt.Fprintln(d.p.stdout, printable(fmt.Sprintf(format, args...)))
+}

@@ -1,0 +1,300 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/applylens/applylens/consumers"
+	"github.com/applylens/applylens/internal/config"
+	"github.com/applylens/applylens/internal/metrics"
+)
+
+type rebuildCommand struct {
+	Plan     rebuildPlanCommand     `cmd:"" help:"Show what a rebuild would read, and what the log no longer holds."`
+	Run      rebuildRunCommand      `cmd:"" help:"Fold the log into a new version while the live one serves; resumes an earlier run."`
+	Diff     rebuildDiffCommand     `cmd:"" help:"Compare the new version with the live one at the same positions."`
+	Swap     rebuildSwapCommand     `cmd:"" help:"Let the new version take the live one's place."`
+	Rollback rebuildRollbackCommand `cmd:"" help:"Make the version live again that was live before."`
+	List     rebuildListCommand     `cmd:"" help:"List the versions of a projection."`
+	Pace     rebuildPaceCommand     `cmd:"" help:"Throttle, pause or resume a version that is being built."`
+	Drop     rebuildDropCommand     `cmd:"" help:"Delete a version that is not live."`
+}
+
+// groupArgument names one projection and the connections to work on it.
+type groupArgument struct {
+	Group    string          `arg:"" enum:"weights,policystats,mailbox,enrichment" help:"weights, policystats, mailbox or enrichment."`
+	Kafka    config.Kafka    `embed:""`
+	Postgres config.Postgres `embed:""`
+}
+
+// open connects and returns the loop's configuration for the group, with counters that nobody scrapes.
+func (g *groupArgument) open(ctx context.Context, log *slog.Logger) (consumers.Config, *links, error) {
+	links, err := connect(ctx, &g.Kafka, &g.Postgres, "applylens "+g.Group)
+	if err != nil {
+		return consumers.Config{}, nil, err
+	}
+	users, err := metrics.NewUserLabel(metrics.UserOff, nil)
+	if err != nil {
+		links.close()
+		return consumers.Config{}, nil, err
+	}
+	registry := prometheus.NewRegistry()
+	return consumers.Config{
+		Group: newGroups(registry, users)[g.Group], Broker: links.broker, Pool: links.pool,
+		Log: log, Metrics: consumers.NewMetrics(registry), Owner: owner(),
+	}, links, nil
+}
+
+type rebuildPlanCommand struct {
+	groupArgument
+	output
+}
+
+// Run prints the plan.
+func (c *rebuildPlanCommand) Run(ctx context.Context, p *process) error {
+	cfg, links, err := c.open(ctx, p.log)
+	if err != nil {
+		return err
+	}
+	defer links.close()
+	plan, err := consumers.MakePlan(ctx, &cfg)
+	if err != nil {
+		return err
+	}
+	var rows [][]string
+	for _, r := range plan.Ranges {
+		rows = append(rows, []string{strconv.Itoa(r.Partition), number(r.Start), number(r.From), number(r.To), number(r.To - r.From)})
+	}
+	if err := c.print(p.stdout, plan, []string{"PARTITION", "LOG START", "FROM", "TO", "RECORDS"}, rows); err != nil || c.JSON {
+		return err
+	}
+	into := "a new version"
+	if plan.Version != 0 {
+		into = fmt.Sprintf("version %d, which was begun", plan.Version)
+	}
+	fmt.Fprintf(p.stdout, "%d records into %s; about %s; live is version %d\n", plan.Records, into, plan.Estimate, plan.LiveVersion)
+	if plan.Missing > 0 {
+		fmt.Fprintf(p.stdout, "WARNING: the log no longer holds %d records: the new version would lack what they taught\n", plan.Missing)
+	}
+	return nil
+}
+
+type rebuildRunCommand struct {
+	groupArgument
+	Follow bool `help:"Go on following the log's end until interrupted or swapped in."`
+}
+
+// Run rebuilds, with a line of progress now and then.
+func (c *rebuildRunCommand) Run(ctx context.Context, p *process) error {
+	cfg, links, err := c.open(ctx, p.log)
+	if err != nil {
+		return err
+	}
+	defer links.close()
+	began := time.Now()
+	watching, stop := context.WithCancel(ctx)
+	go reportRebuild(watching, p.stdout, cfg)
+	version, err := consumers.Rebuild(ctx, cfg, c.Follow)
+	stop()
+	if errors.Is(err, context.Canceled) {
+		fmt.Fprintf(p.stdout, "interrupted; applylens rebuild run %s resumes\n", c.Group)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(p.stdout, "version %d of %s has reached the log's end after %s; compare: applylens rebuild diff %s; then: applylens rebuild swap %s\n",
+		version, c.Group, time.Since(began).Round(time.Millisecond), c.Group, c.Group)
+	return nil
+}
+
+// reportRebuild prints how far the version has come every two seconds.
+func reportRebuild(ctx context.Context, w io.Writer, cfg consumers.Config) {
+	ticker := time.NewTicker(2 * time.Second)
+	defer ticker.Stop()
+	var before int64
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		plan, err := consumers.MakePlan(ctx, &cfg)
+		if err != nil || plan.Version == 0 {
+			continue
+		}
+		rate := "rate not known yet"
+		if before > plan.Records {
+			perSecond := (before - plan.Records) / 2
+			rate = fmt.Sprintf("%d/s, %s left", perSecond, (time.Duration(plan.Records/perSecond) * time.Second).String())
+		}
+		fmt.Fprintf(w, "version %d: %d records to go, %s\n", plan.Version, plan.Records, rate)
+		before = plan.Records
+	}
+}
+
+type rebuildDiffCommand struct {
+	groupArgument
+	output
+}
+
+// Run compares and fails when the versions differ.
+func (c *rebuildDiffCommand) Run(ctx context.Context, p *process) error {
+	cfg, links, err := c.open(ctx, p.log)
+	if err != nil {
+		return err
+	}
+	defer links.close()
+	compared, err := consumers.Compare(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	var rows [][]string
+	for _, t := range compared.Tables {
+		rows = append(rows, []string{t.Table, number(t.LiveRows), number(t.Rows), number(t.OnlyLive), number(t.OnlyOther), t.LiveDigest[:16], t.Digest[:16]})
+	}
+	if err := c.print(p.stdout, compared, []string{"TABLE", "LIVE ROWS", "NEW ROWS", "ONLY LIVE", "ONLY NEW", "LIVE DIGEST", "NEW DIGEST"}, rows); err != nil {
+		return err
+	}
+	if !compared.Equal() {
+		if !c.JSON {
+			printSamples(p.stdout, compared)
+		}
+		return fmt.Errorf("versions %d and %d of %s differ", compared.LiveVersion, compared.Version, c.Group)
+	}
+	return nil
+}
+
+func printSamples(w io.Writer, compared *consumers.Comparison) {
+	for _, t := range compared.Tables {
+		for _, d := range t.Samples {
+			side := "new "
+			if d.Live {
+				side = "live"
+			}
+			fmt.Fprintf(w, "%s %s %s\n", side, t.Table, printable(d.Row))
+		}
+	}
+}
+
+// audited are the flags of verbs that change what is served.
+type audited struct {
+	Reason string `required:"" help:"Why; it is kept with your name."`
+	Actor  string `help:"Your name." env:"USER" default:"operator"`
+}
+
+type rebuildSwapCommand struct {
+	groupArgument
+	audited
+	MaxLag int64 `help:"How many records of a partition the new version may be behind." default:"1000"`
+}
+
+// Run catches up, swaps and tells how long the positions were locked.
+func (c *rebuildSwapCommand) Run(ctx context.Context, p *process) error {
+	cfg, links, err := c.open(ctx, p.log)
+	if err != nil {
+		return err
+	}
+	defer links.close()
+	version, locked, err := consumers.SwapWhenClose(ctx, cfg, c.MaxLag, c.Actor, c.Reason)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(p.stdout, "version %d of %s is live (swapped in %s); back: applylens rebuild rollback %s --reason ...\n", version, c.Group, locked.Round(10*time.Microsecond), c.Group)
+	return nil
+}
+
+type rebuildRollbackCommand struct {
+	groupArgument
+	audited
+}
+
+// Run flips the pointer back.
+func (c *rebuildRollbackCommand) Run(ctx context.Context, p *process) error {
+	cfg, links, err := c.open(ctx, p.log)
+	if err != nil {
+		return err
+	}
+	defer links.close()
+	locked, err := consumers.Rollback(ctx, cfg.Pool, c.Group, c.Actor, c.Reason)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(p.stdout, "the earlier version of %s is live again (swapped in %s)\n", c.Group, locked.Round(10*time.Microsecond))
+	return nil
+}
+
+type rebuildListCommand struct {
+	groupArgument
+	output
+}
+
+// Run lists the versions.
+func (c *rebuildListCommand) Run(ctx context.Context, p *process) error {
+	cfg, links, err := c.open(ctx, p.log)
+	if err != nil {
+		return err
+	}
+	defer links.close()
+	versions, err := consumers.Versions(ctx, cfg.Pool, c.Group)
+	if err != nil {
+		return err
+	}
+	var rows [][]string
+	for _, v := range versions {
+		rows = append(rows, []string{strconv.Itoa(v.Version), v.State, strconv.Itoa(v.FoldVersion), number(v.Records), strconv.FormatBool(v.Paused), strconv.Itoa(v.Throttle), v.CreatedAt.UTC().Format(time.RFC3339)})
+	}
+	return c.print(p.stdout, versions, []string{"VERSION", "STATE", "FOLD RULE", "RECORDS", "PAUSED", "THROTTLE", "CREATED"}, rows)
+}
+
+type rebuildPaceCommand struct {
+	groupArgument
+	Throttle int  `help:"Most records per second; 0: no bound."`
+	Paused   bool `help:"Wait until paced again without it."`
+}
+
+// Run sets the pace of the version that is being built.
+func (c *rebuildPaceCommand) Run(ctx context.Context, p *process) error {
+	cfg, links, err := c.open(ctx, p.log)
+	if err != nil {
+		return err
+	}
+	defer links.close()
+	building, found, err := consumers.Building(ctx, cfg.Pool, c.Group)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return fmt.Errorf("no version of %s is being built", c.Group)
+	}
+	return consumers.Pace(ctx, cfg.Pool, c.Group, building.Version, c.Throttle, c.Paused)
+}
+
+type rebuildDropCommand struct {
+	groupArgument
+	Version int  `arg:"" help:"The version to delete."`
+	Yes     bool `help:"Do it; without this it only tells what would be deleted."`
+}
+
+// Run deletes a version.
+func (c *rebuildDropCommand) Run(ctx context.Context, p *process) error {
+	cfg, links, err := c.open(ctx, p.log)
+	if err != nil {
+		return err
+	}
+	defer links.close()
+	if !c.Yes {
+		fmt.Fprintf(p.stdout, "this would delete version %d of %s and its tables; repeat with --yes\n", c.Version, c.Group)
+		return nil
+	}
+	return consumers.DropVersion(ctx, cfg.Pool, cfg.Group, c.Version)
+}
+
+func number(n int64) string { return strconv.FormatInt(n, 10) }

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/applylens/applylens/consumers"
+	"github.com/applylens/applylens/internal/api"
+	"github.com/applylens/applylens/internal/auth"
+	"github.com/applylens/applylens/internal/broker"
+	"github.com/applylens/applylens/internal/config"
+	"github.com/applylens/applylens/internal/embedded"
+	"github.com/applylens/applylens/internal/outbox"
+	"github.com/applylens/applylens/internal/postgres"
+	"github.com/applylens/applylens/producers/relay"
+)
+
+// localUser is the one person of an embedded deployment, with both roles.
+const localUser = "local"
+
+type upCommand struct {
+	Demo      bool   `help:"Import the sample mail, propose and decide, and show what was learned."`
+	Listen    string `help:"Address to serve HTTP on." env:"LISTEN" default:"127.0.0.1:8003" placeholder:"HOST:PORT"`
+	DataDir   string `help:"Where everything is kept; by default a directory of the user's." env:"DATA_DIR" type:"path" placeholder:"DIR"`
+	UserLabel string `name:"metrics-user-label" help:"The label user of the product counters: hash, plain or off." enum:"hash,plain,off" default:"hash" env:"METRICS_USER_LABEL"`
+}
+
+// Run starts everything in this process, tells when it is ready, and drains when the context ends.
+func (c *upCommand) Run(ctx context.Context, p *process) (err error) {
+	began := time.Now()
+	dir, err := c.dataDir()
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return fmt.Errorf("--listen: %w", err)
+	}
+	defer listener.Close()
+	if !isLoopback(c.Listen) {
+		return usageError{errors.New("--listen: up serves this machine only; for others run applylens api and its companions, see docker-compose.yml")}
+	}
+	servers, err := embedded.Start(ctx, dir, p.log)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.Background(), config.ShutdownTimeout)
+		defer cancel()
+		err = errors.Join(err, servers.Stop(ctx))
+	}()
+	kafka := config.Kafka{KafkaBrokers: []string{servers.KafkaBrokers}}
+	database := config.Postgres{DatabaseURL: config.Secret(servers.DatabaseURL), DatabasePoolSize: 40}
+	links, err := connect(ctx, &kafka, &database, "applylens up")
+	if err != nil {
+		return err
+	}
+	defer links.close()
+	token, err := prepare(ctx, links, dir)
+	if err != nil {
+		return err
+	}
+	if err := writeEnv(dir, listener.Addr(), token, servers); err != nil {
+		return err
+	}
+	running, runCtx := errgroup.WithContext(ctx)
+	if err := c.startParts(runCtx, running, p, links, listener); err != nil {
+		return err
+	}
+	address := "http://" + listener.Addr().String()
+	fmt.Fprintf(p.stdout, "ApplyLens is ready at %s after %s. Settings for other commands: . %s\n", address, time.Since(began).Round(10*time.Millisecond), filepath.Join(dir, "env"))
+	if c.Demo {
+		running.Go(func() error { return runDemo(runCtx, p, links, address, token, dir) })
+	}
+	return running.Wait()
+}
+
+// dataDir is the directory asked for, or one that the database's unprivileged user can reach too.
+func (c *upCommand) dataDir() (string, error) {
+	if c.DataDir != "" {
+		return c.DataDir, nil
+	}
+	if os.Geteuid() == 0 {
+		return "/var/lib/applylens", nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", usageError{fmt.Errorf("there is no home directory to keep data in: give --data-dir: %w", err)}
+	}
+	return filepath.Join(home, ".local", "share", "applylens"), nil
+}
+
+// prepare brings the schema and the topics up to date and returns the local user's token.
+func prepare(ctx context.Context, links *links, dir string) (string, error) {
+	if err := postgres.Migrate(ctx, links.pool); err != nil {
+		return "", err
+	}
+	if err := links.broker.EnsureTopics(ctx, broker.Layout{ReplicationFactor: 1}); err != nil {
+		return "", err
+	}
+	users := auth.NewStore(links.pool)
+	if _, err := users.CreateUser(ctx, auth.User{ID: localUser, Roles: []string{auth.Owner, auth.Operator}}); err != nil {
+		return "", err
+	}
+	return keptToken(ctx, users, filepath.Join(dir, "token"))
+}
+
+// keptToken returns the token of an earlier start as long as it is good, and otherwise a new one.
+func keptToken(ctx context.Context, users *auth.Store, path string) (string, error) {
+	if text, err := os.ReadFile(path); err == nil {
+		token := strings.TrimSpace(string(text))
+		request := &http.Request{Header: http.Header{"Authorization": {"Bearer " + token}}}
+		if _, err := users.Authenticate(ctx, request); err == nil {
+			return token, nil
+		}
+	}
+	token, err := users.CreateToken(ctx, localUser, auth.Bearer, "up", time.Time{})
+	if err != nil {
+		return "", err
+	}
+	return token, os.WriteFile(path, []byte(token+"\n"), 0o600)
+}
+
+// writeEnv leaves what curl, psql, kcat and the other subcommands need.
+func writeEnv(dir string, listen net.Addr, token string, servers *embedded.Servers) error {
+	text := fmt.Sprintf("export APPLYLENS_URL=http://%s\nexport APPLYLENS_TOKEN=%s\nexport KAFKA_BROKERS=%s\nexport DATABASE_URL='%s'\n",
+		listen, token, servers.KafkaBrokers, servers.DatabaseURL)
+	path := filepath.Join(dir, "env")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return os.Chmod(path, 0o600)
+}
+
+// startParts starts the API, the relay and all groups.
+func (c *upCommand) startParts(ctx context.Context, running *errgroup.Group, p *process, links *links, listener net.Listener) error {
+	registry := newRegistry()
+	users, err := newUserLabel(ctx, c.UserLabel, links.pool)
+	if err != nil {
+		return err
+	}
+	signal := outbox.NewSignal()
+	handler, err := api.New(api.Config{Pool: links.pool, Log: p.log, Registry: registry, Wake: signal.Set, Gate: (&restoredGate{pool: links.pool}).check})
+	if err != nil {
+		return err
+	}
+	loop := consumers.NewMetrics(registry)
+	for _, group := range newGroups(registry, users) {
+		running.Go(func() error {
+			return consumers.Run(ctx, consumers.Config{Group: group, Broker: links.broker, Pool: links.pool, Log: p.log, Metrics: loop, Owner: owner()})
+		})
+	}
+	running.Go(func() error {
+		return relay.Run(ctx, relay.Config{Pool: links.pool, Conn: links.broker, Log: p.log, Registry: registry, Signal: signal})
+	})
+	running.Go(func() error { return api.Serve(ctx, listener, handler, p.log) })
+	return nil
+}
