@@ -1,6 +1,8 @@
 package api
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"sync"
 	"testing"
@@ -132,6 +134,25 @@ func TestOneOfManyDecisionsWins(t *testing.T) {
 		same(t, scalar[int](w, `SELECT count(*) FROM outbox WHERE convert_from(payload, 'UTF8')::jsonb ->> 'action_id' = $1 AND type <> 'applylens.action.proposed.v1'`, a.ID), 1)
 	}
 	same(t, woken, 10) // a proposal and a decision each
+}
+
+func TestGateHoldsDecisionsBack(t *testing.T) {
+	var shut error
+	p := newWorld(t, func(c *Config) { c.Gate = func(context.Context) error { return shut } }).person("alice")
+	a := p.action()
+	shut = errors.New("restored")
+	bodies := map[string]any{"/actions/propose": nil, "/actions/decide": map[string]any{"decisions": []decision{{a.ID, "approve"}}}}
+	for _, verb := range []string{"approve", "reject", "revert"} {
+		bodies["/actions/"+a.ID+"/"+verb] = nil
+	}
+	for path, body := range bodies {
+		answer := p.post(path, body).want(http.StatusServiceUnavailable)
+		same(t, answer.header.Get("Retry-After"), "5")
+	}
+	p.get("/actions/tray").want(http.StatusOK)
+	same(t, len(p.events()), 1)
+	shut = nil
+	p.post("/actions/"+a.ID+"/approve", nil).want(http.StatusOK)
 }
 
 func TestDecideMany(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -177,12 +176,13 @@ func hasControl(text string) bool {
 
 // open asks the gate.
 func (s *server) open(ctx context.Context) error {
-	if err := s.gate(ctx); err != nil {
-		loggerFrom(ctx).Warn("decision refused by the gate", "error", err)
-		return retryLater(huma.NewError(http.StatusServiceUnavailable,
-			"decisions wait until the database, which was restored, has been brought up to date"), "5")
+	err := s.gate(ctx)
+	if err == nil || unreachable(err) {
+		return err
 	}
-	return nil
+	loggerFrom(ctx).Warn("decision refused by the gate", "error", err)
+	return retryLater(huma.Error503ServiceUnavailable(
+		"decisions wait until the database, which was restored, has been brought up to date"), "5")
 }
 
 // source is the ce_source of this deployment, read once.

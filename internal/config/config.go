@@ -58,7 +58,7 @@ func (k *Kafka) Validate() error {
 	if err != nil {
 		faults = append(faults, err)
 	}
-	k.KafkaSASLPassword = password
+	k.KafkaSASLPassword, k.KafkaSASLPasswordFile = password, ""
 	if k.KafkaSASLMechanism != "" && (k.KafkaSASLUsername == "" || k.KafkaSASLPassword == "") {
 		faults = append(faults, errors.New("--kafka-sasl-mechanism needs --kafka-sasl-username and --kafka-sasl-password"))
 	}
@@ -81,7 +81,7 @@ func (p *Postgres) Validate() error {
 	if err != nil {
 		return err
 	}
-	p.DatabaseURL = url
+	p.DatabaseURL, p.DatabaseURLFile = url, "" // so that validating again is harmless
 	if p.DatabaseURL == "" {
 		return errors.New("no database is given: set --database-url or DATABASE_URL (postgres://...)")
 	}
