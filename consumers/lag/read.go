@@ -1,0 +1,221 @@
+package lag
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/applylens/applylens/consumers"
+	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/broker"
+)
+
+// Projection is a group to look at.
+type Projection struct {
+	Name  string // short
+	Topic string // without the deployment's prefix
+}
+
+// Projections lists all groups, in the order in which reports show them.
+var Projections = []Projection{
+	{"weights", events.TopicActions},
+	{"policystats", events.TopicActions},
+	{"mailbox", events.TopicMail},
+	{"enrichment", events.TopicApplications},
+}
+
+// Config tells where to look.
+type Config struct {
+	Broker *broker.Conn
+	Pool   *pgxpool.Pool
+	Groups []string // short names. Default: all of Projections.
+
+	Timeout  time.Duration    // Default: 5 s. How long to wait for each of the servers before it counts as away.
+	Interval time.Duration    // Default: 5 s. The time between two looks of a Monitor.
+	Looks    int              // Default: 6. How many looks a Monitor judges by.
+	Now      func() time.Time // Default: time.Now.
+}
+
+// Validate lists every fault and fills in the defaults.
+func (c *Config) Validate() error {
+	var faults []error
+	if c.Broker == nil || c.Pool == nil {
+		faults = append(faults, errors.New("lag: Broker and Pool are required"))
+	}
+	if len(c.Groups) == 0 {
+		for _, p := range Projections {
+			c.Groups = append(c.Groups, p.Name)
+		}
+	}
+	for _, name := range c.Groups {
+		if _, ok := projection(name); !ok {
+			faults = append(faults, fmt.Errorf("there is no group %q: take weights, policystats, mailbox or enrichment", name))
+		}
+	}
+	if c.Timeout <= 0 {
+		c.Timeout = 5 * time.Second
+	}
+	if c.Interval <= 0 {
+		c.Interval = 5 * time.Second
+	}
+	if c.Looks <= 0 {
+		c.Looks = 6
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return errors.Join(faults...)
+}
+
+func projection(name string) (Projection, bool) {
+	for _, p := range Projections {
+		if p.Name == name {
+			return p, true
+		}
+	}
+	return Projection{}, false
+}
+
+func (c *Config) projections() []Projection {
+	var wanted []Projection
+	for _, name := range c.Groups {
+		p, _ := projection(name)
+		wanted = append(wanted, p)
+	}
+	return wanted
+}
+
+// Read takes one look. Without a window it cannot tell a partition that stands still from one that is behind: both
+// are LAGGING. A server that is away leaves nulls and a note; only when both are, there is an error beside the report.
+func Read(ctx context.Context, cfg Config) (*Report, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	return read(ctx, &cfg, &history{looks: 1})
+}
+
+// read takes one look and judges it by the looks before it.
+func read(ctx context.Context, cfg *Config, past *history) (*Report, error) {
+	seen, err := look(ctx, cfg)
+	report := &Report{At: seen.at, Groups: seen.groups(), Notes: seen.notes()}
+	if seen.kafka != nil {
+		readAges(ctx, cfg, report)
+	}
+	past.add(report)
+	for i := range report.Groups {
+		group := &report.Groups[i]
+		seen.judge(group, past)
+		group.Totals = past.totals(group)
+	}
+	return report, err
+}
+
+// sight is what both servers said at one look.
+type sight struct {
+	at          time.Time
+	wanted      []Projection
+	kafka       *kafkaView // nil when away
+	kafkaErr    error
+	rows        []positionRow
+	positions   bool // whether PostgreSQL answered
+	databaseErr error
+}
+
+// look asks in an order that makes no race look like a fault: starts before positions, so that what was read in time
+// never counts as lost; the mirror before the positions that it must not run ahead of; ends after them, so that no
+// position is above its end.
+func look(ctx context.Context, cfg *Config) (*sight, error) {
+	s := &sight{wanted: cfg.projections()}
+	s.kafkaErr = within(ctx, cfg.Timeout, func(ctx context.Context) (err error) {
+		s.kafka, err = askKafka(ctx, cfg.Broker, s.wanted)
+		return err
+	})
+	s.databaseErr = within(ctx, cfg.Timeout, func(ctx context.Context) (err error) {
+		s.rows, err = readPositions(ctx, cfg.Pool, cfg.Groups)
+		return err
+	})
+	s.positions = s.databaseErr == nil
+	if s.kafka != nil {
+		s.kafkaErr = within(ctx, cfg.Timeout, func(ctx context.Context) error {
+			return s.kafka.askEnds(ctx, cfg.Broker, s.wanted)
+		})
+	}
+	if s.kafkaErr != nil {
+		s.kafka = nil
+	}
+	s.at = cfg.Now()
+	if s.kafka == nil && !s.positions {
+		return s, errors.Join(s.kafkaErr, s.databaseErr)
+	}
+	return s, nil
+}
+
+func within(ctx context.Context, timeout time.Duration, f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	return f(ctx)
+}
+
+// place is one record's.
+type place struct {
+	topic     string
+	partition int
+	offset    int64
+}
+
+// readAges fills in LagSeconds. Several groups at the same record cost one fetch.
+func readAges(ctx context.Context, cfg *Config, report *Report) {
+	waiting := map[place][]*Partition{}
+	for g := range report.Groups {
+		group := &report.Groups[g]
+		for i := range group.Partitions {
+			p := &group.Partitions[i]
+			switch {
+			case p.LagRecords == nil || p.LostRecords == nil || *p.LostRecords > 0:
+			case *p.LagRecords == 0:
+				p.LagSeconds = new(float64)
+			default:
+				at := place{group.Topic, p.Partition, *p.from}
+				waiting[at] = append(waiting[at], p)
+			}
+		}
+	}
+	_ = within(ctx, cfg.Timeout, func(ctx context.Context) error {
+		var mu sync.Mutex
+		var fetches errgroup.Group
+		fetches.SetLimit(8)
+		for at, partitions := range waiting {
+			fetches.Go(func() error {
+				age := ageAt(ctx, cfg, at, report.At)
+				mu.Lock()
+				defer mu.Unlock()
+				for _, p := range partitions {
+					p.LagSeconds = age
+				}
+				return nil
+			})
+		}
+		return fetches.Wait()
+	})
+}
+
+// ageAt is the age at now of the next record at or above a place: 0 when only transactions' marks are left, nil when
+// it cannot be read, has no time or a later one.
+func ageAt(ctx context.Context, cfg *Config, at place, now time.Time) *float64 {
+	record, found, err := consumers.Peek(ctx, cfg.Broker, cfg.Broker.Topic(at.topic), at.partition, at.offset)
+	switch {
+	case err != nil:
+		return nil
+	case !found:
+		return new(float64)
+	case record.Time.IsZero() || record.Time.After(now):
+		return nil
+	}
+	age := now.Sub(record.Time).Seconds()
+	return &age
+}
