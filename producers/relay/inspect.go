@@ -149,7 +149,6 @@ func (t *term) receiveInspection(ctx context.Context, r result) error {
 		p.stage = stageCheck
 		return nil
 	}
-	p.succeeded()
 	switch p.stage {
 	case stageCheck:
 		return t.receiveCheck(ctx, p, r.inspection)

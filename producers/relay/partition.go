@@ -98,7 +98,7 @@ func (p *partition) published(n int, base int64) {
 	}
 	p.queue = p.queue[n:]
 	p.next = base + int64(n)
-	p.succeeded()
+	p.attempts = 0
 	p.most = min(p.most*2, batchRows)
 }
 
@@ -109,8 +109,6 @@ func (p *partition) failed(now time.Time) {
 	p.attempts++
 	p.retryAt = now.Add(backoff(p.attempts, rand.Float64()))
 }
-
-func (p *partition) succeeded() { p.attempts, p.retryAt = 0, time.Time{} }
 
 // backoff is the pause before attempt n+1: it doubles from 50 ms to 5 s, less up to a half by chance in [0,1).
 func backoff(n int, chance float64) time.Duration {

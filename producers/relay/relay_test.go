@@ -70,14 +70,41 @@ func TestOrderUnderProduceErrors(t *testing.T) {
 	}
 }
 
-func TestConnectionDroppedAfterAppend(t *testing.T) {
+func TestAmbiguousAnswerIsSettledByTheLog(t *testing.T) {
 	w := newWorld(t)
-	// The first answers never arrive, though the records are in the log.
-	w.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.RequestTimedOut, Count: 3})
+	// The records are in the log, but the answer says that nobody knows.
+	timeout := w.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.RequestTimedOut, Count: 2})
 	w.start()
 	w.add(90, "ann", "bob", "cid", "dan")
 	w.untilSent()
-	w.checkLog()
+	if repeats := w.checkLog(); repeats != 0 || timeout.Hits() != 2 {
+		t.Errorf("%d repeats after %d unclear answers, want none after 2", repeats, timeout.Hits())
+	}
+}
+
+func TestRepeatsWhenTheAppendComesLate(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	w.untilReconciled()
+	w.add(1, "ann")
+	w.untilSent()
+	// The first request is held back until the relay has given it up and published the same again.
+	var held *kmsg.ProduceRequest
+	w.cluster.ControlKey(int16(kmsg.Produce), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		held = request.(*kmsg.ProduceRequest)
+		return nil, context.DeadlineExceeded, true
+	})
+	w.add(5, "ann")
+	w.untilSent()
+	w.resend(held)
+	w.add(5, "ann")
+	w.untilSent()
+	if repeats := w.checkLog(); repeats != 5 {
+		t.Errorf("%d repeats, want 5", repeats)
+	}
+	if n := w.metric(w.metrics.republished); n != 5 {
+		t.Errorf("republished_total = %d, want 5", n)
+	}
 }
 
 func TestLateCommitIsNotLost(t *testing.T) {

@@ -15,8 +15,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/broker"
@@ -29,6 +32,8 @@ const (
 	partitions = 3
 	patience   = 30 * time.Second
 )
+
+var recorded = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // world is a database and a broker with our topics.
 type world struct {
@@ -136,7 +141,7 @@ func (w *world) row(key string) outbox.Row {
 	w.added++
 	record, err := events.Encode(&events.Event{
 		Envelope:   events.Envelope{ID: fmt.Sprintf("event-%06d", w.added), Source: w.source, Type: events.TypePreferenceChanged},
-		Preference: &events.Preference{UserID: key, Op: "reset", RecordedAt: time.Unix(1e9, 0)},
+		Preference: &events.Preference{UserID: key, Op: "reset", RecordedAt: recorded},
 	})
 	if err != nil {
 		w.Fatal(err)
@@ -279,6 +284,20 @@ func must(t testing.TB, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// resend sends a request of the relay that the broker has not executed.
+func (w *world) resend(request *kmsg.ProduceRequest) {
+	w.Helper()
+	if request == nil {
+		w.Fatal("no request was held back")
+	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(w.conn.Brokers...), kgo.MaxVersions(kversion.V2_8_0())) // by topic name
+	must(w, err)
+	defer client.Close()
+	response, err := client.Request(w.Context(), request)
+	must(w, err)
+	must(w, kerr.ErrorForCode(response.(*kmsg.ProduceResponse).Topics[0].Partitions[0].ErrorCode))
 }
 
 // killLeader ends the session that holds the lock, as a failing server or network does.
