@@ -19,10 +19,11 @@ type event struct {
 	relay   string
 
 	redriveGroup string
+	redrivenFrom string
 	forced       bool
 
 	payload payload
-	content string // the payload in a canonical form
+	content string // the kind and the payload in a canonical form
 }
 
 // payload has the fields of all kinds of payload.
@@ -94,6 +95,8 @@ func read(record *kgo.Record) (event, error) {
 			e.stamped, e.relay = true, strings.ToLower(value)
 		case "applylens_redrive_group":
 			e.redriveGroup = value
+		case "applylens_redriven_from":
+			e.redrivenFrom = value
 		case "applylens_redrive_force":
 			e.forced = value == "true"
 		}
@@ -111,14 +114,16 @@ func (e *event) readPayload(value []byte) string {
 	if err := json.Unmarshal(value, &e.payload); err != nil || !e.complete() {
 		return "schema"
 	}
+	if all["features"] == nil && strings.HasPrefix(e.kind, "action.") {
+		e.payload.Features = features(e.payload.MailRef)
+		all["features"] = e.payload.Features
+	}
+	delete(all, "recorded_at") // telling the same again later is no contradiction
 	canonical, err := json.Marshal(all)
 	if err != nil {
 		return "malformed"
 	}
-	e.content = string(canonical)
-	if all["features"] == nil && strings.HasPrefix(e.kind, "action.") {
-		e.payload.Features = features(e.payload.MailRef)
-	}
+	e.content = e.kind + string(canonical)
 	return ""
 }
 

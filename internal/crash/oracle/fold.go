@@ -29,58 +29,47 @@ func (f *folder) fold(place Place, record *kgo.Record) error {
 		return err
 	}
 	for group, topic := range topicOf {
-		if topic != place.Topic || e.redriveGroup != "" && e.redriveGroup != group {
+		if topic != place.Topic {
 			continue
 		}
 		event := e
-		if reason := f.refuse(&event, place, record); reason != "" {
-			f.expected.DeadLetters[group][place] = reason
-		} else if reason := f.apply(group, &event); reason != "" {
+		if reason := f.decide(group, &event, place, record); reason != "" {
 			f.expected.DeadLetters[group][place] = reason
 		}
 	}
 	return nil
 }
 
-// refuse returns why a record is no event that may have an effect.
-func (f *folder) refuse(e *event, place Place, record *kgo.Record) string {
-	own := e.source == f.trust.Source
-	if own != e.stamped || e.stamped && !f.trust.Relays[e.relay] {
-		return "source"
+// decide lets a record have its effect in a group, unless an earlier one had it, or returns why it may not.
+func (f *folder) decide(group string, e *event, place Place, record *kgo.Record) string {
+	if e.stamped && f.trust.Relays[e.relay] && f.published(group, e) {
+		f.expected.Repeats[group]++
+		return ""
 	}
-	if e.kind == "" || e.kind == "void" {
+	fold := folds[group][e.kind]
+	switch {
+	case !f.trusts(e):
+		return "source"
+	case fold == nil || e.redriveGroup != "" && e.redriveGroup != group:
 		return ""
 	}
 	if reason := e.readPayload(record.Value); reason != "" {
 		return reason
 	}
 	partition := hasher.ForTopic(record.Topic).Partition(record, f.partitions[place.Topic])
-	if string(record.Key) != e.key() || int32(partition) != record.Partition {
+	switch {
+	case e.badTime():
+		return "bad_time"
+	case string(record.Key) != e.key() || int32(partition) != record.Partition:
 		return "key"
 	}
-	if e.badTime() {
-		return "bad_time"
-	}
-	return ""
-}
-
-// apply lets an event have its effect in a group, unless an earlier one had it, and returns why it contradicts that.
-func (f *folder) apply(group string, e *event) string {
-	fold := folds[group][e.kind]
-	if fold == nil {
-		return ""
-	}
-	if group == Weights || group == PolicyStats {
-		key := effectOf(group, e)
-		earlier, seen := f.effects[key]
-		switch {
-		case seen && (e.stamped || earlier == e.content):
+	if (group == Weights || group == PolicyStats) && e.source != f.trust.Source {
+		if repeat, conflict := f.repeats(group, e); conflict {
+			return "conflict"
+		} else if repeat {
 			f.expected.Repeats[group]++
 			return ""
-		case seen && !e.forced:
-			return "conflict"
 		}
-		f.effects[key] = e.content
 	}
 	if !fold(f.expected, e) {
 		f.expected.Repeats[group]++
@@ -88,15 +77,43 @@ func (f *folder) apply(group string, e *event) string {
 	return ""
 }
 
-// effectOf names the effect: of the deployment's own events by their id, of a foreign decision or revert by what is
-// decided, so that two events about one decision are one effect, and of other foreign events by their id.
+// trusts tells whether the source of an event and its stamp fit each other.
+func (f *folder) trusts(e *event) bool {
+	own := e.source == f.trust.Source
+	switch {
+	case e.stamped && !f.trust.Relays[e.relay], own && !e.stamped:
+		return false
+	}
+	return own || !e.stamped || e.redrivenFrom != "" || e.kind == "void"
+}
+
+// published tells whether the relay published an event before, whatever became of it, and remembers that it did. An
+// event that was redriven is another one than it was at first.
+func (f *folder) published(group string, e *event) bool {
+	key := effect{group: group, source: e.source, id: e.id + " " + e.redrivenFrom}
+	_, before := f.effects[key]
+	f.effects[key] = ""
+	return before
+}
+
+// repeats tells whether a foreign event's effect is there already, with the same content or with another.
+func (f *folder) repeats(group string, e *event) (repeat, conflict bool) {
+	key := effectOf(group, e)
+	earlier, seen := f.effects[key]
+	if !seen {
+		f.effects[key] = e.content
+	}
+	forced := seen && e.forced
+	return seen && !forced && earlier == e.content, seen && !forced && earlier != e.content
+}
+
+// effectOf names the effect of a foreign event: of a proposal, decision or revert by action and round, so that two
+// events about one decision are one effect, and of the rest by the event's own id.
 func effectOf(group string, e *event) effect {
 	id := e.id
 	switch e.kind {
-	case "action.approved", "action.rejected", "action.reverted":
-		if !e.stamped {
-			id = fmt.Sprintf("%s %s %d", e.kind, strings.ToLower(e.payload.ActionID), e.payload.Round)
-		}
+	case "action.proposed", "action.approved", "action.rejected", "action.reverted":
+		id = fmt.Sprintf("%s %s %d", e.kind, strings.ToLower(e.payload.ActionID), e.payload.Round)
 	}
 	return effect{group, e.source, e.payload.UserID, id}
 }

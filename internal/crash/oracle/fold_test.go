@@ -82,8 +82,8 @@ func TestDecisionsAndTheirRepeats(t *testing.T) {
 	}
 	add("applylens.action.proposed.v1", "p1", action("a1", fields{"recorded_at": monday}))
 	add("applylens.action.approved.v1", "d1", action("a1", nil))
-	add("applylens.action.approved.v1", "d1 again", action("a1", nil))                                   // the same decision
-	add("applylens.action.approved.v1", "d1 other", action("a1", fields{"features": []string{"other"}})) // contradicts it
+	add("applylens.action.approved.v1", "d1 again", action("a1", fields{"recorded_at": monday.Add(90 * time.Minute)})) // the same decision
+	add("applylens.action.approved.v1", "d1 other", action("a1", fields{"features": []string{"other"}}))               // contradicts it
 	add("applylens.action.reverted.v1", "r1", action("a1", fields{"decision": "approved"}))
 	add("applylens.action.rejected.v1", "d2", action("a1", fields{"round": 1, "recorded_at": monday.Add(2 * time.Hour)}))
 	stamp := []string{"ce_source", ours, "applylens_relay_id", relay, "applylens_relay_seq", "1"}

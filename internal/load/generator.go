@@ -1,0 +1,318 @@
+package load
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"github.com/applylens/applylens/events"
+)
+
+// ForeignSource is the ce_source of the events that a foreign service writes.
+const ForeignSource = "/load/service"
+
+// Identity is what makes events a deployment's own: its ce_source, and a relay term that is in table relays.
+type Identity struct {
+	Source string
+	Relay  events.UUID
+}
+
+// Generator makes one record after the other. It is not for concurrent use.
+type Generator struct {
+	profile    Profile
+	identity   Identity
+	partitions int
+	random     *rand.Rand
+	busy       *rand.Zipf
+	now        time.Time
+	users      []user
+	numbers    []int64    // the relay's last, by partition
+	recent     [][]Record // the last records, by partition, for repeats
+	decided    []events.Action
+	pending    []events.Action
+	ready      []Record // made already
+	summary    Summary
+}
+
+// Record is one record and where it belongs.
+type Record struct {
+	events.Record
+	Partition int
+}
+
+// user is a person.
+type user struct {
+	id        string
+	partition int
+	foreign   bool
+}
+
+// recentLength is how many records a partition may have to publish again.
+const recentLength = 32
+
+// undecidedLength bounds how many proposals wait for a decision, and how many decisions for a revert.
+const undecidedLength = 4096
+
+// NewGenerator prepares the generator of a topic with the given number of partitions.
+func NewGenerator(profile Profile, identity Identity, partitions int) (*Generator, error) {
+	if err := profile.fill(); err != nil {
+		return nil, err
+	}
+	random := rand.New(rand.NewPCG(profile.Seed, 0x9e3779b97f4a7c15))
+	g := &Generator{
+		profile: profile, identity: identity, partitions: partitions, random: random,
+		busy: rand.NewZipf(random, profile.Skew, 8, uint64(profile.Users-1)), now: profile.Start.UTC(),
+		users: make([]user, profile.Users), numbers: make([]int64, partitions), recent: make([][]Record, partitions),
+		summary: Summary{ByType: map[string]int64{}},
+	}
+	for i := range g.users {
+		id := "user-" + strconv.FormatUint(profile.Seed, 36) + "-" + strconv.Itoa(i)
+		g.users[i] = user{id: id, partition: events.Partition([]byte(id), partitions), foreign: g.chance(profile.Foreign)}
+	}
+	return g, nil
+}
+
+// Summary counts what Next returned.
+func (g *Generator) Summary() Summary { return g.summary }
+
+// Next returns the next record. Its bytes are the caller's to keep and not to change.
+func (g *Generator) Next() (Record, error) {
+	if len(g.ready) == 0 {
+		if err := g.make(); err != nil {
+			return Record{}, err
+		}
+	}
+	next := g.ready[0]
+	g.ready = g.ready[1:]
+	g.summary.Records++
+	return next, nil
+}
+
+func (g *Generator) chance(share float64) bool { return share > 0 && g.random.Float64() < share }
+
+// make adds at least one record to those that are ready.
+func (g *Generator) make() error {
+	g.now = g.now.Add(g.profile.Step)
+	who := &g.users[g.busy.Uint64()]
+	event := g.event(who)
+	g.summary.ByType[event.Type.String()]++
+	encoded, err := events.Encode(&event)
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", event.Type, err)
+	}
+	record := Record{encoded, who.partition}
+	if !who.foreign {
+		g.stamp(&record)
+	}
+	g.ready = append(g.ready[:0], record)
+	g.repeat(record)
+	if who.foreign && g.chance(g.profile.Refused) {
+		g.spoil(record)
+	}
+	return nil
+}
+
+// stamp numbers a record as the relay does.
+func (g *Generator) stamp(record *Record) {
+	g.numbers[record.Partition]++
+	record.Headers = append(record.Headers,
+		events.Header{Key: events.HeaderRelayID, Value: []byte(g.identity.Relay.String())},
+		events.Header{Key: events.HeaderRelaySeq, Value: strconv.AppendInt(nil, g.numbers[record.Partition], 10)})
+}
+
+// repeat publishes the last records of a partition again, now and then: from some point on, in order, up to the last.
+func (g *Generator) repeat(record Record) {
+	if g.profile.Repeated == 0 {
+		return
+	}
+	recent := append(g.recent[record.Partition], record)
+	if len(recent) > recentLength {
+		recent = append(recent[:0], recent[len(recent)-recentLength/2:]...)
+	}
+	g.recent[record.Partition] = recent
+	if g.chance(g.profile.Repeated) {
+		again := recent[g.random.IntN(len(recent)):]
+		g.ready = append(g.ready, again...)
+		g.summary.Repeated += int64(len(again))
+	}
+}
+
+// event makes what happens next to a person.
+func (g *Generator) event(who *user) events.Event {
+	p, draw := &g.profile, g.random.Float64()
+	took := func(share float64) bool {
+		draw -= share
+		return draw < 0
+	}
+	switch {
+	case took(p.Proposed):
+		return g.propose(who)
+	case took(p.Reverted):
+		if event, found := g.revert(who); found {
+			return event
+		}
+	case took(p.Preferred):
+		return g.prefer(who)
+	case took(p.Performed):
+		return g.perform(who)
+	case took(p.Erased):
+		return g.erase(who)
+	}
+	return g.decide(who)
+}
+
+func (g *Generator) envelope(who *user, kind events.Type) events.Envelope {
+	source := g.identity.Source
+	if who.foreign {
+		source = ForeignSource
+	}
+	return events.Envelope{ID: g.uuid().String(), Source: source, Type: kind, Time: g.now}
+}
+
+// uuid draws a UUIDv7 of the generator's own time.
+func (g *Generator) uuid() events.UUID {
+	var id events.UUID
+	binary.BigEndian.PutUint64(id[:8], uint64(g.now.UnixMilli())<<16|g.random.Uint64()&0xfff)
+	binary.BigEndian.PutUint64(id[8:], g.random.Uint64())
+	id[6] = id[6]&0x0f | 0x70
+	id[8] = id[8]&0x3f | 0x80
+	return id
+}
+
+// newAction makes a proposal for a mail of a person.
+func (g *Generator) newAction(who *user) events.Action {
+	category := categories[g.random.IntN(len(categories))]
+	domain := domains[skewed(g.random, len(domains))]
+	mail := events.MailRef{ID: g.uuid().String(), Category: category.name, SenderDomain: domain}
+	if g.chance(0.4) {
+		mail.ListID = lists[skewed(g.random, len(lists))]
+	}
+	action := events.Action{
+		ActionID: g.uuid(), UserID: who.id, PolicyID: int64(1 + skewed(g.random, g.profile.Policies)), Action: category.action,
+		Confidence: float64(50+g.random.IntN(50)) / 100, Explored: g.chance(0.05), ProposedAt: g.now, RecordedAt: g.now, Mail: mail,
+	}
+	subject := category.subjects[g.random.IntN(len(category.subjects))]
+	if who.foreign && g.chance(g.profile.Derived) {
+		action.Mail.Subject = subject
+		return action
+	}
+	action.Features = events.Features(events.MailRef{Category: mail.Category, SenderDomain: domain, ListID: mail.ListID, Subject: subject})
+	action.HasFeatures, action.FeatureRule = true, events.FeatureRule
+	return action
+}
+
+func (g *Generator) propose(who *user) events.Event {
+	action := g.newAction(who)
+	if len(g.pending) < undecidedLength {
+		g.pending = append(g.pending, action)
+	} else {
+		g.pending[g.random.IntN(undecidedLength)] = action
+	}
+	return events.Event{Envelope: g.envelope(who, events.TypeActionProposed), Action: &action}
+}
+
+// decide decides on a proposal of the person's, or on one that was made before the log began.
+func (g *Generator) decide(who *user) events.Event {
+	action, found := g.take(&g.pending, who)
+	if !found {
+		action = g.newAction(who)
+		action.ProposedAt = g.now.Add(-time.Duration(1+g.random.IntN(72)) * time.Hour)
+	}
+	action.DecidedAt, action.RecordedAt = g.now, g.now
+	kind := events.TypeActionApproved
+	if g.chance(0.3) {
+		kind = events.TypeActionRejected
+	}
+	if g.profile.Reverted > 0 && len(g.decided) < undecidedLength {
+		decided := action
+		decided.Decision = events.DecisionApproved
+		if kind == events.TypeActionRejected {
+			decided.Decision = events.DecisionRejected
+		}
+		g.decided = append(g.decided, decided)
+	}
+	return events.Event{Envelope: g.envelope(who, kind), Action: &action}
+}
+
+// revert takes a decision of the person's back, after which it can be made again.
+func (g *Generator) revert(who *user) (events.Event, bool) {
+	action, found := g.take(&g.decided, who)
+	if !found {
+		return events.Event{}, false
+	}
+	action.RecordedAt, action.DecidedAt = g.now, g.now
+	again := action
+	again.Decision, again.Round, again.DecidedAt = "", action.Round+1, time.Time{}
+	g.pending = append(g.pending, again)
+	return events.Event{Envelope: g.envelope(who, events.TypeActionReverted), Action: &action}, true
+}
+
+// take removes an action of the person's, if one is among the last few.
+func (g *Generator) take(from *[]events.Action, who *user) (events.Action, bool) {
+	list := *from
+	for i := len(list) - 1; i >= 0 && i >= len(list)-64; i-- {
+		if list[i].UserID == who.id {
+			action := list[i]
+			list[i] = list[len(list)-1]
+			*from = list[:len(list)-1]
+			return action, true
+		}
+	}
+	return events.Action{}, false
+}
+
+func (g *Generator) prefer(who *user) events.Event {
+	feature := events.FeatureSenderDomain + domains[skewed(g.random, len(domains))]
+	preference := events.Preference{UserID: who.id, Op: events.PreferencePin, Feature: feature, RecordedAt: g.now}
+	switch g.random.IntN(8) {
+	case 0:
+		preference.Op, preference.Feature = events.PreferenceReset, ""
+	case 1, 2, 3:
+		preference.Op = events.PreferenceForget
+	default:
+		preference.Weight = float64(g.random.IntN(41)-20) / 4
+	}
+	return events.Event{Envelope: g.envelope(who, events.TypePreferenceChanged), Preference: &preference}
+}
+
+func (g *Generator) perform(who *user) events.Event {
+	action := g.newAction(who)
+	action.PolicyID, action.Confidence, action.Explored = 0, 0, false
+	for policy := range g.random.IntN(3) {
+		action.Policies = append(action.Policies, int64(1+policy))
+	}
+	return events.Event{Envelope: g.envelope(who, events.TypeActionPerformed), Action: &action}
+}
+
+func (g *Generator) erase(who *user) events.Event {
+	return events.Event{Envelope: g.envelope(who, events.TypeUserErased), Erasure: &events.Erasure{UserID: who.id, RecordedAt: g.now}}
+}
+
+// spoilt are texts of a payload, and what they are replaced by to make it one that must be refused.
+var spoilt = [][2]string{
+	{`"proposed_at":"20`, `"proposed_at":"19`},   // before there was mail like this
+	{`"mail":{"id":"`, `"mail":{"id":"another-`}, // contradicts what was said before
+}
+
+// spoil adds a record that must be refused: a copy of the last one that contradicts it, or is malformed, from an
+// impossible time, or under another's key.
+func (g *Generator) spoil(record Record) {
+	g.summary.Refused++
+	switch way := g.random.IntN(4); way {
+	case 0, 1:
+		value := bytes.Replace(record.Value, []byte(spoilt[way][0]), []byte(spoilt[way][1]), 1)
+		if !bytes.Equal(value, record.Value) {
+			record.Value = value
+			break
+		}
+		fallthrough // a kind that has no such field
+	case 2:
+		record.Value = record.Value[:len(record.Value)/2]
+	case 3:
+		record.Key = append([]byte("not-"), record.Key...)
+	}
+	g.ready = append(g.ready, record)
+}

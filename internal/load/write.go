@@ -1,0 +1,103 @@
+package load
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/time/rate"
+
+	"github.com/applylens/applylens/events"
+)
+
+// Enlist makes a new relay term known to a deployment, so that what is stamped with it counts as the deployment's own.
+func Enlist(ctx context.Context, pool *pgxpool.Pool) (Identity, error) {
+	identity := Identity{Relay: events.NewUUIDv7(time.Now())}
+	if err := pool.QueryRow(ctx, "SELECT '/applylens/' || id FROM deployment").Scan(&identity.Source); err != nil {
+		return identity, fmt.Errorf("read deployment: %w", err)
+	}
+	if _, err := pool.Exec(ctx, "INSERT INTO relays (relay_id, reconciled_at) VALUES ($1, now())", identity.Relay); err != nil {
+		return identity, fmt.Errorf("add relay term: %w", err)
+	}
+	return identity, nil
+}
+
+// Writer writes what a generator makes to a topic, in order within each partition and acknowledged by all replicas.
+type Writer struct {
+	generator *Generator
+	client    *kgo.Client
+}
+
+// NewWriter prepares a writer of events to a topic, which must have as many partitions as the generator was told.
+func NewWriter(generator *Generator, brokers []string, topic string) (*Writer, error) {
+	client, err := kgo.NewClient(
+		kgo.SeedBrokers(brokers...), kgo.DefaultProduceTopic(topic), kgo.ClientID("applylens-load"),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchMaxBytes(900_000), kgo.MaxBufferedRecords(50_000),
+		kgo.ProducerLinger(5*time.Millisecond), kgo.ProducerBatchCompression(kgo.NoCompression()),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("prepare Kafka producer: %w", err)
+	}
+	return &Writer{generator, client}, nil
+}
+
+// Close gives up what is not yet written.
+func (w *Writer) Close() { w.client.Close() }
+
+// Write makes and writes count records, at most perSecond of them a second (0: as fast as it goes), and returns when
+// all are acknowledged. It waits for a broker that is away. After an error the log may lack records in the middle.
+func (w *Writer) Write(ctx context.Context, count int, perSecond float64) error {
+	limit := rate.NewLimiter(rate.Inf, 1)
+	if perSecond > 0 {
+		limit = rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond/50)))
+	}
+	failed := firstError{}
+	for range count {
+		if err := limit.Wait(ctx); err != nil {
+			return fmt.Errorf("write events: %w", err)
+		}
+		made, err := w.generator.Next()
+		if err != nil {
+			return err
+		}
+		w.client.Produce(ctx, wire(made), func(_ *kgo.Record, err error) { failed.set(err) })
+	}
+	if err := w.client.Flush(ctx); err != nil {
+		return fmt.Errorf("write events: %w", err)
+	}
+	return failed.get()
+}
+
+func wire(made Record) *kgo.Record {
+	record := &kgo.Record{Key: made.Key, Value: made.Value, Partition: int32(made.Partition), Headers: make([]kgo.RecordHeader, len(made.Headers))}
+	for i, header := range made.Headers {
+		record.Headers[i] = kgo.RecordHeader{Key: header.Key, Value: header.Value}
+	}
+	return record
+}
+
+// firstError keeps the first error of many goroutines.
+type firstError struct {
+	mu  sync.Mutex
+	err error
+}
+
+func (f *firstError) set(err error) {
+	if err == nil {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err == nil {
+		f.err = fmt.Errorf("write events: %w", err)
+	}
+}
+
+func (f *firstError) get() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.err
+}
