@@ -1,0 +1,50 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+)
+
+// selectRestored compares the identity of the server with the stored one, which a first start stores. The timeline is
+// that of the write-ahead log: the control file learns of a new one only with the next checkpoint.
+const selectRestored = `
+WITH present AS (` + selectIdentity + `),
+stored AS (
+    UPDATE deployment d
+    SET system_identifier = p.system_identifier, timeline_id = p.timeline_id
+    FROM present p
+    WHERE d.system_identifier IS NULL)
+SELECT d.system_identifier IS NOT NULL
+       AND (d.system_identifier, d.timeline_id) IS DISTINCT FROM (p.system_identifier, p.timeline_id)
+FROM deployment d, present p`
+
+// acceptIdentity makes the server that holds the database the one that it is known to belong to.
+const acceptIdentity = `
+UPDATE deployment d
+SET system_identifier = p.system_identifier, timeline_id = p.timeline_id
+FROM (` + selectIdentity + `) p
+WHERE (d.system_identifier, d.timeline_id) IS DISTINCT FROM (p.system_identifier, p.timeline_id)`
+
+const selectIdentity = `
+SELECT system_identifier, ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::integer AS timeline_id
+FROM pg_control_system()`
+
+// Restored tells whether the database has come to another server or timeline than it was last accepted on: it was
+// restored from a backup, or a standby was promoted, so that it may lack what the log already has. Nobody should
+// decide anything until a relay has read the log to its end and accepted the new identity. The first call ever
+// accepts what it finds.
+func Restored(ctx context.Context, db Querier) (bool, error) {
+	var restored bool
+	if err := db.QueryRow(ctx, selectRestored).Scan(&restored); err != nil {
+		return false, fmt.Errorf("compare database identity: %w", err)
+	}
+	return restored, nil
+}
+
+// AcceptIdentity ends the state that Restored reports. Only the relay calls it, when the database has what the log has.
+func AcceptIdentity(ctx context.Context, db Execer) error {
+	if _, err := db.Exec(ctx, acceptIdentity); err != nil {
+		return fmt.Errorf("store database identity: %w", err)
+	}
+	return nil
+}
