@@ -1,0 +1,96 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/applylens/applylens/consumers/lag"
+	"github.com/applylens/applylens/internal/config"
+)
+
+type lagCommand struct {
+	Groups   []string        `arg:"" optional:"" help:"Groups to show: weights, policystats, mailbox, enrichment. Default: all."`
+	Kafka    config.Kafka    `embed:""`
+	Postgres config.Postgres `embed:""`
+	Watch    bool            `help:"Look again and again, with rates, trend and time left."`
+	Interval time.Duration   `help:"Time between two looks with --watch." default:"2s"`
+	JSON     bool            `help:"Print JSON instead of a table; with --watch, a line for each look."`
+}
+
+// Run prints how far behind the groups are. A server that is away shows as unknown numbers and a note; only when both
+// are, it is an error, save with --watch, which waits for them.
+func (c *lagCommand) Run(ctx context.Context, p *process) error {
+	links, err := connect(ctx, &c.Kafka, &c.Postgres, "applylens lag")
+	if err != nil {
+		return err
+	}
+	defer links.close()
+	cfg := lag.Config{Broker: links.broker, Pool: links.pool, Groups: c.Groups, Interval: c.Interval}
+	if err := cfg.Validate(); err != nil {
+		return usageError{err}
+	}
+	if c.Watch {
+		return c.watch(ctx, p.stdout, cfg)
+	}
+	report, err := lag.Read(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(p.stdout, report)
+	}
+	return report.WriteTable(p.stdout)
+}
+
+// watch prints a report per look until ctx ends, on a terminal in the place of the last one.
+func (c *lagCommand) watch(ctx context.Context, out io.Writer, cfg lag.Config) error {
+	monitor, err := lag.NewMonitor(cfg)
+	if err != nil {
+		return err
+	}
+	file, ok := out.(*os.File)
+	terminal := ok && isTerminal(file)
+	ticker := time.NewTicker(cfg.Interval)
+	defer ticker.Stop()
+	for {
+		report, _ := monitor.Look(ctx) // what is away is in the report
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err := c.show(out, report, terminal); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
+
+// show writes one report in one piece, so that a terminal does not flicker.
+func (c *lagCommand) show(out io.Writer, report *lag.Report, terminal bool) error {
+	var text bytes.Buffer
+	if c.JSON {
+		if err := json.NewEncoder(&text).Encode(report); err != nil {
+			return err
+		}
+	} else {
+		const clear = "\x1b[H\x1b[2J"
+		if terminal {
+			text.WriteString(clear)
+		}
+		fmt.Fprintln(&text, report.At.UTC().Format(time.RFC3339))
+		if err := report.WriteTable(&text); err != nil {
+			return err
+		}
+		text.WriteByte('\n')
+	}
+	_, err := text.WriteTo(out)
+	return err
+}
