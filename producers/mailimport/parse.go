@@ -41,6 +41,7 @@ var parser = enmime.NewParser(
 	enmime.SkipMalformedParts(true),
 	enmime.MultipartWOBoundaryAsSinglePart(true),
 	enmime.StripMediaTypeInvalidCharacters(true),
+	enmime.DisableCharacterDetection(true), // where one is declared: a guess is often wrong and takes most of the time
 	enmime.MaxStoredPartErrors(10),
 	enmime.SetReadPartErrorPolicy(func(*enmime.Part, error) bool { return true }), // what was read of a cut part is better than nothing
 )
