@@ -10,7 +10,7 @@ GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 # What "make test" tests and how; for example: make test PACKAGES=./events/... ARGS="-run TestFold"
 PACKAGES ?= ./...
 ARGS ?=
-# How long "make soak" goes on.
+# How long a test of "make soak" goes on.
 SOAK ?= 10m
 
 SERVERS := go run ./internal/testenv/run --
@@ -54,8 +54,8 @@ vulncheck: ## look for known vulnerabilities, where their database can be reache
 	@.ci/vulncheck $(GOVULNCHECK)
 
 .PHONY: soak
-soak: ## kill, stop and pause everything for SOAK=10m and check that nothing is lost
-	SOAK=$(SOAK) $(SERVERS) go test -json -race -count=1 -timeout=0 -run Soak $(PACKAGES) | $(REPORT)
+soak: ## run the tests that go on or go deeper when SOAK=10m is set, such as those that kill everything
+	SOAK=$(SOAK) $(SERVERS) go test -json -count=1 -timeout=0 $(ARGS) $(PACKAGES) | $(REPORT)
 
 .PHONY: bench
 bench: ## measure the pure parts, and the parts that need servers on real ones

@@ -19,9 +19,8 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/applylens/applylens/internal/embedded"
+	"github.com/applylens/applylens/internal/testenv/server"
 )
 
 func main() {
@@ -42,7 +41,8 @@ func run() (int, error) {
 		flags.Usage()
 		return 2, nil
 	}
-	if err := endWithParent(); err != nil {
+	// "go run", which passes no SIGTERM on, may be what is ended: then the servers are stopped in order too.
+	if err := server.EndWithOwnParent(syscall.SIGTERM); err != nil {
 		return 1, err
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
@@ -55,14 +55,6 @@ func run() (int, error) {
 	return runCommand(ctx, flags.Args(), servers.environment)
 }
 
-// endWithParent lets us stop the servers in order when "go run", which passes no SIGTERM on, is ended.
-func endWithParent() error {
-	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(syscall.SIGTERM), 0, 0, 0); err != nil {
-		return fmt.Errorf("ask for a signal when the parent ends: %w", err)
-	}
-	return nil
-}
-
 // runCommand passes a signal on to the command by way of ctx, and returns its exit status.
 func runCommand(ctx context.Context, arguments, environment []string) (int, error) {
 	command := exec.CommandContext(ctx, arguments[0], arguments[1:]...)
@@ -70,7 +62,8 @@ func runCommand(ctx context.Context, arguments, environment []string) (int, erro
 	command.Env = append(os.Environ(), environment...)
 	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
 	command.WaitDelay = 20 * time.Second
-	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	command.SysProcAttr = &syscall.SysProcAttr{}
+	server.EndWithParent(command.SysProcAttr, syscall.SIGTERM)
 	err := command.Run()
 	var exit *exec.ExitError
 	switch {

@@ -29,7 +29,7 @@ func start(command *exec.Cmd, deathSignal syscall.Signal) (*process, error) {
 	if command.SysProcAttr == nil {
 		command.SysProcAttr = &syscall.SysProcAttr{}
 	}
-	command.SysProcAttr.Pdeathsig = deathSignal
+	EndWithParent(command.SysProcAttr, deathSignal)
 	command.SysProcAttr.Setpgid = true // keeps a terminal's Ctrl-C away: the owner stops it in order
 	p := &process{command: command, done: make(chan struct{})}
 	started := make(chan error)

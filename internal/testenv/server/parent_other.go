@@ -1,0 +1,11 @@
+//go:build !linux
+
+package server
+
+import "syscall"
+
+// EndWithParent does nothing: this system has no such service, and a server may outlive a killed owner.
+func EndWithParent(*syscall.SysProcAttr, syscall.Signal) {}
+
+// EndWithOwnParent does nothing here either.
+func EndWithOwnParent(syscall.Signal) error { return nil }
