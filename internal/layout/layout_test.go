@@ -1,0 +1,107 @@
+// Package layout_test holds the direction in which packages may depend on each other, as docs/design.md draws it.
+package layout_test
+
+import (
+	"go/parser"
+	"go/token"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/applylens/applylens/"
+
+// imports returns the direct imports of every package of the module, by path without the module's name.
+func imports(t *testing.T) map[string][]string {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, module+"...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	result := map[string][]string{}
+	for line := range strings.Lines(string(out)) {
+		fields := strings.Fields(line)
+		result[strings.TrimPrefix(fields[0], module)] = fields[1:]
+	}
+	return result
+}
+
+func within(path, folder string) bool { return path == folder || strings.HasPrefix(path, folder+"/") }
+
+func TestPackagesDependInOneDirection(t *testing.T) {
+	// A rule: packages in from may not import packages in any of to.
+	rules := []struct {
+		from string
+		to   []string
+	}{
+		{"events", []string{"cmd", "consumers", "producers", "internal", "schema"}},
+		{"schema", []string{"cmd", "consumers", "producers", "internal", "events"}},
+		{"consumers", []string{"producers", "cmd", "internal/api", "internal/crash"}},
+		{"producers", []string{"consumers", "cmd", "internal/api", "internal/crash"}},
+		{"internal/api", []string{"consumers", "producers"}},
+		{"internal/crash/oracle", []string{"consumers", "events"}}, // it must not share a mistake with what it checks
+		{"internal", []string{"cmd"}},
+	}
+	for path, list := range imports(t) {
+		for _, imported := range list {
+			own, isOwn := strings.CutPrefix(imported, module)
+			for _, rule := range rules {
+				for _, forbidden := range rule.to {
+					if isOwn && within(path, rule.from) && within(own, forbidden) {
+						t.Errorf("%s imports %s", path, own)
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestProjectionsDoNotImportEachOther(t *testing.T) {
+	projections := []string{"weights", "policystats", "mailbox", "enrichment"}
+	all := imports(t)
+	for _, one := range projections {
+		for _, imported := range all["consumers/"+one] {
+			for _, other := range projections {
+				if other != one && imported == module+"consumers/"+other {
+					t.Errorf("consumers/%s imports consumers/%s", one, other)
+				}
+			}
+		}
+	}
+	for _, imported := range all["consumers"] {
+		for _, projection := range projections {
+			if imported == module+"consumers/"+projection {
+				t.Errorf("the loop imports the projection %s", projection)
+			}
+		}
+	}
+}
+
+func TestEventsUseTheStandardLibraryOnly(t *testing.T) {
+	for _, imported := range imports(t)["events"] {
+		if first, _, _ := strings.Cut(imported, "/"); strings.Contains(first, ".") {
+			t.Errorf("events imports %s", imported)
+		}
+	}
+}
+
+// The files that decide import nothing that could make the same events fold to other rows: no client, clock or logger.
+func TestPureFilesImportNoClientClockOrLogger(t *testing.T) {
+	pure := []string{"weights/learn.go", "policystats/fold.go", "mailbox/fold.go", "mailbox/category.go", "enrichment/fold.go"}
+	for _, name := range pure {
+		file, err := parser.ParseFile(token.NewFileSet(), filepath.Join("..", "..", "consumers", name), nil, parser.ImportsOnly)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		for _, spec := range file.Imports {
+			path := strings.Trim(spec.Path.Value, `"`)
+			for _, forbidden := range []string{"net", "os", "log", "math/rand", "github.com/jackc", "github.com/segmentio", "github.com/twmb", "github.com/prometheus"} {
+				if within(path, forbidden) || strings.HasPrefix(path, forbidden+"/") {
+					t.Errorf("consumers/%s imports %s", name, path)
+				}
+			}
+		}
+	}
+}
