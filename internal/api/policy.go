@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -55,7 +56,21 @@ type policyBody struct {
 
 func (b *policyBody) policy() policy.Policy {
 	return policy.Policy{Name: b.Name, Enabled: orDefault(b.Enabled, true), Priority: orDefault(b.Priority, policy.DefaultPriority),
-		Condition: []byte(b.Condition), Action: b.Action, Threshold: orDefault(b.ConfidenceThreshold, policy.DefaultThreshold)}
+		Condition: canonical(b.Condition), Action: b.Action, Threshold: orDefault(b.ConfidenceThreshold, policy.DefaultThreshold)}
+}
+
+// canonical drops from a JSON object what PostgreSQL could read differently, or not at all: members given twice, and
+// numbers beyond a float64's.
+func canonical(o object) []byte {
+	var value any
+	if err := json.Unmarshal(o, &value); err != nil {
+		return o // refused when it is validated
+	}
+	text, err := json.Marshal(value)
+	if err != nil {
+		return o
+	}
+	return text
 }
 
 func orDefault[T any](given *T, otherwise T) T {
@@ -102,7 +117,6 @@ type (
 	}
 	policyTest struct {
 		PolicyID
-		Idempotent
 		Body *testBody
 	}
 	testBody struct {

@@ -55,6 +55,7 @@ func TestPolicyFieldsAreChecked(t *testing.T) {
 	f(`{"condition":[]}`, "body.condition")
 	f(`{"condition":{}}`, "body.condition")
 	f(`{"condition":{"all":[]}}`, "body.condition.all")
+	f(`{"condition":{"eq":["category","promo"],"eq":["color","red"]}}`, "body.condition.eq[0]")
 	f(`{"condition":{"eq":["color","red"]}}`, "body.condition.eq[0]")
 	f(`{"condition":{"any":[{"eq":["category","promo"]},{"like":["subject","x"]}]}}`, "body.condition.any[1].like")
 	f(`{"condition":{"gt":["risk_score","high"]}}`, "body.condition.gt[1]")
@@ -88,6 +89,13 @@ func TestPolicyLifeCycle(t *testing.T) {
 		p.ask(method, path, nil).want(http.StatusNotFound)
 	}
 	p.policy("m", anySubject) // the name is free again
+}
+
+func TestConditionIsStoredAsItWasChecked(t *testing.T) {
+	p := newWorld(t).person("alice")
+	id := p.policy("n", `{"eq":["color","red"], "eq":["category","promo"], "eq":["risk_score", 1e-20000]}`)
+	got := decode[policyView](p.get(fmt.Sprint("/policy/", id)).want(http.StatusOK)).Condition
+	same(t, string(got), `{"eq":["risk_score",0]}`)
 }
 
 func TestNewPersonHasDefaultPolicies(t *testing.T) {

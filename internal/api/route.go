@@ -77,8 +77,7 @@ func (s *server) caller(ctx huma.Context, op *huma.Operation) (*auth.User, error
 	user, err := s.users.Authenticate(bounded, requestOf(ctx))
 	switch {
 	case errors.Is(err, auth.ErrUnauthenticated):
-		return nil, huma.ErrorWithHeaders(huma.Error401Unauthorized("send a valid token: Authorization: Bearer …"),
-			http.Header{"Www-Authenticate": {`Bearer realm="applylens"`}})
+		return nil, errUnauthenticated()
 	case err != nil:
 		return nil, problemOf(bounded, err)
 	case !user.Has(roleFor(op)):
@@ -89,6 +88,11 @@ func (s *server) caller(ctx huma.Context, op *huma.Operation) (*auth.User, error
 		return nil, retryLater(huma.Error429TooManyRequests("too many requests"), seconds)
 	}
 	return user, nil
+}
+
+func errUnauthenticated() error {
+	return huma.ErrorWithHeaders(huma.Error401Unauthorized("send a valid token: Authorization: Bearer …"),
+		http.Header{"Www-Authenticate": {`Bearer realm="applylens"`}})
 }
 
 func roleFor(op *huma.Operation) string {

@@ -84,6 +84,16 @@ func TestIdempotencyKey(t *testing.T) {
 	p.post("/policy", body, "Idempotency-Key", "ü").want(http.StatusUnprocessableEntity)
 }
 
+func TestIdempotencyKeysAreForgotten(t *testing.T) {
+	w := newWorld(t)
+	p := w.person("alice")
+	a := p.action()
+	p.post("/actions/"+a.ID+"/approve", nil, "Idempotency-Key", "old").want(http.StatusOK)
+	p.exec(`UPDATE idempotency_keys SET created_at = created_at - interval '8 days'`)
+	p.post("/actions/"+a.ID+"/approve", nil, "Idempotency-Key", "new").want(http.StatusOK)
+	same(t, scalar[string](w, `SELECT string_agg(key, ',') FROM idempotency_keys`), "new")
+}
+
 func TestIdempotentProposal(t *testing.T) {
 	p := newWorld(t).person("alice")
 	p.policy("promos", `{"eq":["category","promo"]}`)

@@ -32,6 +32,7 @@ type world struct {
 
 func newWorld(t *testing.T, settings ...func(*Config)) *world {
 	t.Helper()
+	t.Parallel()
 	pool, _ := testenv.Database(t)
 	config := Config{Pool: pool, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
 	for _, set := range settings {
@@ -185,11 +186,8 @@ type mail struct {
 	age                               time.Duration
 }
 
-var sequence int
-
 func (p *person) mail(m mail) string {
 	p.t.Helper()
-	sequence++
 	id := events.NewUUIDv7(time.Now()).String()
 	if m.sender == "" {
 		m.sender, m.domain = "shop@example.com", "example.com"

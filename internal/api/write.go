@@ -28,9 +28,12 @@ const insertIdempotency = `
 INSERT INTO idempotency_keys (user_id, key, request_hash, status, event_id, response)
 VALUES ($1, $2, $3, $4, $5, $6)`
 
+// forgetIdempotency ends the memory of a person's answers after a week.
+const forgetIdempotency = `DELETE FROM idempotency_keys WHERE user_id = $1 AND created_at < now() - interval '7 days'`
+
 // Idempotent is part of the input of every POST.
 type Idempotent struct {
-	Key string `header:"Idempotency-Key" maxLength:"200" doc:"Repeats with the same key are answered as the first was, and change nothing. Failed requests are not remembered."`
+	Key string `header:"Idempotency-Key" maxLength:"200" doc:"Repeats with the same key are answered as the first was for a week, and change nothing. Failed requests are not remembered."`
 }
 
 // answered is the output of a change.
@@ -97,8 +100,12 @@ func changeOnce[T any](ctx context.Context, s *server, tx *transaction, key stri
 		return nil, fmt.Errorf("begin: %w", err)
 	}
 	defer tx.Rollback(context.WithoutCancel(ctx)) // without effect after the commit
-	if _, err := tx.Exec(ctx, lockUser, tx.user); err != nil {
+	locked, err := tx.Exec(ctx, lockUser, tx.user)
+	if err != nil {
 		return nil, fmt.Errorf("lock user: %w", err)
+	}
+	if locked.RowsAffected() == 0 { // erased since the request was authenticated
+		return nil, errUnauthenticated()
 	}
 	if key != "" {
 		if answer, err := recall[T](ctx, tx, key, status); answer != nil || err != nil {
@@ -157,6 +164,9 @@ func remember[T any](ctx context.Context, tx *transaction, key string, answer *a
 	response, err := json.Marshal(answer.Body)
 	if err != nil {
 		return fmt.Errorf("write answer: %w", err)
+	}
+	if _, err := tx.Exec(ctx, forgetIdempotency, tx.user); err != nil {
+		return fmt.Errorf("forget answers: %w", err)
 	}
 	_, err = tx.Exec(ctx, insertIdempotency, tx.user, key, requestHash(ctx), answer.Status, answer.EventID, response)
 	if err != nil {
