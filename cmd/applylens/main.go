@@ -33,6 +33,9 @@ type commandLine struct {
 	Import      importCommand      `cmd:"" help:"Import mail from a file or directory."`
 	API         apiCommand         `cmd:"" name:"api" help:"Serve the HTTP API."`
 	Token       tokenCommand       `cmd:"" help:"Manage users' tokens."`
+	Relay       relayCommand       `cmd:"" help:"Publish the outbox to Kafka."`
+	Topics      topicsCommand      `cmd:"" help:"Create the topics that are missing and tell what they are."`
+	Migrate     migrateCommand     `cmd:"" help:"Bring the database's schema up to date."`
 	Version     versionCommand     `cmd:"" help:"Print the version."`
 }
 

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/applylens/applylens/internal/config"
+	"github.com/applylens/applylens/internal/ops"
+	"github.com/applylens/applylens/producers/relay"
+)
+
+type relayCommand struct {
+	Kafka         config.Kafka    `embed:""`
+	Postgres      config.Postgres `embed:""`
+	Keep          time.Duration   `help:"How long sent rows of the outbox are kept: they are what is published again when Kafka has lost records." default:"168h" env:"OUTBOX_KEEP"`
+	MetricsListen string          `help:"Address of /metrics, /healthz and /readyz; empty: none." default:"127.0.0.1:9464" env:"METRICS_LISTEN"`
+}
+
+// Run publishes the outbox until the context ends. Any number of relays may run: one leads, the others stand by.
+func (c *relayCommand) Run(ctx context.Context, p *process) error {
+	links, err := connect(ctx, &c.Kafka, &c.Postgres, "applylens relay")
+	if err != nil {
+		return err
+	}
+	defer links.close()
+	registry := newRegistry()
+	running, ctx := errgroup.WithContext(ctx)
+	running.Go(func() error {
+		return relay.Run(ctx, relay.Config{Pool: links.pool, Conn: links.broker, Log: p.log, Registry: registry, Keep: c.Keep})
+	})
+	if c.MetricsListen != "" {
+		ready := func() error { return links.pool.Ping(ctx) }
+		running.Go(func() error { return ops.Serve(ctx, c.MetricsListen, registry, ready) })
+	}
+	return running.Wait()
+}
