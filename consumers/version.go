@@ -113,7 +113,7 @@ func CreateVersion(ctx context.Context, pool *pgxpool.Pool, group *Group) (int, 
 		for _, parent := range group.parents() {
 			child := childTable(parent, version)
 			// LIKE and ATTACH instead of PARTITION OF: the latter would lock out every reader of the parent.
-			create := fmt.Sprintf("CREATE TABLE %s (LIKE %s INCLUDING ALL) WITH (fillfactor = 80)", quote(child), quote(parent))
+			create := fmt.Sprintf("CREATE TABLE %s (LIKE %s INCLUDING ALL) WITH (fillfactor = 60)", quote(child), quote(parent))
 			attach := fmt.Sprintf("ALTER TABLE %s ATTACH PARTITION %s FOR VALUES IN (%d)", quote(parent), quote(child), version)
 			if _, err := tx.Exec(ctx, create); err != nil {
 				return err

@@ -1,13 +1,14 @@
 -- +goose Up
 -- Every projection table is partitioned by version: a rebuild attaches a partition, a retired version is detached.
+-- Pages are filled to 60 %, so that nine of ten updates of a counter stay in their page and touch no index.
 
 -- weights: what each user's decisions taught about each feature. Integers, so that no order of adding changes a bit;
 -- the weight is eta * (approvals - rejections) with eta = 0.2. A count below zero (a revert seen without its
 -- decision) reads as zero.
 CREATE TABLE weight_counts (
     version    integer          NOT NULL,
-    user_id    text             NOT NULL,
-    feature    text             NOT NULL,
+    user_id    text             COLLATE "C" NOT NULL, -- compared bytewise: a locale's rules cost a fifth of a fold
+    feature    text             COLLATE "C" NOT NULL,
     approvals  bigint           NOT NULL,
     rejections bigint           NOT NULL,
     pinned     double precision,
@@ -16,12 +17,12 @@ CREATE TABLE weight_counts (
     updated_at timestamptz      NOT NULL, -- the greatest recorded_at, never a clock
     PRIMARY KEY (user_id, feature, version)
 ) PARTITION BY LIST (version);
-CREATE TABLE weight_counts_1 PARTITION OF weight_counts FOR VALUES IN (1) WITH (fillfactor = 80);
+CREATE TABLE weight_counts_1 PARTITION OF weight_counts FOR VALUES IN (1) WITH (fillfactor = 60);
 
 -- policystats: per policy and UTC day of the proposal.
 CREATE TABLE policy_days (
     version    integer     NOT NULL,
-    user_id    text        NOT NULL,
+    user_id    text        COLLATE "C" NOT NULL,
     policy_id  bigint      NOT NULL,
     day        date        NOT NULL,
     fired      bigint      NOT NULL,
@@ -31,7 +32,7 @@ CREATE TABLE policy_days (
     updated_at timestamptz NOT NULL,
     PRIMARY KEY (user_id, policy_id, day, version)
 ) PARTITION BY LIST (version);
-CREATE TABLE policy_days_1 PARTITION OF policy_days FOR VALUES IN (1) WITH (fillfactor = 80);
+CREATE TABLE policy_days_1 PARTITION OF policy_days FOR VALUES IN (1) WITH (fillfactor = 60);
 
 -- mailbox: one row per mail, the last in log order. The id is the same in every version.
 CREATE TABLE mails (
