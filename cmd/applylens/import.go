@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/applylens/applylens/internal/broker"
@@ -14,14 +15,18 @@ import (
 )
 
 type importCommand struct {
-	config.Kafka    `embed:""`
-	config.Postgres `embed:""`
+	config.Kafka `embed:""`
 
-	Path    string        `arg:"" help:"An mbox, a single message, a directory with such files or a Maildir; - reads standard input. Gzipped files are unpacked."`
-	User    string        `help:"Id of the user whose mail it is; without it, the user of the token." env:"APPLYLENS_USER"`
-	Token   config.Secret `help:"Token of the user whose mail it is." env:"APPLYLENS_TOKEN"`
-	Address []string      `help:"An address of the user's own, in addition to those in Delivered-To; may be repeated."`
-	Skip    int           `help:"Messages to pass over at the start, as an interrupted import told them."`
+	// Not config.Postgres, which insists on a database: only a token needs one.
+	DatabaseURL     config.Secret `name:"database-url" help:"PostgreSQL URL, to look up the user of the token." env:"DATABASE_URL" placeholder:"URL"`
+	DatabaseURLFile string        `name:"database-url-file" help:"File that holds the PostgreSQL URL." env:"DATABASE_URL_FILE" type:"path"`
+
+	Path      string        `arg:"" help:"An mbox, a single message, a directory with such files or a Maildir; - reads standard input. Gzipped files are unpacked."`
+	User      string        `help:"Id of the user whose mail it is; without it, the user of the token." env:"APPLYLENS_USER"`
+	Token     config.Secret `help:"Token of the user whose mail it is." env:"APPLYLENS_TOKEN"`
+	TokenFile string        `help:"File that holds the token." env:"APPLYLENS_TOKEN_FILE" type:"path"`
+	Address   []string      `help:"An address of the user's own, in addition to those in Delivered-To; may be repeated."`
+	Skip      int           `help:"Messages to pass over at the start, as an interrupted import told them."`
 }
 
 // Run publishes the mail of a file as mail.received. It can be repeated: the same message stays one mail.
@@ -31,7 +36,7 @@ func (c *importCommand) Run(ctx context.Context, p *process) error {
 		return err
 	}
 	settings := mailimport.Config{Path: c.Path, Stdin: os.Stdin, UserID: user, Addresses: c.Address, Skip: c.Skip, Now: time.Now, Log: p.log}
-	if err := errors.Join(settings.Validate(), c.Kafka.Validate()); err != nil {
+	if err := settings.Validate(); err != nil {
 		return usageError{err}
 	}
 	conn, err := broker.Open(c.Kafka)
@@ -48,6 +53,9 @@ func (c *importCommand) Run(ctx context.Context, p *process) error {
 	if err != nil && result.Done+c.Skip > 0 {
 		fmt.Fprintf(p.stdout, "to go on from here, repeat the command with --skip %d\n", max(result.Done, c.Skip))
 	}
+	if ctx.Err() != nil {
+		return errors.New("interrupted")
+	}
 	return err
 }
 
@@ -56,18 +64,33 @@ func (c *importCommand) user(ctx context.Context) (string, error) {
 	if c.User != "" {
 		return c.User, nil
 	}
-	if c.Token == "" {
-		return "", usageError{errors.New("no user is given: set --user, or --token or APPLYLENS_TOKEN")}
-	}
-	if err := c.Postgres.Validate(); err != nil {
+	token, err := c.token()
+	if err != nil {
 		return "", usageError{err}
 	}
-	db, err := postgres.Open(ctx, c.Postgres, "applylens import")
+	settings := config.Postgres{DatabaseURL: c.DatabaseURL, DatabaseURLFile: c.DatabaseURLFile}
+	if err := settings.Validate(); err != nil {
+		return "", usageError{err}
+	}
+	db, err := postgres.Open(ctx, settings, "applylens import")
 	if err != nil {
 		return "", usageError{err}
 	}
 	defer db.Close()
-	return mailimport.UserOf(ctx, db, string(c.Token))
+	return mailimport.UserOf(ctx, db, token)
+}
+
+func (c *importCommand) token() (string, error) {
+	switch {
+	case c.Token != "" && c.TokenFile != "":
+		return "", errors.New("--token and --token-file are both given: keep one")
+	case c.TokenFile != "":
+		text, err := os.ReadFile(c.TokenFile)
+		return strings.TrimSpace(string(text)), err
+	case c.Token == "":
+		return "", errors.New("no user is given: set --user, or APPLYLENS_TOKEN or --token-file")
+	}
+	return string(c.Token), nil
 }
 
 func isTerminal(file *os.File) bool {
