@@ -136,6 +136,34 @@ func TestOneOfManyDecisionsWins(t *testing.T) {
 	same(t, woken, 10) // a proposal and a decision each
 }
 
+// TestOutboxKeepsTheOrderOfDecisions decides many actions of one person at once: the lock lets one transaction after
+// the other take its time and its place in the outbox.
+func TestOutboxKeepsTheOrderOfDecisions(t *testing.T) {
+	p := newWorld(t).person("alice")
+	p.policy("promos", `{"eq":["category","promo"]}`)
+	for range 60 {
+		p.mail(mail{category: "promo"})
+	}
+	var group sync.WaitGroup
+	for i, a := range p.propose(nil) {
+		group.Go(func() {
+			verb := []string{"approve", "reject"}[i%2]
+			p.post("/actions/"+a.ID+"/"+verb, nil).want(http.StatusOK)
+			if i%3 == 0 {
+				p.post("/actions/"+a.ID+"/revert", nil).want(http.StatusOK)
+			}
+		})
+	}
+	group.Wait()
+	list := p.events()
+	same(t, len(list), 60+60+20)
+	for i := range list[1:] {
+		if !list[i].Action.RecordedAt.Before(list[i+1].Action.RecordedAt) {
+			t.Fatalf("event %d was recorded at %s, the next at %s", i, list[i].Action.RecordedAt, list[i+1].Action.RecordedAt)
+		}
+	}
+}
+
 func TestGateHoldsDecisionsBack(t *testing.T) {
 	var shut error
 	p := newWorld(t, func(c *Config) { c.Gate = func(context.Context) error { return shut } }).person("alice")
