@@ -13,7 +13,7 @@ ARGS ?=
 # How long a test of "make soak" goes on.
 SOAK ?= 10m
 
-SERVERS := go run ./internal/testenv/run --
+SERVERS := go run ./internal/testenv/run -elasticsearch --
 REPORT := go run ./internal/testenv/report
 
 .PHONY: help
@@ -25,7 +25,7 @@ build: ## build bin/applylens
 	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/applylens
 
 .PHONY: test
-test: ## run all tests, with the race detector, on real PostgreSQL and Kafka that it starts itself
+test: ## run all tests, with the race detector, on real servers that it starts itself
 	$(SERVERS) go test -json -race -count=1 -timeout=15m $(ARGS) $(PACKAGES) | $(REPORT)
 
 .PHONY: check

@@ -2,7 +2,9 @@ package testenv_test
 
 import (
 	"context"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"strconv"
 	"strings"
@@ -225,4 +227,58 @@ func value(config kadm.ResourceConfig, name string) string {
 		}
 	}
 	return ""
+}
+
+func TestElasticsearchIsSwept(t *testing.T) {
+	var address, prefix string
+	t.Run("use", func(t *testing.T) {
+		address, prefix = testenv.Elasticsearch(t)
+		request(t, http.MethodPut, address+"/"+prefix+"mails")
+	})
+	if address == "" {
+		t.Skip("set ELASTICSEARCH_URL to the address of an Elasticsearch node to run this test")
+	}
+	if left := request(t, http.MethodGet, address+"/_cat/indices/"+prefix+"*"); left != "" {
+		t.Errorf("%s is left", left)
+	}
+}
+
+func TestElasticsearchKeepsIndicesOverKill(t *testing.T) {
+	node := testenv.StartElasticsearch(t)
+	request(t, http.MethodPut, node.URL()+"/kept")
+	node.Pause()
+	short, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	paused, err := http.NewRequestWithContext(short, http.MethodGet, node.URL()+"/_cat/indices", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if response, err := http.DefaultClient.Do(paused); err == nil {
+		response.Body.Close()
+		t.Error("a paused node answered")
+	}
+	node.Continue()
+	node.Kill()
+	node.Start()
+	if got := request(t, http.MethodGet, node.URL()+"/_cat/indices?h=index"); got != "kept\n" {
+		t.Errorf("indices after a kill: %q, want kept", got)
+	}
+}
+
+func request(t *testing.T, method, address string) string {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, address, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		t.Fatalf("%s %s: %s %s %v", method, address, response.Status, text, err)
+	}
+	return string(text)
 }

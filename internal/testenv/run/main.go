@@ -1,8 +1,9 @@
 // Command run starts real servers, runs a command that uses them, and stops them:
 //
-//	go run ./internal/testenv/run -- go test ./...
+//	go run ./internal/testenv/run [-elasticsearch] -- go test ./...
 //
-// The command finds the servers by KAFKA_BROKERS, DATABASE_URL, KAFKA_CLASSPATH and PG_BIN. A server whose variable is set
+// The command finds the servers by KAFKA_BROKERS, DATABASE_URL and ELASTICSEARCH_URL, and what starts more of them by
+// KAFKA_CLASSPATH, PG_BIN and ELASTICSEARCH_HOME. A server whose variable is set
 // already is used and not started. The exit status is the command's. What cannot be had is named with what is left
 // out for lack of it; with CI=true that is a failure.
 package main
@@ -36,7 +37,8 @@ func main() {
 
 func run() (int, error) {
 	flags := flag.NewFlagSet("run", flag.ContinueOnError)
-	flags.Usage = func() { fmt.Fprintln(flags.Output(), "usage: run [--] COMMAND [ARGUMENT]...") }
+	withElasticsearch := flags.Bool("elasticsearch", false, "start Elasticsearch too")
+	flags.Usage = func() { fmt.Fprintln(flags.Output(), "usage: run [-elasticsearch] [--] COMMAND [ARGUMENT]...") }
 	if err := flags.Parse(os.Args[1:]); err != nil || flags.NArg() == 0 {
 		flags.Usage()
 		return 2, nil
@@ -47,7 +49,7 @@ func run() (int, error) {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	servers, err := startServers(ctx)
+	servers, err := startServers(ctx, *withElasticsearch)
 	defer servers.close()
 	if err != nil {
 		return 1, err

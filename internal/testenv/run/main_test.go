@@ -54,10 +54,10 @@ func TestSignalEndsTheCommand(t *testing.T) {
 
 // TestGivenServersAreUsed needs no server: with all variables given, none is looked for or started.
 func TestGivenServersAreUsed(t *testing.T) {
-	for _, name := range []string{"DATABASE_URL", "PG_BIN", "KAFKA_BROKERS", "KAFKA_CLASSPATH"} {
+	for _, name := range []string{"DATABASE_URL", "PG_BIN", "KAFKA_BROKERS", "KAFKA_CLASSPATH", "ELASTICSEARCH_URL", "ELASTICSEARCH_HOME"} {
 		t.Setenv(name, "given")
 	}
-	servers, err := startServers(t.Context())
+	servers, err := startServers(t.Context(), true)
 	if err != nil {
 		t.Fatal(err)
 	}

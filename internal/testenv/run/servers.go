@@ -23,13 +23,16 @@ type servers struct {
 	missing     []error
 }
 
-// startServers starts what is not given by the environment, both at once since either takes seconds.
-func startServers(ctx context.Context) (*servers, error) {
+// startServers starts what is not given by the environment, all at once since each takes seconds.
+func startServers(ctx context.Context, withElasticsearch bool) (*servers, error) {
 	began := time.Now()
 	s := &servers{}
 	var group sync.WaitGroup
 	group.Go(func() { s.add(s.postgres(ctx), "tests that need PostgreSQL") })
 	group.Go(func() { s.add(s.kafka(ctx), "tests that need a real Kafka broker") })
+	if withElasticsearch {
+		group.Go(func() { s.add(s.elasticsearch(ctx), "tests that need Elasticsearch") })
+	}
 	group.Wait()
 	if err := ctx.Err(); err != nil {
 		return s, err
@@ -129,6 +132,29 @@ func (s *servers) kafka(ctx context.Context) error {
 		return err
 	}
 	s.set("KAFKA_BROKERS", started.Addr())
+	s.closeWith(started.Close)
+	return nil
+}
+
+// elasticsearch does the same for ELASTICSEARCH_HOME and ELASTICSEARCH_URL.
+func (s *servers) elasticsearch(ctx context.Context) error {
+	home, given := os.LookupEnv("ELASTICSEARCH_HOME")
+	if !given {
+		found, err := server.FindElasticsearch(ctx)
+		if err != nil {
+			return err
+		}
+		home = found
+		s.set("ELASTICSEARCH_HOME", home)
+	}
+	if os.Getenv("ELASTICSEARCH_URL") != "" {
+		return nil
+	}
+	started, err := server.NewElasticsearch(ctx, server.ElasticsearchConfig{Home: home})
+	if err != nil {
+		return err
+	}
+	s.set("ELASTICSEARCH_URL", started.URL())
 	s.closeWith(started.Close)
 	return nil
 }

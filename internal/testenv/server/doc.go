@@ -1,4 +1,4 @@
-// Package server runs real PostgreSQL and Kafka servers as child processes: one of each for a whole test run, and own
+// Package server runs real PostgreSQL, Kafka and Elasticsearch servers as child processes: one of each for a whole test run, and own
 // ones for tests that kill, stop or pause them. A server listens on loopback, on a port that the kernel picked and that
 // it keeps over restarts, and ends with the process that started it, even when that one is killed.
 //

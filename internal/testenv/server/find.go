@@ -13,12 +13,35 @@ import (
 	"strings"
 )
 
-//go:embed pom.xml
-var pom []byte
+// The projects that tell the Maven client what to fetch.
+var (
+	//go:embed kafka.xml
+	kafkaProject []byte
+	//go:embed elasticsearch.xml
+	elasticsearchProject []byte
+)
 
 // FindKafka returns the directory of Kafka's jars, which the Maven client collects once per user and version. It fails
 // when java or mvn is missing, or when mvn cannot reach its repository.
 func FindKafka(ctx context.Context) (string, error) {
+	return fetch(ctx, "kafka", kafkaProject, "dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory=")
+}
+
+// FindElasticsearch returns the directory of Elasticsearch, which the Maven client fetches as it does Kafka.
+func FindElasticsearch(ctx context.Context) (string, error) {
+	dir, err := fetch(ctx, "elasticsearch", elasticsearchProject, "dependency:unpack-dependencies", "-DexcludeTransitive=true", "-DoutputDirectory=")
+	if err != nil {
+		return "", err
+	}
+	found, err := filepath.Glob(filepath.Join(dir, "elasticsearch-*"))
+	if err != nil || len(found) != 1 {
+		return "", fmt.Errorf("%s holds %d directories of Elasticsearch, not one", dir, len(found))
+	}
+	return found[0], nil
+}
+
+// fetch lets the Maven client fill a directory of the cache, unless it is there. The goal's last word gets the directory.
+func fetch(ctx context.Context, name string, project []byte, goal ...string) (string, error) {
 	if _, err := exec.LookPath(javaProgram()); err != nil {
 		return "", errors.New("java is not installed (17 or later is needed)")
 	}
@@ -26,46 +49,51 @@ func FindKafka(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	dir := filepath.Join(cache, fmt.Sprintf("kafka-%x", sha256.Sum256(pom))[:18])
+	dir := filepath.Join(cache, fmt.Sprintf("%s-%.6x", name, sha256.Sum256(project)))
 	if _, err := os.Stat(dir); err == nil {
 		return dir, nil
 	}
-	return dir, collectJars(ctx, dir)
+	if _, err := exec.LookPath("mvn"); err != nil {
+		return "", fmt.Errorf("the Maven client mvn, which fetches %s, is not installed", name)
+	}
+	return dir, fill(ctx, dir, name, project, goal)
 }
 
-// collectJars fills a directory beside the wanted one and renames it, so that a broken download is never taken for whole.
-func collectJars(ctx context.Context, dir string) error {
-	if _, err := exec.LookPath("mvn"); err != nil {
-		return errors.New("the Maven client mvn, which fetches Kafka, is not installed")
-	}
-	work, err := os.MkdirTemp(filepath.Dir(dir), "kafka-part-")
+// fill works beside the wanted directory and renames, so that a broken download is never taken for whole.
+func fill(ctx context.Context, dir, name string, project []byte, goal []string) error {
+	work, err := os.MkdirTemp(filepath.Dir(dir), name+"-part-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(work)
-	pomPath, jars := filepath.Join(work, "pom.xml"), filepath.Join(work, "jars")
-	if err := os.WriteFile(pomPath, pom, 0o644); err != nil {
+	pom, part := filepath.Join(work, "pom.xml"), filepath.Join(work, "files")
+	if err := os.WriteFile(pom, project, 0o644); err != nil {
 		return err
 	}
-	command := exec.CommandContext(ctx, "mvn", "-B", "-q", "-Dstyle.color=never", "-f", pomPath, "dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory="+jars)
-	if output, err := command.CombinedOutput(); err != nil {
-		return fmt.Errorf("mvn could not fetch Kafka: %w\n%s", err, output)
+	arguments := append([]string{"-B", "-q", "-Dstyle.color=never", "-f", pom}, goal...)
+	arguments[len(arguments)-1] += part
+	if output, err := exec.CommandContext(ctx, "mvn", arguments...).CombinedOutput(); err != nil {
+		return fmt.Errorf("mvn could not fetch %s: %w\n%s", name, err, output)
 	}
-	if err := os.Chmod(jars, 0o755); err != nil {
+	if err := os.Chmod(part, 0o755); err != nil {
 		return err
 	}
-	err = os.Rename(jars, dir)
+	err = os.Rename(part, dir)
 	if errors.Is(err, os.ErrExist) { // another process was faster
 		return nil
 	}
 	return err
 }
 
-// cacheDir returns a directory that outlives the run, as far as this user has one.
+// cacheDir returns a directory that outlives the run. Root's is the system's, since the servers run as another user, to
+// whom root's home is closed.
 func cacheDir() (string, error) {
 	base, err := os.UserCacheDir()
 	if err != nil {
 		base = filepath.Join(os.TempDir(), fmt.Sprintf("cache-%d", os.Getuid()))
+	}
+	if os.Geteuid() == 0 {
+		base = "/var/cache"
 	}
 	dir := filepath.Join(base, "applylens")
 	return dir, os.MkdirAll(dir, 0o755)
