@@ -1,0 +1,186 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// binary builds the command once for all tests of the package.
+func binary(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "applylens")
+	if out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	return path
+}
+
+// upProcess is a running "applylens up".
+type upProcess struct {
+	t       *testing.T
+	command *exec.Cmd
+	lines   chan string
+	stderr  *bytes.Buffer
+}
+
+func startUp(t *testing.T, path string, args ...string) *upProcess {
+	t.Helper()
+	u := &upProcess{t: t, command: exec.Command(path, append([]string{"up", "--listen", "127.0.0.1:0"}, args...)...), lines: make(chan string, 1000), stderr: &bytes.Buffer{}}
+	stdout, err := u.command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.command.Stderr = u.stderr
+	if err := u.command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = u.command.Process.Kill() })
+	go func() {
+		defer close(u.lines)
+		scanner := bufio.NewScanner(stdout)
+		for scanner.Scan() {
+			u.lines <- scanner.Text()
+		}
+	}()
+	return u
+}
+
+// until returns what was printed up to the line that holds text.
+func (u *upProcess) until(text string, within time.Duration) string {
+	u.t.Helper()
+	deadline := time.After(within)
+	var seen strings.Builder
+	for {
+		select {
+		case line, ok := <-u.lines:
+			if !ok {
+				_ = u.command.Wait()
+				u.t.Fatalf("up ended before it printed %q:\n%s%s", text, &seen, u.stderr)
+			}
+			seen.WriteString(line + "\n")
+			if strings.Contains(line, text) {
+				return seen.String()
+			}
+		case <-deadline:
+			u.t.Fatalf("up did not print %q within %s:\n%s", text, within, &seen)
+		}
+	}
+}
+
+// interrupt sends SIGINT and returns the exit status.
+func (u *upProcess) interrupt() int {
+	u.t.Helper()
+	if err := u.command.Process.Signal(syscall.SIGINT); err != nil {
+		u.t.Fatal(err)
+	}
+	for range u.lines {
+	}
+	_ = u.command.Wait()
+	return u.command.ProcessState.ExitCode()
+}
+
+// settings reads the file env that up leaves.
+func settings(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	path := filepath.Join(dir, "env")
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode().Perm() != 0o600 {
+		t.Errorf("%s has mode %o, want 600", path, info.Mode().Perm())
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]string{}
+	for line := range strings.Lines(string(text)) {
+		name, value, _ := strings.Cut(strings.TrimSpace(strings.TrimPrefix(line, "export ")), "=")
+		found[name] = strings.Trim(value, "'")
+	}
+	return found
+}
+
+func get(t *testing.T, env map[string]string, path string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, env["APPLYLENS_URL"]+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+env["APPLYLENS_TOKEN"])
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if response.StatusCode != http.StatusOK {
+		t.Fatalf("GET %s: %s: %s", path, response.Status, body)
+	}
+	return string(body)
+}
+
+func TestUpDemoLearnsAndKeepsWhatItLearned(t *testing.T) {
+	path, dir := binary(t), t.TempDir()
+	if err := os.Chmod(filepath.Dir(dir), 0o711); err != nil { // PostgreSQL's user passes through
+		t.Fatal(err)
+	}
+	dir = filepath.Join(dir, "data")
+
+	first := startUp(t, path, "--demo", "--data-dir", dir)
+	printed := first.until("Ctrl-C ends it", 5*time.Minute)
+	for _, want := range []string{"ApplyLens is ready at http://127.0.0.1:", "rose from", "contains:meetup", "lag: 0 records"} {
+		if !strings.Contains(printed, want) {
+			t.Errorf("the demo did not print %q:\n%s", want, printed)
+		}
+	}
+	env := settings(t, dir)
+	learned := get(t, env, "/preferences")
+	if !strings.Contains(learned, "contains:meetup") {
+		t.Errorf("nothing was learned of meetups: %s", learned)
+	}
+	second := exec.Command(path, "up", "--listen", "127.0.0.1:0", "--data-dir", dir)
+	if out, err := second.CombinedOutput(); err == nil || !strings.Contains(string(out), "in use") {
+		t.Errorf("a second up on the same directory gives %v: %s", err, out)
+	}
+	if status := first.interrupt(); status != 0 {
+		t.Errorf("SIGINT ends it with status %d:\n%s", status, first.stderr)
+	}
+
+	again := startUp(t, path, "--demo", "--data-dir", dir)
+	again.until("Ctrl-C ends it", time.Minute)
+	if kept := get(t, settings(t, dir), "/preferences"); kept != learned {
+		t.Errorf("after the second start the preferences are\n%s\ninstead of\n%s", kept, learned)
+	}
+	if err := again.command.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	for range again.lines {
+	}
+	_ = again.command.Wait()
+
+	third := startUp(t, path, "--data-dir", dir)
+	third.until("ready at", time.Minute)
+	if kept := get(t, settings(t, dir), "/preferences"); kept != learned {
+		t.Errorf("after kill -9 the preferences are\n%s\ninstead of\n%s", kept, learned)
+	}
+	if status := third.interrupt(); status != 0 {
+		t.Errorf("SIGINT ends it with status %d:\n%s", status, third.stderr)
+	}
+}
