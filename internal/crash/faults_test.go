@@ -1,0 +1,183 @@
+package crash
+
+import (
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/applylens/applylens/internal/crash/pgproxy"
+)
+
+// windows are the moments at which a process may die, and the greatest number of the hit at which it does.
+var windows = []struct {
+	name string
+	most int
+}{
+	{"after_claim", 2}, {"after_fetch", 12}, {"after_begin", 6}, {"after_cas", 6}, {"after_effects", 6}, {"before_commit", 6},
+	{"after_commit", 6}, {"after_mirror", 4}, {"deadletter_after_insert", 3},
+}
+
+// TestCrashAtEveryWindow kills a process at each moment between two steps, all in worlds of their own at the same time,
+// and lets another go on.
+func TestCrashAtEveryWindow(t *testing.T) {
+	seed, servers := seed(t), startServers(t)
+	type run struct {
+		*world
+		*process
+		rule string
+		load func()
+	}
+	var runs []run
+	for i, window := range windows {
+		w := servers.world(t, "window "+window.name, seed+uint64(i), busy)
+		rule := fmt.Sprintf("%s=exit@%d", window.name, 1+w.random.IntN(window.most))
+		w.write(500, 0)
+		runs = append(runs, run{w, w.consume("APPLYLENS_FAILPOINT=" + rule), rule, w.load(3000, 1000)})
+	}
+	for _, r := range runs {
+		r.awaitKilled(r.rule)
+		r.consume()
+	}
+	for _, r := range runs {
+		r.load()
+		r.settle()
+	}
+}
+
+// TestProcessFaults breaks processes, their connections and the servers under load, one after the other.
+func TestProcessFaults(t *testing.T) {
+	seed, servers := seed(t), startServers(t)
+	tests := []struct {
+		name string
+		test func(*world)
+	}{
+		{"killed at any moment", killedAtAnyMoment},
+		{"rebalance storm", rebalanceStorm},
+		{"zombie that has fetched", func(w *world) { zombie(w, "after_fetch") }},
+		{"zombie that has begun", func(w *world) { zombie(w, "after_begin") }},
+		{"commits spoilt", commitsSpoilt},
+		{"sessions terminated", sessionsTerminated},
+		{"PostgreSQL crashes", postgresCrashes},
+		{"broker killed", brokerKilled},
+	}
+	for i, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			w := servers.world(t, strings.ToLower(test.name), seed+uint64(i), busy)
+			test.test(w)
+			w.settle()
+		})
+	}
+}
+
+// killedAtAnyMoment kills one of two processes, again and again.
+func killedAtAnyMoment(w *world) {
+	loaded := w.load(8000, 1000)
+	running := []*process{w.consume(), w.consume()}
+	for range 3 {
+		victim := running[0]
+		victim.awaitHit("after_commit", victim.counts()["after_commit"])
+		after(w.t, time.Duration(w.random.IntN(300))*time.Millisecond)
+		victim.kill()
+		running = append(running[1:], w.consume())
+	}
+	loaded()
+}
+
+// rebalanceStorm lets members come and go all the time; each leaves in order.
+func rebalanceStorm(w *world) {
+	loaded := w.load(8000, 1000)
+	members := []*process{w.consume(), w.consume()}
+	for range 5 {
+		newest := w.consume()
+		newest.awaitHit("after_claim", 0)
+		members[0].stop()
+		members = append(members[1:], newest)
+	}
+	loaded()
+}
+
+// zombie stops a process at a moment for longer than the session timeout, until another has folded everything, and
+// lets it go on: it must find that it is fenced.
+func zombie(w *world, moment string) {
+	w.write(4000, 0)
+	rule := moment + "=stop"
+	old := w.consume("APPLYLENS_FAILPOINT=" + rule)
+	old.awaitHit(rule, 0)
+	w.consume()
+	w.awaitFolded()
+	old.signal(syscall.SIGCONT)
+	old.awaitHit("after_claim", old.counts()["after_claim"]) // it joined again
+	if old.logged("position has another owner") == 0 {
+		w.t.Errorf("%s was not told that it is fenced", old.name)
+	}
+	w.write(1000, 0)
+}
+
+// commitsSpoilt eats, drops and holds back the answers to COMMITs.
+func commitsSpoilt(w *world) {
+	w.throughProxy(pgproxy.Seeded(w.random.Uint64(), map[pgproxy.Fault]float64{
+		pgproxy.AckEaten: 0.2, pgproxy.DropBefore: 0.2, pgproxy.Freeze: 0.1,
+	}))
+	w.consume()
+	w.write(6000, 1000)
+	eventually(w.t, "every fault has happened", func() error {
+		if counts := w.proxy.Counts(); counts.AckEaten < 2 || counts.DropBefore < 2 || counts.Frozen < 1 {
+			w.write(50, 0)
+			return fmt.Errorf("%+v", counts)
+		}
+		return nil
+	})
+	w.proxy.Obey(pgproxy.Healthy)
+}
+
+// sessionsTerminated ends the sessions of the processes in PostgreSQL, again and again.
+func sessionsTerminated(w *world) {
+	loaded := w.load(6000, 1000)
+	w.consume()
+	w.consume()
+	terminated := 0
+	eventually(w.t, "sessions were terminated", func() error {
+		var count int
+		err := w.pool.QueryRow(w.t.Context(), `
+SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+WHERE datname = current_database() AND application_name LIKE 'applylens consume%' AND xact_start IS NOT NULL`).Scan(&count)
+		if terminated += count; err == nil && terminated < 8 {
+			err = fmt.Errorf("%d", terminated)
+		}
+		return err
+	})
+	loaded()
+}
+
+// postgresCrashes restarts PostgreSQL as after a crash, twice, under load.
+func postgresCrashes(w *world) {
+	loaded := w.load(8000, 1000)
+	p := w.consume()
+	for range 2 {
+		p.awaitHit("after_commit", p.counts()["after_commit"])
+		w.postgres.Restart(true)
+		p.awaitHit("after_commit", p.counts()["after_commit"])
+	}
+	loaded()
+	if p.logged("has to wait") == 0 {
+		w.t.Error("the process noticed nothing")
+	}
+}
+
+// brokerKilled kills the broker under load and starts it again.
+func brokerKilled(w *world) {
+	loaded := w.load(8000, 1000)
+	p := w.consume()
+	p.awaitHit("after_commit", p.counts()["after_commit"])
+	w.kafka.Kill()
+	eventually(w.t, "the process notices", func() error {
+		if p.logged("has to wait") == 0 {
+			return fmt.Errorf("%s", tail(p.output))
+		}
+		return nil
+	})
+	w.kafka.Start()
+	loaded()
+}
