@@ -58,7 +58,7 @@ func TestOrderUnderProduceErrors(t *testing.T) {
 			w := newWorld(t)
 			var n atomic.Int64
 			w.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: failure, Count: -1,
-				When: func(kmsg.Request) bool { return n.Add(1)%2 == 1 && n.Load() < 40 }})
+				When: func(kmsg.Request) bool { return n.Add(1)%2 == 1 && n.Load() < 10 }})
 			w.start()
 			for range 10 {
 				w.add(20, "ann", "bob", "cid", "dan", "eve")

@@ -44,26 +44,29 @@ func (t *term) restore(ctx context.Context, tx pgx.Tx, at place, missing []entry
 	if at.topic != events.TopicActions {
 		return nil
 	}
-	batch, decoder, policy := &pgx.Batch{}, events.NewDecoder(), int64(0)
+	batch, decoder, policy, put := &pgx.Batch{}, events.NewDecoder(), int64(0), 0
 	for i := range missing {
 		var event events.Event
 		if decoder.Decode(&missing[i].head, missing[i].value, &event) != nil {
 			continue // not written by us, or by a later version: the consumers report it
 		}
-		queueRestore(batch, &event)
+		if queueRestore(batch, &event) {
+			put++
+		}
 		if event.Action != nil {
 			policy = max(policy, event.Action.PolicyID)
 		}
 	}
-	if batch.Len() == 0 {
+	if put == 0 {
 		return nil
 	}
 	batch.Queue(advancePolicies, policy)
-	t.Log.Warn("events of ours that the database does not know are put back", "partition", at.partition, "events", batch.Len()-1)
+	t.Log.Warn("events of ours that the database does not know are put back", "partition", at.partition, "events", put)
 	return tx.SendBatch(ctx, batch).Close()
 }
 
-func queueRestore(batch *pgx.Batch, event *events.Event) {
+// queueRestore tells whether an event of its type leaves anything but what the consumers fold.
+func queueRestore(batch *pgx.Batch, event *events.Event) bool {
 	switch event.Type {
 	case events.TypeActionProposed, events.TypeActionApproved, events.TypeActionRejected, events.TypeActionReverted:
 		batch.Queue(insertUser, event.Action.UserID)
@@ -71,7 +74,10 @@ func queueRestore(batch *pgx.Batch, event *events.Event) {
 	case events.TypeUserErased:
 		batch.Queue(eraseUser, event.Erasure.UserID)
 		batch.Queue(voidUser, event.Erasure.UserID)
+	default:
+		return false
 	}
+	return true
 }
 
 func queueAction(batch *pgx.Batch, event *events.Event) {

@@ -1,0 +1,207 @@
+package relay
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/outbox"
+)
+
+// forget brings the tables of the outbox back to what a backup has that was taken when no row with a seq above last
+// existed, and none above stamped had a stamp.
+func (w *world) forget(stamped, last int) {
+	w.Helper()
+	w.exec("DELETE FROM outbox WHERE seq > $1", last)
+	w.exec("UPDATE outbox SET relay_id = NULL, partition = NULL, relay_seq = NULL, log_offset = NULL, published_at = NULL WHERE seq > $1", stamped)
+	w.exec("UPDATE relay_partitions p SET next_offset = coalesce((SELECT max(log_offset) + 1 FROM outbox o WHERE o.aggregatetype = p.topic AND o.partition = p.partition), 0)")
+	w.exec("DELETE FROM relays r WHERE NOT EXISTS (SELECT FROM outbox o WHERE o.relay_id = r.relay_id)")
+	w.exec("UPDATE deployment SET timeline_id = timeline_id - 1")
+}
+
+func TestRestoredDatabaseFindsItsRowsInTheLog(t *testing.T) {
+	w := newWorld(t)
+	w.add(20, "ann", "bob", "cid")
+	stop := w.start()
+	w.untilSent()
+	stop()
+	w.forget(0, 20)
+	if restored, err := outbox.Restored(t.Context(), w.pool); err != nil || !restored {
+		t.Fatalf("Restored = %t, %v before reconciling", restored, err)
+	}
+	w.start()
+	w.untilSent()
+	w.untilReconciled()
+	if restored, err := outbox.Restored(t.Context(), w.pool); err != nil || restored {
+		t.Errorf("Restored = %t, %v after reconciling", restored, err)
+	}
+	if repeats := w.checkLog(); repeats != 0 {
+		t.Errorf("%d repeats, want none", repeats)
+	}
+	for _, r := range w.log() {
+		if w.count("SELECT count(*) FROM outbox WHERE id = $1 AND relay_id = $2 AND relay_seq = $3 AND log_offset = $4",
+			r.id, [16]byte(r.stamp.Relay), r.stamp.Seq, r.offset) != 1 {
+			t.Errorf("%s does not have the stamp of its record", r.id)
+		}
+	}
+	w.add(10, "ann", "bob", "cid")
+	w.untilSent()
+	w.checkLog()
+}
+
+func TestRedrivenRowIsNotTakenForItsFirstRecord(t *testing.T) {
+	w := newWorld(t)
+	w.add(1, "ann")
+	stop := w.start()
+	w.untilSent()
+	stop()
+	again := w.row("ann")
+	again.ID = "event-000001"
+	for i, h := range again.Headers {
+		if h.Key == events.HeaderID {
+			again.Headers[i].Value = []byte(again.ID)
+		}
+	}
+	again.Headers = append(again.Headers,
+		events.Header{Key: events.HeaderRedriveGroup, Value: []byte("weights")},
+		events.Header{Key: events.HeaderRedrivenFrom, Value: []byte("applylens.actions/2/0")})
+	w.insert(again)
+	w.exec("UPDATE relay_partitions SET next_offset = 0")
+	w.start()
+	w.untilSent()
+	if n := len(w.log()); n != 2 {
+		t.Errorf("%d records, want 2: the redriven one too", n)
+	}
+	// A backup knows neither; both are found, each by its own record.
+	w.forget(0, 2)
+	w.killLeader()
+	w.untilSent()
+	if n := len(w.log()); n != 2 {
+		t.Errorf("%d records after the restore, want 2", n)
+	}
+}
+
+// action adds an event about an action and changes nothing else.
+func (w *world) action(kind events.Type, id events.UUID, user string, policy int64, round int) {
+	w.Helper()
+	a := &events.Action{
+		ActionID: id, UserID: user, PolicyID: policy, Action: "archive_email", Confidence: 0.7, ProposedAt: recorded, RecordedAt: recorded,
+		Round: round, Features: []string{"category:promo"}, HasFeatures: true, FeatureRule: events.FeatureRule,
+		Mail: events.MailRef{ID: "mail-" + id.String(), Category: "promo", SenderDomain: "example.com"},
+	}
+	if kind != events.TypeActionProposed {
+		a.DecidedAt = recorded.Add(time.Minute)
+	}
+	if kind == events.TypeActionReverted {
+		a.Decision = events.DecisionApproved
+	}
+	w.emit(&events.Event{Envelope: events.Envelope{Type: kind}, Action: a})
+}
+
+func (w *world) emit(event *events.Event) {
+	w.Helper()
+	event.Source, event.ID = w.source, events.NewUUIDv7(recorded).String()
+	must(w, pgx.BeginFunc(w.Context(), w.pool, func(tx pgx.Tx) error { return outbox.Add(w.Context(), tx, event) }))
+	w.added++
+}
+
+func TestDecisionsReturnFromTheLog(t *testing.T) {
+	w := newWorld(t)
+	ids := make([]events.UUID, 6)
+	for i := range ids {
+		ids[i] = events.NewUUIDv7(recorded)
+	}
+	w.action(events.TypeActionProposed, ids[0], "ann", 1, 0) // the backup has this much
+	w.exec("INSERT INTO users (id) VALUES ('ann'), ('dan')")
+	w.exec(`INSERT INTO actions (id, user_id, policy_id, email_id, action, confidence, features, feature_rule, created_at)
+		VALUES ($1, 'ann', 1, 'mail', 'archive_email', 0.7, '{}', 1, $2)`, [16]byte(ids[0]), recorded)
+	w.action(events.TypeActionApproved, ids[0], "ann", 1, 0)
+	w.action(events.TypeActionProposed, ids[1], "bob", 7, 0) // a person whom the backup does not know
+	w.action(events.TypeActionRejected, ids[1], "bob", 7, 0)
+	w.action(events.TypeActionProposed, ids[2], "ann", 41, 0)
+	w.action(events.TypeActionApproved, ids[3], "ann", 1, 0)
+	w.action(events.TypeActionReverted, ids[3], "ann", 1, 0)
+	w.action(events.TypeActionApproved, ids[4], "ann", 1, 0)
+	w.action(events.TypeActionReverted, ids[4], "ann", 1, 0)
+	w.action(events.TypeActionRejected, ids[4], "ann", 1, 1)
+	w.action(events.TypeActionProposed, ids[5], "dan", 2, 0)
+	w.emit(&events.Event{Envelope: events.Envelope{Type: events.TypeUserErased}, Erasure: &events.Erasure{UserID: "dan", RecordedAt: recorded}})
+	stop := w.start()
+	w.untilSent()
+	stop()
+	w.forget(1, 1)
+	w.start()
+	w.until("the relay has accepted the database", func() bool {
+		restored, err := outbox.Restored(t.Context(), w.pool)
+		return err == nil && !restored
+	})
+	rows, err := w.pool.Query(t.Context(), "SELECT id, user_id || ' ' || status || ' ' || round FROM actions")
+	must(t, err)
+	got := map[events.UUID]string{}
+	var id [16]byte
+	var what string
+	_, err = pgx.ForEachRow(rows, []any{&id, &what}, func() error { got[id] = what; return nil })
+	must(t, err)
+	want := map[events.UUID]string{
+		ids[0]: "ann approved 0", ids[1]: "bob rejected 0", ids[2]: "ann pending 0", ids[3]: "ann pending 1", ids[4]: "ann rejected 1",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("actions (-want +got):\n%s", diff)
+	}
+	if n := w.count("SELECT nextval('policies_id_seq')"); n != 42 {
+		t.Errorf("the next policy is number %d, want 42", n)
+	}
+	if n := w.count("SELECT count(*) FROM users WHERE id = 'dan'"); n != 0 {
+		t.Error("a person who was erased is back")
+	}
+	if n := len(w.log()); n != 12 {
+		t.Errorf("%d records, want the 12 of before: nothing is published again", n)
+	}
+}
+
+func TestStrangersRecordsChangeNothing(t *testing.T) {
+	w := newWorld(t)
+	w.foreign("ann", 5)
+	w.add(3, "ann")
+	w.start()
+	w.untilSent()
+	w.checkForeign(5)
+	if n := w.count("SELECT count(*) FROM relays"); n != 1 {
+		t.Errorf("%d terms, want 1", n)
+	}
+}
+
+func (w *world) checkForeign(n int) {
+	w.Helper()
+	foreign := 0
+	for _, r := range w.log() {
+		if strings.HasPrefix(r.id, "foreign") {
+			foreign++
+		}
+	}
+	if foreign != n {
+		w.Errorf("%d foreign records, want %d", foreign, n)
+	}
+}
+
+func TestFirstPublishWaitsForReconciling(t *testing.T) {
+	w := newWorld(t)
+	w.add(5, "ann")
+	fault := w.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.ListOffsets}, Err: kerr.UnknownServerError, Count: -1,
+		Topic: w.conn.Topic(events.TopicMail), Partitions: []int32{1}})
+	w.start()
+	must(t, fault.Wait(t.Context(), 3))
+	if n := len(w.log()); n != 0 {
+		t.Errorf("%d records before every partition was read, want none", n)
+	}
+	fault.Remove()
+	w.untilSent()
+	w.checkLog()
+}
