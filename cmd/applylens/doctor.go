@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/applylens/applylens/consumers"
+	"github.com/applylens/applylens/internal/broker"
+	"github.com/applylens/applylens/internal/config"
+	"github.com/applylens/applylens/internal/metrics"
+	"github.com/applylens/applylens/internal/postgres"
+)
+
+type doctorCommand struct {
+	Kafka    config.Kafka    `embed:""`
+	Postgres config.Postgres `embed:""`
+	JSON     bool            `help:"Print JSON instead of text."`
+}
+
+// The levels of a finding. Only a failure changes the exit status.
+const (
+	levelOK   = "OK"
+	levelWarn = "WARN" // works, but not as it should
+	levelFail = "FAIL" // something does not work, or loses data
+)
+
+// finding is one thing that was looked at.
+type finding struct {
+	Level  string `json:"level"`
+	Check  string `json:"check"`
+	Detail string `json:"detail"`
+	ToDo   string `json:"to_do,omitempty"`
+}
+
+// checkup is one run of all checks. It changes nothing.
+type checkup struct {
+	broker   *broker.Conn  // nil when its settings are wrong
+	pool     *pgxpool.Pool // nil when its settings are wrong
+	groups   map[string]*consumers.Group
+	timeout  time.Duration // per check that asks a server
+	findings []finding
+}
+
+// add adds a finding, on one line, whatever an error's text is like.
+func (c *checkup) add(level, check, todo, format string, args ...any) {
+	detail := strings.Join(strings.Fields(fmt.Sprintf(format, args...)), " ")
+	c.findings = append(c.findings, finding{level, check, detail, todo})
+}
+
+func (c *checkup) ok(check, format string, args ...any) { c.add(levelOK, check, "", format, args...) }
+
+// Run looks at everything and fails if a check does.
+func (c *doctorCommand) Run(ctx context.Context, p *process) error {
+	users, err := metrics.NewUserLabel(metrics.UserOff, nil)
+	if err != nil {
+		return err
+	}
+	check := &checkup{groups: newGroups(nil, users), timeout: 5 * time.Second}
+	defer check.close()
+	check.settings(ctx, &c.Kafka, &c.Postgres)
+	check.run(ctx)
+	failed := check.failed()
+	if c.JSON {
+		err = printJSON(p.stdout, map[string]any{"healthy": failed == 0, "findings": check.findings})
+	} else {
+		err = check.print(p.stdout)
+	}
+	if failed > 0 {
+		return errors.Join(err, fmt.Errorf("%d of %d checks failed", failed, len(check.findings)))
+	}
+	return err
+}
+
+// run asks both servers, and leaves out what needs one that is away.
+func (c *checkup) run(ctx context.Context) {
+	kafka := c.broker != nil && c.within(ctx, c.kafka)
+	database := c.pool != nil && c.within(ctx, c.database)
+	if kafka {
+		c.within(ctx, c.topics)
+	}
+	if database {
+		c.within(ctx, c.versions)
+		c.within(ctx, c.relay)
+		c.within(ctx, c.deadLetters)
+	}
+	if kafka && database {
+		c.within(ctx, c.partitionCounts)
+	}
+	if c.broker != nil && database {
+		c.positions(ctx)
+	}
+}
+
+// within bounds a check in time.
+func (c *checkup) within(ctx context.Context, check func(context.Context) bool) bool {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	return check(ctx)
+}
+
+// settings checks what needs no connection, and prepares the connections.
+func (c *checkup) settings(ctx context.Context, kafka *config.Kafka, database *config.Postgres) {
+	faults := each(kafka.Validate())
+	if len(faults) == 0 {
+		var err error
+		c.broker, err = broker.Open(*kafka)
+		faults = each(err)
+	}
+	wrong := each(database.Validate())
+	if len(wrong) == 0 {
+		var err error
+		c.pool, err = postgres.Open(ctx, *database, "applylens doctor")
+		wrong = each(err)
+	}
+	faults = append(faults, wrong...)
+	for _, fault := range faults {
+		c.add(levelFail, "settings", "set it as a flag or in the environment; applylens doctor --help lists both names", "%v", fault)
+	}
+	if len(faults) == 0 {
+		c.ok("settings", "Kafka %v, topic prefix %q, PostgreSQL %s", kafka.KafkaBrokers, kafka.TopicPrefix, c.pool.Config().ConnConfig.Host)
+	}
+}
+
+// each takes joined errors apart.
+func each(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return joined.Unwrap()
+	}
+	if err != nil {
+		return []error{err}
+	}
+	return nil
+}
+
+func (c *checkup) close() {
+	if c.broker != nil {
+		c.broker.Close()
+	}
+	if c.pool != nil {
+		c.pool.Close()
+	}
+}
+
+func (c *checkup) failed() int {
+	failed := 0
+	for _, f := range c.findings {
+		if f.Level == levelFail {
+			failed++
+		}
+	}
+	return failed
+}
+
+func (c *checkup) print(w io.Writer) error {
+	width := 0
+	for _, f := range c.findings {
+		width = max(width, len(f.Check))
+	}
+	for _, f := range c.findings {
+		if _, err := fmt.Fprintf(w, "%-4s  %-*s  %s\n", f.Level, width, f.Check, printable(f.Detail)); err != nil {
+			return err
+		}
+		if f.ToDo == "" {
+			continue
+		}
+		if _, err := fmt.Fprintf(w, "%*s  to do: %s\n", width+6, "", printable(f.ToDo)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,252 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/applylens/applylens/consumers"
+	"github.com/applylens/applylens/consumers/lag"
+	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/outbox"
+	"github.com/applylens/applylens/internal/postgres"
+	"github.com/applylens/applylens/producers/relay"
+)
+
+const (
+	// serverSQL asks for the server's version, clock and whether and how safely it takes writes.
+	serverSQL = `
+SELECT current_setting('server_version'), clock_timestamp(),
+       pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on',
+       array_remove(ARRAY[
+           CASE WHEN current_setting('fsync') = 'off' THEN 'fsync' END,
+           CASE WHEN current_setting('full_page_writes') = 'off' THEN 'full_page_writes' END,
+           CASE WHEN current_setting('synchronous_commit') = 'off' THEN 'synchronous_commit' END], NULL)`
+
+	// migratedSQL tells whether any migration was ever run. Asking for pending ones before would create the table.
+	migratedSQL = `SELECT to_regclass('goose_db_version') IS NOT NULL`
+
+	// deadRowsSQL counts events that can never be published.
+	deadRowsSQL = `SELECT count(*) FROM outbox WHERE state = 'dead'`
+
+	// acceptedSQL reads the greatest partition count that was accepted for a topic.
+	acceptedSQL = `SELECT COALESCE(max(partitions), 0) FROM topic_partitions WHERE cluster_id = $1 AND topic_id = $2`
+
+	// openDeadLettersSQL counts dead letters that nobody has decided about.
+	openDeadLettersSQL = `SELECT count(*), COALESCE(min(created_at), now()) FROM dead_letters WHERE group_name = $1 AND state = 'open'`
+)
+
+// patientRelay is how long a row may wait in the outbox while a relay runs.
+const patientRelay = time.Minute
+
+// database checks that PostgreSQL answers, its clock, and that the schema is this binary's. It is false when the rest
+// cannot be asked.
+func (c *checkup) database(ctx context.Context) bool {
+	if err := c.pool.Ping(ctx); err != nil { // so that the time to connect is not taken for skew
+		c.add(levelFail, "postgres", "check --database-url and that the server runs", "no answer: %v", err)
+		return false
+	}
+	var version string
+	var clock time.Time
+	var readOnly bool
+	var unsafe []string
+	asked := time.Now()
+	if err := c.pool.QueryRow(ctx, serverSQL).Scan(&version, &clock, &readOnly, &unsafe); err != nil {
+		c.add(levelFail, "postgres", "check --database-url and that the server runs", "no answer: %v", err)
+		return false
+	}
+	c.clock(asked, time.Now(), clock)
+	switch {
+	case readOnly:
+		c.add(levelFail, "postgres", "connect to the primary: add target_session_attrs=read-write to --database-url", "PostgreSQL %s is read-only", version)
+	case len(unsafe) > 0:
+		c.add(levelWarn, "postgres", "turn them on, unless all that it holds may be lost", "PostgreSQL %s runs with %v off: a crash can lose acknowledged decisions", version, unsafe)
+	default:
+		c.ok("postgres", "PostgreSQL %s answers and takes writes", version)
+	}
+	return c.schema(ctx)
+}
+
+// clock compares clocks; the answer may have been given at any moment between asked and answered.
+func (c *checkup) clock(asked, answered, clock time.Time) {
+	const todo = "set the clocks of both machines by NTP"
+	skew := max(0, asked.Sub(clock), clock.Sub(answered))
+	switch {
+	case skew >= 5*time.Minute:
+		c.add(levelFail, "clocks", todo, "PostgreSQL's clock and this one differ by %s: decisions are refused as dated in the future from 5 minutes on", skew.Round(time.Second))
+	case skew > tolerableSkew:
+		c.add(levelWarn, "clocks", todo, "PostgreSQL's clock and this one differ by %s", skew.Round(time.Millisecond))
+	default:
+		c.ok("clocks", "PostgreSQL's clock and this one agree within %s", max(skew, answered.Sub(asked)).Round(time.Millisecond))
+	}
+}
+
+func (c *checkup) schema(ctx context.Context) bool {
+	pending := true
+	var began bool
+	err := c.pool.QueryRow(ctx, migratedSQL).Scan(&began)
+	if began {
+		pending, err = postgres.Pending(ctx, c.pool)
+	}
+	switch {
+	case err != nil:
+		c.add(levelFail, "schema", "", "%v", err)
+	case pending:
+		c.add(levelFail, "schema", "run: applylens migrate", "the database lacks migrations that this binary needs")
+	default:
+		c.ok("schema", "up to date")
+	}
+	return err == nil && !pending
+}
+
+// versions compares what folded the live versions with what this binary folds.
+func (c *checkup) versions(ctx context.Context) bool {
+	for _, name := range groupNames {
+		versions, err := consumers.Versions(ctx, c.pool, name)
+		if err != nil {
+			c.add(levelFail, "version "+name, "", "%v", err)
+			return false
+		}
+		for _, v := range versions {
+			c.version(v, c.groups[name].FoldVersion)
+		}
+	}
+	return true
+}
+
+func (c *checkup) version(v consumers.VersionInfo, rule int) {
+	check := "version " + v.Group
+	switch {
+	case v.State == "live" && v.FoldVersion != rule:
+		c.add(levelFail, check, fmt.Sprintf("build a version that this binary can fold with: applylens rebuild run %s; or run the binary that fits", v.Group),
+			"version %d is live and was folded by rule %d, this binary folds by rule %d", v.Version, v.FoldVersion, rule)
+	case v.State == "live":
+		c.ok(check, "version %d is live, folded by rule %d as by this binary", v.Version, rule)
+	case v.State == "building" && v.FoldVersion != rule:
+		c.add(levelWarn, check, fmt.Sprintf("drop it with: applylens rebuild drop %s %d", v.Group, v.Version),
+			"version %d was begun by rule %d, this binary folds by rule %d", v.Version, v.FoldVersion, rule)
+	case v.State == "building" && v.Paused:
+		c.add(levelWarn, check, "go on with: applylens rebuild pace "+v.Group, "version %d is being built and paused", v.Version)
+	case v.State == "building":
+		c.ok(check, "version %d is being built, %d records so far", v.Version, v.Records)
+	}
+}
+
+// relay checks that decisions reach Kafka.
+func (c *checkup) relay(ctx context.Context) bool {
+	leads, err := relay.HasLeader(ctx, c.pool)
+	if err != nil {
+		c.add(levelFail, "relay", "", "%v", err)
+		return false
+	}
+	backlog, err := outbox.ReadBacklog(ctx, c.pool)
+	if err != nil {
+		c.add(levelFail, "relay", "", "%v", err)
+		return false
+	}
+	age := backlog.Age.Round(time.Millisecond)
+	switch {
+	case !leads && backlog.Rows > 0:
+		c.add(levelFail, "relay", "start one with: applylens relay", "no relay runs, and %d events wait for one, the oldest for %s", backlog.Rows, age)
+	case !leads:
+		c.add(levelWarn, "relay", "start one with: applylens relay", "no relay runs")
+	case backlog.Age > patientRelay:
+		c.add(levelWarn, "relay", "its log tells what it waits for; Kafka may refuse writes", "%d events wait, the oldest for %s, although a relay leads", backlog.Rows, age)
+	default:
+		c.ok("relay", "a relay leads; %d events wait, the oldest for %s", backlog.Rows, age)
+	}
+	var dead int64
+	if err := c.pool.QueryRow(ctx, deadRowsSQL).Scan(&dead); err != nil {
+		c.add(levelFail, "outbox", "", "count dead rows: %v", err)
+	} else if dead > 0 {
+		c.add(levelWarn, "outbox", "see column error of table outbox where state = 'dead'", "%d events can never be published", dead)
+	}
+	return true
+}
+
+func (c *checkup) deadLetters(ctx context.Context) bool {
+	total := int64(0)
+	for _, name := range groupNames {
+		var open int64
+		var oldest time.Time
+		if err := c.pool.QueryRow(ctx, openDeadLettersSQL, name).Scan(&open, &oldest); err != nil {
+			c.add(levelFail, "dead letters", "", "count dead letters: %v", err)
+			return false
+		}
+		total += open
+		if open > 0 {
+			c.add(levelWarn, "dead letters", "look at them with: applylens deadletters list "+name,
+				"%d of %s are open, the oldest since %s", open, name, oldest.UTC().Format(time.RFC3339))
+		}
+	}
+	if total == 0 {
+		c.ok("dead letters", "none is open")
+	}
+	return true
+}
+
+// partitionCounts checks that no topic has grown.
+func (c *checkup) partitionCounts(ctx context.Context) bool {
+	for _, topic := range events.Topics {
+		found, err := c.broker.DescribeTopic(ctx, c.broker.Topic(topic))
+		if err != nil {
+			continue // it was reported with the topics
+		}
+		var accepted int
+		if err := c.pool.QueryRow(ctx, acceptedSQL, found.Cluster, found.ID).Scan(&accepted); err != nil {
+			c.add(levelFail, "partitions", "", "read accepted partition counts: %v", err)
+			return false
+		}
+		if accepted != 0 && accepted != found.Partitions {
+			c.add(levelFail, "partitions", "accept it with: applylens positions adopt GROUP "+topic+" --reason ...",
+				"topic %s has %d partitions instead of %d, so users may have changed partition", topic, found.Partitions, accepted)
+		}
+	}
+	return true
+}
+
+// positions shows the groups as applylens lag does.
+func (c *checkup) positions(ctx context.Context) {
+	report, err := lag.Read(ctx, lag.Config{Broker: c.broker, Pool: c.pool, Timeout: c.timeout})
+	if err != nil {
+		c.add(levelFail, "groups", "", "%v", err)
+		return
+	}
+	for _, note := range report.Notes {
+		c.add(levelWarn, "groups", "", "%s", note)
+	}
+	for i := range report.Groups {
+		c.group(&report.Groups[i])
+	}
+}
+
+func (c *checkup) group(g *lag.Group) {
+	check := "group " + g.Name
+	if g.Building {
+		check += " (building)"
+	}
+	if g.Status == lag.OK || g.Status == lag.Lagging {
+		c.ok(check, "%s; %s", g.Status, behind(&g.Totals))
+		return
+	}
+	level := levelWarn
+	if g.Status == lag.Halted || g.Status == lag.Lost {
+		level = levelFail
+	}
+	c.add(level, check, "see: applylens lag "+g.Name, "%s; %s; %s", g.Status, g.Cause, behind(&g.Totals))
+}
+
+// behind tells the totals in words.
+func behind(t *lag.Totals) string {
+	if t.LagRecords == nil {
+		return "how far behind is not known"
+	}
+	text := fmt.Sprintf("%d records behind", *t.LagRecords)
+	if t.LagSeconds != nil {
+		text += fmt.Sprintf(", %.3f seconds", *t.LagSeconds)
+	}
+	if t.LagRecordsUnknown > 0 {
+		text += fmt.Sprintf(", not counting %d partitions of which it is not known", t.LagRecordsUnknown)
+	}
+	return text
+}

@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+
+	"github.com/applylens/applylens/events"
+)
+
+// tolerableSkew is how far clocks may differ before it is worth a word.
+const tolerableSkew = 2 * time.Second
+
+// kafka checks that the brokers answer, and how they are set.
+func (c *checkup) kafka(ctx context.Context) bool {
+	metadata, err := c.broker.Admin.BrokerMetadata(ctx)
+	if err != nil {
+		c.add(levelFail, "kafka", "check --kafka-brokers, and that the addresses that the brokers advertise can be reached from here", "no answer: %v", err)
+		return false
+	}
+	c.ok("kafka", "%d brokers of cluster %s answer", len(metadata.Brokers), metadata.Cluster)
+	if len(metadata.Brokers) == 0 {
+		return true
+	}
+	configs, err := c.broker.Admin.DescribeBrokerConfigs(ctx, metadata.Brokers[0].NodeID)
+	if err != nil || len(configs) != 1 {
+		c.add(levelWarn, "kafka settings", "allow this user DescribeConfigs on the cluster", "the brokers do not tell their settings: %v", err)
+		return true
+	}
+	if setting(configs[0], "auto.create.topics.enable") == "true" {
+		c.add(levelWarn, "kafka settings", "set auto.create.topics.enable=false on the brokers",
+			"topics are created by whoever names them: a mistyped name or a deleted topic comes back with another layout and finite retention")
+	} else {
+		c.ok("kafka settings", "topics are not created by themselves")
+	}
+	return true
+}
+
+// topics checks each topic's layout and settings, and that no record is dated after now.
+func (c *checkup) topics(ctx context.Context) bool {
+	names := make([]string, len(events.Topics))
+	for i, topic := range events.Topics {
+		names[i] = c.broker.Topic(topic)
+	}
+	metadata, err := c.broker.Admin.Metadata(ctx, names...)
+	if err != nil {
+		c.add(levelFail, "topics", "", "no answer: %v", err)
+		return false
+	}
+	configs, configsErr := c.broker.Admin.DescribeTopicConfigs(ctx, names...)
+	latest, latestErr := c.broker.Admin.ListMaxTimestampOffsets(ctx, names...)
+	now := time.Now()
+	for _, name := range names {
+		check := "topic " + name
+		before := len(c.findings)
+		detail, ok := metadata.Topics[name]
+		if !ok || detail.Err != nil {
+			c.add(levelFail, check, "create it with: applylens topics", "Kafka does not have it: %v", detail.Err)
+			continue
+		}
+		settings, err := configs.On(name, nil)
+		if configsErr != nil || err != nil || settings.Err != nil {
+			c.add(levelWarn, check, "allow this user DescribeConfigs on the topic", "its settings are not known")
+		} else {
+			c.topicSettings(check, name, settings, replicas(detail))
+			c.replicas(check, detail, settings)
+		}
+		if latestErr == nil {
+			c.recordTimes(check, latest[name], now)
+		}
+		if len(c.findings) == before {
+			c.ok(check, "%d partitions, %d copies, kept for ever", len(detail.Partitions), replicas(detail))
+		}
+	}
+	return true
+}
+
+// replicas is the least number of copies that a partition has.
+func replicas(detail kadm.TopicDetail) int {
+	least := 0
+	for _, p := range detail.Partitions {
+		if least == 0 || len(p.Replicas) < least {
+			least = len(p.Replicas)
+		}
+	}
+	return least
+}
+
+func (c *checkup) topicSettings(check, name string, settings kadm.ResourceConfig, copies int) {
+	for _, limit := range []string{"retention.ms", "retention.bytes"} {
+		if value := setting(settings, limit); value != "" && value != "-1" {
+			c.add(levelWarn, check, fmt.Sprintf("kafka-configs --alter --topic %s --add-config %s=-1", name, limit),
+				"%s is %s: Kafka deletes events, and a rebuild cannot reach further back", limit, value)
+		}
+	}
+	if policy := setting(settings, "cleanup.policy"); policy != "" && policy != "delete" {
+		c.add(levelFail, check, fmt.Sprintf("kafka-configs --alter --topic %s --add-config cleanup.policy=delete", name),
+			"cleanup.policy is %s: of all events of a user only the last is kept", policy)
+	}
+	if size, err := strconv.Atoi(setting(settings, "max.message.bytes")); err == nil && size < 1<<20 {
+		c.add(levelWarn, check, fmt.Sprintf("kafka-configs --alter --topic %s --add-config max.message.bytes=1048588", name),
+			"max.message.bytes is %d: long mail is refused", size)
+	}
+	least, _ := strconv.Atoi(setting(settings, "min.insync.replicas"))
+	switch {
+	case copies == 1:
+		c.add(levelWarn, check, "for more than trying out, have three brokers and replication factor 3", "there is one copy: it is lost with its broker")
+	case least < 2:
+		c.add(levelWarn, check, fmt.Sprintf("kafka-configs --alter --topic %s --add-config min.insync.replicas=2", name),
+			"min.insync.replicas is %d: what one broker alone has acknowledged is lost with it", least)
+	}
+}
+
+// replicas checks that every partition can be written and read now.
+func (c *checkup) replicas(check string, detail kadm.TopicDetail, settings kadm.ResourceConfig) {
+	least, _ := strconv.Atoi(setting(settings, "min.insync.replicas"))
+	for _, p := range detail.Partitions.Sorted() {
+		switch {
+		case p.Leader < 0:
+			c.add(levelFail, check, "bring the brokers of its copies back", "partition %d has no leader", p.Partition)
+		case len(p.ISR) < least:
+			c.add(levelFail, check, "bring the brokers of its copies back", "partition %d refuses writes: %d of its copies are in sync, %d have to be", p.Partition, len(p.ISR), least)
+		case len(p.ISR) < len(p.Replicas):
+			c.add(levelWarn, check, "look after the brokers that lag behind", "partition %d: %d of %d copies are in sync", p.Partition, len(p.ISR), len(p.Replicas))
+		}
+	}
+}
+
+// recordTimes compares the latest record of each partition with this machine's clock.
+func (c *checkup) recordTimes(check string, latest map[int32]kadm.ListedOffset, now time.Time) {
+	var ahead time.Duration
+	for _, record := range latest {
+		if record.Err == nil && record.Timestamp > 0 {
+			ahead = max(ahead, time.UnixMilli(record.Timestamp).Sub(now))
+		}
+	}
+	if ahead > tolerableSkew {
+		c.add(levelWarn, check, "set the clocks of this machine and of the producers by NTP", "its latest record is dated %s after now", ahead.Round(time.Millisecond))
+	}
+}
+
+func setting(config kadm.ResourceConfig, name string) string {
+	for _, entry := range config.Configs {
+		if entry.Key == name {
+			return entry.MaybeValue()
+		}
+	}
+	return ""
+}

@@ -1,0 +1,281 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/broker"
+	"github.com/applylens/applylens/internal/config"
+	"github.com/applylens/applylens/internal/testenv"
+	"github.com/applylens/applylens/producers/relay"
+)
+
+// patient is a deployment on which a doctor is called.
+type patient struct {
+	t       *testing.T
+	command doctorCommand
+	conn    *broker.Conn
+	pool    *pgxpool.Pool
+}
+
+func newPatient(t *testing.T) *patient {
+	t.Helper()
+	_, kafka := testenv.Kfake(t)
+	pool, url := testenv.Database(t)
+	conn, err := broker.Open(kafka)
+	mustDo(t, err)
+	t.Cleanup(conn.Close)
+	mustDo(t, conn.EnsureTopics(t.Context(), broker.Layout{Partitions: 2, ReplicationFactor: 1}))
+	return &patient{t, doctorCommand{Kafka: kafka, Postgres: config.Postgres{DatabaseURL: config.Secret(url)}}, conn, pool}
+}
+
+func mustDo(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (p *patient) exec(statement string, args ...any) {
+	p.t.Helper()
+	_, err := p.pool.Exec(p.t.Context(), statement, args...)
+	mustDo(p.t, err)
+}
+
+// examine runs the command and returns its findings; the command must fail if and only if one of them does.
+func (p *patient) examine() []finding {
+	p.t.Helper()
+	p.command.JSON = true
+	var out bytes.Buffer
+	err := p.command.Run(p.t.Context(), &process{log: slog.New(slog.DiscardHandler), stdout: &out})
+	var result struct {
+		Healthy  bool
+		Findings []finding
+	}
+	mustDo(p.t, json.Unmarshal(out.Bytes(), &result))
+	failed := false
+	for _, f := range result.Findings {
+		failed = failed || f.Level == levelFail
+		if f.Level == levelOK && f.ToDo != "" {
+			p.t.Errorf("%s is well and has to do: %s", f.Check, f.ToDo)
+		}
+	}
+	if failed != (err != nil) || result.Healthy != (err == nil) {
+		p.t.Errorf("the command ended with %v, healthy %t, findings %+v", err, result.Healthy, result.Findings)
+	}
+	return result.Findings
+}
+
+// expect wants a finding of the level on the check, with part in its detail.
+func (p *patient) expect(level, check, part string) {
+	p.t.Helper()
+	found := p.examine()
+	for _, f := range found {
+		if f.Level == level && f.Check == check && strings.Contains(f.Detail, part) {
+			return
+		}
+	}
+	p.t.Errorf("there is no %s on %s with %q in %+v", level, check, part, found)
+}
+
+func TestDoctorFindsNothingToFailOnAFreshDeployment(t *testing.T) {
+	p := newPatient(t)
+	for _, f := range p.examine() {
+		if f.Level == levelFail {
+			t.Errorf("%+v", f)
+		}
+	}
+	for _, check := range []string{"settings", "kafka", "postgres", "clocks", "schema", "version weights", "version enrichment", "dead letters"} {
+		p.expect(levelOK, check, "")
+	}
+	p.expect(levelWarn, "relay", "no relay runs")
+	p.expect(levelWarn, "group mailbox", "STOPPED")
+	p.expect(levelWarn, "topic applylens.mail", "there is one copy")
+}
+
+func TestDoctorFindsWhatIsWrong(t *testing.T) {
+	t.Run("outbox without a relay", func(t *testing.T) {
+		p := newPatient(t)
+		p.exec(`INSERT INTO outbox (id, aggregatetype, aggregateid, type, payload, headers, recorded_at)
+			VALUES ('1', 'applylens.actions', 'u', 't', '{}', '[]', now() - interval '90 s')`)
+		p.expect(levelFail, "relay", "1 events wait for one, the oldest for 1m30")
+	})
+	t.Run("dead rows of the outbox", func(t *testing.T) {
+		p := newPatient(t)
+		p.exec(`INSERT INTO outbox (id, aggregatetype, aggregateid, type, payload, headers, state) VALUES ('1', 'x', 'u', 't', '{}', '[]', 'dead')`)
+		p.expect(levelWarn, "outbox", "1 events can never be published")
+	})
+	t.Run("live version of another binary", func(t *testing.T) {
+		p := newPatient(t)
+		p.exec("UPDATE versions SET fold_version = 99 WHERE group_name = 'policystats'")
+		p.expect(levelFail, "version policystats", "folded by rule 99")
+	})
+	t.Run("paused version", func(t *testing.T) {
+		p := newPatient(t)
+		p.exec("INSERT INTO versions (group_name, version, fold_version, state, paused) SELECT group_name, 2, fold_version, 'building', true FROM versions WHERE group_name = 'weights'")
+		p.expect(levelWarn, "version weights", "version 2 is being built and paused")
+	})
+	t.Run("open dead letters", func(t *testing.T) {
+		p := newPatient(t)
+		p.exec(`INSERT INTO dead_letters (group_name, version, cluster_id, topic, topic_id, partition, log_offset, value_bytes, reason, detail)
+			VALUES ('weights', 1, 'c', 'applylens.actions', gen_random_uuid(), 0, 0, 0, 'key', 'd')`)
+		p.expect(levelWarn, "dead letters", "1 of weights are open")
+	})
+	t.Run("halted partition", func(t *testing.T) {
+		p := newPatient(t)
+		topic, err := p.conn.DescribeTopic(t.Context(), events.TopicActions)
+		mustDo(t, err)
+		p.exec(`INSERT INTO positions (group_name, version, cluster_id, topic, topic_id, partition, next_offset, began_at, state, halt_reason, halt_detail)
+			VALUES ('weights', 1, $1, $2, $3, 1, 0, 0, 'halted', 'gap', 'records are gone')`, topic.Cluster, events.TopicActions, topic.ID)
+		p.expect(levelFail, "group weights", "HALTED; 1 of 2 partitions: halted: gap: records are gone")
+	})
+	t.Run("grown topic", func(t *testing.T) {
+		p := newPatient(t)
+		topic, err := p.conn.DescribeTopic(t.Context(), events.TopicMail)
+		mustDo(t, err)
+		p.exec("INSERT INTO topic_partitions (cluster_id, topic_id, topic, partitions) VALUES ($1, $2, $3, 1)", topic.Cluster, topic.ID, events.TopicMail)
+		p.expect(levelFail, "partitions", "topic applylens.mail has 2 partitions instead of 1")
+	})
+	t.Run("missing topic", func(t *testing.T) {
+		p := newPatient(t)
+		_, err := p.conn.Admin.DeleteTopics(t.Context(), events.TopicMail)
+		mustDo(t, err)
+		p.expect(levelFail, "topic applylens.mail", "Kafka does not have it")
+	})
+	t.Run("topic that forgets", func(t *testing.T) {
+		p := newPatient(t)
+		p.alter("retention.ms", "604800000")
+		p.expect(levelWarn, "topic applylens.actions", "retention.ms is 604800000")
+	})
+	t.Run("compacted topic", func(t *testing.T) {
+		p := newPatient(t)
+		p.alter("cleanup.policy", "compact")
+		p.expect(levelFail, "topic applylens.actions", "cleanup.policy is compact")
+	})
+	t.Run("more copies wanted than there are", func(t *testing.T) {
+		p := newPatient(t)
+		p.alter("min.insync.replicas", "2")
+		p.expect(levelFail, "topic applylens.actions", "1 of its copies are in sync, 2 have to be")
+	})
+	t.Run("record of the future", func(t *testing.T) {
+		p := newPatient(t)
+		producer, err := kgo.NewClient(kgo.SeedBrokers(p.command.Kafka.KafkaBrokers...))
+		mustDo(t, err)
+		t.Cleanup(producer.Close)
+		record := &kgo.Record{Topic: events.TopicActions, Value: []byte("{}"), Timestamp: time.Now().Add(time.Hour)}
+		mustDo(t, producer.ProduceSync(t.Context(), record).FirstErr())
+		p.expect(levelWarn, "topic applylens.actions", "its latest record is dated 59m5")
+	})
+	t.Run("schema from before", func(t *testing.T) {
+		p := newPatient(t)
+		p.exec("DELETE FROM goose_db_version WHERE version_id = (SELECT max(version_id) FROM goose_db_version)")
+		p.expect(levelFail, "schema", "lacks migrations")
+	})
+	t.Run("database that was never migrated", func(t *testing.T) {
+		p := newPatient(t)
+		p.exec("DROP TABLE goose_db_version")
+		p.expect(levelFail, "schema", "lacks migrations")
+		var created bool
+		mustDo(t, p.pool.QueryRow(t.Context(), migratedSQL).Scan(&created))
+		if created {
+			t.Error("the doctor changed the database")
+		}
+	})
+	t.Run("database that takes no writes", func(t *testing.T) {
+		p := newPatient(t)
+		p.exec("DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database()); END $$")
+		p.expect(levelFail, "postgres", "is read-only")
+	})
+	t.Run("Kafka away", func(t *testing.T) {
+		p := newPatient(t)
+		p.command.Kafka.KafkaBrokers = []string{"127.0.0.1:1"}
+		p.expect(levelFail, "kafka", "no answer")
+	})
+	t.Run("PostgreSQL away", func(t *testing.T) {
+		p := newPatient(t)
+		p.command.Postgres.DatabaseURL = "postgres://nobody@127.0.0.1:1/none?sslmode=disable"
+		p.expect(levelFail, "postgres", "no answer")
+	})
+	t.Run("settings", func(t *testing.T) {
+		p := newPatient(t)
+		p.command.Kafka.KafkaBrokers = []string{"nowhere"}
+		p.command.Postgres.DatabaseURL = ""
+		p.expect(levelFail, "settings", `"nowhere" is not host:port`)
+		p.expect(levelFail, "settings", "no database is given")
+	})
+}
+
+// alter sets a setting of the actions' topic.
+func (p *patient) alter(name, value string) {
+	p.t.Helper()
+	answers, err := p.conn.Admin.AlterTopicConfigs(p.t.Context(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: name, Value: &value}}, events.TopicActions)
+	mustDo(p.t, err)
+	for _, answer := range answers {
+		mustDo(p.t, answer.Err)
+	}
+}
+
+func TestDoctorSeesTheRelayLead(t *testing.T) {
+	p := newPatient(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- relay.Run(ctx, relay.Config{Pool: p.pool, Conn: p.conn, Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()})
+	}()
+	deadline := time.After(30 * time.Second)
+	for leads := false; !leads; {
+		var err error
+		leads, err = relay.HasLeader(t.Context(), p.pool)
+		mustDo(t, err)
+		select {
+		case <-deadline:
+			t.Fatal("no relay leads")
+		default:
+		}
+	}
+	p.expect(levelOK, "relay", "a relay leads")
+	cancel()
+	mustDo(t, <-ended)
+}
+
+func TestDoctorJudgesClocks(t *testing.T) {
+	noon := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+	f := func(asked, answered, clock time.Duration, want string) {
+		t.Helper()
+		var c checkup
+		c.clock(noon.Add(asked), noon.Add(answered), noon.Add(clock))
+		if got := c.findings[0]; got.Level != want {
+			t.Errorf("asked at %s, answered at %s, clock %s: %+v, want %s", asked, answered, clock, got, want)
+		}
+	}
+	f(0, time.Millisecond, 0, levelOK)
+	f(0, 10*time.Second, 9*time.Second, levelOK) // a slow answer is no skew
+	f(0, 0, 2*time.Second, levelOK)
+	f(0, 0, 3*time.Second, levelWarn)
+	f(0, 0, -3*time.Second, levelWarn)
+	f(0, 0, -5*time.Minute, levelFail)
+	f(0, 0, time.Hour, levelFail)
+}
+
+func TestDoctorPrintsALinePerFinding(t *testing.T) {
+	c := checkup{}
+	c.ok("a", "fine")
+	c.add(levelFail, "longer", "mend it", "two\n\tlines \x1b[2J")
+	var out bytes.Buffer
+	mustDo(t, c.print(&out))
+	want := "OK    a       fine\nFAIL  longer  two lines \uFFFD[2J\n              to do: mend it\n"
+	if out.String() != want {
+		t.Errorf("printed\n%q, want\n%q", out.String(), want)
+	}
+}
