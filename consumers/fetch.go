@@ -32,12 +32,16 @@ type chunk struct {
 	next          int64 // one past the last record, control records and aborted ones included
 	epoch         int32 // of the last batch; -1 when there was none
 	highWatermark int64
+	stable        int64 // the end of what can be read: the high watermark, or an open transaction before it
 	logStart      int64
 	bytes         int
 
 	block   []byte          // where keys and values are copied
 	headers []events.Header // what the records' headers are cut from
 }
+
+// caughtUp tells whether there is nothing to read behind the chunk yet.
+func (c *chunk) caughtUp() bool { return c.next >= c.stable }
 
 // firstEpoch is the leader epoch of the first record; -1 when there is none.
 func (c *chunk) firstEpoch() int32 {
@@ -112,7 +116,7 @@ func (l *topicLog) fetch(ctx context.Context, partition int, offset int64) (*chu
 // readChunk copies the data records from offset on out of an answer and closes it. Control records and records of
 // aborted transactions only move next.
 func readChunk(answer *fetchapi.ResponsePartition, offset int64) (*chunk, error) {
-	result := &chunk{from: offset, next: offset, epoch: -1, highWatermark: answer.HighWatermark, logStart: answer.LogStartOffset}
+	result := &chunk{from: offset, next: offset, epoch: -1, highWatermark: answer.HighWatermark, stable: answer.LastStableOffset, logStart: answer.LogStartOffset}
 	aborted := abortedTransactions{pending: answer.AbortedTransactions, producers: map[int64]bool{}}
 	for _, batch := range batchesOf(answer.RecordSet.Records) {
 		if err := result.readBatch(batch, &aborted); err != nil {

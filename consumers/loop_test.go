@@ -5,6 +5,7 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -144,5 +145,15 @@ func TestMissingNumberHalts(t *testing.T) {
 	w.haltedFor("weights", consumers.HaltSequence)
 	if got := w.weight("ann", "category:promo"); got != 0.2 {
 		t.Errorf("weight %v, want 0.2", got)
+	}
+}
+
+// A decision must be visible at once although other partitions are empty: nothing may linger for them.
+func TestEmptyPartitionsDoNotDelay(t *testing.T) {
+	w := newWorld(t)
+	w.start(w.weights(func(c *consumers.Config) { c.BatchLinger = time.Hour }))
+	for n := range 5 {
+		w.publish(w.own(decision("ann", n)))
+		w.folded("weights", events.TopicActions)
 	}
 }

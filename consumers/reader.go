@@ -41,6 +41,7 @@ func (r *readers) close() {
 
 // read fetches one partition until ctx ends, its stopAt is reached or the log does not fit the position.
 func (s *session) read(ctx context.Context, part *partition, at standing, feed chan<- fed) {
+	told := false // that there is nothing to read yet, so that the worker need not linger for this partition
 	for failures := 0; part.stopAt < 0 || at.next < part.stopAt; {
 		c, fault := s.fetchChecked(ctx, at, failures)
 		if ctx.Err() != nil {
@@ -54,9 +55,10 @@ func (s *session) read(ctx context.Context, part *partition, at standing, feed c
 			continue
 		}
 		failures = 0
-		if fault == nil && c.next == at.next {
+		if fault == nil && c.next == at.next && (told || !c.caughtUp()) {
 			continue
 		}
+		told = fault == nil && c.caughtUp()
 		select {
 		case feed <- fed{part, c, fault}:
 		case <-ctx.Done():

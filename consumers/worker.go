@@ -194,7 +194,7 @@ func (w *worker) take(f fed) {
 		return
 	}
 	c.chunk, c.at, c.known = f.chunk, 0, nil
-	c.caughtUp = f.chunk.next >= f.chunk.highWatermark
+	c.caughtUp = f.chunk.caughtUp()
 	if c.fault != nil {
 		c.chunk = nil // what stands behind a fault is not for us
 		return
