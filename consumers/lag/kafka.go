@@ -112,7 +112,7 @@ func askGroups(ctx context.Context, conn *broker.Conn, groups []Projection, view
 		if one, ok := described[ids[i]]; ok {
 			found = readGroup(one, topic)
 		} else if err == nil {
-			found.err = fmt.Errorf("Kafka does not describe group %s", group.Name)
+			found.err = fmt.Errorf("no answer about group %s from Kafka", group.Name)
 		}
 		fetched := offsets[ids[i]]
 		found.mirrorErr, found.mirror = fetched.Err, map[int]int64{}

@@ -58,7 +58,8 @@ func TestUserLabelIsBounded(t *testing.T) {
 
 func TestCounterIsSharedByName(t *testing.T) {
 	registry := prometheus.NewRegistry()
-	if Counter(registry, "things_total", "Things.", "kind") != Counter(registry, "things_total", "Things.", "kind") {
+	first := Counter(registry, "things_total", "Things.", "kind")
+	if again := Counter(registry, "things_total", "Things.", "kind"); again != first {
 		t.Error("the second counter is another one")
 	}
 	if Counter(nil, "things_total", "Things.", "kind") == nil {
