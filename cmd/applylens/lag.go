@@ -9,6 +9,9 @@ import (
 	"os"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
 	"github.com/applylens/applylens/consumers/lag"
 	"github.com/applylens/applylens/internal/config"
 )
@@ -93,4 +96,19 @@ func (c *lagCommand) show(out io.Writer, report *lag.Report, terminal bool) erro
 	}
 	_, err := text.WriteTo(out)
 	return err
+}
+
+// watchLag puts the lag of all groups on registry, measured every few seconds until ctx ends. It is measured by a
+// process that is not a consumer, since a group that nobody runs is what it has to tell.
+func watchLag(ctx context.Context, running *errgroup.Group, links *links, registry prometheus.Registerer) error {
+	monitor, err := lag.NewMonitor(lag.Config{Broker: links.broker, Pool: links.pool})
+	if err != nil {
+		return err
+	}
+	registry.MustRegister(monitor)
+	running.Go(func() error {
+		monitor.Run(ctx)
+		return nil
+	})
+	return nil
 }

@@ -12,6 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
 	"github.com/applylens/applylens/consumers/lag"
 	"github.com/applylens/applylens/internal/broker"
 	"github.com/applylens/applylens/internal/config"
@@ -94,4 +97,32 @@ func TestLagRefusesAnUnknownGroup(t *testing.T) {
 	if err := c.Run(t.Context(), &process{stdout: io.Discard}); !errors.As(err, &usage) {
 		t.Errorf("Run = %v, want wrong usage", err)
 	}
+}
+
+func TestLagIsMeasuredForMetrics(t *testing.T) {
+	c := newLagCommand(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	links, err := connect(ctx, &c.Kafka, &c.Postgres, "test")
+	mustDo(t, err)
+	defer links.close()
+	registry := prometheus.NewRegistry()
+	running, ctx := errgroup.WithContext(ctx)
+	mustDo(t, watchLag(ctx, running, links, registry))
+	deadline := time.After(30 * time.Second)
+	for found := 0; found == 0; {
+		families, err := registry.Gather()
+		mustDo(t, err)
+		for _, family := range families {
+			if family.GetName() == "applylens_consumer_lag_records" {
+				found = len(family.Metric)
+			}
+		}
+		select {
+		case <-deadline:
+			t.Fatal("no lag was measured")
+		default:
+		}
+	}
+	cancel()
+	mustDo(t, running.Wait())
 }

@@ -31,6 +31,9 @@ func (c *relayCommand) Run(ctx context.Context, p *process) error {
 		return relay.Run(ctx, relay.Config{Pool: links.pool, Conn: links.broker, Log: p.log, Registry: registry, Keep: c.Keep})
 	})
 	if c.MetricsListen != "" {
+		if err := watchLag(ctx, running, links, registry); err != nil {
+			return err
+		}
 		ready := func() error { return links.pool.Ping(ctx) }
 		running.Go(func() error { return ops.Serve(ctx, c.MetricsListen, registry, ready) })
 	}

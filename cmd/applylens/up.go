@@ -163,5 +163,5 @@ func (c *upCommand) startParts(ctx context.Context, running *errgroup.Group, p *
 		return relay.Run(ctx, relay.Config{Pool: links.pool, Conn: links.broker, Log: p.log, Registry: registry, Signal: signal})
 	})
 	running.Go(func() error { return api.Serve(ctx, listener, handler, p.log) })
-	return nil
+	return watchLag(ctx, running, links, registry)
 }
