@@ -30,6 +30,7 @@ type commandLine struct {
 	Positions   positionsCommand   `cmd:"" help:"Show where groups stand and move them on after a halt."`
 	DeadLetters deadLettersCommand `cmd:"" name:"deadletters" help:"List, show, redrive and discard records that could not be applied."`
 	Lag         lagCommand         `cmd:"" help:"Show how far behind the groups are, in records and seconds."`
+	Doctor      doctorCommand      `cmd:"" help:"Check settings, servers, topics, clocks and versions, and say what to do."`
 	Import      importCommand      `cmd:"" help:"Import mail from a file or directory."`
 	API         apiCommand         `cmd:"" name:"api" help:"Serve the HTTP API."`
 	Token       tokenCommand       `cmd:"" help:"Manage users' tokens."`
