@@ -67,7 +67,7 @@ type servers struct {
 
 func startServers(t *testing.T) *servers {
 	t.Helper()
-	binary(t) // built before anything waits
+	executable(t) // built before anything waits
 	return &servers{testenv.StartKafka(t), testenv.StartPostgres(t)}
 }
 
@@ -94,7 +94,7 @@ func TestMain(m *testing.M) {
 
 var built string // what program made
 
-func binary(t *testing.T) string {
+func executable(t *testing.T) string {
 	t.Helper()
 	if os.Getenv("KAFKA_CLASSPATH") == "" || os.Getenv("PG_BIN") == "" {
 		t.Skip("set KAFKA_CLASSPATH and PG_BIN (make test does) to break a broker and a PostgreSQL of the test's own")
@@ -137,10 +137,20 @@ func (s *servers) world(t *testing.T, name string, seed uint64, profile load.Pro
 	profile.Seed = seed
 	w.events, err = load.NewGenerator(profile, identity, partitions)
 	must(t, err)
-	w.writer, err = load.NewWriter(w.events, w.settings.KafkaBrokers, w.conn.Topic(events.TopicActions))
-	must(t, err)
-	t.Cleanup(w.writer.Close)
+	w.reopenWriter()
+	t.Cleanup(func() { w.writer.Close() })
 	return w
+}
+
+// reopenWriter goes on writing as another producer.
+func (w *world) reopenWriter() {
+	w.t.Helper()
+	if w.writer != nil {
+		w.writer.Close()
+	}
+	var err error
+	w.writer, err = load.NewWriter(w.events, w.settings.KafkaBrokers, w.conn.Topic(events.TopicActions))
+	must(w.t, err)
 }
 
 // throughProxy puts a proxy between PostgreSQL and the processes that are started later.
@@ -206,7 +216,7 @@ func (w *world) run(arguments []string, variables ...string) *process {
 	log, err := os.Create(p.output)
 	must(w.t, err)
 	defer log.Close()
-	p.command = exec.Command(binary(w.t), arguments...)
+	p.command = exec.Command(executable(w.t), arguments...)
 	p.command.Env = append(os.Environ(),
 		"KAFKA_BROKERS="+w.settings.KafkaBrokers[0], "TOPIC_PREFIX="+w.settings.TopicPrefix, "DATABASE_URL="+w.database,
 		"APPLYLENS_FAILPOINT_LOG="+p.hits)
