@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/twmb/franz-go/pkg/kadm"
 
 	"github.com/applylens/applylens/events"
 )
@@ -22,7 +23,7 @@ ORDER BY version, topic, state = 'replaced', partition`
 
 	// haltedSQL reads the positions that a verb is about, and locks them.
 	haltedSQL = `
-SELECT cluster_id, topic_id, partition, next_offset, state, halt_reason FROM positions
+SELECT cluster_id, topic_id, partition, next_offset, leader_epoch, state, halt_reason FROM positions
 WHERE group_name = $1 AND version = $2 AND topic = $3 AND state <> 'replaced' AND (partition = $4 OR $4 < 0)
 ORDER BY cluster_id, topic_id, partition FOR UPDATE`
 
@@ -119,15 +120,15 @@ func (o *Operator) versions(ctx context.Context) ([]int, error) {
 	return result, nil
 }
 
-// Adopt accepts what Kafka now is. A recreated topic is read from its start, a truncated partition from its end, one
-// whose records are gone from its start; new partitions of a grown topic are read from their start; missing numbers of
-// a relay are given up; the count of dead letters starts anew. partition -1 stands for all.
+// Adopt accepts what Kafka now is. A recreated topic is read from its start, a truncated partition from where it was
+// cut, one whose records are gone from its start; new partitions of a grown topic are read from their start; missing
+// numbers of a relay are given up; the count of dead letters starts anew. partition -1 stands for all.
 func (o *Operator) Adopt(ctx context.Context, partition int) ([]Move, error) {
 	topic, err := o.Config.Broker.DescribeTopic(ctx, o.Config.Broker.Topic(o.Config.Group.Topic))
 	if err != nil {
 		return nil, err
 	}
-	starts, ends, err := logRange(ctx, o.Config)
+	starts, _, err := logRange(ctx, o.Config)
 	if err != nil {
 		return nil, err
 	}
@@ -153,7 +154,7 @@ func (o *Operator) Adopt(ctx context.Context, partition int) ([]Move, error) {
 				}
 				continue // the next claim gives the new topic positions at its start
 			}
-			adopted, err := o.adoptVersion(ctx, tx, version, partition, starts, ends)
+			adopted, err := o.adoptVersion(ctx, tx, version, partition, starts)
 			if err != nil {
 				return err
 			}
@@ -167,7 +168,7 @@ func (o *Operator) Adopt(ctx context.Context, partition int) ([]Move, error) {
 	return moves, nil
 }
 
-func (o *Operator) adoptVersion(ctx context.Context, tx pgx.Tx, version, partition int, starts, ends map[int]int64) ([]Move, error) {
+func (o *Operator) adoptVersion(ctx context.Context, tx pgx.Tx, version, partition int, starts map[int]int64) ([]Move, error) {
 	at, err := o.lock(ctx, tx, version, partition)
 	if err != nil {
 		return nil, err
@@ -180,7 +181,9 @@ func (o *Operator) adoptVersion(ctx context.Context, tx pgx.Tx, version, partiti
 		move := Move{Partition: p.partition, From: p.next, To: p.next, Was: p.reason}
 		switch HaltReason(p.reason) {
 		case HaltTruncated:
-			move.To = ends[p.partition]
+			if move.To, err = o.cutOf(ctx, p, starts[p.partition]); err != nil {
+				return nil, err
+			}
 		case HaltGap:
 			move.To = max(starts[p.partition], p.next)
 			move.Lost = move.To - p.next
@@ -198,6 +201,30 @@ func (o *Operator) adoptVersion(ctx context.Context, tx pgx.Tx, version, partiti
 		}
 	}
 	return moves, nil
+}
+
+// cutOf returns where the log of a truncated partition was cut. It is not the log's end: what was written since the
+// cut has not been read, and what the relay published again counts as repeats. Without an epoch to ask for it is the
+// log's start, for the same reason.
+func (o *Operator) cutOf(ctx context.Context, p operated, start int64) (int64, error) {
+	if p.epoch < 0 {
+		return start, nil
+	}
+	topic := o.Config.Broker.Topic(o.Config.Group.Topic)
+	var request kadm.OffsetForLeaderEpochRequest
+	request.Add(topic, int32(p.partition), p.epoch)
+	answers, err := o.Config.Broker.Admin.OffsetForLeaderEpoch(ctx, request)
+	if err != nil {
+		return 0, fmt.Errorf("ask where the log was cut: %w", err)
+	}
+	answer, ok := answers[topic][int32(p.partition)]
+	switch {
+	case !ok:
+		return 0, errors.New("ask where the log was cut: Kafka names no such partition")
+	case answer.Err != nil:
+		return 0, fmt.Errorf("ask where the log was cut: %w", answer.Err)
+	}
+	return max(start, min(answer.EndOffset, p.next)), nil
 }
 
 // giveUpNumbers makes the number of the record at the position the next one of its relay.
@@ -262,6 +289,7 @@ type operated struct {
 	topicID   events.UUID
 	partition int
 	next      int64
+	epoch     int32 // of the last record before next; -1 when unknown
 	state     string
 	reason    string
 }
@@ -273,7 +301,7 @@ func (o *Operator) lock(ctx context.Context, tx pgx.Tx, version, partition int) 
 	}
 	var result []operated
 	var p operated
-	if _, err := pgx.ForEachRow(rows, []any{&p.cluster, &p.topicID, &p.partition, &p.next, &p.state, &p.reason}, func() error {
+	if _, err := pgx.ForEachRow(rows, []any{&p.cluster, &p.topicID, &p.partition, &p.next, &p.epoch, &p.state, &p.reason}, func() error {
 		result = append(result, p)
 		return nil
 	}); err != nil {

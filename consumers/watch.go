@@ -95,6 +95,6 @@ func haltGap(at standing, start int64) *HaltError {
 }
 
 func haltTruncated(at standing, end int64) *HaltError {
-	return halt(HaltTruncated, "the log was cut at %d, below the position %d; what was read beyond is no longer in it; the relay publishes its own records again; to go on at the log's end: applylens positions adopt GROUP TOPIC/%d --reason ...",
+	return halt(HaltTruncated, "the log was cut at %d, below the position %d; what was read beyond is no longer in it; the relay publishes its own records again; to go on from the cut: applylens positions adopt GROUP TOPIC/%d --reason ...",
 		end, at.next, at.partition)
 }
