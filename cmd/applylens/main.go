@@ -37,6 +37,7 @@ type commandLine struct {
 	Relay       relayCommand       `cmd:"" help:"Publish the outbox to Kafka."`
 	Topics      topicsCommand      `cmd:"" help:"Create the topics that are missing and tell what they are."`
 	Migrate     migrateCommand     `cmd:"" help:"Bring the database's schema up to date."`
+	Bench       benchCommand       `cmd:"" help:"Measure how fast groups fold and rebuild, and how soon decisions are visible."`
 	Version     versionCommand     `cmd:"" help:"Print the version."`
 }
 

@@ -66,7 +66,7 @@ func NewGenerator(profile Profile, identity Identity, partitions int) (*Generato
 		profile: profile, identity: identity, partitions: partitions, random: random,
 		busy: rand.NewZipf(random, profile.Skew, 8, uint64(profile.Users-1)), now: profile.Start.UTC(),
 		users: make([]user, profile.Users), numbers: make([]int64, partitions), recent: make([][]Record, partitions),
-		summary: Summary{ByType: map[string]int64{}},
+		summary: Summary{ByType: map[string]int64{}, Features: map[string]int64{}},
 	}
 	for i := range g.users {
 		id := "user-" + strconv.FormatUint(profile.Seed, 36) + "-" + strconv.Itoa(i)
@@ -99,6 +99,9 @@ func (g *Generator) make() error {
 	who := &g.users[g.busy.Uint64()]
 	event := g.event(who)
 	g.summary.ByType[event.Type.String()]++
+	if event.Action != nil {
+		g.summary.Features[event.Type.String()] += int64(len(event.Action.Features))
+	}
 	encoded, err := events.Encode(&event)
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", event.Type, err)

@@ -63,4 +63,5 @@ type Summary struct {
 	Repeated int64 // records that were published before
 	Refused  int64
 	ByType   map[string]int64
+	Features map[string]int64 // that the actions name, by type
 }

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/applylens/applylens/internal/bench"
+	"github.com/applylens/applylens/internal/config"
+)
+
+type benchCommand struct {
+	Parts    []string        `arg:"" optional:"" help:"What to measure: fold, rebuild, naive, latency; all by default."`
+	Kafka    config.Kafka    `embed:""`
+	Postgres config.Postgres `embed:""`
+
+	Events         int     `help:"Events in the log that is folded." default:"1000000"`
+	Users          int     `help:"Users whose events they are." default:"10000"`
+	Runs           int     `help:"Runs of each measurement." default:"3"`
+	Rate           float64 `help:"Approvals a second when delays are measured." default:"200"`
+	LatencySeconds int     `name:"latency-seconds" help:"For how long delays are measured." default:"10"`
+	Keep           bool    `help:"Leave the databases and topics behind, to look at."`
+	JSON           bool    `help:"Print JSON instead of tables."`
+}
+
+// Run measures with processes of this very binary, in databases and topics of its own on the given servers, and fails
+// when a result is wrong, however fast it came.
+func (c *benchCommand) Run(ctx context.Context, p *process) error {
+	binary, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program: %w", err)
+	}
+	settings := bench.Config{
+		Parts: c.Parts, Binary: binary, Kafka: c.Kafka, Postgres: c.Postgres, Log: p.log,
+		Events: c.Events, Users: c.Users, Runs: c.Runs, Rate: c.Rate, LatencySeconds: c.LatencySeconds, Keep: c.Keep,
+	}
+	if err := settings.Validate(); err != nil {
+		return usageError{err}
+	}
+	report, err := bench.Run(ctx, settings)
+	if err != nil {
+		return err
+	}
+	write := report.WriteText
+	if c.JSON {
+		write = report.WriteJSON
+	}
+	if err := write(p.stdout); err != nil {
+		return err
+	}
+	if len(report.Faults) > 0 {
+		return fmt.Errorf("%d results are wrong", len(report.Faults))
+	}
+	return nil
+}

@@ -1,0 +1,277 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/auth"
+)
+
+// learnedSQL counts the approvals that were learned: each mail has one category.
+const learnedSQL = `
+SELECT COALESCE(sum(approvals), 0)::bigint FROM weight_counts WHERE feature LIKE 'category:%'`
+
+const (
+	approvers    = 100             // persons who approve
+	warmUp       = 2 * time.Second // whose delays do not count
+	readyWithin  = time.Minute
+	visibleLimit = "10s"
+)
+
+var visibleTarget = Target{50, 20}
+
+// measureLatency approves at a steady rate, whatever the answers take, and looks for what was learned. Delays count
+// from when an approval was due.
+func measureLatency(ctx context.Context, s *stage, report *Report) error {
+	warm := int(s.cfg.Rate * warmUp.Seconds())
+	tasks, err := s.prepareApprovals(ctx, warm+int(s.cfg.Rate*float64(s.cfg.LatencySeconds)))
+	if err != nil {
+		return err
+	}
+	address, err := freeAddress()
+	if err != nil {
+		return err
+	}
+	client := newClient("http://" + address)
+	children, err := s.startAll(ctx, []string{"api", "--listen=" + address}, []string{"relay", "--metrics-listen="}, consume("weights"))
+	if err != nil {
+		return err
+	}
+	outcomes, err := client.approveAll(ctx, tasks, s.cfg.Rate, children)
+	err = errors.Join(err, stopAll(children))
+	if err != nil {
+		return fmt.Errorf("latency: %w", err)
+	}
+	report.Latency = delays(outcomes[warm:], children)
+	s.cfg.Log.Info("measured", "what", "approvals", "visible_p50_ms", report.Latency.Visible.P50, "visible_p99_ms", report.Latency.Visible.P99)
+	return s.checkApprovals(ctx, report, outcomes)
+}
+
+func (s *stage) startAll(ctx context.Context, commands ...[]string) ([]*child, error) {
+	var children []*child
+	for _, arguments := range commands {
+		c, err := s.start(ctx, arguments...)
+		if err != nil {
+			return nil, errors.Join(err, stopAll(children))
+		}
+		children = append(children, c)
+	}
+	return children, nil
+}
+
+// checkApprovals holds the answers and the weights against what was asked. The first approval was for waiting.
+func (s *stage) checkApprovals(ctx context.Context, report *Report, outcomes []outcome) error {
+	for _, o := range outcomes {
+		if o.err != nil {
+			report.fault("approvals: %s", o.err)
+			break // one tells enough
+		}
+	}
+	var learned int64
+	if err := s.pool.QueryRow(ctx, learnedSQL).Scan(&learned); err != nil {
+		return fmt.Errorf("add up weight_counts: %w", err)
+	}
+	report.expect("approvals", "approvals in weight_counts", learned, int64(len(outcomes))+1)
+	return nil
+}
+
+// task is an action that is to be approved.
+type task struct {
+	action string
+	token  string
+}
+
+// prepareApprovals makes persons, and one pending action more than count for them.
+func (s *stage) prepareApprovals(ctx context.Context, count int) ([]task, error) {
+	users := auth.NewStore(s.pool)
+	tokens := make([]string, approvers)
+	for i := range tokens {
+		if _, err := users.CreateUser(ctx, auth.User{ID: approver(i), Roles: []string{auth.Owner}}); err != nil {
+			return nil, err
+		}
+		var err error
+		if tokens[i], err = users.CreateToken(ctx, approver(i), auth.Bearer, "bench", time.Time{}); err != nil {
+			return nil, err
+		}
+	}
+	tasks := make([]task, count+1)
+	rows := make([][]any, len(tasks))
+	for i := range tasks {
+		id := events.NewUUIDv7(time.Now())
+		tasks[i] = task{id.String(), tokens[i%approvers]}
+		rows[i] = pendingAction(id, i)
+	}
+	_, err := s.pool.CopyFrom(ctx, pgx.Identifier{"actions"}, actionColumns, pgx.CopyFromRows(rows))
+	if err != nil {
+		return nil, fmt.Errorf("add pending actions: %w", err)
+	}
+	return tasks, s.settle(ctx)
+}
+
+func approver(i int) string { return fmt.Sprintf("approver-%d", i%approvers) }
+
+var actionColumns = []string{
+	"id", "user_id", "policy_id", "email_id", "action", "confidence", "features", "feature_rule", "mail_category", "mail_sender_domain", "created_at",
+}
+
+func pendingAction(id events.UUID, i int) []any {
+	mail := events.MailRef{
+		ID: fmt.Sprintf("mail-%d", i), Category: "promo", SenderDomain: fmt.Sprintf("sender-%d.example", i%300), Subject: "Our biggest sale",
+	}
+	return []any{
+		[16]byte(id), approver(i), int64(1 + i%12), mail.ID, "archive_email", 0.8, events.Features(mail), events.FeatureRule,
+		mail.Category, mail.SenderDomain, time.Now(),
+	}
+}
+
+// freeAddress names a port that nobody listens on at this moment.
+func freeAddress() (string, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("find a free port: %w", err)
+	}
+	return listener.Addr().String(), listener.Close()
+}
+
+// client asks the API.
+type client struct {
+	http *http.Client
+	base string
+}
+
+func newClient(base string) *client {
+	transport := &http.Transport{MaxIdleConnsPerHost: 1000, DisableCompression: true}
+	return &client{&http.Client{Transport: transport, Timeout: 30 * time.Second}, base}
+}
+
+// ask sends a request without a body and returns the event of the answer, which must be 200.
+func (c *client) ask(ctx context.Context, method, path, token string) (event string, err error) {
+	request, err := http.NewRequestWithContext(ctx, method, c.base+path, nil)
+	if err != nil {
+		return "", err
+	}
+	request.Header.Set("Authorization", "Bearer "+token)
+	response, err := c.http.Do(request)
+	if err != nil {
+		return "", err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		return "", err
+	}
+	if response.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("%s %s answers %d: %s", method, path, response.StatusCode, body)
+	}
+	return response.Header.Get("X-Event-Id"), nil
+}
+
+// outcome is what became of one approval.
+type outcome struct {
+	answered, visible time.Duration
+	err               error
+}
+
+// approve approves an action that was due at a time, and waits until it has been learned.
+func (c *client) approve(ctx context.Context, t task, due time.Time) (o outcome) {
+	event, err := c.ask(ctx, http.MethodPost, "/actions/"+t.action+"/approve", t.token)
+	o.answered = time.Since(due)
+	if err == nil {
+		_, err = c.ask(ctx, http.MethodGet, "/preferences?wait="+url.QueryEscape(event)+"&timeout="+visibleLimit, t.token)
+	}
+	o.visible, o.err = time.Since(due), err
+	return o
+}
+
+// approveAll approves all tasks: the first as often as it takes until everything works, the rest at a rate.
+func (c *client) approveAll(ctx context.Context, tasks []task, rate float64, children []*child) ([]outcome, error) {
+	defer c.http.CloseIdleConnections()
+	if err := c.awaitReady(ctx, tasks[0], children); err != nil {
+		return nil, err
+	}
+	tasks = tasks[1:]
+	outcomes := make([]outcome, len(tasks))
+	var running sync.WaitGroup
+	defer running.Wait()
+	began := time.Now()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for i := range tasks {
+		due := began.Add(time.Duration(float64(i) / rate * float64(time.Second)))
+		timer.Reset(time.Until(due))
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-timer.C:
+		}
+		running.Go(func() { outcomes[i] = c.approve(ctx, tasks[i], due) })
+	}
+	running.Wait()
+	return outcomes, nil
+}
+
+// awaitReady approves a task until it is answered and learned, which needs every process.
+func (c *client) awaitReady(ctx context.Context, first task, children []*child) error {
+	ticker := time.NewTicker(100 * time.Millisecond)
+	defer ticker.Stop()
+	for began := time.Now(); ; {
+		last := c.approve(ctx, first, time.Now()).err
+		if last == nil {
+			return nil
+		}
+		if time.Since(began) > readyWithin {
+			return fmt.Errorf("not ready within %s: %w", readyWithin, last)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+		}
+		for _, child := range children {
+			select {
+			case <-child.done:
+				return child.failure("it ended too early")
+			default:
+			}
+		}
+	}
+}
+
+func delays(outcomes []outcome, children []*child) *Delays {
+	result := &Delays{Approvals: len(outcomes), PeakMiB: map[string]float64{}, Target: visibleTarget}
+	var answered, visible []float64
+	for _, o := range outcomes {
+		if o.err == nil {
+			answered = append(answered, milliseconds(o.answered))
+			visible = append(visible, milliseconds(o.visible))
+		}
+	}
+	result.Answered, result.Visible = quantiles(answered), quantiles(visible)
+	for _, c := range children {
+		name, _, _ := strings.Cut(c.name, " --")
+		result.PeakMiB[name] = mebibytes(c.peak)
+	}
+	return result
+}
+
+func quantiles(values []float64) Quantiles {
+	if len(values) == 0 {
+		return Quantiles{}
+	}
+	slices.Sort(values)
+	return Quantiles{quantile(values, 0.5), quantile(values, 0.9), quantile(values, 0.99), values[len(values)-1]}
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

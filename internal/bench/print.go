@@ -1,0 +1,109 @@
+package bench
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+)
+
+// WriteJSON writes the report as one JSON document.
+func (r *Report) WriteJSON(w io.Writer) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(r)
+}
+
+// WriteText writes the report for people: what was measured and how, and beside each number what it should be.
+func (r *Report) WriteText(w io.Writer) error {
+	table := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	r.writeMethod(table)
+	if len(r.Rates) > 0 {
+		r.writeRates(table)
+	}
+	if r.Latency != nil {
+		r.Latency.write(table, r.Settings)
+	}
+	fmt.Fprintln(table)
+	for _, fault := range r.Faults {
+		fmt.Fprintln(table, "WRONG RESULT:", fault)
+	}
+	if len(r.Faults) == 0 {
+		fmt.Fprintln(table, "All results are right: the ledgers, the sums in the tables, and the rebuilt versions, row by row.")
+	}
+	return table.Flush()
+}
+
+func (r *Report) writeMethod(w io.Writer) {
+	s, m := &r.Settings, r.Machine
+	fmt.Fprintf(w, "Machine: %d cores, %s, %s; Kafka %s; PostgreSQL %s with fsync %s, synchronous_commit %s, shared_buffers %s.\n",
+		m.Cores, m.Platform, m.Go, m.Kafka, m.PostgreSQL, m.Fsync, m.SynchronousCommit, m.SharedBuffers)
+	fmt.Fprintf(w, "Method: processes of this binary, all guarantees on; servers, processes and bench share the machine. %d partitions.\n", s.Partitions)
+	if len(r.Rates) > 0 {
+		fmt.Fprintf(w, "Rates: a log of %s events of %s users, a third proposed, the rest decisions; time from the first claim of a position until\n", grouped(float64(s.Events)), grouped(float64(s.Users)))
+		fmt.Fprintf(w, "the last commit, with two processes the rebalance included; empty tables and a CHECKPOINT before each run; median of runs: %d.\n", s.Runs)
+		fmt.Fprintln(w, "Memory: the peak of resident memory of the largest process over all runs.")
+	}
+}
+
+func (r *Report) writeRates(w io.Writer) {
+	fmt.Fprintln(w)
+	fmt.Fprintln(w, "WHAT\tPROCESSES\tEVENTS/S\tMIN..MAX\tAT LEAST\tAIM\t\tPEAK MIB\tAT MOST\tAIM\tTIMES NAIVE")
+	for _, rate := range r.Rates {
+		cells := []string{rate.What, strconv.Itoa(rate.Processes), grouped(rate.Median), grouped(rate.Min) + ".." + grouped(rate.Max), "", "", "", "", "", "", ""}
+		if t := rate.Target; t != nil {
+			cells[4], cells[5], cells[6] = grouped(t.AtLeast), grouped(t.Aim), verdict(rate.Median >= t.AtLeast, rate.Median >= t.Aim)
+		}
+		if rate.PeakMiB > 0 {
+			cells[7] = fmt.Sprintf("%.0f", rate.PeakMiB)
+		}
+		if rate.consumer {
+			cells[8], cells[9] = grouped(r.Consumers.AtLeast), grouped(r.Consumers.Aim)
+		}
+		if rate.TimesNaive > 0 {
+			cells[10] = fmt.Sprintf("%.1f", rate.TimesNaive)
+		}
+		fmt.Fprintln(w, strings.Join(cells, "\t"))
+	}
+}
+
+func (d *Delays) write(w io.Writer, s Settings) {
+	fmt.Fprintln(w)
+	fmt.Fprintf(w, "Delays: %d approvals over HTTP, %s a second whatever the answers take, of %d persons, counted from when each was due.\n", d.Approvals, grouped(s.Rate), approvers)
+	fmt.Fprintln(w, "MILLISECONDS\tP50\tP90\tP99\tMAX\tP99 AT MOST\tAIM\t")
+	d.Answered.write(w, "approve answered", "\t\t")
+	t := d.Target
+	d.Visible.write(w, "approve to visible in preferences", fmt.Sprintf("%g\t%g\t%s", t.AtLeast, t.Aim, verdict(d.Visible.P99 <= t.AtLeast, d.Visible.P99 <= t.Aim)))
+	var sizes []string
+	for name, size := range d.PeakMiB {
+		sizes = append(sizes, fmt.Sprintf("%s %.0f", name, size))
+	}
+	slices.Sort(sizes)
+	fmt.Fprintln(w, "Peak MiB:", strings.Join(sizes, ", "))
+}
+
+func (q Quantiles) write(w io.Writer, what, rest string) {
+	fmt.Fprintf(w, "%s\t%.1f\t%.1f\t%.1f\t%.1f\t%s\n", what, q.P50, q.P90, q.P99, q.Max, rest)
+}
+
+func verdict(enough, aimed bool) string {
+	switch {
+	case aimed:
+		return "aim reached"
+	case enough:
+		return "enough"
+	}
+	return "MISSED"
+}
+
+// grouped writes a whole number with its thousands apart.
+func grouped(number float64) string {
+	text := strconv.FormatFloat(number, 'f', 0, 64)
+	for at := len(text) - 3; at > 0; at -= 3 {
+		text = text[:at] + "," + text[at:]
+	}
+	return text
+}

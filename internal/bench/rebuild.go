@@ -1,0 +1,81 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/applylens/applylens/internal/load"
+)
+
+// buildingSQL names the version that is being built, 0 when there is none.
+const buildingSQL = `
+SELECT COALESCE(max(version), 0) FROM versions WHERE group_name = $1 AND state = 'building'`
+
+// measureRebuild rebuilds a projection while nothing else runs, and compares the last result with the live version.
+func (s *stage) measureRebuild(ctx context.Context, report *Report, p projection, made load.Summary) error {
+	if !s.cfg.wants(Fold) {
+		if _, err := s.foldOnce(ctx, p, 1, made.Records); err != nil {
+			return fmt.Errorf("live fold of %s: %w", p.group, err)
+		}
+	}
+	rate := &Rate{What: "rebuild of " + p.group, Processes: 1, Target: &rebuildTarget}
+	for range s.cfg.Runs {
+		if err := s.dropBuilding(ctx, p.group); err != nil {
+			return err
+		}
+		run, err := s.rebuildOnce(ctx, p.group, made.Records)
+		if err != nil {
+			return fmt.Errorf("%s: %w", rate.What, err)
+		}
+		s.finish(report, rate, run)
+		if err := s.check(ctx, report, rate.What, p, building, made); err != nil {
+			return err
+		}
+	}
+	report.add(rate)
+	if err := s.run(ctx, "rebuild", "diff", p.group); err != nil {
+		report.fault("%s: %s", rate.What, err)
+	}
+	return s.dropBuilding(ctx, p.group)
+}
+
+func (s *stage) rebuildOnce(ctx context.Context, group string, records int64) (Sample, error) {
+	if err := s.settle(ctx); err != nil {
+		return Sample{}, err
+	}
+	c, err := s.start(ctx, "rebuild", "run", group)
+	if err != nil {
+		return Sample{}, err
+	}
+	took, err := s.follow(ctx, group, building, records, []*child{c})
+	if err != nil {
+		c.end()
+		<-c.done
+		return Sample{}, err
+	}
+	if err := c.wait(); err != nil {
+		return Sample{}, err
+	}
+	return sample(records, took, []*child{c}), nil
+}
+
+// run runs a subcommand to its end.
+func (s *stage) run(ctx context.Context, arguments ...string) error {
+	c, err := s.start(ctx, arguments...)
+	if err != nil {
+		return err
+	}
+	return c.wait()
+}
+
+// dropBuilding deletes what an earlier run built.
+func (s *stage) dropBuilding(ctx context.Context, group string) error {
+	var version int
+	if err := s.pool.QueryRow(ctx, buildingSQL, group).Scan(&version); err != nil {
+		return fmt.Errorf("look for a version of %s: %w", group, err)
+	}
+	if version == 0 {
+		return nil
+	}
+	return s.run(ctx, "rebuild", "drop", group, fmt.Sprint(version), "--yes")
+}
