@@ -43,7 +43,8 @@ func (m *mirror) run(ctx context.Context) {
 	}
 }
 
-// flush commits what was added since the last time. A failure only makes the lag that other tools show older.
+// flush commits what was added since the last time. After a failure it is tried again with the next flush; until then
+// other tools show an older lag.
 func (m *mirror) flush() {
 	m.mu.Lock()
 	pending := m.pending
@@ -54,6 +55,21 @@ func (m *mirror) flush() {
 	}
 	if err := m.commit(map[string]map[int]int64{m.topic: pending}); err != nil {
 		m.log.Debug("mirroring positions to Kafka has to wait", "topic", m.topic, "error", err)
+		m.putBack(pending)
 	}
 	failpoint.Hit("after_mirror")
+}
+
+// putBack keeps positions for the next flush, unless there are newer ones.
+func (m *mirror) putBack(positions map[int]int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.pending == nil {
+		m.pending = map[int]int64{}
+	}
+	for partition, next := range positions {
+		if _, newer := m.pending[partition]; !newer {
+			m.pending[partition] = next
+		}
+	}
 }

@@ -101,20 +101,35 @@ func mergeContexts(a, b context.Context) (context.Context, context.CancelFunc) {
 	return ctx, func() { stop(); cancel() }
 }
 
-// runSession folds one assignment of the live version. Losing the positions ends the generation and is no error.
+// runSession folds one assignment of the live version, in session after session as long as the generation lasts, so
+// that looking again at a halted partition does not make the other members join again. Losing the positions ends the
+// generation and is no error.
 func runSession(ctx context.Context, cfg *Config, partitions []int, commit func(map[string]map[int]int64) error) error {
+	for ctx.Err() == nil {
+		err := foldLive(ctx, cfg, partitions, commit)
+		switch {
+		case errors.Is(err, errReclaim):
+		case errors.Is(err, errFenced):
+			return nil
+		default:
+			return err
+		}
+	}
+	return nil
+}
+
+// foldLive claims the partitions of the live version and folds them until ctx ends or they have to be claimed again.
+func foldLive(ctx context.Context, cfg *Config, partitions []int, commit func(map[string]map[int]int64) error) error {
 	version, err := foldableVersion(ctx, cfg)
 	if err != nil {
 		return err
 	}
 	s, err := openSession(ctx, cfg, Version{Number: version}, partitions, nil)
-	if errors.Is(err, errFenced) {
-		return nil
-	}
 	if err != nil {
 		return err
 	}
 	s.mirror = &mirror{commit: commit, topic: s.topic, log: cfg.Log}
+	s.mirrorClaimed()
 	mirrorCtx, stopMirror := context.WithCancel(ctx)
 	defer stopMirror()
 	go s.mirror.run(mirrorCtx)
@@ -122,7 +137,6 @@ func runSession(ctx context.Context, cfg *Config, partitions []int, commit func(
 	err = s.run(ctx)
 	if errors.Is(err, errFenced) || errors.Is(err, errReclaim) {
 		cfg.Log.Info("positions given up", "group", cfg.Group.Name, "version", version, "cause", err.Error())
-		return nil
 	}
 	return err
 }

@@ -108,12 +108,19 @@ func openSession(ctx context.Context, cfg *Config, version Version, partitions [
 			p.stopAt = at
 		}
 	}
-	return s, s.haltFaulty(ctx)
+	if err := s.haltFaulty(ctx); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
 }
 
 // claim takes the partitions within tx and reads all that folding them needs.
 func (s *session) claim(ctx context.Context, tx pgx.Tx, partitions []int, starts []int64) error {
 	p := &s.place
+	if err := s.checkState(ctx, tx); err != nil {
+		return err
+	}
 	if err := tx.QueryRow(ctx, sourceSQL).Scan(&s.source); err != nil {
 		return fmt.Errorf("read deployment: %w", err)
 	}
@@ -133,6 +140,25 @@ func (s *session) claim(ctx context.Context, tx pgx.Tx, partitions []int, starts
 		return err
 	}
 	return s.readMemory(ctx, tx)
+}
+
+// checkState returns errFenced when the version is no longer what this session takes it for: a swap or a drop came
+// between the look at the versions and the claim. Folding a live version as a shadow would leave out its marks and
+// counters; folding a retired one as live would leave the live one standing.
+func (s *session) checkState(ctx context.Context, tx pgx.Tx) error {
+	wanted := "live"
+	if s.place.version.Shadow {
+		wanted = "building"
+	}
+	var state string
+	err := tx.QueryRow(ctx, lockVersionSQL, s.place.group, s.place.version.Number).Scan(&state)
+	if errors.Is(err, pgx.ErrNoRows) || err == nil && state != wanted {
+		return errFenced
+	}
+	if err != nil {
+		return fmt.Errorf("read state of version %d: %w", s.place.version.Number, err)
+	}
+	return nil
 }
 
 // haltUnclaimed lists partitions that have no position that could be claimed.
@@ -211,6 +237,15 @@ func (s *session) takePositions(ctx context.Context, tx pgx.Tx, partitions []int
 		}
 	}
 	return nil
+}
+
+// mirrorClaimed repeats the claimed positions to Kafka, whose offsets may be older, expired or reset.
+func (s *session) mirrorClaimed() {
+	for _, part := range s.parts {
+		if part.committed.ownerEpoch > 0 {
+			s.mirror.add(part.id, part.committed.next)
+		}
+	}
 }
 
 // readMemory loads the relays' numbers and the offsets that are already dead-lettered.
@@ -304,13 +339,17 @@ func (s *session) halt(ctx context.Context, part *partition, fault *HaltError) e
 		return errFenced
 	}
 	part.standing.halt(fault)
-	if !p.version.Shadow {
-		s.cfg.Metrics.lost.WithLabelValues(p.group).Add(float64(fault.Lost))
-	}
+	s.countLost(fault)
 	s.cfg.Log.Error("partition halted", "group", p.group, "version", p.version.Number, "topic", p.topic,
 		"partition", part.id, "offset", part.committed.next, "reason", string(fault.Reason), "detail", detail)
 	s.showHalt(part)
 	return nil
+}
+
+func (s *session) countLost(fault *HaltError) {
+	if !s.place.version.Shadow {
+		s.cfg.Metrics.lost.WithLabelValues(s.place.group).Add(float64(fault.Lost))
+	}
 }
 
 func (s *session) showHalt(part *partition) {
@@ -408,10 +447,15 @@ func (s *session) watch(ctx context.Context) error {
 // worker's next compare-and-set fails and the session is opened anew.
 func (s *session) haltFromWatch(ctx context.Context, part *partition, fault *HaltError) error {
 	p := &s.place
-	if _, err := s.cfg.Pool.Exec(ctx, haltSQL, p.group, p.version.Number, p.cluster, p.topicID, part.id, part.committed.ownerEpoch,
-		string(fault.Reason), fault.Detail); err != nil {
+	tag, err := s.cfg.Pool.Exec(ctx, haltSQL, p.group, p.version.Number, p.cluster, p.topicID, part.id, part.committed.ownerEpoch,
+		string(fault.Reason), fault.Detail)
+	if err != nil {
 		return nil // the next look finds it again
 	}
+	if tag.RowsAffected() == 0 {
+		return errFenced
+	}
+	s.countLost(fault)
 	s.cfg.Log.Error("partition halted", "group", p.group, "version", p.version.Number, "topic", p.topic, "partition", part.id,
 		"reason", string(fault.Reason), "detail", fault.Detail)
 	return errReclaim

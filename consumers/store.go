@@ -19,6 +19,12 @@ SELECT v.version, v.fold_version
 FROM projections p JOIN versions v ON v.group_name = p.group_name AND v.version = p.live_version
 WHERE p.group_name = $1`
 
+	// lockVersionSQL reads what a version is, and keeps a swap or a drop from changing it until the transaction ends.
+	lockVersionSQL = `
+SELECT CASE WHEN p.live_version = v.version THEN 'live' ELSE v.state END
+FROM projections p JOIN versions v ON v.group_name = p.group_name AND v.version = $2
+WHERE p.group_name = $1 FOR SHARE OF p`
+
 	// otherLogsSQL halts what this version knows of the topic under another topic id or cluster: the log that its
 	// positions speak of is not the log that is there.
 	otherLogsSQL = `
