@@ -172,6 +172,22 @@ func (e *Elasticsearch) Kill() error {
 		return err
 	}
 	<-e.process.done
+	return e.awaitGroupGone()
+}
+
+// awaitGroupGone waits for the server, which is no child of ours and may write a moment longer than its launcher lives.
+func (e *Elasticsearch) awaitGroupGone() error {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	timeout := time.NewTimer(stopTimeout)
+	defer timeout.Stop()
+	for syscall.Kill(-e.process.command.Process.Pid, 0) == nil {
+		select {
+		case <-timeout.C:
+			return errors.New("killed Elasticsearch does not end")
+		case <-tick.C:
+		}
+	}
 	return nil
 }
 
