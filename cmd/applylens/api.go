@@ -17,22 +17,25 @@ import (
 
 // apiCommand serves the HTTP API in a process of its own; the relay that it wakes may run elsewhere.
 type apiCommand struct {
-	config.Postgres `embed:""`
-	Listen          string `help:"Address to serve HTTP on." env:"LISTEN" default:"127.0.0.1:8003" placeholder:"HOST:PORT"`
+	Kafka    config.Kafka    `embed:""`
+	Postgres config.Postgres `embed:""`
+	Listen   string          `help:"Address to serve HTTP on." env:"LISTEN" default:"127.0.0.1:8003" placeholder:"HOST:PORT"`
 }
 
 // Run serves until the context ends, then drains.
 func (c *apiCommand) Run(ctx context.Context, p *process) error {
-	pool, err := postgres.Open(ctx, c.Postgres, "applylens api")
+	links, err := connect(ctx, &c.Kafka, &c.Postgres, "applylens api")
 	if err != nil {
-		return usageError{err}
-	}
-	defer pool.Close()
-	if err := requireTokens(ctx, p, pool, c.Listen); err != nil {
 		return err
 	}
-	waker, gate := &outbox.Waker{Pool: pool}, &restoredGate{pool: pool}
-	handler, err := api.New(api.Config{Pool: pool, Log: p.log, Registry: newRegistry(), Wake: waker.Wake, Gate: gate.check})
+	defer links.close()
+	if err := requireTokens(ctx, p, links.pool, c.Listen); err != nil {
+		return err
+	}
+	waker, gate := &outbox.Waker{Pool: links.pool}, &restoredGate{pool: links.pool}
+	handler, err := api.New(api.Config{
+		Pool: links.pool, Log: p.log, Registry: newRegistry(), Wake: waker.Wake, Gate: gate.check, Extend: operations(links),
+	})
 	if err != nil {
 		return err
 	}

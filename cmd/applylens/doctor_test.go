@@ -96,7 +96,7 @@ func TestDoctorFindsNothingToFailOnAFreshDeployment(t *testing.T) {
 			t.Errorf("%+v", f)
 		}
 	}
-	for _, check := range []string{"settings", "kafka", "postgres", "clocks", "schema", "version weights", "version enrichment", "dead letters"} {
+	for _, check := range []string{"settings", "kafka", "clocks", "schema", "version weights", "version enrichment", "dead letters"} {
 		p.expect(levelOK, check, "")
 	}
 	p.expect(levelWarn, "relay", "no relay runs")

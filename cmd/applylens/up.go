@@ -149,7 +149,7 @@ func (c *upCommand) startParts(ctx context.Context, running *errgroup.Group, p *
 		return err
 	}
 	signal := outbox.NewSignal()
-	handler, err := api.New(api.Config{Pool: links.pool, Log: p.log, Registry: registry, Wake: signal.Set, Gate: (&restoredGate{pool: links.pool}).check})
+	handler, err := api.New(api.Config{Pool: links.pool, Log: p.log, Registry: registry, Wake: signal.Set, Gate: (&restoredGate{pool: links.pool}).check, Extend: operations(links)})
 	if err != nil {
 		return err
 	}
