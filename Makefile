@@ -58,5 +58,9 @@ soak: ## run the tests that go on or go deeper when SOAK=10m is set, such as tho
 	SOAK=$(SOAK) $(SERVERS) go test -json -count=1 -timeout=0 $(ARGS) $(PACKAGES) | $(REPORT)
 
 .PHONY: bench
-bench: ## measure the pure parts, and the parts that need servers on real ones
+bench: ## measure folds, rebuilds and delays of the real binary on real servers; for example: make bench ARGS="fold --runs 5"
+	go run ./internal/testenv/run -durable -- go run ./cmd/applylens bench $(ARGS)
+
+.PHONY: bench-go
+bench-go: ## run the Go benchmarks, also those that need servers
 	$(SERVERS) go test -run '^$$' -bench . -benchmem $(ARGS) $(PACKAGES)

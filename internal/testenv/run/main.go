@@ -1,6 +1,6 @@
 // Command run starts real servers, runs a command that uses them, and stops them:
 //
-//	go run ./internal/testenv/run [-elasticsearch] -- go test ./...
+//	go run ./internal/testenv/run [-elasticsearch] [-durable] -- go test ./...
 //
 // The command finds the servers by KAFKA_BROKERS, DATABASE_URL and ELASTICSEARCH_URL, and what starts more of them by
 // KAFKA_CLASSPATH, PG_BIN and ELASTICSEARCH_HOME. A server whose variable is set
@@ -38,7 +38,10 @@ func main() {
 func run() (int, error) {
 	flags := flag.NewFlagSet("run", flag.ContinueOnError)
 	withElasticsearch := flags.Bool("elasticsearch", false, "start Elasticsearch too")
-	flags.Usage = func() { fmt.Fprintln(flags.Output(), "usage: run [-elasticsearch] [--] COMMAND [ARGUMENT]...") }
+	durable := flags.Bool("durable", false, "let PostgreSQL survive a crash of the machine, as measurements must")
+	flags.Usage = func() {
+		fmt.Fprintln(flags.Output(), "usage: run [-elasticsearch] [-durable] [--] COMMAND [ARGUMENT]...")
+	}
 	if err := flags.Parse(os.Args[1:]); err != nil || flags.NArg() == 0 {
 		flags.Usage()
 		return 2, nil
@@ -49,7 +52,7 @@ func run() (int, error) {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	servers, err := startServers(ctx, *withElasticsearch)
+	servers, err := startServers(ctx, *withElasticsearch, *durable)
 	defer servers.close()
 	if err != nil {
 		return 1, err

@@ -57,7 +57,7 @@ func TestGivenServersAreUsed(t *testing.T) {
 	for _, name := range []string{"DATABASE_URL", "PG_BIN", "KAFKA_BROKERS", "KAFKA_CLASSPATH", "ELASTICSEARCH_URL", "ELASTICSEARCH_HOME"} {
 		t.Setenv(name, "given")
 	}
-	servers, err := startServers(t.Context(), true)
+	servers, err := startServers(t.Context(), true, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,11 +24,11 @@ type servers struct {
 }
 
 // startServers starts what is not given by the environment, all at once since each takes seconds.
-func startServers(ctx context.Context, withElasticsearch bool) (*servers, error) {
+func startServers(ctx context.Context, withElasticsearch, durable bool) (*servers, error) {
 	began := time.Now()
 	s := &servers{}
 	var group sync.WaitGroup
-	group.Go(func() { s.add(s.postgres(ctx), "tests that need PostgreSQL") })
+	group.Go(func() { s.add(s.postgres(ctx, durable), "tests that need PostgreSQL") })
 	group.Go(func() { s.add(s.kafka(ctx), "tests that need a real Kafka broker") })
 	if withElasticsearch {
 		group.Go(func() { s.add(s.elasticsearch(ctx), "tests that need Elasticsearch") })
@@ -64,7 +64,7 @@ func (s *servers) summary() string {
 }
 
 // postgres sets PG_BIN for tests that run a server of their own, and starts one unless DATABASE_URL names it.
-func (s *servers) postgres(ctx context.Context) error {
+func (s *servers) postgres(ctx context.Context, durable bool) error {
 	bin, given := os.LookupEnv("PG_BIN")
 	if !given {
 		found, err := findPostgres(ctx)
@@ -77,7 +77,11 @@ func (s *servers) postgres(ctx context.Context) error {
 	if os.Getenv("DATABASE_URL") != "" {
 		return nil
 	}
-	started, err := server.NewPostgres(ctx, server.PostgresConfig{BinDir: bin})
+	config := server.PostgresConfig{BinDir: bin}
+	if durable {
+		config.Settings = map[string]string{"fsync": "on", "full_page_writes": "on"}
+	}
+	started, err := server.NewPostgres(ctx, config)
 	if err != nil {
 		return err
 	}
