@@ -197,3 +197,56 @@ func TestRedriveIsFoldedOnceByItsGroup(t *testing.T) {
 		t.Error(diff) // the wrong key is as wrong as before
 	}
 }
+
+// A drop that was interrupted while it waited for a reader can be repeated, and the version is nobody's meanwhile.
+func TestInterruptedDropIsRepeated(t *testing.T) {
+	w := newWorld(t)
+	w.start(w.weights())
+	w.publishMixture(0, 10)
+	w.folded("weights", events.TopicActions)
+	group := w.weights().Group
+	version, err := consumers.Rebuild(t.Context(), w.weights(), false)
+	must(t, err)
+	reader, err := w.pool.Begin(t.Context())
+	must(t, err)
+	defer reader.Rollback(context.Background()) //nolint:errcheck // it only reads
+	_, err = reader.Exec(t.Context(), "SELECT count(*) FROM weight_counts; SELECT count(*) FROM repeats")
+	must(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	interrupted := make(chan error, 1)
+	go func() { interrupted <- consumers.DropVersion(ctx, w.pool, group, version) }()
+	w.wait("the drop to wait for the reader", func() (bool, string) {
+		var pending int
+		must(t, w.pool.QueryRow(t.Context(), "SELECT count(*) FROM pg_inherits WHERE inhdetachpending").Scan(&pending))
+		return pending == 1, fmt.Sprint(pending, " pending")
+	})
+	if _, err := consumers.Swap(t.Context(), w.pool, "weights", version, -1, "tester", "test"); err == nil {
+		t.Error("a version that is being dropped became live")
+	}
+	cancel()
+	if err := <-interrupted; err == nil {
+		t.Fatal("the drop did not wait for the reader, so nothing was interrupted")
+	}
+	must(t, reader.Rollback(t.Context()))
+	must(t, consumers.DropVersion(t.Context(), w.pool, group, version))
+	if err := consumers.DropVersion(t.Context(), w.pool, group, 1); err == nil {
+		t.Error("the live version was dropped")
+	}
+	w.publishMixture(10, 20)
+	w.folded("weights", events.TopicActions)
+}
+
+// Without the table of its version a group waits for somebody to mend it; no record is dead-lettered for it.
+func TestMissingTableHalts(t *testing.T) {
+	w := newWorld(t)
+	w.start(w.weights())
+	w.publish(w.own(decision("ann", 0)))
+	w.folded("weights", events.TopicActions)
+	_, err := w.pool.Exec(t.Context(), "ALTER TABLE weight_counts DETACH PARTITION weight_counts_1")
+	must(t, err)
+	w.publish(w.own(decision("ann", 1)))
+	w.haltedFor("weights", consumers.HaltDatabase)
+	if diff := cmp.Diff(map[string]int{}, w.deadReasons("weights")); diff != "" {
+		t.Error(diff)
+	}
+}

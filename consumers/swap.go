@@ -40,7 +40,7 @@ func flip(ctx context.Context, pool *pgxpool.Pool, group, verb string, maxLag in
 		defer func() { locked = time.Since(began) }()
 		var live int
 		var previous *int
-		if err := tx.QueryRow(ctx, "SELECT live_version, previous_version FROM projections WHERE group_name = $1 FOR UPDATE", group).Scan(&live, &previous); err != nil {
+		if err := tx.QueryRow(ctx, lockProjectionSQL, group).Scan(&live, &previous); err != nil {
 			return fmt.Errorf("lock projection %s: %w", group, err)
 		}
 		version, err := choose(live, previous)
@@ -55,6 +55,9 @@ func flip(ctx context.Context, pool *pgxpool.Pool, group, verb string, maxLag in
 			return err
 		}
 		failpoint.Hit("swap_after_lock")
+		if len(positions[version]) == 0 && len(positions[live]) > 0 {
+			return fmt.Errorf("%w: version %d has folded nothing", ErrBehind, version)
+		}
 		if maxLag >= 0 {
 			if err := positions.check(live, version, maxLag); err != nil {
 				return err

@@ -50,10 +50,26 @@ WHERE group_name = $1 AND version IN ($2, $3)`
 INSERT INTO position_audit (actor, verb, group_name, version, topic, partition, from_offset, to_offset, reason)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`
 
+	lockProjectionSQL = `
+SELECT live_version, previous_version FROM projections WHERE group_name = $1 FOR UPDATE`
+
+	retireSQL = `
+UPDATE versions SET state = 'retired' WHERE group_name = $1 AND version = $2`
+
+	dropPositionsSQL = `
+DELETE FROM positions WHERE group_name = $1 AND version = $2`
+
+	dropSequencesSQL = `
+DELETE FROM relay_sequences WHERE group_name = $1 AND version = $2`
+
+	// dropVersionSQL comes last, so that a number is not used again while its tables are there.
 	dropVersionSQL = `
-WITH gone AS (DELETE FROM positions WHERE group_name = $1 AND version = $2),
-     seqs AS (DELETE FROM relay_sequences WHERE group_name = $1 AND version = $2)
 DELETE FROM versions WHERE group_name = $1 AND version = $2`
+
+	// attachedSQL tells whether a partition is attached, and whether its detaching was begun.
+	attachedSQL = `
+SELECT COALESCE(bool_or(true), false), COALESCE(bool_or(inhdetachpending), false)
+FROM pg_inherits WHERE inhparent = to_regclass($1) AND inhrelid = to_regclass($2)`
 
 	forgetPreviousSQL = `
 UPDATE projections SET previous_version = NULL WHERE group_name = $1 AND previous_version = $2`
@@ -143,17 +159,12 @@ func childTable(parent string, version int) string { return fmt.Sprintf("%s_%d",
 // quote makes an identifier of a name that comes from a Group, never from outside.
 func quote(name string) string { return pgx.Identifier{name}.Sanitize() }
 
-// DropVersion deletes a version that is not live, and its tables. It can be repeated after it was interrupted.
+// DropVersion deletes a version that is not live, and its tables. Whoever still builds it loses it first. It can be
+// repeated after it was interrupted.
 func DropVersion(ctx context.Context, pool *pgxpool.Pool, group *Group, version int) error {
-	live, _, err := liveVersion(ctx, pool, group.Name)
+	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error { return retire(ctx, tx, group.Name, version) })
 	if err != nil {
-		return err
-	}
-	if live == version {
-		return fmt.Errorf("version %d of %s is live: swap another in first", version, group.Name)
-	}
-	if _, err := pool.Exec(ctx, forgetPreviousSQL, group.Name, version); err != nil {
-		return fmt.Errorf("forget version %d: %w", version, err)
+		return fmt.Errorf("drop version %d of %s: %w", version, group.Name, err)
 	}
 	for _, parent := range group.parents() {
 		if err := dropChild(ctx, pool, parent, childTable(parent, version)); err != nil {
@@ -166,20 +177,40 @@ func DropVersion(ctx context.Context, pool *pgxpool.Pool, group *Group, version 
 	return nil
 }
 
-// dropChild detaches without blocking those who use the parent, as far as it is still attached.
-func dropChild(ctx context.Context, pool *pgxpool.Pool, parent, child string) error {
-	var attached bool
-	err := pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_inherits WHERE inhparent = to_regclass($1) AND inhrelid = to_regclass($2))`,
-		quote(parent), quote(child)).Scan(&attached)
-	if err != nil {
-		return err
+// retire takes a version's positions away, so that nobody folds into tables that are about to go, and the ways by
+// which it could become live. It holds the projection's lock against a swap.
+func retire(ctx context.Context, tx pgx.Tx, group string, version int) error {
+	var live int
+	if err := tx.QueryRow(ctx, lockProjectionSQL, group).Scan(&live, nil); err != nil {
+		return fmt.Errorf("lock projection %s: %w", group, err)
 	}
-	if attached {
-		if _, err := pool.Exec(ctx, fmt.Sprintf("ALTER TABLE %s DETACH PARTITION %s CONCURRENTLY", quote(parent), quote(child))); err != nil {
+	if live == version {
+		return errors.New("it is live: swap another in first")
+	}
+	for _, statement := range []string{forgetPreviousSQL, retireSQL, dropPositionsSQL, dropSequencesSQL} {
+		if _, err := tx.Exec(ctx, statement, group, version); err != nil {
 			return err
 		}
 	}
-	_, err = pool.Exec(ctx, fmt.Sprintf("DROP TABLE IF EXISTS %s", quote(child)))
+	return nil
+}
+
+// dropChild detaches without blocking those who use the parent, as far as it is still attached, and drops.
+func dropChild(ctx context.Context, pool *pgxpool.Pool, parent, child string) error {
+	var attached, pending bool
+	if err := pool.QueryRow(ctx, attachedSQL, quote(parent), quote(child)).Scan(&attached, &pending); err != nil {
+		return err
+	}
+	if attached {
+		how := "CONCURRENTLY"
+		if pending { // an earlier attempt was interrupted while it waited for readers
+			how = "FINALIZE"
+		}
+		if _, err := pool.Exec(ctx, fmt.Sprintf("ALTER TABLE %s DETACH PARTITION %s %s", quote(parent), quote(child), how)); err != nil {
+			return err
+		}
+	}
+	_, err := pool.Exec(ctx, fmt.Sprintf("DROP TABLE IF EXISTS %s", quote(child)))
 	return err
 }
 

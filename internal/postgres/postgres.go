@@ -130,8 +130,8 @@ func Classify(err error) Class {
 		return Transient
 	case strings.HasPrefix(pg.Code, "22"):
 		return Permanent
-	case pg.Code == "23514" && pg.ConstraintName != "positions_ledger":
-		return Permanent
+	case pg.Code == "23514" && pg.ConstraintName != "positions_ledger" && pg.ConstraintName != "":
+		return Permanent // without a name it is a row that no partition takes: a missing table, not bad data
 	}
 	switch pg.Code[:2] {
 	case "42", "25", "28", "3D", "23":
