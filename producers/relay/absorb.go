@@ -58,6 +58,10 @@ WHERE o.seq = w.seq AND w.unbroken`
 // selectWithRow finds which events the outbox has, whatever their state.
 const selectWithRow = `SELECT relay_id, relay_seq FROM outbox WHERE id = ANY ($1) AND aggregatetype = $2 AND partition = $3`
 
+// withoutLoops keeps PostgreSQL from comparing every waiting row with every record found, which by its statistics, made
+// when nothing was waiting, seems the cheapest.
+const withoutLoops = `SET LOCAL enable_nestloop TO off`
+
 // absorb makes the database know what the log has: in one transaction, so that a relay that ends meanwhile reads it
 // again.
 func (t *term) absorb(ctx context.Context, p *partition, entries []entry) error {
@@ -66,6 +70,9 @@ func (t *term) absorb(ctx context.Context, p *partition, entries []entry) error 
 	}
 	next := p.next
 	err := pgx.BeginFunc(ctx, t.conn, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, withoutLoops); err != nil {
+			return err
+		}
 		own, err := t.own(ctx, tx, entries)
 		if err != nil || len(own) == 0 {
 			return err

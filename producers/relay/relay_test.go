@@ -2,9 +2,13 @@ package relay
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"sync/atomic"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -225,4 +229,37 @@ func TestPrunesWhatWasSentLongAgo(t *testing.T) {
 	w.start()
 	w.untilSent()
 	w.until("two rows are pruned", func() bool { return w.count("SELECT count(*) FROM outbox") == 2 })
+}
+
+func TestStaleStatisticsMakeNoQuadraticPlan(t *testing.T) {
+	w := newWorld(t)
+	w.add(5000, "ann", "bob")
+	w.start()
+	w.untilSent()
+	w.exec("ANALYZE outbox") // made when nothing waits
+	var list []int64
+	var zeros []int32
+	for i := range 4000 {
+		list, zeros = append(list, int64(i)), append(zeros, 0)
+	}
+	rows, err := w.pool.Query(t.Context(), "EXPLAIN "+updateStamps, [16]byte{1}, list, zeros, list)
+	must(t, err)
+	plan, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	must(t, err)
+	if text := strings.Join(plan, "\n"); strings.Contains(text, "Join Filter") {
+		t.Errorf("every row is compared with every number:\n%s", text)
+	}
+}
+
+func TestStampIsNeverReplaced(t *testing.T) {
+	w := newWorld(t)
+	w.add(1, "ann")
+	stop := w.start()
+	w.untilSent()
+	stop()
+	_, err := w.pool.Exec(t.Context(), updateStamps, [16]byte{1}, []int64{1}, []int32{0}, []int64{1})
+	var refused *pgconn.PgError
+	if !errors.As(err, &refused) || refused.ConstraintName != "outbox_stamp" {
+		t.Errorf("stamping again: %v, want outbox_stamp to refuse it", err)
+	}
 }

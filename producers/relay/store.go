@@ -36,12 +36,14 @@ WHERE published_at IS NULL AND relay_id IS NULL AND aggregatetype = ANY ($1)
 ORDER BY seq
 LIMIT $2`
 
-// updateStamps gives rows their numbers and returns them as they are at that moment.
+// updateStamps gives rows their numbers and returns them as they are at that moment. A row that has a stamp already is
+// refused by the constraint outbox_stamp, and not by a condition: by its statistics PostgreSQL takes unpublished rows for
+// so rare that it would compare each of a large backlog with each of the numbers.
 const updateStamps = `
 UPDATE outbox o
-SET relay_id = $1, partition = s.partition, relay_seq = s.relay_seq
+SET relay_id = $1, partition = s.partition, relay_seq = CASE WHEN o.relay_id IS NULL THEN s.relay_seq END
 FROM unnest($2::bigint[], $3::integer[], $4::bigint[]) AS s (seq, partition, relay_seq)
-WHERE o.seq = s.seq AND o.relay_id IS NULL AND o.published_at IS NULL
+WHERE o.seq = s.seq
 RETURNING ` + rowColumns
 
 // selectStamped finds the next stamped rows of some partitions, in the order in which they were stamped, which is the

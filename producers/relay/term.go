@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"sync"
 	"time"
 
@@ -221,54 +220,6 @@ func (t *term) receive(ctx context.Context, r result) error {
 	return t.receivePublished(ctx, r)
 }
 
-// adopt compares a layout with the last one. A new topic id or leader epoch puts what was published in doubt.
-func (t *term) adopt(ctx context.Context, found *layout) error {
-	ctx, cancel := context.WithTimeout(ctx, statementLimit)
-	defer cancel()
-	t.layout, t.topics = found, nil
-	for _, topic := range events.Topics {
-		described, ok := found.topics[topic]
-		if !ok {
-			continue
-		}
-		t.topics = append(t.topics, topic)
-		for number, epoch := range described.epochs {
-			if err := t.adoptPartition(ctx, place{topic, number}, described, epoch); err != nil {
-				return err
-			}
-		}
-	}
-	maps.DeleteFunc(t.partitions, func(at place, p *partition) bool {
-		_, exists := found.topics[at.topic].epochs[at.partition]
-		return !exists && !p.busy
-	})
-	return nil
-}
-
-func (t *term) adoptPartition(ctx context.Context, at place, described topicLayout, epoch int32) error {
-	p := t.partitions[at]
-	switch {
-	case p == nil || p.topicID != described.id:
-		next, known, err := readEnd(ctx, t.conn, t.layout.cluster, described.id, at.partition)
-		if err != nil {
-			return err
-		}
-		fresh := newPartition(at, described.id, epoch, max(smallestLimit, min(t.BatchBytes, described.limit-topicOverheads)))
-		fresh.known, fresh.next, fresh.sure, fresh.likely = known, next, next, next
-		fresh.busy = p != nil && p.busy // one request in flight, whatever becomes of the topic
-		t.partitions[at] = fresh
-	case p.epoch != epoch:
-		p.epoch, p.moved = epoch, true
-		p.doubt()
-	default:
-		p.sure, p.likely = p.likely, p.next
-	}
-	return nil
-}
-
-// partitionCount is the number of partitions of a topic.
-func (t *term) partitionCount(topic string) int { return len(t.layout.topics[topic].epochs) }
-
 // mark notes as published what was, and how far that reaches.
 func (t *term) mark(ctx context.Context) error {
 	if len(t.marks.partitions) == 0 {
@@ -298,170 +249,6 @@ func (t *term) transact(ctx context.Context, batch *pgx.Batch) error {
 	return pgx.BeginFunc(ctx, t.conn, func(tx pgx.Tx) error { return tx.SendBatch(ctx, batch).Close() })
 }
 
-// loadSpilled brings rows that were stamped but are not in memory back, for partitions that have used theirs up.
-func (t *term) loadSpilled(ctx context.Context) error {
-	var wanting []*partition
-	for _, p := range t.partitions {
-		if p.spilled && p.stage == stageReady && !p.busy && len(p.queue) == 0 && p.due(time.Now()) {
-			wanting = append(wanting, p)
-		}
-	}
-	if len(wanting) == 0 {
-		return nil
-	}
-	found, err := stampedOf(ctx, t.conn, wanting)
-	if err != nil {
-		return err
-	}
-	chosen := within(found)
-	rows, err := t.read(ctx, chosen)
-	if err != nil {
-		return err
-	}
-	complete := len(found) < stampRows && len(chosen) == len(found)
-	for _, p := range wanting {
-		p.spilled = false
-	}
-	for _, r := range rows {
-		p := t.partitions[r.place]
-		r.again = r.Relay != t.id || r.Stamp.Seq <= t.numbers[r.place].sent
-		p.push(r)
-	}
-	for _, p := range wanting {
-		p.spilled = p.spilled || !complete
-	}
-	return nil
-}
-
-// read returns rows in the order of their candidates, ready to be published.
-func (t *term) read(ctx context.Context, list []candidate) ([]*row, error) {
-	if len(list) == 0 {
-		return nil, nil
-	}
-	seqs := make([]int64, len(list))
-	for i := range list {
-		seqs[i] = list[i].seq
-	}
-	found, err := collectRows(t.conn.Query(ctx, selectRows, seqs))
-	if err != nil {
-		return nil, fmt.Errorf("read outbox rows: %w", err)
-	}
-	return t.prepare(ctx, seqs, found)
-}
-
-// prepare returns rows in the order of seqs, those that cannot be published as dead ones.
-func (t *term) prepare(ctx context.Context, seqs []int64, found map[int64]*row) ([]*row, error) {
-	rows := make([]*row, 0, len(seqs))
-	for _, seq := range seqs {
-		r := found[seq]
-		if r == nil {
-			continue
-		}
-		if err := r.prepare(t.source); err != nil {
-			if err := t.bury(ctx, r, err); err != nil {
-				return nil, err
-			}
-		}
-		rows = append(rows, r)
-	}
-	return rows, nil
-}
-
-// bury gives a row up: it is marked dead and its number goes out without content.
-func (t *term) bury(ctx context.Context, r *row, why error) error {
-	if _, err := t.conn.Exec(ctx, markDead, r.seq, why.Error()); err != nil {
-		return fmt.Errorf("mark row dead: %w", err)
-	}
-	t.metrics.dead.Inc()
-	t.Log.Error("outbox row given up: it can never be published", "seq", r.seq, "event_id", r.id,
-		"topic", r.topic, "partition", r.partition, "bytes", r.size(), "error", why)
-	return r.empty(t.source)
-}
-
-// stampNext stamps rows and queues them, unless enough are queued.
-func (t *term) stampNext(ctx context.Context) error {
-	t.more = false
-	now := time.Now()
-	for _, p := range t.partitions {
-		if p.crowded(now) {
-			return nil
-		}
-	}
-	rows, full, err := t.stamp(ctx)
-	if err != nil {
-		return err
-	}
-	t.more = full
-	for _, r := range rows {
-		t.partitions[r.place].push(r)
-	}
-	return nil
-}
-
-// errTaken tells that a row that was to be stamped is gone. Its number may not be lost, so all is tried again.
-var errTaken = errors.New("an outbox row vanished while it was stamped")
-
-// stamp gives the next rows their numbers, in the order of seq, in one transaction.
-func (t *term) stamp(ctx context.Context) (rows []*row, full bool, err error) {
-	var numbers *numbering
-	var found map[int64]*row
-	err = pgx.BeginFunc(ctx, t.conn, func(tx pgx.Tx) error {
-		list, err := unstamped(ctx, tx, t.topics)
-		if err != nil || len(list) == 0 {
-			return err
-		}
-		chosen := within(list)
-		full = len(list) == stampRows || len(chosen) < len(list)
-		numbers = t.number(chosen)
-		found, err = collectRows(tx.Query(ctx, updateStamps, [16]byte(t.id), numbers.seqs, numbers.partitions, numbers.stamps))
-		if err == nil && len(found) < len(chosen) {
-			err = errTaken
-		}
-		return err
-	})
-	if errors.Is(err, errTaken) {
-		return nil, true, nil
-	}
-	if err != nil {
-		return nil, false, fmt.Errorf("stamp outbox rows: %w", err)
-	}
-	if numbers == nil {
-		return nil, false, nil
-	}
-	failpoint.Hit("relay_after_stamp")
-	for at, last := range numbers.last {
-		t.numbers[at] = last
-	}
-	rows, err = t.prepare(ctx, numbers.seqs, found)
-	return rows, full, err
-}
-
-// numbering is what rows are to be stamped with, in the order of seq.
-type numbering struct {
-	seqs       []int64
-	partitions []int
-	stamps     []int64
-	last       map[place]numbers
-}
-
-// number chooses partition and number of rows. It changes nothing: the numbers are used when the transaction commits.
-func (t *term) number(list []candidate) *numbering {
-	n := &numbering{last: map[place]numbers{}}
-	for _, c := range list {
-		at := place{c.topic, events.Partition(c.key, t.partitionCount(c.topic))}
-		last, begun := n.last[at]
-		if !begun {
-			last = t.numbers[at]
-		}
-		last.given++
-		n.last[at] = last
-		n.seqs = append(n.seqs, c.seq)
-		n.partitions = append(n.partitions, at.partition)
-		n.stamps = append(n.stamps, last.given)
-	}
-	return n
-}
-
 // reconcile ends the reading that comes before the term's first publish, once every partition is ready.
 func (t *term) reconcile(ctx context.Context) error {
 	if t.reconciled {
@@ -484,18 +271,5 @@ func (t *term) reconcile(ctx context.Context) error {
 	}
 	t.reconciled = true
 	t.Log.Info("relay has read the log to its end", "relay_id", t.id.String(), "partitions", len(t.partitions))
-	return nil
-}
-
-// buryStrangers gives up rows of topics that we do not have.
-func (t *term) buryStrangers(ctx context.Context) error {
-	tag, err := t.conn.Exec(ctx, buryStrangers, events.Topics)
-	if err != nil {
-		return fmt.Errorf("bury rows of unknown topics: %w", err)
-	}
-	if tag.RowsAffected() > 0 {
-		t.metrics.dead.Add(float64(tag.RowsAffected()))
-		t.Log.Error("outbox rows given up: their topic is none of ours", "rows", tag.RowsAffected())
-	}
 	return nil
 }
