@@ -334,24 +334,27 @@ func (w *world) compare() error {
 // awaitFolded waits until every position is at the end of its partition. A halted partition is a failure.
 func (w *world) awaitFolded() {
 	w.t.Helper()
-	eventually(w.t, w.name+" is folded", func() error {
-		ends, err := w.ends()
+	eventually(w.t, w.name+" is folded", w.folded)
+}
+
+// folded tells by its error what is not folded yet.
+func (w *world) folded() error {
+	ends, err := w.ends()
+	if err != nil {
+		return err
+	}
+	for _, group := range w.group {
+		positions, err := w.positions(group)
 		if err != nil {
 			return err
 		}
-		for _, group := range w.group {
-			positions, err := w.positions(group)
-			if err != nil {
-				return err
-			}
-			for partition, end := range ends {
-				if at := positions[partition]; at.Next != end {
-					return fmt.Errorf("%s/%d stands at %d of %d (%s %s)", group, partition, at.Next, end, at.State, at.Reason)
-				}
+		for partition, end := range ends {
+			if at := positions[partition]; at.Next != end {
+				return fmt.Errorf("%s/%d stands at %d of %d (%s %s)", group, partition, at.Next, end, at.State, at.Reason)
 			}
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
 // awaitMirror waits until Kafka's own lag of the groups is 0.

@@ -1,0 +1,125 @@
+package crash
+
+import (
+	"fmt"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/applylens/applylens/internal/crash/pgproxy"
+)
+
+// roundLength is how long the faults of one world go on.
+const roundLength = 30 * time.Second
+
+// TestSoak breaks everything in any order, round after round, each in a world of its own that must be right at its end.
+func TestSoak(t *testing.T) {
+	text := os.Getenv("SOAK")
+	if text == "" {
+		t.Skip("set SOAK to a duration such as 10m (make soak does) to break everything for that long")
+	}
+	length, err := time.ParseDuration(text)
+	must(t, err)
+	seed, servers := seed(t), startServers(t)
+	end := time.Now().Add(length)
+	for round := uint64(0); time.Now().Before(end); round++ {
+		t.Run(fmt.Sprint("round ", round), func(t *testing.T) {
+			n := newNemesis(servers.world(t, fmt.Sprint("soak ", round), seed+round, busy))
+			n.rage()
+			n.settle()
+		})
+		if t.Failed() {
+			return
+		}
+	}
+}
+
+// nemesis breaks a world, one fault after the other, often before the last one has healed.
+type nemesis struct {
+	*world
+	running []*process
+	did     map[string]int
+}
+
+func newNemesis(w *world) *nemesis {
+	w.throughProxy(pgproxy.Seeded(w.random.Uint64(), map[pgproxy.Fault]float64{
+		pgproxy.AckEaten: 0.03, pgproxy.DropBefore: 0.03, pgproxy.Freeze: 0.02,
+	}))
+	n := &nemesis{world: w, did: map[string]int{}}
+	for range 3 {
+		n.running = append(n.running, w.consume())
+	}
+	return n
+}
+
+// rage goes on for the length of a round, under load, and then lets everything heal.
+func (n *nemesis) rage() {
+	faults := []struct {
+		name string
+		do   func()
+	}{
+		{"kill", func() { n.victim().kill() }},
+		{"kill", func() { n.victim().kill() }},
+		{"stop in order", func() { n.victim().stop() }},
+		{"pause", n.pause},
+		{"failpoint", n.fail},
+		{"terminate sessions", n.terminate},
+		{"crash PostgreSQL", func() { n.postgres.Restart(true) }},
+		{"kill broker", func() { n.kafka.Kill(); n.kafka.Start() }},
+		{"pause broker", n.pauseBroker},
+	}
+	loaded := n.load(int(roundLength.Seconds())*1000, 1000)
+	for end := time.Now().Add(roundLength); time.Now().Before(end); {
+		fault := faults[n.random.IntN(len(faults))]
+		fault.do()
+		n.did[fault.name]++
+		after(n.t, time.Duration(n.random.IntN(2000))*time.Millisecond)
+		for len(n.running) < 3 {
+			n.running = append(n.running, n.consume())
+		}
+	}
+	n.proxy.Obey(pgproxy.Healthy)
+	loaded()
+	n.t.Logf("did %v; commits %+v", n.did, n.proxy.Counts())
+}
+
+// victim takes a process off the list.
+func (n *nemesis) victim() *process {
+	i := n.random.IntN(len(n.running))
+	chosen := n.running[i]
+	n.running = append(n.running[:i], n.running[i+1:]...)
+	return chosen
+}
+
+// pause stops a process for shorter or longer than its session lasts.
+func (n *nemesis) pause() {
+	chosen := n.running[n.random.IntN(len(n.running))]
+	chosen.signal(syscall.SIGSTOP)
+	after(n.t, time.Duration(n.random.Int64N(int64(2*sessionTimeout))))
+	chosen.signal(syscall.SIGCONT)
+}
+
+// fail has a process end itself at a moment that is drawn.
+func (n *nemesis) fail() {
+	n.victim().kill()
+	window := windows[n.random.IntN(len(windows))]
+	rule := fmt.Sprintf("APPLYLENS_FAILPOINT=%s=exit@%d", window.name, 1+n.random.IntN(window.most))
+	n.consume(rule) // it is not counted among those that run, since it will not for long
+}
+
+// terminate ends every session of the processes in PostgreSQL.
+func (n *nemesis) terminate() {
+	_, err := n.pool.Exec(n.t.Context(), `
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND application_name LIKE 'applylens consume%'`)
+	if err != nil {
+		n.t.Log(err) // our own connection may be one that a crash has ended
+	}
+}
+
+func (n *nemesis) pauseBroker() {
+	n.kafka.Pause()
+	after(n.t, time.Duration(n.random.Int64N(int64(2*sessionTimeout))))
+	n.kafka.Continue()
+}
