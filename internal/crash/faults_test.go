@@ -46,34 +46,45 @@ func TestCrashAtEveryWindow(t *testing.T) {
 	}
 }
 
-// TestProcessFaults breaks processes, their connections and the servers under load, one after the other.
-func TestProcessFaults(t *testing.T) {
+// TestFaults breaks processes and their connections under load, in worlds of their own, and then the servers.
+func TestFaults(t *testing.T) {
 	seed, servers := seed(t), startServers(t)
-	tests := []struct {
+	type fault struct {
 		name string
 		test func(*world)
-	}{
-		{"killed at any moment", killedAtAnyMoment},
-		{"rebalance storm", rebalanceStorm},
-		{"zombie that has fetched", zombieFetched},
-		{"zombie that has begun", zombieBegun},
-		{"commits spoilt", commitsSpoilt},
-		{"sessions terminated", sessionsTerminated},
-		{"PostgreSQL crashes", postgresCrashes},
-		{"broker killed", brokerKilled},
 	}
-	for i, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			w := servers.world(t, strings.ToLower(test.name), seed+uint64(i), busy)
-			test.test(w)
-			w.settle()
-		})
+	run := func(t *testing.T, number int, fault fault) {
+		w := servers.world(t, fault.name, seed+uint64(number), busy)
+		fault.test(w)
+		w.settle()
 	}
+	t.Run("of processes", func(t *testing.T) {
+		for i, fault := range []fault{
+			{"killed at any moment", killedAtAnyMoment},
+			{"rebalance storm", rebalanceStorm},
+			{"zombie that has fetched", zombieFetched},
+			{"zombie that has begun", zombieBegun},
+			{"commits spoilt", commitsSpoilt},
+			{"sessions terminated", sessionsTerminated},
+			{"rebuilt and swapped", rebuiltAndSwapped},
+			{"killed before the mirror", killedBeforeTheMirror},
+		} {
+			t.Run(fault.name, func(t *testing.T) {
+				t.Parallel()
+				run(t, i, fault)
+			})
+		}
+	})
+	t.Run("of servers", func(t *testing.T) {
+		for i, fault := range []fault{{"database crashes", postgresCrashes}, {"broker killed", brokerKilled}} {
+			t.Run(fault.name, func(t *testing.T) { run(t, 100+i, fault) })
+		}
+	})
 }
 
 // killedAtAnyMoment kills one of two processes, again and again.
 func killedAtAnyMoment(w *world) {
-	loaded := w.load(8000, 1000)
+	loaded := w.load(5000, 1000)
 	running := []*process{w.consume(), w.consume()}
 	for range 3 {
 		victim := running[0]
@@ -87,7 +98,7 @@ func killedAtAnyMoment(w *world) {
 
 // rebalanceStorm lets members come and go all the time; each leaves in order.
 func rebalanceStorm(w *world) {
-	loaded := w.load(8000, 1000)
+	loaded := w.load(5000, 1000)
 	members := []*process{w.consume(), w.consume()}
 	for range 5 {
 		newest := w.consume()
@@ -137,7 +148,7 @@ func commitsSpoilt(w *world) {
 		pgproxy.AckEaten: 0.2, pgproxy.DropBefore: 0.2, pgproxy.Freeze: 0.1,
 	}))
 	w.consume()
-	w.write(6000, 1000)
+	w.write(4000, 1000)
 	eventually(w.t, "every fault has happened", func() error {
 		if counts := w.proxy.Counts(); counts.AckEaten < 2 || counts.DropBefore < 2 || counts.Frozen < 1 {
 			w.write(50, 0)
@@ -150,7 +161,7 @@ func commitsSpoilt(w *world) {
 
 // sessionsTerminated ends the sessions of the processes in PostgreSQL, again and again.
 func sessionsTerminated(w *world) {
-	loaded := w.load(6000, 1000)
+	loaded := w.load(4000, 1000)
 	w.consume()
 	w.consume()
 	terminated := 0
@@ -167,9 +178,37 @@ WHERE datname = current_database() AND application_name LIKE 'applylens consume%
 	loaded()
 }
 
+// rebuiltAndSwapped builds another version under load and makes it live, with crashes on the way: what is not committed
+// must have had no effect, and what was built must be of use.
+func rebuiltAndSwapped(w *world) {
+	loaded := w.load(5000, 1000)
+	w.consume()
+	const group = "weights"
+	rebuild := func(verb string) []string { return []string{"rebuild", verb, group} }
+	swap := append(rebuild("swap"), "--reason", "test", "--actor", "test")
+	crash := func(rule string, arguments []string) {
+		w.run(arguments, "APPLYLENS_FAILPOINT="+rule).awaitKilled(rule)
+		if live := w.live(group); live != 1 {
+			w.t.Errorf("version %d is live after %s", live, rule)
+		}
+	}
+	crash("after_commit=exit", rebuild("run"))
+	w.run(rebuild("run")).awaitDone()
+	crash("swap_after_lock=exit", swap)
+	crash("swap_after_flip=exit", swap)
+	w.run(swap).awaitDone()
+	loaded()
+	w.settle()
+	if live := w.live(group); live != 2 {
+		w.t.Errorf("version %d is live after the swap, want 2", live)
+	}
+	w.run(append(rebuild("rollback"), "--reason", "test", "--actor", "test")).awaitDone()
+	w.write(1000, 0)
+}
+
 // postgresCrashes restarts PostgreSQL as after a crash, twice, under load.
 func postgresCrashes(w *world) {
-	loaded := w.load(8000, 1000)
+	loaded := w.load(5000, 1000)
 	p := w.consume()
 	for range 2 {
 		p.awaitHit("after_commit", p.counts()["after_commit"])
@@ -184,7 +223,7 @@ func postgresCrashes(w *world) {
 
 // brokerKilled kills the broker under load and starts it again.
 func brokerKilled(w *world) {
-	loaded := w.load(8000, 1000)
+	loaded := w.load(5000, 1000)
 	p := w.consume()
 	p.awaitHit("after_commit", p.counts()["after_commit"])
 	w.kafka.Kill()
@@ -198,10 +237,9 @@ func brokerKilled(w *world) {
 	loaded()
 }
 
-// TestMirrorCatchesUp kills a process after its last commit, before that is mirrored to Kafka: the next owner must
+// killedBeforeTheMirror kills a process after its last commit, before that is mirrored to Kafka: the next owner must
 // show Kafka's tools that nothing is left to do, although it folds nothing.
-func TestMirrorCatchesUp(t *testing.T) {
-	w := startServers(t).world(t, "mirror", seed(t), busy)
+func killedBeforeTheMirror(w *world) {
 	w.group = groups[:1]
 	w.write(500, 0)
 	const rule = "after_commit=exit"
@@ -209,5 +247,4 @@ func TestMirrorCatchesUp(t *testing.T) {
 		w.consume("APPLYLENS_FAILPOINT=" + rule).awaitKilled(rule)
 	}
 	w.consume()
-	w.settle()
 }

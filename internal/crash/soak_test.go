@@ -61,7 +61,7 @@ func (n *nemesis) rage() {
 	}{
 		{"kill", func() { n.victim().kill() }},
 		{"kill", func() { n.victim().kill() }},
-		{"stop in order", func() { n.victim().stop() }},
+		{"stop in order", n.stop},
 		{"pause", n.pause},
 		{"failpoint", n.fail},
 		{"terminate sessions", n.terminate},
@@ -90,6 +90,15 @@ func (n *nemesis) victim() *process {
 	chosen := n.running[i]
 	n.running = append(n.running[:i], n.running[i+1:]...)
 	return chosen
+}
+
+// stop ends a process in order, unless it has hardly begun and does not listen to signals yet.
+func (n *nemesis) stop() {
+	if chosen := n.victim(); len(chosen.counts()) > 0 {
+		chosen.stop()
+	} else {
+		chosen.kill()
+	}
 }
 
 // pause stops a process for shorter or longer than its session lasts.

@@ -245,13 +245,13 @@ func (p *process) kill() {
 	<-p.ended
 }
 
-// stop ends the process in order.
+// stop ends the process in order, within the time that it promises to take, and some for a busy machine.
 func (p *process) stop() {
 	p.t.Helper()
 	p.signal(syscall.SIGTERM)
 	select {
 	case <-p.ended:
-	case <-time.After(patience):
+	case <-time.After(config.ShutdownTimeout + 5*time.Second):
 		p.t.Fatalf("%s does not end after SIGTERM", p.name)
 	}
 	if code := p.command.ProcessState.ExitCode(); code != 0 {
@@ -270,6 +270,19 @@ func (p *process) awaitKilled(rule string) {
 	status, ok := p.command.ProcessState.Sys().(syscall.WaitStatus)
 	if !ok || status.Signal() != syscall.SIGKILL || p.counts()[rule] != 1 {
 		p.t.Fatalf("%s ended with %s, want killed by %s; hit were %v", p.name, p.command.ProcessState, rule, p.counts())
+	}
+}
+
+// awaitDone waits until the process has done its work.
+func (p *process) awaitDone() {
+	p.t.Helper()
+	select {
+	case <-p.ended:
+	case <-time.After(patience):
+		p.t.Fatalf("%s does not end", p.name)
+	}
+	if code := p.command.ProcessState.ExitCode(); code != 0 {
+		p.t.Fatalf("%s ended with status %d", p.name, code)
 	}
 }
 
@@ -398,6 +411,14 @@ func (w *world) ends() (map[int32]int64, error) {
 		ends[end.Partition] = end.Offset
 	})
 	return ends, err
+}
+
+// live returns the live version of a group.
+func (w *world) live(group string) int {
+	w.t.Helper()
+	var version int
+	must(w.t, w.pool.QueryRow(w.t.Context(), "SELECT live_version FROM projections WHERE group_name = $1", group).Scan(&version))
+	return version
 }
 
 // position is a row of positions.

@@ -13,7 +13,7 @@ import (
 
 // TestReadCountsWhatWasWritten compares totals with the generator's own, which knows nothing of folding.
 func TestReadCountsWhatWasWritten(t *testing.T) {
-	const partitions, records = 6, 20_000
+	const partitions, records = 6, 6_000
 	_, kafka := testenv.Kfake(t, kfake.SeedTopics(partitions, "x.applylens.actions"))
 	identity := load.Identity{Source: "/applylens/test", Relay: events.UUID{15: 1}}
 	generator, err := load.NewGenerator(load.Profile{Seed: 5, Users: 300, Foreign: 0.5, Repeated: 0.01, Refused: 0.02}, identity, partitions)
