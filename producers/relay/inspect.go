@@ -71,8 +71,8 @@ func (t *term) check(ctx context.Context, c checking) result {
 	return r
 }
 
-// firstLost returns the offset of the first record of ours before c.bound that is gone, -1 when the last one is there. A log is cut from
-// its end, so that what stands before a record that is there is there too.
+// firstLost returns the offset of the first record of ours before c.bound that is gone, -1 when the last one is there.
+// A log is cut from its end, so that what stands before a record that is there is there too.
 func (t *term) firstLost(ctx context.Context, c checking, ends *inspection) (int64, error) {
 	last, err := t.publishedRow(ctx, lastPublished, c.place, c.bound)
 	if err != nil || last == nil {
