@@ -1,6 +1,7 @@
 package consumers
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -43,13 +44,16 @@ func refuse(reason, format string, args ...any) *refusal {
 	return &refusal{reason, fmt.Sprintf(format, args...)}
 }
 
-// refuse remembers that the record at offset is not acceptable to the database.
-func (p *partition) refuse(offset int64, detail string) {
+// refuse remembers that the record at offset is not acceptable, for the next time that it is read.
+func (p *partition) refuse(offset int64, why *refusal) {
 	if p.refused == nil {
-		p.refused = map[int64]string{}
+		p.refused = map[int64]*refusal{}
 	}
-	p.refused[offset] = detail
+	p.refused[offset] = why
 }
+
+// errSpoiled tells that a record left the open batch in an unknown state: it has to be folded anew without it.
+var errSpoiled = errors.New("the batch is spoiled")
 
 // fold decides one record and adds its outcome to the open batch. A fault means that the record was not used and the
 // partition has to stop before it; an error ends the session.
@@ -66,9 +70,9 @@ func (w *worker) fold(ctx context.Context, part *partition, c *cursor, r *record
 	case err != nil:
 		return nil, err
 	}
-	if part.breaker.add(refused != nil) {
+	if c.breaker.add(refused != nil) {
 		return halt(HaltDeadLetters, "more than %d of 1,000 records cannot be applied, the last at offset %d; see applylens deadletters list %s; if they are to be given up: applylens positions skip, if the limit is to start anew: applylens positions adopt",
-			part.breaker.limit, r.offset, w.s.place.group), nil
+			c.breaker.limit, r.offset, w.s.place.group), nil
 	}
 	if refused != nil {
 		w.addLetter(part, r, refused)
@@ -81,9 +85,19 @@ func (w *worker) fold(ctx context.Context, part *partition, c *cursor, r *record
 }
 
 func (w *worker) addLetter(part *partition, r *record, why *refusal) {
-	letter := deadLetter{partition: part.id, record: *r, reason: why.reason, detail: events.CleanText(why.detail, 1000), userID: w.s.place.userOf(r)}
+	letter := deadLetter{partition: part.id, record: r.copied(), reason: why.reason, detail: events.CleanText(why.detail, 1000), userID: w.s.place.userOf(r)}
 	w.batch.letters = append(w.batch.letters, letter)
 	w.batch.bytes += len(r.key) + len(r.value) + 200
+}
+
+// copied returns the record with bytes of its own, so that keeping it does not keep its whole chunk.
+func (r *record) copied() record {
+	c := *r
+	c.key, c.value, c.headers = bytes.Clone(r.key), bytes.Clone(r.value), slices.Clone(r.headers)
+	for i := range c.headers {
+		c.headers[i].Value = bytes.Clone(c.headers[i].Value)
+	}
+	return c
 }
 
 // decide folds one record, or tells by its error what it is instead: a *refusal or a *HaltError.
@@ -92,7 +106,7 @@ func (w *worker) decide(ctx context.Context, part *partition, c *cursor, r *reco
 		if crash := recover(); crash != nil {
 			w.s.cfg.Log.Error("folding a record failed in our code: this is a bug", "group", w.s.place.group, "topic", w.s.place.topic,
 				"partition", part.id, "offset", r.offset, "error", fmt.Sprint(crash), "stack", string(debug.Stack()))
-			err = refuse(reasonPanic, "folding it failed in our code")
+			err = w.spoiled(part, r.offset)
 		}
 	}()
 	head, headErr := w.decoder.Head(r.headers)
@@ -105,8 +119,8 @@ func (w *worker) decide(ctx context.Context, part *partition, c *cursor, r *reco
 	if _, known := part.dead[r.offset]; known {
 		return deadLettered, nil
 	}
-	if detail, known := part.refused[r.offset]; known {
-		return 0, refuse(reasonRefused, "%s", detail)
+	if why := part.refused[r.offset]; why != nil {
+		return 0, why
 	}
 	if headErr != nil {
 		return 0, asRefusal(headErr)
@@ -123,6 +137,17 @@ func (w *worker) decide(ctx context.Context, part *partition, c *cursor, r *reco
 		return applied, nil
 	}
 	return w.decidePayload(part, c, r, &head)
+}
+
+// spoiled refuses a record whose folding failed midway. What it left in the batch is unknown, so the batch is given
+// up; the second time, the record becomes a dead letter before it is folded.
+func (w *worker) spoiled(part *partition, offset int64) error {
+	w.decoder = events.NewDecoder()
+	if why := part.refused[offset]; why != nil {
+		return why
+	}
+	part.refuse(offset, refuse(reasonPanic, "folding it failed in our code"))
+	return errSpoiled
 }
 
 // decidePayload folds a record of a kind that has an effect here.
@@ -180,8 +205,9 @@ func (w *worker) rightPartition(key []byte, partition int) bool {
 	return false
 }
 
-// checkSequence looks at the number of a stamped record, notes it in w.stamp, and tells whether it was applied before. A number that is
-// missing in the log halts the partition. It is what the idempotent producer does, with PostgreSQL as the memory.
+// checkSequence looks at the number of a stamped record, notes it in w.stamp, and tells whether it was applied before.
+// A number that is missing in the log halts the partition. It is what the idempotent producer does, with PostgreSQL as
+// the memory.
 func (w *worker) checkSequence(ctx context.Context, part *partition, c *cursor, head *events.Head) (repeat bool, err error) {
 	if head.Relay.IsZero() || failpoint.Broken("stamps") {
 		return false, nil

@@ -39,9 +39,9 @@ type partition struct {
 	committed position
 	seqs      map[events.UUID]int64 // last number applied, by relay term, as committed
 	dead      map[int64]struct{}    // offsets whose outcome is already dead-lettered
-	refused   map[int64]string      // offsets that the database refused
+	refused   map[int64]*refusal    // offsets that the database refused, or that our code failed at
 	stopAt    int64                 // where reading ends; -1: nowhere
-	breaker   breaker
+	breaker   breaker               // as committed
 
 	standing lockedStanding // for the watch
 }

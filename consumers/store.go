@@ -284,8 +284,8 @@ func (p *place) addDeadLetters(ctx context.Context, tx pgx.Tx, letters []deadLet
 			return err
 		}
 		var at *time.Time
-		if !r.time.IsZero() {
-			at = &r.time
+		if t := storable(r.time); !t.IsZero() {
+			at = &t
 		}
 		if _, err := tx.Exec(ctx, addDeadLetterSQL, p.group, p.version.Number, p.cluster, p.topic, p.topicID, letter.partition,
 			r.offset, at, key, value, headers, len(r.value), letter.reason, letter.detail, letter.userID); err != nil {
@@ -293,6 +293,16 @@ func (p *place) addDeadLetters(ctx context.Context, tx pgx.Tx, letters []deadLet
 		}
 	}
 	return nil
+}
+
+// storable returns the time that a producer gave a record, or the zero time when there is none or PostgreSQL cannot
+// keep it: it is for people, and no reason to refuse the record.
+func storable(t time.Time) time.Time {
+	const latest = 253402300799 // 9999-12-31T23:59:59Z
+	if t.UnixMilli() < 0 || t.Unix() > latest {
+		return time.Time{}
+	}
+	return t
 }
 
 // userOf returns whose record it is, as far as the key of the topic says.

@@ -49,6 +49,7 @@ type cursor struct {
 	last     time.Time
 	seqs     map[events.UUID]int64
 	outcomes [outcomeCount]int64
+	breaker  breaker
 }
 
 // pending is what the open batch will write.
@@ -79,7 +80,12 @@ func (w *worker) run(ctx context.Context) error {
 		if err := pacer.wait(ctx); err != nil {
 			return err
 		}
-		if err := w.fill(ctx); err != nil {
+		err := w.fill(ctx)
+		if errors.Is(err, errSpoiled) {
+			w.restart(ctx)
+			continue
+		}
+		if err != nil {
 			return err
 		}
 		if w.batch.records == 0 && !w.moved() && !w.faulty() {
@@ -98,7 +104,7 @@ func (w *worker) restart(ctx context.Context) {
 		w.readers.close()
 	}
 	for _, part := range w.parts {
-		w.cursors[part] = &cursor{next: part.committed.next, epoch: part.committed.leaderEpoch, seqs: map[events.UUID]int64{}}
+		w.cursors[part] = &cursor{next: part.committed.next, epoch: part.committed.leaderEpoch, seqs: map[events.UUID]int64{}, breaker: part.breaker}
 	}
 	w.current = nil
 	w.clearBatch()
@@ -225,7 +231,7 @@ func (w *worker) consume(ctx context.Context, part *partition) error {
 			c.fault, c.chunk, w.current, c.caughtUp = fault, nil, nil, true
 			return nil
 		}
-		c.next, c.epoch, c.last = r.offset+1, max(r.epoch, c.epoch), r.time
+		c.next, c.epoch, c.last = r.offset+1, max(r.epoch, c.epoch), storable(r.time)
 		c.at++
 		w.batch.records++
 		w.batch.newest, w.batch.offset = part, r.offset
@@ -475,6 +481,7 @@ func (w *worker) committed(ctx context.Context, advances []advance, began time.T
 		}
 		clear(c.seqs)
 		c.outcomes = [outcomeCount]int64{}
+		part.breaker = c.breaker
 		if _, known := part.standing.get(); c.fault != nil && known == nil {
 			if err := w.s.haltPatiently(ctx, part, c.fault); err != nil {
 				return err
@@ -500,13 +507,17 @@ func (s *session) haltPatiently(ctx context.Context, part *partition, fault *Hal
 	}
 }
 
-// bisect reads the refused batch again in halves; a record that is refused alone becomes a dead letter.
+// bisect reads the refused batch again in halves; a record that is refused alone becomes a dead letter, and one that is
+// refused even so halts the partition.
 func (w *worker) bisect(ctx context.Context, cause error) error {
 	switch w.batch.records {
 	case 0:
 		return fmt.Errorf("the database refused to move a position: %w", cause)
 	case 1:
-		w.batch.newest.refuse(w.batch.offset, describe(cause))
+		if w.batch.newest.refused[w.batch.offset] != nil { // as a dead letter, too
+			return w.haltAll(ctx, cause)
+		}
+		w.batch.newest.refuse(w.batch.offset, refuse(reasonRefused, "%s", describe(cause)))
 	default:
 		w.limit = w.batch.records / 2
 	}
