@@ -3,6 +3,7 @@ package bench
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -47,6 +48,31 @@ func (s *stage) start(ctx context.Context, arguments ...string) (*child, error) 
 	return c, nil
 }
 
+// startAll starts a process for each command, or none.
+func (s *stage) startAll(ctx context.Context, commands [][]string) ([]*child, error) {
+	var children []*child
+	for _, arguments := range commands {
+		c, err := s.start(ctx, arguments...)
+		if err != nil {
+			return nil, errors.Join(err, stopAll(children))
+		}
+		children = append(children, c)
+	}
+	return children, nil
+}
+
+// stopAll asks all processes to end, then waits for them.
+func stopAll(children []*child) error {
+	var errs []error
+	for _, c := range children {
+		c.end()
+	}
+	for _, c := range children {
+		errs = append(errs, c.wait())
+	}
+	return errors.Join(errs...)
+}
+
 // watch follows the process to its end.
 func (c *child) watch() {
 	ended := make(chan error, 1)
@@ -71,13 +97,7 @@ func (c *child) watch() {
 	}
 }
 
-// stop asks the process to end and waits for it.
-func (c *child) stop() error {
-	c.end()
-	return c.wait()
-}
-
-// wait waits until the process ends by itself.
+// wait waits until the process has ended.
 func (c *child) wait() error {
 	<-c.done
 	c.end()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -115,13 +116,9 @@ func (s *stage) foldOnce(ctx context.Context, p projection, processes int, recor
 	if err := s.reset(ctx, p); err != nil {
 		return Sample{}, err
 	}
-	var children []*child
-	for range processes {
-		c, err := s.start(ctx, consume(p.group)...)
-		if err != nil {
-			return Sample{}, errors.Join(err, stopAll(children))
-		}
-		children = append(children, c)
+	children, err := s.startAll(ctx, slices.Repeat([][]string{consume(p.group)}, processes))
+	if err != nil {
+		return Sample{}, err
 	}
 	took, err := s.follow(ctx, p.group, live, records, children)
 	if err := errors.Join(err, stopAll(children)); err != nil {
@@ -130,22 +127,12 @@ func (s *stage) foldOnce(ctx context.Context, p projection, processes int, recor
 	return sample(records, took, children), nil
 }
 
-func stopAll(children []*child) error {
-	var errs []error
-	for _, c := range children {
-		c.end() // all at once
-	}
-	for _, c := range children {
-		errs = append(errs, c.stop())
-	}
-	return errors.Join(errs...)
-}
-
-// sample is what a run says; its memory is that of the largest process.
+// sample is what a run says, whose processes have ended; its memory is that of the largest.
 func sample(records int64, took time.Duration, children []*child) Sample {
 	result := Sample{Seconds: took.Seconds(), PerSecond: float64(records) / took.Seconds()}
 	for _, c := range children {
 		result.PeakMiB = max(result.PeakMiB, mebibytes(c.peak))
+		result.CPU += (c.command.ProcessState.UserTime() + c.command.ProcessState.SystemTime()).Seconds()
 	}
 	return result
 }

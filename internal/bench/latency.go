@@ -45,7 +45,7 @@ func measureLatency(ctx context.Context, s *stage, report *Report) error {
 		return err
 	}
 	client := newClient("http://" + address)
-	children, err := s.startAll(ctx, []string{"api", "--listen=" + address}, []string{"relay", "--metrics-listen="}, consume("weights"))
+	children, err := s.startAll(ctx, [][]string{{"api", "--listen=" + address}, {"relay", "--metrics-listen="}, consume("weights")})
 	if err != nil {
 		return err
 	}
@@ -59,25 +59,17 @@ func measureLatency(ctx context.Context, s *stage, report *Report) error {
 	return s.checkApprovals(ctx, report, outcomes)
 }
 
-func (s *stage) startAll(ctx context.Context, commands ...[]string) ([]*child, error) {
-	var children []*child
-	for _, arguments := range commands {
-		c, err := s.start(ctx, arguments...)
-		if err != nil {
-			return nil, errors.Join(err, stopAll(children))
-		}
-		children = append(children, c)
-	}
-	return children, nil
-}
-
 // checkApprovals holds the answers and the weights against what was asked. The first approval was for waiting.
 func (s *stage) checkApprovals(ctx context.Context, report *Report, outcomes []outcome) error {
+	var failures []error
 	for _, o := range outcomes {
 		if o.err != nil {
-			report.fault("approvals: %s", o.err)
-			break // one tells enough
+			failures = append(failures, o.err)
 		}
+	}
+	report.expect("approvals", "without success", int64(len(failures)), 0)
+	if len(failures) > 0 {
+		report.fault("approvals: the first of these: %s", failures[0])
 	}
 	var learned int64
 	if err := s.pool.QueryRow(ctx, learnedSQL).Scan(&learned); err != nil {

@@ -33,6 +33,7 @@ func (s *stage) measureRebuild(ctx context.Context, report *Report, p projection
 		}
 	}
 	report.add(rate)
+	report.Checks++
 	if err := s.run(ctx, "rebuild", "diff", p.group); err != nil {
 		report.fault("%s: %s", rate.What, err)
 	}

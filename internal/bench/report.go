@@ -12,7 +12,8 @@ type Report struct {
 	Rates     []*Rate  `json:"rates"`
 	Latency   *Delays  `json:"latency,omitempty"`
 	Consumers Target   `json:"consumer_mib"` // what a consumer's peak memory is to stay below
-	Faults    []string `json:"faults"`       // results that are wrong
+	Checks    int      `json:"checks"`       // results that were held against what they must be
+	Faults    []string `json:"faults"`       // those that are wrong
 }
 
 // Settings are the sizes of the measurements.
@@ -52,7 +53,8 @@ type Rate struct {
 	Median     float64  `json:"median_per_second"`
 	Min        float64  `json:"min_per_second"`
 	Max        float64  `json:"max_per_second"`
-	PeakMiB    float64  `json:"peak_mib,omitempty"` // of the largest process; 0: not a process of its own
+	CPU        float64  `json:"cpu_us_per_event,omitempty"` // of all processes, the median; the servers' is not counted
+	PeakMiB    float64  `json:"peak_mib,omitempty"`         // of the largest process; 0: not a process of its own
 	Target     *Target  `json:"target,omitempty"`
 	TimesNaive float64  `json:"times_naive,omitempty"`
 
@@ -62,6 +64,7 @@ type Rate struct {
 // Sample is one run.
 type Sample struct {
 	Seconds   float64 `json:"seconds"`
+	CPU       float64 `json:"cpu_seconds,omitempty"` // of all processes over their lives
 	PerSecond float64 `json:"per_second"`
 	PeakMiB   float64 `json:"peak_mib,omitempty"`
 }
@@ -91,12 +94,15 @@ func settingsOf(cfg *Config) Settings {
 
 // add takes a measurement whose runs are complete.
 func (r *Report) add(rate *Rate) {
-	var speeds []float64
+	var speeds, costs []float64
 	for _, sample := range rate.Samples {
 		speeds = append(speeds, sample.PerSecond)
+		costs = append(costs, sample.CPU*1e6/(sample.PerSecond*sample.Seconds))
 		rate.PeakMiB = max(rate.PeakMiB, sample.PeakMiB)
 	}
 	slices.Sort(speeds)
+	slices.Sort(costs)
+	rate.CPU = quantile(costs, 0.5)
 	rate.Min, rate.Median, rate.Max = speeds[0], quantile(speeds, 0.5), speeds[len(speeds)-1]
 	r.Rates = append(r.Rates, rate)
 }
@@ -125,6 +131,7 @@ func (r *Report) fault(format string, arguments ...any) {
 
 // expect adds a fault when a result is not what it must be.
 func (r *Report) expect(what, of string, got, want int64) {
+	r.Checks++
 	if got != want {
 		r.fault("%s: %d %s, want %d", what, got, of, want)
 	}
