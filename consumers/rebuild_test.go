@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/applylens/applylens/consumers"
 	"github.com/applylens/applylens/events"
@@ -248,5 +250,24 @@ func TestMissingTableHalts(t *testing.T) {
 	w.haltedFor("weights", consumers.HaltDatabase)
 	if diff := cmp.Diff(map[string]int{}, w.deadReasons("weights")); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// A throttle bounds the rate from the first second on, however large the batches may be.
+func TestThrottleHoldsBack(t *testing.T) {
+	w := newWorld(t)
+	version, err := consumers.CreateVersion(t.Context(), w.pool, w.weights().Group)
+	must(t, err)
+	var records []*kgo.Record
+	for n := range 300 {
+		records = append(records, w.own(decision("ann", n)))
+	}
+	w.publish(records...)
+	must(t, consumers.Pace(t.Context(), w.pool, "weights", version, 200, false)) // 100/s for each of two workers
+	began := time.Now()
+	_, err = consumers.Rebuild(t.Context(), w.weights(), false)
+	must(t, err)
+	if took := time.Since(began); took < 1800*time.Millisecond {
+		t.Errorf("300 records of one partition took %v at 100/s", took)
 	}
 }

@@ -8,7 +8,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"golang.org/x/time/rate"
 
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/failpoint"
@@ -75,11 +74,12 @@ func newWorker(s *session, parts []*partition) *worker {
 func (w *worker) run(ctx context.Context) error {
 	defer func() { w.readers.close() }()
 	w.restart(ctx)
-	pacer := pacer{s: w.s}
+	pacer := pacer{s: w.s, workers: min(w.s.cfg.Workers, len(w.s.parts))}
 	for {
 		if err := pacer.wait(ctx); err != nil {
 			return err
 		}
+		w.limit = pacer.bound(w.limit)
 		err := w.fill(ctx)
 		if errors.Is(err, errSpoiled) {
 			w.restart(ctx)
@@ -550,46 +550,4 @@ func (w *worker) haltAll(ctx context.Context, cause error) error {
 	}
 	w.restart(ctx)
 	return nil
-}
-
-// pacer holds back a version that is being built, as its row asks.
-type pacer struct {
-	s       *session
-	looked  time.Time
-	limiter *rate.Limiter
-	records int
-}
-
-func (p *pacer) took(records int) { p.records = records }
-
-// wait returns when the next batch may be read.
-func (p *pacer) wait(ctx context.Context) error {
-	if !p.s.place.version.Shadow {
-		return nil
-	}
-	for time.Since(p.looked) > time.Second {
-		var throttle int
-		var paused bool
-		if err := p.s.cfg.Pool.QueryRow(ctx, pacingSQL, p.s.place.group, p.s.place.version.Number).Scan(&throttle, &paused); err != nil {
-			if err := pause(ctx, 3); err != nil {
-				return err
-			}
-			continue
-		}
-		if paused {
-			if err := pause(ctx, 4); err != nil {
-				return err
-			}
-			continue
-		}
-		p.looked = time.Now()
-		p.limiter = nil
-		if throttle > 0 {
-			p.limiter = rate.NewLimiter(rate.Limit(throttle), max(throttle, p.s.cfg.BatchRecords))
-		}
-	}
-	if p.limiter == nil {
-		return nil
-	}
-	return p.limiter.WaitN(ctx, min(p.records, p.limiter.Burst()))
 }
