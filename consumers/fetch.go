@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/segmentio/kafka-go"
-	"github.com/segmentio/kafka-go/protocol"
 	fetchapi "github.com/segmentio/kafka-go/protocol/fetch"
 
 	"github.com/applylens/applylens/events"
@@ -36,7 +34,6 @@ type chunk struct {
 	logStart      int64
 	bytes         int
 
-	block   []byte          // where keys and values are copied
 	headers []events.Header // what the records' headers are cut from
 }
 
@@ -54,7 +51,7 @@ func (c *chunk) firstEpoch() int32 {
 // topicLog reads one topic by fetch requests of its own, read committed. It is safe for concurrent use.
 //
 // kafka-go's Client.Fetch hides which transactions were aborted, so the request is made one layer below it, through
-// the same Transport.
+// the same Transport; wire.go reads the answer.
 type topicLog struct {
 	conn     *broker.Conn
 	topic    string // as Kafka knows it
@@ -70,98 +67,28 @@ var errOffsetOutOfRange = errors.New("position is outside the log")
 func (l *topicLog) fetch(ctx context.Context, partition int, offset int64) (*chunk, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.maxWait+10*time.Second)
 	defer cancel()
-	message, err := l.conn.Transport.RoundTrip(ctx, l.conn.Addr, &fetchapi.Request{
-		ReplicaID:      -1,
+	message, err := l.conn.Transport.RoundTrip(ctx, l.conn.Addr, &fetchExchange{Request: fetchapi.Request{
 		MaxWaitTime:    int32(l.maxWait / time.Millisecond),
 		MinBytes:       1,
 		MaxBytes:       int32(l.maxBytes),
 		IsolationLevel: int8(kafka.ReadCommitted),
-		SessionID:      -1,
-		SessionEpoch:   -1,
 		Topics: []fetchapi.RequestTopic{{
 			Topic: l.topic,
 			Partitions: []fetchapi.RequestPartition{{
-				Partition:          int32(partition),
-				CurrentLeaderEpoch: -1,
-				FetchOffset:        offset,
-				LogStartOffset:     -1,
-				PartitionMaxBytes:  int32(l.maxBytes),
+				Partition:         int32(partition),
+				FetchOffset:       offset,
+				PartitionMaxBytes: int32(l.maxBytes),
 			}},
 		}},
-	})
+	}})
 	if err != nil {
 		return nil, fmt.Errorf("fetch %s/%d: %w", l.topic, partition, err)
 	}
-	response := message.(*fetchapi.Response)
-	if response.ErrorCode != 0 {
-		return nil, fmt.Errorf("fetch %s/%d: %w", l.topic, partition, kafka.Error(response.ErrorCode))
-	}
-	if len(response.Topics) != 1 || len(response.Topics[0].Partitions) != 1 {
-		return nil, fmt.Errorf("fetch %s/%d: the answer names no partition", l.topic, partition)
-	}
-	answer := &response.Topics[0].Partitions[0]
-	switch code := kafka.Error(answer.ErrorCode); {
-	case code == kafka.OffsetOutOfRange:
-		return nil, errOffsetOutOfRange
-	case code != 0:
-		return nil, fmt.Errorf("fetch %s/%d: %w", l.topic, partition, code)
-	}
-	result, err := readChunk(answer, offset)
+	c, err := message.(*fetchAnswer).chunk(offset)
 	if err != nil {
 		return nil, fmt.Errorf("read %s/%d at %d: %w", l.topic, partition, offset, err)
 	}
-	return result, nil
-}
-
-// readChunk copies the data records from offset on out of an answer and closes it. Control records and records of
-// aborted transactions only move next.
-func readChunk(answer *fetchapi.ResponsePartition, offset int64) (*chunk, error) {
-	result := &chunk{from: offset, next: offset, epoch: -1, highWatermark: answer.HighWatermark, stable: answer.LastStableOffset, logStart: answer.LogStartOffset}
-	aborted := abortedTransactions{pending: answer.AbortedTransactions, producers: map[int64]bool{}}
-	for _, batch := range batchesOf(answer.RecordSet.Records) {
-		if err := result.readBatch(batch, &aborted); err != nil {
-			if len(result.records) > 0 || result.next > offset {
-				return result, nil // the next fetch begins at the damage and reports it
-			}
-			return nil, err
-		}
-	}
-	return result, nil
-}
-
-func batchesOf(reader protocol.RecordReader) []protocol.RecordReader {
-	switch r := reader.(type) {
-	case nil:
-		return nil
-	case *protocol.RecordStream:
-		return r.Records
-	}
-	return []protocol.RecordReader{reader}
-}
-
-func (c *chunk) readBatch(batch protocol.RecordReader, aborted *abortedTransactions) error {
-	epoch, producer, base, transactional := int32(-1), int64(-1), int64(-1), false
-	switch b := batch.(type) {
-	case *protocol.ControlBatch:
-		return c.readControl(b, aborted)
-	case *protocol.RecordBatch:
-		epoch, producer, base, transactional = b.PartitionLeaderEpoch, b.ProducerID, b.BaseOffset, b.Attributes.Transactional()
-	}
-	for {
-		raw, err := batch.ReadRecord()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return err
-		}
-		skip := raw.Offset < c.from || transactional && aborted.covers(producer, raw.Offset)
-		if err := c.add(raw, epoch, skip); err != nil {
-			return err
-		}
-	}
-	c.advance(base, epoch) // for a batch whose records compaction removed
-	return nil
+	return c, nil
 }
 
 // advance moves next past offset unless it is there already.
@@ -171,74 +98,12 @@ func (c *chunk) advance(offset int64, epoch int32) {
 	}
 }
 
-// add copies raw unless it is to be skipped, and closes it either way.
-func (c *chunk) add(raw *protocol.Record, epoch int32, skip bool) error {
-	key, err := c.take(raw.Key, skip)
-	if err != nil {
-		return err
-	}
-	value, err := c.take(raw.Value, skip)
-	if err != nil {
-		return err
-	}
-	c.advance(raw.Offset, epoch)
-	if skip {
-		return nil
-	}
-	first := len(c.headers)
-	for _, h := range raw.Headers {
-		c.headers = append(c.headers, events.Header{Key: h.Key, Value: h.Value})
-		c.bytes += len(h.Key) + len(h.Value)
-	}
-	c.bytes += len(key) + len(value)
-	c.records = append(c.records, record{
-		offset: raw.Offset, epoch: epoch, time: raw.Time, key: key, value: value,
-		headers: c.headers[first:len(c.headers):len(c.headers)],
-	})
-	return nil
-}
+// abortedTransaction is one that the broker listed for the range of an answer.
+type abortedTransaction struct{ producer, first int64 }
 
-// take copies data into the chunk's block; nil stays nil.
-func (c *chunk) take(data protocol.Bytes, skip bool) ([]byte, error) {
-	if data == nil {
-		return nil, nil
-	}
-	defer data.Close()
-	if skip {
-		return nil, nil
-	}
-	const blockSize = 64 << 10
-	size := data.Len()
-	if size > cap(c.block)-len(c.block) {
-		c.block = make([]byte, 0, max(blockSize, size))
-	}
-	first := len(c.block)
-	c.block = c.block[:first+size]
-	copied := c.block[first : first+size : first+size]
-	_, err := io.ReadFull(data, copied)
-	return copied, err
-}
-
-func (c *chunk) readControl(batch *protocol.ControlBatch, aborted *abortedTransactions) error {
-	for {
-		control, err := batch.ReadControlRecord()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		const abortMarker = 0
-		if control.Type == abortMarker {
-			aborted.end(batch.ProducerID, control.Offset)
-		}
-		c.advance(control.Offset, batch.PartitionLeaderEpoch)
-	}
-}
-
-// abortedTransactions follows which producers' records are to be skipped, as the broker listed them for the range.
+// abortedTransactions follows which producers' records are to be skipped.
 type abortedTransactions struct {
-	pending   []fetchapi.ResponseTransaction
+	pending   []abortedTransaction
 	producers map[int64]bool
 }
 
@@ -250,8 +115,8 @@ func (a *abortedTransactions) covers(producer, offset int64) bool {
 func (a *abortedTransactions) begin(offset int64) {
 	kept := a.pending[:0]
 	for _, transaction := range a.pending {
-		if transaction.FirstOffset <= offset {
-			a.producers[transaction.ProducerID] = true
+		if transaction.first <= offset {
+			a.producers[transaction.producer] = true
 		} else {
 			kept = append(kept, transaction)
 		}
@@ -259,7 +124,11 @@ func (a *abortedTransactions) begin(offset int64) {
 	a.pending = kept
 }
 
-func (a *abortedTransactions) end(producer, offset int64) {
+// control reads a control record, whose key is a version and a type: the type 0 ends an aborted transaction.
+func (a *abortedTransactions) control(producer, offset int64, key []byte) {
+	if len(key) < 4 || key[2] != 0 || key[3] != 0 {
+		return
+	}
 	a.begin(offset)
 	delete(a.producers, producer)
 }

@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -113,11 +114,13 @@ func (w *worker) decide(ctx context.Context, part *partition, c *cursor, r *reco
 	if headErr != nil {
 		head = events.Head{Stamp: stampOf(r.headers)} // a redriven record may be as broken as before
 	}
-	if repeat, err := w.checkSequence(ctx, part, c, &head); err != nil || repeat {
-		return wasRepeated, err
+	repeat, err := w.checkSequence(ctx, part, c, &head)
+	var hole *HaltError
+	if _, known := part.dead[r.offset]; known && (err == nil || errors.As(err, &hole)) {
+		return deadLettered, nil // also when its number came too early: it was passed over for that
 	}
-	if _, known := part.dead[r.offset]; known {
-		return deadLettered, nil
+	if err != nil || repeat {
+		return wasRepeated, err
 	}
 	if why := part.refused[r.offset]; why != nil {
 		return 0, why
@@ -136,7 +139,37 @@ func (w *worker) decide(ctx context.Context, part *partition, c *cursor, r *reco
 	case !slices.Contains(w.s.cfg.Group.Folds, head.Type):
 		return applied, nil
 	}
+	if head.RedrivenFrom != "" {
+		if there, err := w.appliedBefore(ctx, head.RedrivenFrom); err != nil || there {
+			return applied, err
+		}
+	}
 	return w.decidePayload(part, c, r, &head)
+}
+
+// appliedBefore tells whether this version took the record that was redriven for good: it became a dead letter only in
+// a later version, whose fold is stricter.
+func (w *worker) appliedBefore(ctx context.Context, from string) (bool, error) {
+	parts := strings.Split(from, "/")
+	if len(parts) != 3 {
+		return false, nil
+	}
+	partition, err := strconv.Atoi(parts[1])
+	offset, offsetErr := strconv.ParseInt(parts[2], 10, 64)
+	if err != nil || offsetErr != nil {
+		return false, nil
+	}
+	for attempt := 0; ; attempt++ {
+		var since int
+		err := w.s.cfg.Pool.QueryRow(ctx, redrivenSQL, w.s.place.group, parts[0], partition, offset).Scan(&since)
+		if err == nil {
+			return since > w.s.place.version.Number, nil
+		}
+		w.s.cfg.Log.Warn("looking up a redriven record has to wait", "group", w.s.place.group, "error", err)
+		if err := pause(ctx, attempt); err != nil {
+			return false, err
+		}
+	}
 }
 
 // spoiled refuses a record whose folding failed midway. What it left in the batch is unknown, so the batch is given
@@ -217,7 +250,13 @@ func (w *worker) checkSequence(ctx context.Context, part *partition, c *cursor, 
 		return false, err
 	}
 	if !known {
-		return false, nil // checkSource refuses it; a stranger's numbers are not followed
+		return false, nil func (w *worker) haltSequence(part *partition, head *events.Head, last int64) *HaltError {
+	group, topic := w.s.place.group, w.s.place.topic
+	return halt(HaltSequence, "number %d of relay %s follows %d: the records between them are not before it in the log; if the relay published them again behind it, pass over this one: applylens positions skip %s %s/%d --to OFFSET --reason ...; to go on without them: applylens positions adopt %s %s/%d --reason ...",
+		head.Seq, head.Relay, last, group, topic, part.id, group, topic, part.id)
+}
+
+// checkSource refuses it; a stranger's numbers are not followed
 	}
 	last, pending := c.seqs[head.Relay]
 	if !pending {
@@ -228,8 +267,7 @@ func (w *worker) checkSequence(ctx context.Context, part *partition, c *cursor, 
 		return true, nil
 	case head.Seq == last+1, !pending && part.committed.beganAt > 0:
 	default:
-		return false, halt(HaltSequence, "number %d of relay %s follows %d: records between them are not in the log; the relay publishes them again when it starts; to go on without them: applylens positions adopt",
-			head.Seq, head.Relay, last)
+		return false, w.haltSequence(part, head, last)
 	}
 	w.stamp = head.Stamp
 	return false, nil
