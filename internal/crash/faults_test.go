@@ -2,7 +2,6 @@ package crash
 
 import (
 	"fmt"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -34,7 +33,7 @@ func TestCrashAtEveryWindow(t *testing.T) {
 		w := servers.world(t, "window "+window.name, seed+uint64(i), busy)
 		rule := fmt.Sprintf("%s=exit@%d", window.name, 1+w.random.IntN(window.most))
 		w.write(500, 0)
-		runs = append(runs, run{w, w.consume("APPLYLENS_FAILPOINT=" + rule), rule, w.load(3000, 1000)})
+		runs = append(runs, run{w, w.consume("APPLYLENS_FAILPOINT=" + rule), rule, w.load(300)})
 	}
 	for _, r := range runs {
 		r.awaitKilled(r.rule)
@@ -42,6 +41,8 @@ func TestCrashAtEveryWindow(t *testing.T) {
 	}
 	for _, r := range runs {
 		r.load()
+	}
+	for _, r := range runs {
 		r.settle()
 	}
 }
@@ -84,7 +85,7 @@ func TestFaults(t *testing.T) {
 
 // killedAtAnyMoment kills one of two processes, again and again.
 func killedAtAnyMoment(w *world) {
-	loaded := w.load(5000, 1000)
+	loaded := w.load(1000)
 	running := []*process{w.consume(), w.consume()}
 	for range 3 {
 		victim := running[0]
@@ -98,7 +99,7 @@ func killedAtAnyMoment(w *world) {
 
 // rebalanceStorm lets members come and go all the time; each leaves in order.
 func rebalanceStorm(w *world) {
-	loaded := w.load(5000, 1000)
+	loaded := w.load(1000)
 	members := []*process{w.consume(), w.consume()}
 	for range 5 {
 		newest := w.consume()
@@ -161,7 +162,7 @@ func commitsSpoilt(w *world) {
 
 // sessionsTerminated ends the sessions of the processes in PostgreSQL, again and again.
 func sessionsTerminated(w *world) {
-	loaded := w.load(4000, 1000)
+	loaded := w.load(1000)
 	w.consume()
 	w.consume()
 	terminated := 0
@@ -181,7 +182,8 @@ WHERE datname = current_database() AND application_name LIKE 'applylens consume%
 // rebuiltAndSwapped builds another version under load and makes it live, with crashes on the way: what is not committed
 // must have had no effect, and what was built must be of use.
 func rebuiltAndSwapped(w *world) {
-	loaded := w.load(5000, 1000)
+	w.write(1000, 0) // so that the first rebuild has something to commit
+	loaded := w.load(1000)
 	w.consume()
 	const group = "weights"
 	rebuild := func(verb string) []string { return []string{"rebuild", verb, group} }
@@ -208,7 +210,7 @@ func rebuiltAndSwapped(w *world) {
 
 // postgresCrashes restarts PostgreSQL as after a crash, twice, under load.
 func postgresCrashes(w *world) {
-	loaded := w.load(5000, 1000)
+	loaded := w.load(1000)
 	p := w.consume()
 	for range 2 {
 		p.awaitHit("after_commit", p.counts()["after_commit"])
@@ -223,7 +225,7 @@ func postgresCrashes(w *world) {
 
 // brokerKilled kills the broker under load and starts it again.
 func brokerKilled(w *world) {
-	loaded := w.load(5000, 1000)
+	loaded := w.load(1000)
 	p := w.consume()
 	p.awaitHit("after_commit", p.counts()["after_commit"])
 	w.kafka.Kill()

@@ -69,7 +69,7 @@ func (n *nemesis) rage() {
 		{"kill broker", func() { n.kafka.Kill(); n.kafka.Start() }},
 		{"pause broker", n.pauseBroker},
 	}
-	loaded := n.load(int(roundLength.Seconds())*1000, 1000)
+	loaded := n.load(1000)
 	for end := time.Now().Add(roundLength); time.Now().Before(end); {
 		fault := faults[n.random.IntN(len(faults))]
 		fault.do()

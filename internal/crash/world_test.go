@@ -77,6 +77,7 @@ var program = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	built = dir
 	path := filepath.Join(dir, "applylens")
 	if out, err := exec.Command("go", "build", "-tags", "failpoints", "-o", path, "../../cmd/applylens").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build: %w\n%s", err, out)
@@ -87,12 +88,12 @@ var program = sync.OnceValues(func() (string, error) {
 func TestMain(m *testing.M) {
 	status := m.Run()
 	if built != "" {
-		_ = os.RemoveAll(filepath.Dir(built))
+		_ = os.RemoveAll(built)
 	}
 	os.Exit(status)
 }
 
-var built string // what program made
+var built string // directory that program made
 
 func executable(t *testing.T) string {
 	t.Helper()
@@ -101,7 +102,6 @@ func executable(t *testing.T) string {
 	}
 	path, err := program()
 	must(t, err)
-	built = path
 	return path
 }
 
@@ -173,16 +173,29 @@ func (w *world) write(count int, perSecond float64) {
 	must(w.t, w.writer.Write(ctx, count, perSecond))
 }
 
-// load appends records in the background; the function that it returns waits for the last.
-func (w *world) load(count int, perSecond float64) func() {
-	ended := make(chan error, 1)
-	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
+// load appends records in the background, until the function that it returns has been called and all are written.
+func (w *world) load(perSecond int) (finish func()) {
+	ctx, cancel := context.WithTimeout(w.t.Context(), 2*patience)
+	enough, ended := make(chan struct{}), make(chan error, 1)
 	go func() {
-		defer cancel()
-		ended <- w.writer.Write(ctx, count, perSecond)
+		for {
+			// A write that is cut short would leave a hole in the relay's numbers.
+			if err := w.writer.Write(ctx, perSecond/5, float64(perSecond)); err != nil {
+				ended <- err
+				return
+			}
+			select {
+			case <-enough:
+				ended <- nil
+				return
+			default:
+			}
+		}
 	}()
 	return func() {
 		w.t.Helper()
+		defer cancel()
+		close(enough)
 		must(w.t, <-ended)
 	}
 }
