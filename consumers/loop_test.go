@@ -157,3 +157,24 @@ func TestEmptyPartitionsDoNotDelay(t *testing.T) {
 		w.folded("weights", events.TopicActions)
 	}
 }
+
+// After a restore from a backup the log holds terms that the database has lost: they wait for the relay, which puts
+// them back, and are no dead letters.
+func TestUnknownTermsWaitWhileTheDatabaseIsBehind(t *testing.T) {
+	w := newWorld(t)
+	_, err := w.pool.Exec(t.Context(), "UPDATE deployment SET system_identifier = 1, timeline_id = 1") // another server's
+	must(t, err)
+	_, err = w.pool.Exec(t.Context(), "DELETE FROM relays")
+	must(t, err)
+	w.publish(w.own(decision("ann", 0)))
+	w.start(w.weights())
+	w.wait("the group to meet the term", func() (bool, string) {
+		return strings.Contains(w.logs.String(), "restored from a backup"), ""
+	})
+	_, err = w.pool.Exec(t.Context(), "INSERT INTO relays (relay_id) VALUES ($1)", w.relay)
+	must(t, err)
+	w.folded("weights", events.TopicActions)
+	if diff := cmp.Diff(ledger{Fetched: 1, Applied: 1}, w.ledger("weights")); diff != "" {
+		t.Error(diff)
+	}
+}

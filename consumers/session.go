@@ -15,6 +15,7 @@ import (
 
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/failpoint"
+	"github.com/applylens/applylens/internal/outbox"
 )
 
 // session folds the partitions of one assignment, from the claim to the last commit. Its positions are owned by it
@@ -506,6 +507,9 @@ func (s *session) checkOwnership(ctx context.Context) error {
 	return nil
 }
 
+// errRestored holds records of unknown terms while the database is behind the log.
+var errRestored = errors.New("the database was restored from a backup and the relay has not caught up with the log")
+
 // relayIDs remembers which relay terms are ours. Terms are added all the time, so an unknown one is looked up.
 type relayIDs struct {
 	pool  querier
@@ -523,6 +527,16 @@ func (r *relayIDs) has(ctx context.Context, id events.UUID) (bool, error) {
 	var found bool
 	if err := r.pool.QueryRow(ctx, relayKnownSQL, id).Scan(&found); err != nil {
 		return false, fmt.Errorf("look up relay: %w", err)
+	}
+	if !found {
+		// A database restored from a backup lacks the terms that came after it until the relay has put them back.
+		restored, err := outbox.Restored(ctx, r.pool)
+		if err != nil {
+			return false, err
+		}
+		if restored {
+			return false, errRestored
+		}
 	}
 	if found {
 		r.mu.Lock()

@@ -93,6 +93,7 @@ type rebuildRunCommand struct {
 
 // Run rebuilds, with a line of progress now and then.
 func (c *rebuildRunCommand) Run(ctx context.Context, p *process) error {
+	boundMemory()
 	cfg, links, err := c.open(ctx, p.log)
 	if err != nil {
 		return err
