@@ -23,7 +23,7 @@ type Config struct {
 	SessionTimeout time.Duration // Default: 10 s. After this long without a heartbeat a process has left the group.
 	Workers        int           // Default: 2. Transactions under way at once.
 	BatchRecords   int           // Default: 50,000. Most records in a transaction.
-	BatchBytes     int           // Default: 24 MiB. Roughly the most memory that a batch takes.
+	BatchBytes     int           // Default: 12 MiB. Roughly the most memory that a batch takes.
 	BatchLinger    time.Duration // Default: 200 ms. How long a batch is filled while the log has more.
 	BatchDeadline  time.Duration // Default: 30 s. How long one transaction may take before it is tried again.
 	FetchBytes     int           // Default: 512 KiB. Most bytes of one fetch.
@@ -42,7 +42,7 @@ func (c *Config) Validate() error {
 	defaultTo(&c.SessionTimeout, 10*time.Second)
 	defaultTo(&c.Workers, 2)
 	defaultTo(&c.BatchRecords, 50_000)
-	defaultTo(&c.BatchBytes, 24<<20)
+	defaultTo(&c.BatchBytes, 12<<20)
 	defaultTo(&c.BatchLinger, 200*time.Millisecond)
 	defaultTo(&c.BatchDeadline, 30*time.Second)
 	defaultTo(&c.FetchBytes, 512<<10)

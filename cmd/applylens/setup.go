@@ -26,7 +26,7 @@ func newRegistry() *prometheus.Registry {
 // boundMemory lets a process that folds collect garbage more often as it nears its share of memory, so that its peak
 // stays below 128 MiB. GOMEMLIMIT overrides it.
 func boundMemory() {
-	const share = 80 << 20
+	const share = 96 << 20
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(share)
 	}
