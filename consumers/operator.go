@@ -187,8 +187,9 @@ func (o *Operator) adoptVersion(ctx context.Context, tx pgx.Tx, version, partiti
 		case HaltGap:
 			move.To = max(starts[p.partition], p.next)
 			move.Lost = move.To - p.next
-		case HaltSequence:
-			if err := o.giveUpNumbers(ctx, tx, version, p); err != nil {
+		}
+		if r := HaltReason(p.reason); r == HaltGap || r == HaltSequence {
+			if err := o.giveUpNumbers(ctx, tx, version, p.partition, move.To); err != nil {
 				return nil, err
 			}
 		}
@@ -227,20 +228,21 @@ func (o *Operator) cutOf(ctx context.Context, p operated, start int64) (int64, e
 	return max(start, min(answer.EndOffset, p.next)), nil
 }
 
-// giveUpNumbers makes the number of the record at the position the next one of its relay.
-func (o *Operator) giveUpNumbers(ctx context.Context, tx pgx.Tx, version int, p operated) error {
+// giveUpNumbers makes the numbers of the first records from offset on the next ones of their relay terms.
+func (o *Operator) giveUpNumbers(ctx context.Context, tx pgx.Tx, version, partition int, offset int64) error {
 	topic := &topicLog{conn: o.Config.Broker, topic: o.Config.Broker.Topic(o.Config.Group.Topic), maxBytes: 64 << 10, maxWait: time.Second}
-	c, err := topic.fetch(ctx, p.partition, p.next)
+	c, err := topic.fetch(ctx, partition, offset)
 	if err != nil {
 		return err
 	}
-	if len(c.records) == 0 {
-		return errors.New("the record at the position cannot be read")
+	numbers := map[events.UUID]int64{}
+	for _, r := range c.records {
+		stamp := stampOf(r.headers)
+		if _, seen := numbers[stamp.Relay]; !seen {
+			numbers[stamp.Relay] = stamp.Seq - 1
+		}
 	}
-	stamp := stampOf(c.records[0].headers)
-	_, err = tx.Exec(ctx, addSequencesSQL, o.Config.Group.Name, version, o.Config.Group.Topic,
-		[]int32{int32(p.partition)}, []events.UUID{stamp.Relay}, []int64{stamp.Seq - 1})
-	return err
+	return o.raiseNumbers(ctx, tx, version, partition, numbers)
 }
 
 // Rewind sets a position back, so that records are read again. Their effects are there already: they count as repeats.
@@ -251,6 +253,10 @@ func (o *Operator) Rewind(ctx context.Context, partition int, to int64) ([]Move,
 	}
 	if to < starts[partition] {
 		return nil, fmt.Errorf("rewind: the log of partition %d begins at %d, above %d", partition, starts[partition], to)
+	}
+	topic, err := o.Config.Broker.DescribeTopic(ctx, o.Config.Broker.Topic(o.Config.Group.Topic))
+	if err != nil {
+		return nil, err
 	}
 	var moves []Move
 	err = pgx.BeginFunc(ctx, o.Config.Pool, func(tx pgx.Tx) error {
@@ -263,6 +269,9 @@ func (o *Operator) Rewind(ctx context.Context, partition int, to int64) ([]Move,
 			return err
 		}
 		for _, p := range at {
+			if p.topicID != topic.ID {
+				return errOtherLog
+			}
 			if to > p.next {
 				return fmt.Errorf("%d is above the position %d: to pass over records use skip", to, p.next)
 			}
@@ -282,6 +291,9 @@ func (o *Operator) Rewind(ctx context.Context, partition int, to int64) ([]Move,
 	}
 	return moves, nil
 }
+
+// errOtherLog tells that the position speaks of a log that is no longer there.
+var errOtherLog = errors.New("the topic is not the one that was read: adopt it first")
 
 // operated is a position that a verb has locked.
 type operated struct {
@@ -336,23 +348,32 @@ func (o *Operator) Skip(ctx context.Context, partition int, to int64) ([]Move, e
 	if to > ends[partition] {
 		return nil, fmt.Errorf("skip: the log of partition %d ends at %d, below %d", partition, ends[partition], to)
 	}
+	topic, err := o.Config.Broker.DescribeTopic(ctx, o.Config.Broker.Topic(o.Config.Group.Topic))
+	if err != nil {
+		return nil, err
+	}
 	versions, err := o.versions(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var moves []Move
 	for _, version := range versions {
-		moved, err := o.skipVersion(ctx, version, partition, starts[partition], to)
+		moved, err := o.skipVersion(ctx, version, partition, topic.ID, starts[partition], to)
 		if err != nil {
 			return moves, fmt.Errorf("skip: %w", err)
 		}
-		moves = append(moves, moved...)
+		if moved.From < moved.To {
+			moves = append(moves, moved)
+		}
+	}
+	if len(moves) == 0 {
+		return nil, fmt.Errorf("skip: the position of partition %d is not below %d", partition, to)
 	}
 	return moves, nil
 }
 
 // skipVersion moves step by step, each in a transaction of its own, so that memory stays bounded.
-func (o *Operator) skipVersion(ctx context.Context, version, partition int, start, to int64) ([]Move, error) {
+func (o *Operator) skipVersion(ctx context.Context, version, partition int, topicID events.UUID, start, to int64) (Move, error) {
 	var total *Move
 	for {
 		var step Move
@@ -361,18 +382,21 @@ func (o *Operator) skipVersion(ctx context.Context, version, partition int, star
 			if err != nil {
 				return err
 			}
+			if at[0].topicID != topicID {
+				return errOtherLog
+			}
 			step, err = o.skipStep(ctx, tx, version, at[0], start, to)
 			return err
 		})
 		if err != nil {
-			return nil, err
+			return Move{}, err
 		}
 		if total == nil {
 			total = &Move{Partition: partition, From: step.From, To: step.From, Was: step.Was}
 		}
 		total.To, total.Lost, total.Skipped = step.To, total.Lost+step.Lost, total.Skipped+step.Skipped
 		if step.To >= to {
-			return []Move{*total}, nil
+			return *total, nil
 		}
 	}
 }
@@ -380,11 +404,16 @@ func (o *Operator) skipVersion(ctx context.Context, version, partition int, star
 func (o *Operator) skipStep(ctx context.Context, tx pgx.Tx, version int, p operated, start, to int64) (Move, error) {
 	move := Move{Partition: p.partition, From: p.next, To: p.next, Was: p.reason}
 	if p.next >= to {
-		return move, o.move(ctx, tx, version, p, move)
+		return move, nil // this version is past it, and a halt that it may have is about something else
 	}
 	if p.next < start {
 		move.To = min(start, to)
 		move.Lost = move.To - p.next
+		if move.To == start {
+			if err := o.giveUpNumbers(ctx, tx, version, p.partition, start); err != nil {
+				return move, err
+			}
+		}
 	} else if err := o.skipRecords(ctx, tx, version, p, to, &move); err != nil {
 		return move, err
 	}
@@ -398,7 +427,8 @@ func (o *Operator) skipStep(ctx context.Context, tx pgx.Tx, version int, p opera
 	return move, o.audit(ctx, tx, "skip", version, &p.partition, move.From, move.To)
 }
 
-// skipRecords makes dead letters of what one fetch returns, and follows the relays' numbers past them.
+// skipRecords makes dead letters of what one fetch returns, and follows the relays' numbers past them, except over a
+// hole: the relay publishes missing records again behind those that came too early, and these once more after them.
 func (o *Operator) skipRecords(ctx context.Context, tx pgx.Tx, version int, p operated, to int64, move *Move) error {
 	log := &topicLog{conn: o.Config.Broker, topic: o.Config.Broker.Topic(o.Config.Group.Topic), maxBytes: 1 << 20, maxWait: time.Second}
 	c, err := log.fetch(ctx, p.partition, p.next)
@@ -406,14 +436,18 @@ func (o *Operator) skipRecords(ctx context.Context, tx pgx.Tx, version int, p op
 		return err
 	}
 	at := &place{group: o.Config.Group.Name, version: Version{Number: version}, cluster: p.cluster, topic: o.Config.Group.Topic, topicID: p.topicID}
-	seqs := map[events.UUID]int64{}
+	numbers, err := readNumbers(ctx, tx, at, p.partition)
+	if err != nil {
+		return err
+	}
 	var letters []deadLetter
 	for _, r := range c.records {
 		if r.offset >= to {
 			break
 		}
-		if stamp := stampOf(r.headers); stamp.Seq > 0 {
-			seqs[stamp.Relay] = max(seqs[stamp.Relay], stamp.Seq)
+		stamp := stampOf(r.headers)
+		if last, known := numbers[stamp.Relay]; stamp.Seq == last+1 || !known {
+			numbers[stamp.Relay] = stamp.Seq
 		}
 		letters = append(letters, deadLetter{partition: p.partition, record: r, reason: reasonSkipped, detail: "passed over by an operator: " + o.Reason, userID: at.userOf(&r)})
 	}
@@ -424,9 +458,36 @@ func (o *Operator) skipRecords(ctx context.Context, tx pgx.Tx, version int, p op
 	if err := at.addDeadLetters(ctx, tx, letters); err != nil {
 		return err
 	}
-	for relay, seq := range seqs {
-		if _, err := tx.Exec(ctx, addSequencesSQL, at.group, version, at.topic, []int32{int32(p.partition)}, []events.UUID{relay}, []int64{seq}); err != nil {
-			return fmt.Errorf("follow relay numbers: %w", err)
+	return o.raiseNumbers(ctx, tx, version, p.partition, numbers)
+}
+
+// readNumbers returns the last number applied of each relay term in a partition.
+func readNumbers(ctx context.Context, tx pgx.Tx, at *place, partition int) (map[events.UUID]int64, error) {
+	rows, err := tx.Query(ctx, sequencesSQL, at.group, at.version.Number, at.topic, []int32{int32(partition)})
+	if err != nil {
+		return nil, fmt.Errorf("read relay numbers: %w", err)
+	}
+	numbers := map[events.UUID]int64{}
+	var id int
+	var relay events.UUID
+	var seq int64
+	if _, err := pgx.ForEachRow(rows, []any{&id, &relay, &seq}, func() error {
+		numbers[relay] = seq
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("read relay numbers: %w", err)
+	}
+	return numbers, nil
+}
+
+// raiseNumbers makes each number the last of its relay term, unless a greater one is there.
+func (o *Operator) raiseNumbers(ctx context.Context, tx pgx.Tx, version, partition int, numbers map[events.UUID]int64) error {
+	for relay, seq := range numbers {
+		if relay.IsZero() || seq < 1 {
+			continue
+		}
+		if _, err := tx.Exec(ctx, addSequencesSQL, o.Config.Group.Name, version, o.Config.Group.Topic, []int32{int32(partition)}, []events.UUID{relay}, []int64{seq}); err != nil {
+			return fmt.Errorf("raise relay numbers: %w", err)
 		}
 	}
 	return nil

@@ -250,13 +250,7 @@ func (w *worker) checkSequence(ctx context.Context, part *partition, c *cursor, 
 		return false, err
 	}
 	if !known {
-		return false, nil func (w *worker) haltSequence(part *partition, head *events.Head, last int64) *HaltError {
-	group, topic := w.s.place.group, w.s.place.topic
-	return halt(HaltSequence, "number %d of relay %s follows %d: the records between them are not before it in the log; if the relay published them again behind it, pass over this one: applylens positions skip %s %s/%d --to OFFSET --reason ...; to go on without them: applylens positions adopt %s %s/%d --reason ...",
-		head.Seq, head.Relay, last, group, topic, part.id, group, topic, part.id)
-}
-
-// checkSource refuses it; a stranger's numbers are not followed
+		return false, nil // checkSource refuses it; a stranger's numbers are not followed
 	}
 	last, pending := c.seqs[head.Relay]
 	if !pending {
@@ -271,6 +265,12 @@ func (w *worker) checkSequence(ctx context.Context, part *partition, c *cursor, 
 	}
 	w.stamp = head.Stamp
 	return false, nil
+}
+
+func (w *worker) haltSequence(part *partition, head *events.Head, last int64) *HaltError {
+	group, topic := w.s.place.group, w.s.place.topic
+	return halt(HaltSequence, "number %d of relay %s follows %d: the records between them are not before it in the log; if the relay published them again behind it, pass over this one: applylens positions skip %s %s/%d --to OFFSET --reason ...; to go on without them: applylens positions adopt %s %s/%d --reason ...",
+		head.Seq, head.Relay, last, group, topic, part.id, group, topic, part.id)
 }
 
 // checkSource refuses records whose source does not fit their stamp. A redriven record keeps the source of its first

@@ -121,11 +121,12 @@ WHERE p.group_name = $1 AND p.version = $2 AND p.cluster_id = $3 AND p.topic_id 
 SELECT partition, next_offset, owner_epoch FROM positions
 WHERE group_name = $1 AND version = $2 AND cluster_id = $3 AND topic_id = $4 AND partition = ANY ($5::int[])`
 
-	// addSequencesSQL remembers the last number applied of each relay term.
+	// addSequencesSQL remembers the last number applied of each relay term. It never falls, or what was applied would
+	// be applied again.
 	addSequencesSQL = `
 INSERT INTO relay_sequences (group_name, version, topic, partition, relay_id, last_seq)
 SELECT $1, $2, $3, p, r, s FROM unnest($4::int[], $5::uuid[], $6::bigint[]) AS t (p, r, s)
-ON CONFLICT (group_name, version, topic, partition, relay_id) DO UPDATE SET last_seq = excluded.last_seq`
+ON CONFLICT (group_name, version, topic, partition, relay_id) DO UPDATE SET last_seq = GREATEST(relay_sequences.last_seq, excluded.last_seq)`
 
 	// addRepeatsSQL claims the effects of unstamped events; it inserts fewer than were given when one was there.
 	addRepeatsSQL = `
@@ -138,13 +139,19 @@ ON CONFLICT DO NOTHING`
 SELECT effect_key, content_hash FROM repeats
 WHERE group_name = $1 AND version = $2 AND effect_key = ANY ($3::uuid[])`
 
-	// addDeadLetterSQL keeps a record that could not be applied, byte for byte. A version that is being rebuilt may
-	// meet it again.
+	// addDeadLetterSQL keeps a record that could not be applied, byte for byte. Several versions may
+	// meet it: the first of them by number is kept, since its outcome is that of all later ones.
 	addDeadLetterSQL = `
 INSERT INTO dead_letters (group_name, version, cluster_id, topic, topic_id, partition, log_offset, record_time,
                           key, value, headers, value_bytes, reason, detail, user_id)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
-ON CONFLICT (group_name, topic_id, partition, log_offset) DO NOTHING`
+ON CONFLICT (group_name, topic_id, partition, log_offset)
+DO UPDATE SET version = excluded.version WHERE dead_letters.version > excluded.version`
+
+	// redrivenSQL tells from which version on a record that was redriven is a dead letter.
+	redrivenSQL = `
+SELECT COALESCE(min(version), 0) FROM dead_letters
+WHERE group_name = $1 AND topic = $2 AND partition = $3 AND log_offset = $4 AND state = 'redriven'`
 
 	// haltSQL stops one partition, if it is still ours.
 	haltSQL = `
