@@ -75,7 +75,8 @@ func (s *session) read(ctx context.Context, part *partition, at standing, feed c
 }
 
 // fetchChecked returns the next chunk, or the fault that keeps the partition from going on, or neither after an error
-// that passes. It asks how the log stands after every error and before a record of another leader is used.
+// that passes. It asks how the log stands after every error, again when the error has passed, since the topic may have
+// been made anew meanwhile with the same leader epoch, and before a record of another leader is used.
 func (s *session) fetchChecked(ctx context.Context, at standing, failures int) (*chunk, *HaltError) {
 	c, err := s.log.fetch(ctx, at.partition, at.next)
 	if ctx.Err() != nil {
@@ -86,7 +87,7 @@ func (s *session) fetchChecked(ctx context.Context, at standing, failures int) (
 		s.cfg.Log.Warn("reading has to wait", "group", s.place.group, "topic", s.place.topic, "partition", at.partition, "attempt", failures+1, "error", err)
 	case err == nil && c.logStart > at.next:
 		return nil, haltGap(at, c.logStart)
-	case err == nil && at.next <= c.highWatermark && (c.firstEpoch() < 0 || at.epoch < 0 || c.firstEpoch() == at.epoch):
+	case err == nil && failures == 0 && at.next <= c.highWatermark && (c.firstEpoch() < 0 || at.epoch < 0 || c.firstEpoch() == at.epoch):
 		return c, nil
 	}
 	faults, inspectErr := s.inspect(ctx, []standing{at})

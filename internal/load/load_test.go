@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/broker"
+	"github.com/applylens/applylens/internal/testenv"
 )
 
 var busyProfile = Profile{
@@ -143,4 +145,31 @@ func BenchmarkGenerate(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
 	b.ReportMetric(float64(bytes)/float64(b.N), "value-bytes")
+}
+
+// BenchmarkWrite measures generating and writing to a real broker, acknowledged.
+func BenchmarkWrite(b *testing.B) {
+	settings := testenv.Kafka(b)
+	conn, err := broker.Open(settings)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.EnsureTopics(b.Context(), broker.Layout{ReplicationFactor: 1}); err != nil {
+		b.Fatal(err)
+	}
+	g, err := NewGenerator(Profile{Seed: 1}, identity, 6)
+	if err != nil {
+		b.Fatal(err)
+	}
+	writer, err := NewWriter(g, settings.KafkaBrokers, conn.Topic(events.TopicActions))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer writer.Close()
+	b.ResetTimer()
+	if err := writer.Write(b.Context(), b.N, 0); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
 }

@@ -50,14 +50,13 @@ func (w *Writer) Close() { w.client.Close() }
 // Write makes and writes count records, at most perSecond of them a second (0: as fast as it goes), and returns when
 // all are acknowledged. It waits for a broker that is away. After an error the log may lack records in the middle.
 func (w *Writer) Write(ctx context.Context, count int, perSecond float64) error {
-	limit := rate.NewLimiter(rate.Inf, 1)
-	if perSecond > 0 {
-		limit = rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond/50)))
-	}
+	limit := rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond/50)))
 	failed := firstError{}
 	for range count {
-		if err := limit.Wait(ctx); err != nil {
-			return fmt.Errorf("write events: %w", err)
+		if perSecond > 0 {
+			if err := limit.Wait(ctx); err != nil {
+				return fmt.Errorf("write events: %w", err)
+			}
 		}
 		made, err := w.generator.Next()
 		if err != nil {
