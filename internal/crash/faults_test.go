@@ -1,11 +1,13 @@
 package crash
 
 import (
+	"errors"
 	"fmt"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/crash/pgproxy"
 )
 
@@ -81,6 +83,7 @@ func TestFaults(t *testing.T) {
 			t.Run(fault.name, func(t *testing.T) { run(t, 100+i, fault) })
 		}
 	})
+	t.Run("of the topic", func(t *testing.T) { madeAnew(servers.world(t, "made anew", seed+200, busy)) })
 }
 
 // killedAtAnyMoment kills one of two processes, again and again.
@@ -249,4 +252,36 @@ func killedBeforeTheMirror(w *world) {
 		w.consume("APPLYLENS_FAILPOINT=" + rule).awaitKilled(rule)
 	}
 	w.consume()
+}
+
+// madeAnew deletes the topic under a process that reads it and makes another of the same name, which grows beyond the
+// positions at once: nothing of it may be applied.
+func madeAnew(w *world) {
+	w.write(2000, 0)
+	w.consume()
+	w.awaitFolded()
+	before, err := w.ends()
+	must(w.t, err)
+	deleted, err := w.conn.Admin.DeleteTopics(w.t.Context(), w.conn.Topic(events.TopicActions))
+	must(w.t, errors.Join(err, deleted.Error()))
+	eventually(w.t, "the topic is made anew", func() error {
+		created, err := w.conn.Admin.CreateTopics(w.t.Context(), partitions, 1, nil, w.conn.Topic(events.TopicActions))
+		return errors.Join(err, created.Error())
+	})
+	w.reopenWriter()
+	w.write(4000, 0)
+	for _, group := range w.group {
+		eventually(w.t, group+" has halted", func() error {
+			positions, err := w.positions(group)
+			for partition, at := range positions {
+				if at.Next > before[partition] {
+					w.t.Fatalf("%s/%d went on in another log: %+v", group, partition, at)
+				}
+				if at.Reason != "recreated" {
+					return fmt.Errorf("%+v", at)
+				}
+			}
+			return err
+		})
+	}
 }
