@@ -197,21 +197,32 @@ func retire(ctx context.Context, tx pgx.Tx, group string, version int) error {
 
 // dropChild detaches without blocking those who use the parent, as far as it is still attached, and drops.
 func dropChild(ctx context.Context, pool *pgxpool.Pool, parent, child string) error {
-	var attached, pending bool
-	if err := pool.QueryRow(ctx, attachedSQL, quote(parent), quote(child)).Scan(&attached, &pending); err != nil {
+	if err := detach(ctx, pool, parent, child); err != nil {
 		return err
-	}
-	if attached {
-		how := "CONCURRENTLY"
-		if pending { // an earlier attempt was interrupted while it waited for readers
-			how = "FINALIZE"
-		}
-		if _, err := pool.Exec(ctx, fmt.Sprintf("ALTER TABLE %s DETACH PARTITION %s %s", quote(parent), quote(child), how)); err != nil {
-			return err
-		}
 	}
 	_, err := pool.Exec(ctx, fmt.Sprintf("DROP TABLE IF EXISTS %s", quote(child)))
 	return err
+}
+
+// detach ends what an earlier attempt began, or begins. The backend of an earlier attempt may still be at it: what
+// counts after an error is whether the partition is attached.
+func detach(ctx context.Context, pool *pgxpool.Pool, parent, child string) error {
+	var attached, pending bool
+	if err := pool.QueryRow(ctx, attachedSQL, quote(parent), quote(child)).Scan(&attached, &pending); err != nil || !attached {
+		return err
+	}
+	how := "CONCURRENTLY"
+	if pending { // an earlier attempt was interrupted while it waited for readers
+		how = "FINALIZE"
+	}
+	_, failure := pool.Exec(ctx, fmt.Sprintf("ALTER TABLE %s DETACH PARTITION %s %s", quote(parent), quote(child), how))
+	if failure == nil {
+		return nil
+	}
+	if err := pool.QueryRow(ctx, attachedSQL, quote(parent), quote(child)).Scan(&attached, &pending); err != nil || attached {
+		return failure
+	}
+	return nil
 }
 
 // Pace sets how fast a version may be built: records per second, 0 for no bound, and whether it waits.
