@@ -72,8 +72,9 @@ func (w *worker) fold(ctx context.Context, part *partition, c *cursor, r *record
 		return nil, err
 	}
 	if c.breaker.add(refused != nil) {
-		return halt(HaltDeadLetters, "more than %d of 1,000 records cannot be applied, the last at offset %d; see applylens deadletters list %s; if they are to be given up: applylens positions skip, if the limit is to start anew: applylens positions adopt",
-			c.breaker.limit, r.offset, w.s.place.group), nil
+		group, topic := w.s.place.group, w.s.place.topic
+		return halt(HaltDeadLetters, "more than %d of 1,000 records cannot be applied, the last at offset %d; see applylens deadletters list %s; if they are to be given up: applylens positions skip %s %s/%d --to OFFSET --reason ...; if the limit is to start anew: applylens positions adopt %s %s/%d --reason ...",
+			c.breaker.limit, r.offset, group, group, topic, part.id, group, topic, part.id), nil
 	}
 	if refused != nil {
 		w.addLetter(part, r, refused)

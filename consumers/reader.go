@@ -86,7 +86,7 @@ func (s *session) fetchChecked(ctx context.Context, at standing, failures int) (
 	case err != nil && !errors.Is(err, errOffsetOutOfRange):
 		s.cfg.Log.Warn("reading has to wait", "group", s.place.group, "topic", s.place.topic, "partition", at.partition, "attempt", failures+1, "error", err)
 	case err == nil && c.logStart > at.next:
-		return nil, haltGap(at, c.logStart)
+		return nil, s.place.haltGap(at, c.logStart)
 	case err == nil && failures == 0 && at.next <= c.highWatermark && (c.firstEpoch() < 0 || at.epoch < 0 || c.firstEpoch() == at.epoch):
 		return c, nil
 	}
@@ -115,5 +115,5 @@ func (s *session) beyondEnd(ctx context.Context, at standing, failures int) *Hal
 	if !ok || end.Err != nil || end.Offset >= at.next || failures < looks {
 		return nil
 	}
-	return haltTruncated(at, end.Offset)
+	return s.place.haltTruncated(at, end.Offset)
 }

@@ -125,7 +125,7 @@ func (s *session) claim(ctx context.Context, tx pgx.Tx, partitions []int, starts
 	if err := tx.QueryRow(ctx, sourceSQL).Scan(&s.source); err != nil {
 		return fmt.Errorf("read deployment: %w", err)
 	}
-	recreated := haltRecreated(p.topic)
+	recreated := p.haltRecreated()
 	tag, err := tx.Exec(ctx, otherLogsSQL, p.group, p.version.Number, p.topic, p.cluster, p.topicID, recreated.Detail)
 	if err != nil {
 		return fmt.Errorf("look for earlier logs: %w", err)
@@ -186,7 +186,7 @@ func (s *session) acceptCount(ctx context.Context, tx pgx.Tx) error {
 		return fmt.Errorf("read partition counts: %w", err)
 	}
 	if most := slices.Max(s.counts); most != p.partitions {
-		fault := haltGrown(p.topic, most, p.partitions)
+		fault := p.haltGrown(most, p.partitions)
 		if _, err := tx.Exec(ctx, haltGrownSQL, p.group, p.version.Number, p.cluster, p.topicID, fault.Detail); err != nil {
 			return fmt.Errorf("halt grown topic: %w", err)
 		}
@@ -234,7 +234,7 @@ func (s *session) takePositions(ctx context.Context, tx pgx.Tx, partitions []int
 	}
 	for _, id := range partitions {
 		if !claimed[id] {
-			s.haltUnclaimed([]int{id}, haltGrown(p.topic, accepted, p.partitions))
+			s.haltUnclaimed([]int{id}, p.haltGrown(accepted, p.partitions))
 		}
 	}
 	return nil

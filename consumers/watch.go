@@ -25,10 +25,10 @@ func (s *session) inspect(ctx context.Context, standings []standing) (map[int]*H
 		return nil, err
 	}
 	if topic.ID != s.place.topicID || topic.Cluster != s.place.cluster {
-		return everywhere(standings, haltRecreated(s.place.topic)), nil
+		return everywhere(standings, s.place.haltRecreated()), nil
 	}
 	if topic.Partitions != s.place.partitions {
-		return everywhere(standings, haltGrown(s.place.topic, s.place.partitions, topic.Partitions)), nil
+		return everywhere(standings, s.place.haltGrown(s.place.partitions, topic.Partitions)), nil
 	}
 	starts, err := s.cfg.Broker.Admin.ListStartOffsets(ctx, s.topic)
 	if err != nil {
@@ -37,7 +37,7 @@ func (s *session) inspect(ctx context.Context, standings []standing) (map[int]*H
 	faults := map[int]*HaltError{}
 	for _, at := range standings {
 		if start, ok := starts.Lookup(s.topic, int32(at.partition)); ok && start.Err == nil && start.Offset > at.next {
-			faults[at.partition] = haltGap(at, start.Offset)
+			faults[at.partition] = s.place.haltGap(at, start.Offset)
 		}
 	}
 	return faults, s.inspectEpochs(ctx, standings, faults)
@@ -65,7 +65,7 @@ func (s *session) inspectEpochs(ctx context.Context, standings []standing, fault
 	for _, at := range standings {
 		answer, ok := answers[s.topic][int32(at.partition)]
 		if ok && answer.Err == nil && answer.EndOffset >= 0 && answer.EndOffset < at.next {
-			faults[at.partition] = haltTruncated(at, answer.EndOffset)
+			faults[at.partition] = s.place.haltTruncated(at, answer.EndOffset)
 		}
 	}
 	return nil
@@ -79,22 +79,24 @@ func everywhere(standings []standing, fault *HaltError) map[int]*HaltError {
 	return faults
 }
 
-func haltRecreated(topic string) *HaltError {
-	return halt(HaltRecreated, "topic %s is not the one that was read (another topic id or cluster); to read the new one from its start: applylens positions adopt GROUP %s --reason ...", topic, topic)
+func (p *place) haltRecreated() *HaltError {
+	return halt(HaltRecreated, "topic %s is not the one that was read (another topic id or cluster); to read the new one from its start: applylens positions adopt %s %s --reason ...",
+		p.topic, p.group, p.topic)
 }
 
-func haltGrown(topic string, before, now int) *HaltError {
-	return halt(HaltGrown, "topic %s has %d partitions instead of %d, so users may have changed partition and lost their order; to accept it: applylens positions adopt GROUP %s --reason ...", topic, now, before, topic)
+func (p *place) haltGrown(before, now int) *HaltError {
+	return halt(HaltGrown, "topic %s has %d partitions instead of %d, so users may have changed partition and lost their order; to accept it: applylens positions adopt %s %s --reason ...",
+		p.topic, now, before, p.group, p.topic)
 }
 
-func haltGap(at standing, start int64) *HaltError {
-	fault := halt(HaltGap, "the log begins at %d, above the position %d: %d records are gone; to go on at %d: applylens positions skip GROUP TOPIC/%d --to %d --reason ..., or rebuild from a savepoint",
-		start, at.next, start-at.next, start, at.partition, start)
+func (p *place) haltGap(at standing, start int64) *HaltError {
+	fault := halt(HaltGap, "the log begins at %d, above the position %d: %d records are gone; to go on at %d: applylens positions skip %s %s/%d --to %d --reason ..., or rebuild from a savepoint",
+		start, at.next, start-at.next, start, p.group, p.topic, at.partition, start)
 	fault.Lost = start - at.next
 	return fault
 }
 
-func haltTruncated(at standing, end int64) *HaltError {
-	return halt(HaltTruncated, "the log was cut at %d, below the position %d; what was read beyond is no longer in it; the relay publishes its own records again; to go on from the cut: applylens positions adopt GROUP TOPIC/%d --reason ...",
-		end, at.next, at.partition)
+func (p *place) haltTruncated(at standing, end int64) *HaltError {
+	return halt(HaltTruncated, "the log was cut at %d, below the position %d; what was read beyond is no longer in it; the relay publishes its own records again; to go on from the cut: applylens positions adopt %s %s/%d --reason ...",
+		end, at.next, p.group, p.topic, at.partition)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -223,18 +224,22 @@ func (w *world) ledger(group string) ledger {
 	return l
 }
 
-// haltedFor waits until a partition of the group is halted for the reason.
+// haltedFor waits until a partition of the group is halted for the reason, and checks that the detail names a command
+// whole, which an operator can copy.
 func (w *world) haltedFor(group string, reason consumers.HaltReason) (partition int) {
 	w.t.Helper()
 	w.wait("halt "+string(reason), func() (bool, string) {
-		rows, err := w.pool.Query(w.t.Context(), "SELECT partition, halt_reason FROM positions WHERE group_name = $1 AND state = 'halted'", group)
+		rows, err := w.pool.Query(w.t.Context(), "SELECT partition, halt_reason, halt_detail FROM positions WHERE group_name = $1 AND state = 'halted'", group)
 		must(w.t, err)
 		defer rows.Close()
 		state := ""
 		for rows.Next() {
-			var found string
-			must(w.t, rows.Scan(&partition, &found))
+			var found, detail string
+			must(w.t, rows.Scan(&partition, &found, &detail))
 			if found == string(reason) {
+				if strings.Contains(detail, "applylens positions") && !strings.Contains(detail, group+" "+events.TopicActions) {
+					w.t.Errorf("the halt names no whole command: %s", detail)
+				}
 				return true, ""
 			}
 			state += fmt.Sprintf("%d: %s; ", partition, found)
