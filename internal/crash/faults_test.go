@@ -23,6 +23,7 @@ var windows = []struct {
 // TestCrashAtEveryWindow kills a process at each moment between two steps, all in worlds of their own at the same time,
 // and lets another go on.
 func TestCrashAtEveryWindow(t *testing.T) {
+	t.Parallel()
 	seed, servers := seed(t), startServers(t)
 	type run struct {
 		*world

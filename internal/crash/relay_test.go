@@ -23,6 +23,7 @@ var relayWindows = []struct {
 // TestRelayCrashesAtEveryWindow kills a relay at each moment between two steps, while events are accepted all the time
 // and folded at once: each event that was accepted must have been applied exactly once.
 func TestRelayCrashesAtEveryWindow(t *testing.T) {
+	t.Parallel()
 	seed, servers := seed(t), startServers(t)
 	type run struct {
 		*world
