@@ -10,23 +10,26 @@ import (
 	"github.com/applylens/applylens/internal/crash/pgproxy"
 )
 
-// roundLength is how long the faults of one world go on.
-const roundLength = 30 * time.Second
+// How long the faults of one world go on, and of all worlds when SOAK does not say.
+const (
+	roundLength = 30 * time.Second
+	shortSoak   = 10 * time.Second
+)
 
 // TestSoak breaks everything in any order, round after round, each in a world of its own that must be right at its end.
 func TestSoak(t *testing.T) {
-	text := os.Getenv("SOAK")
-	if text == "" {
-		t.Skip("set SOAK to a duration such as 10m (make soak does) to break everything for that long")
+	length := shortSoak
+	if text := os.Getenv("SOAK"); text != "" {
+		var err error
+		length, err = time.ParseDuration(text)
+		must(t, err)
 	}
-	length, err := time.ParseDuration(text)
-	must(t, err)
 	seed, servers := seed(t), startServers(t)
 	end := time.Now().Add(length)
 	for round := uint64(0); time.Now().Before(end); round++ {
 		t.Run(fmt.Sprint("round ", round), func(t *testing.T) {
 			n := newNemesis(servers.world(t, fmt.Sprint("soak ", round), seed+round, busy))
-			n.rage()
+			n.rage(min(roundLength, length))
 			n.settle()
 		})
 		if t.Failed() {
@@ -53,8 +56,8 @@ func newNemesis(w *world) *nemesis {
 	return n
 }
 
-// rage goes on for the length of a round, under load, and then lets everything heal.
-func (n *nemesis) rage() {
+// rage goes on for a time, under load, and then lets everything heal.
+func (n *nemesis) rage(length time.Duration) {
 	faults := []struct {
 		name string
 		do   func()
@@ -70,7 +73,7 @@ func (n *nemesis) rage() {
 		{"pause broker", n.pauseBroker},
 	}
 	loaded := n.load(1000)
-	for end := time.Now().Add(roundLength); time.Now().Before(end); {
+	for end := time.Now().Add(length); time.Now().Before(end); {
 		fault := faults[n.random.IntN(len(faults))]
 		fault.do()
 		n.did[fault.name]++
