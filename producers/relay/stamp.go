@@ -92,55 +92,44 @@ func (t *term) bury(ctx context.Context, r *row, why error) error {
 	return r.empty(t.source)
 }
 
-// stampNext stamps rows and queues them, unless enough are queued.
-func (t *term) stampNext(ctx context.Context) error {
+// stampNext stamps rows and queues them, unless enough are queued. It tells whether it asked the database.
+func (t *term) stampNext(ctx context.Context) (asked bool, err error) {
 	t.more = false
 	now := time.Now()
 	for _, p := range t.partitions {
 		if p.crowded(now) {
-			return nil
+			return false, nil
 		}
 	}
 	rows, full, err := t.stamp(ctx)
 	if err != nil {
-		return err
+		return true, err
 	}
 	t.more = full
 	for _, r := range rows {
 		t.partitions[r.place].push(r)
 	}
-	return nil
+	return true, nil
 }
 
 // errTaken tells that a row that was to be stamped is gone. Its number may not be lost, so all is tried again.
 var errTaken = errors.New("an outbox row vanished while it was stamped")
 
-// stamp gives the next rows their numbers, in the order of seq, in one transaction.
+// stamp gives the next rows their numbers, in the order of seq.
 func (t *term) stamp(ctx context.Context) (rows []*row, full bool, err error) {
-	var numbers *numbering
-	var found map[int64]*row
-	err = pgx.BeginFunc(ctx, t.conn, func(tx pgx.Tx) error {
-		list, err := unstamped(ctx, tx, t.topics)
-		if err != nil || len(list) == 0 {
-			return err
-		}
-		chosen := within(list)
-		full = len(list) == stampRows || len(chosen) < len(list)
-		numbers = t.number(chosen)
-		found, err = collectRows(tx.Query(ctx, updateStamps, [16]byte(t.id), numbers.seqs, numbers.partitions, numbers.stamps))
-		if err == nil && len(found) < len(chosen) {
-			err = errTaken
-		}
-		return err
-	})
+	list, err := unstamped(ctx, t.conn, t.topics)
+	if err != nil || len(list) == 0 {
+		return nil, false, err
+	}
+	chosen := within(list)
+	full = len(list) == stampRows || len(chosen) < len(list)
+	numbers := t.number(chosen)
+	found, err := t.saveStamps(ctx, numbers)
 	if errors.Is(err, errTaken) {
 		return nil, true, nil
 	}
 	if err != nil {
 		return nil, false, fmt.Errorf("stamp outbox rows: %w", err)
-	}
-	if numbers == nil {
-		return nil, false, nil
 	}
 	failpoint.Hit("relay_after_stamp")
 	for at, last := range numbers.last {
@@ -148,6 +137,27 @@ func (t *term) stamp(ctx context.Context) (rows []*row, full bool, err error) {
 	}
 	rows, err = t.prepare(ctx, numbers.seqs, found)
 	return rows, full, err
+}
+
+// saveStamps writes the numbers, all or none, and returns the rows.
+func (t *term) saveStamps(ctx context.Context, n *numbering) (found map[int64]*row, err error) {
+	batch := &pgx.Batch{}
+	batch.Queue("BEGIN")
+	batch.Queue(updateStamps, [16]byte(t.id), n.seqs, n.partitions, n.stamps).Query(func(rows pgx.Rows) error {
+		found, err = collectRows(rows, nil)
+		return err
+	})
+	if err := t.conn.SendBatch(ctx, batch).Close(); err != nil {
+		return nil, err
+	}
+	if len(found) == len(n.seqs) {
+		_, err = t.conn.Exec(ctx, "COMMIT")
+		return found, err
+	}
+	if _, err := t.conn.Exec(ctx, "ROLLBACK"); err != nil {
+		return nil, err
+	}
+	return nil, errTaken
 }
 
 // numbering is what rows are to be stamped with, in the order of seq.

@@ -132,7 +132,7 @@ type candidate struct {
 	size  int
 }
 
-func unstamped(ctx context.Context, db pgx.Tx, topics []string) ([]candidate, error) {
+func unstamped(ctx context.Context, db *pgx.Conn, topics []string) ([]candidate, error) {
 	rows, err := db.Query(ctx, selectUnstamped, topics, stampRows)
 	if err != nil {
 		return nil, fmt.Errorf("read outbox: %w", err)

@@ -96,14 +96,10 @@ func (t *term) run(ctx context.Context) error {
 	}
 }
 
-// turn does what there is to do without waiting for anything but PostgreSQL. An answer on the connection proves that
-// the lock is held, before anything is published.
+// turn does what there is to do without waiting for anything but PostgreSQL.
 func (t *term) turn(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*statementLimit)
 	defer cancel()
-	if err := t.conn.Ping(ctx); err != nil {
-		return fmt.Errorf("keep the relay's lock: %w", err)
-	}
 	if err := t.mark(ctx); err != nil {
 		return err
 	}
@@ -117,8 +113,15 @@ func (t *term) turn(ctx context.Context) error {
 	if err := t.loadSpilled(ctx); err != nil {
 		return err
 	}
-	if err := t.stampNext(ctx); err != nil {
+	asked, err := t.stampNext(ctx)
+	if err != nil {
 		return err
+	}
+	// An answer on the connection proves that the lock is held, before anything is published.
+	if !asked {
+		if err := t.conn.Ping(ctx); err != nil {
+			return fmt.Errorf("keep the relay's lock: %w", err)
+		}
 	}
 	t.publishAll()
 	return nil
@@ -227,12 +230,14 @@ func (t *term) mark(ctx context.Context) error {
 	}
 	failpoint.Hit("relay_after_produce")
 	batch := &pgx.Batch{}
+	batch.Queue("BEGIN")
 	batch.Queue(quick)
 	batch.Queue(markPublished, t.marks.seqs, t.marks.offsets)
 	for p := range t.marks.partitions {
 		t.queueEnd(batch, p)
 	}
-	if err := t.transact(ctx, batch); err != nil {
+	batch.Queue("COMMIT")
+	if err := t.conn.SendBatch(ctx, batch).Close(); err != nil {
 		return fmt.Errorf("mark published rows: %w", err)
 	}
 	failpoint.Hit("relay_after_mark")
@@ -242,11 +247,6 @@ func (t *term) mark(ctx context.Context) error {
 
 func (t *term) queueEnd(batch *pgx.Batch, p *partition) {
 	batch.Queue(saveEnd, t.layout.cluster, p.topic, [16]byte(p.topicID), p.partition, p.next)
-}
-
-// transact runs a batch in one transaction.
-func (t *term) transact(ctx context.Context, batch *pgx.Batch) error {
-	return pgx.BeginFunc(ctx, t.conn, func(tx pgx.Tx) error { return tx.SendBatch(ctx, batch).Close() })
 }
 
 // reconcile ends the reading that comes before the term's first publish, once every partition is ready.

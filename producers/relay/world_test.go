@@ -197,10 +197,14 @@ func (w *world) log() []logged {
 func (w *world) logOf(name string) []logged {
 	w.Helper()
 	topic := w.conn.Topic(name)
-	ends, err := w.conn.Admin.ListEndOffsets(w.Context(), topic)
-	must(w, err)
 	var want int64
-	ends.Each(func(o kadm.ListedOffset) { want += o.Offset })
+	w.until("every leader tells the end of its partition", func() bool {
+		ends, err := w.conn.Admin.ListEndOffsets(w.Context(), topic)
+		must(w, err)
+		want = 0
+		ends.Each(func(o kadm.ListedOffset) { want += o.Offset })
+		return ends.Error() == nil
+	})
 	client, err := kgo.NewClient(kgo.SeedBrokers(w.conn.Brokers...), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	must(w, err)
 	defer client.Close()

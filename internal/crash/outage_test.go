@@ -1,0 +1,103 @@
+package crash
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/auth"
+	"github.com/applylens/applylens/internal/load"
+)
+
+// addPending gives a person actions that wait for a decision.
+const addPending = `
+INSERT INTO actions (id, user_id, policy_id, email_id, action, confidence, features, feature_rule, created_at)
+SELECT id, $1, 1, id::text, 'archive_email', 0.8, '{category:promo}', $3, now() FROM unnest($2::uuid[]) AS id`
+
+// TestDecisionsWhileKafkaIsDown decides over HTTP while there is no broker: every decision is answered, and reaches the
+// tables once when the broker is back.
+func TestDecisionsWhileKafkaIsDown(t *testing.T) {
+	t.Parallel()
+	const decisions = 1000
+	w := startServers(t).world(t, "kafka down", seed(t), load.Profile{Users: 1})
+	ids, token := w.pending(decisions + 1)
+	address := freeAddress(t)
+	served := w.run([]string{"api", "--listen", address})
+	relay := w.relay()
+	w.consume()
+	eventually(t, "the API decides", func() error { return approve(t.Context(), address, token, ids[0]) })
+	w.awaitPublished()
+
+	w.kafka.Kill()
+	deciding, ctx := errgroup.WithContext(t.Context())
+	deciding.SetLimit(8)
+	for _, id := range ids[1:] {
+		deciding.Go(func() error { return approve(ctx, address, token, id) })
+	}
+	must(t, deciding.Wait())
+	eventually(t, "the relay has noticed", func() error {
+		if relay.logged("Kafka does not answer") == 0 {
+			return fmt.Errorf("%s", tail(relay.output))
+		}
+		return nil
+	})
+	w.kafka.Start()
+	w.awaitPublished()
+	w.settle()
+	if applied := w.applied(); applied != decisions+1 {
+		t.Errorf("%d of %d decisions were applied", applied, decisions+1)
+	}
+	served.stop()
+}
+
+// pending adds an owner with actions that wait for a decision, and returns their ids and the owner's token.
+func (w *world) pending(count int) (ids []events.UUID, token string) {
+	w.t.Helper()
+	const owner = "owner"
+	users := auth.NewStore(w.pool)
+	_, err := users.CreateUser(w.t.Context(), auth.User{ID: owner, Roles: []string{auth.Owner}})
+	must(w.t, err)
+	token, err = users.CreateToken(w.t.Context(), owner, auth.Bearer, "test", time.Time{})
+	must(w.t, err)
+	list := make([][16]byte, count)
+	for i := range list {
+		id := events.NewUUIDv7(time.Now())
+		ids, list[i] = append(ids, id), id
+	}
+	_, err = w.pool.Exec(w.t.Context(), addPending, owner, list, events.FeatureRule)
+	must(w.t, err)
+	return ids, token
+}
+
+// approve approves an action; any answer but 200 is an error.
+func approve(ctx context.Context, address, token string, id events.UUID) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+address+"/actions/"+id.String()+"/approve", nil)
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Authorization", "Bearer "+token)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("approving %s answers %s", id, response.Status)
+	}
+	return nil
+}
+
+// freeAddress names a port that nobody listens on at this moment.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	must(t, listener.Close())
+	return listener.Addr().String()
+}
