@@ -133,6 +133,37 @@ func Rebuild(ctx context.Context, cfg Config, follow bool) (int, error) {
 	return version, catchUp(ctx, &cfg, version, follow)
 }
 
+// Renew builds a version that this binary can fold and makes it live, if the live one was folded by another rule; that
+// one is served meanwhile. It refuses when the log no longer holds all that the live version was folded from, since
+// only an operator may give that up.
+func Renew(ctx context.Context, cfg Config, maxLag int64, actor string) error {
+	live, rule, err := liveVersion(ctx, cfg.Pool, cfg.Group.Name)
+	if err != nil || rule == cfg.Group.FoldVersion {
+		return err
+	}
+	cfg.Log.Info("building a version by this binary's fold rule", "group", cfg.Group.Name, "live_version", live, "rule", rule, "new_rule", cfg.Group.FoldVersion)
+	building, found, err := Building(ctx, cfg.Pool, cfg.Group.Name)
+	if err == nil && found && building.FoldVersion != cfg.Group.FoldVersion {
+		err = DropVersion(ctx, cfg.Pool, cfg.Group, building.Version)
+	}
+	if err != nil {
+		return err
+	}
+	plan, err := MakePlan(ctx, &cfg)
+	if err != nil {
+		return err
+	}
+	for _, r := range plan.Ranges {
+		if r.Start > 0 {
+			return fmt.Errorf("partition %d of %s begins at %d: a version built from the log would lack what came before; applylens rebuild run %s and swap %[3]s accept that",
+				r.Partition, cfg.Broker.Topic(cfg.Group.Topic), r.Start, cfg.Group.Name)
+		}
+	}
+	reason := fmt.Sprintf("fold rule %d instead of %d", cfg.Group.FoldVersion, rule)
+	_, _, err = SwapWhenClose(ctx, cfg, maxLag, actor, reason)
+	return err
+}
+
 // forRebuild returns the settings with the batch sizes that suit reading a whole log.
 func forRebuild(cfg Config) Config {
 	cfg.BatchRecords = max(cfg.BatchRecords, 400_000)

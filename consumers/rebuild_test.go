@@ -70,6 +70,43 @@ func TestRebuildEqualsLiveAndSwaps(t *testing.T) {
 	}
 }
 
+func TestRenewBuildsByThisBinarysRule(t *testing.T) {
+	w := newWorld(t)
+	stop := w.start(w.weights())
+	w.publishMixture(0, 60)
+	w.folded("weights", events.TopicActions)
+	stop()
+	before := w.dump()
+	must(t, consumers.Renew(t.Context(), w.weights(), 0, "tester"))
+	if version, _ := w.liveRule(); version != 1 {
+		t.Fatalf("version %d is live, though version 1 was folded by this rule", version)
+	}
+	newer := w.weights(func(cfg *consumers.Config) { cfg.Group.FoldVersion++ })
+	must(t, consumers.Renew(t.Context(), newer, 0, "tester"))
+	if version, rule := w.liveRule(); version != 2 || rule != newer.Group.FoldVersion {
+		t.Errorf("version %d of rule %d is live, want version 2 of rule %d", version, rule, newer.Group.FoldVersion)
+	}
+	if diff := cmp.Diff(before, w.dump()); diff != "" {
+		t.Error(diff)
+	}
+	w.start(newer)
+	w.publishMixture(60, 61)
+	w.folded("weights", events.TopicActions)
+}
+
+// liveRule returns the number of the live version of weights and the rule that folded it.
+func (w *world) liveRule() (version, rule int) {
+	w.t.Helper()
+	versions, err := consumers.Versions(w.t.Context(), w.pool, "weights")
+	must(w.t, err)
+	for _, v := range versions {
+		if v.State == "live" {
+			return v.Version, v.FoldVersion
+		}
+	}
+	return 0, 0
+}
+
 // dump returns the live weights as text.
 func (w *world) dump() map[string]float64 {
 	w.t.Helper()

@@ -27,6 +27,9 @@ import (
 // localUser is the one person of an embedded deployment, with both roles.
 const localUser = "local"
 
+// renewLag is how many records of a partition a renewed version may be behind when it becomes the live one.
+const renewLag = 1000
+
 type upCommand struct {
 	Demo      bool   `help:"Import the sample mail, propose and decide, and show what was learned."`
 	Listen    string `help:"Address to serve HTTP on." env:"LISTEN" default:"127.0.0.1:8003" placeholder:"HOST:PORT"`
@@ -156,7 +159,7 @@ func (c *upCommand) startParts(ctx context.Context, running *errgroup.Group, p *
 	loop := consumers.NewMetrics(registry)
 	for _, group := range newGroups(registry, users) {
 		running.Go(func() error {
-			return consumers.Run(ctx, consumers.Config{Group: group, Broker: links.broker, Pool: links.pool, Log: p.log, Metrics: loop, Owner: owner()})
+			return foldGroup(ctx, consumers.Config{Group: group, Broker: links.broker, Pool: links.pool, Log: p.log, Metrics: loop, Owner: owner()})
 		})
 	}
 	running.Go(func() error {
@@ -164,4 +167,13 @@ func (c *upCommand) startParts(ctx context.Context, running *errgroup.Group, p *
 	})
 	running.Go(func() error { return api.Serve(ctx, listener, handler, p.log) })
 	return watchLag(ctx, running, links, registry)
+}
+
+// foldGroup folds a group for good, after building a version of it anew when an earlier binary folded the live one by
+// another rule. A version that cannot be built is for people to look after: the group halts and says so.
+func foldGroup(ctx context.Context, cfg consumers.Config) error {
+	if err := consumers.Renew(ctx, cfg, renewLag, "up"); err != nil && ctx.Err() == nil {
+		cfg.Log.Error("version not renewed", "group", cfg.Group.Name, "error", err)
+	}
+	return consumers.Run(ctx, cfg)
 }
