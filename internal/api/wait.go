@@ -29,7 +29,7 @@ LIMIT 1`
 
 const (
 	firstPause   = 2 * time.Millisecond
-	longestPause = 50 * time.Millisecond
+	longestPause = 10 * time.Millisecond
 	maxPatience  = 30 * time.Second
 )
 

@@ -17,7 +17,7 @@ const Channel = "applylens_outbox"
 const notifyRelay = `NOTIFY ` + Channel
 
 const (
-	notifyEvery   = 20 * time.Millisecond
+	notifyEvery   = 2 * time.Millisecond
 	notifyTimeout = 2 * time.Second
 )
 
@@ -52,7 +52,7 @@ type Waker struct {
 	last    time.Time // when the last one was sent
 }
 
-// Wake is to be called after the commit. It returns at once. At most one NOTIFY is sent per 20 ms.
+// Wake is to be called after the commit. It returns at once. At most one NOTIFY is sent per 2 ms.
 func (w *Waker) Wake() {
 	if w.Signal != nil {
 		w.Signal.Set()
