@@ -155,7 +155,7 @@ func Renew(ctx context.Context, cfg Config, maxLag int64, actor string) error {
 	}
 	for _, r := range plan.Ranges {
 		if r.Start > 0 {
-			return fmt.Errorf("partition %d of %s begins at %d: a version built from the log would lack what came before; applylens rebuild run %s and swap %[3]s accept that",
+			return fmt.Errorf("partition %d of %s begins at %d: a version built from the log would lack what came before; applylens rebuild run %s and swap %[4]s accept that",
 				r.Partition, cfg.Broker.Topic(cfg.Group.Topic), r.Start, cfg.Group.Name)
 		}
 	}
@@ -166,7 +166,7 @@ func Renew(ctx context.Context, cfg Config, maxLag int64, actor string) error {
 
 // forRebuild returns the settings with the batch sizes that suit reading a whole log.
 func forRebuild(cfg Config) Config {
-	cfg.BatchRecords = max(cfg.BatchRecords, 400_000)
+	cfg.BatchRecords = max(cfg.BatchRecords, 1_000_000)
 	cfg.BatchLinger = max(cfg.BatchLinger, 2*time.Second)
 	cfg.BatchDeadline = max(cfg.BatchDeadline, 2*time.Minute)
 	return cfg

@@ -48,7 +48,7 @@ type consumeCommand struct {
 
 // Run joins the groups and folds until the context ends.
 func (c *consumeCommand) Run(ctx context.Context, p *process) error {
-	boundMemory()
+	boundMemory(consumerMiB)
 	links, err := connect(ctx, &c.Kafka, &c.Postgres, "applylens consume "+strings.Join(c.Groups, " "))
 	if err != nil {
 		return err

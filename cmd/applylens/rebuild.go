@@ -88,17 +88,25 @@ func (c *rebuildPlanCommand) Run(ctx context.Context, p *process) error {
 
 type rebuildRunCommand struct {
 	groupArgument
-	Follow bool `help:"Go on following the log's end until interrupted or swapped in."`
+	Follow    bool `help:"Go on following the log's end until interrupted or swapped in."`
+	MemoryMiB int  `name:"memory-mib" help:"Memory to take at most; with more of it fewer rows are written twice." default:"512" env:"REBUILD_MEMORY_MIB"`
 }
+
+// batchShare is the part of a rebuild's memory that one of its two batches may take, by a rough count.
+const batchShare = 8
 
 // Run rebuilds, with a line of progress now and then.
 func (c *rebuildRunCommand) Run(ctx context.Context, p *process) error {
-	boundMemory()
+	if c.MemoryMiB < consumerMiB {
+		return usageError{fmt.Errorf("--memory-mib: %d is below %d, what a consumer takes", c.MemoryMiB, consumerMiB)}
+	}
+	boundMemory(c.MemoryMiB)
 	cfg, links, err := c.open(ctx, p.log)
 	if err != nil {
 		return err
 	}
 	defer links.close()
+	cfg.BatchBytes = c.MemoryMiB << 20 / batchShare
 	began := time.Now()
 	watching, stop := context.WithCancel(ctx)
 	go reportRebuild(watching, p.stdout, cfg)

@@ -23,12 +23,14 @@ func newRegistry() *prometheus.Registry {
 	return registry
 }
 
+// consumerMiB is what a process that folds live takes of memory at most.
+const consumerMiB = 128
+
 // boundMemory lets a process that folds collect garbage more often as it nears its share of memory, so that its peak
-// stays below 128 MiB. GOMEMLIMIT overrides it.
-func boundMemory() {
-	const share = 96 << 20
+// stays below the given size. GOMEMLIMIT overrides it.
+func boundMemory(mebibytes int) {
 	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(share)
+		debug.SetMemoryLimit(int64(mebibytes) << 20 / 4 * 3)
 	}
 }
 
