@@ -10,7 +10,7 @@ import (
 )
 
 type benchCommand struct {
-	Parts    []string        `arg:"" optional:"" help:"What to measure: fold, rebuild, naive, latency; all by default."`
+	Parts    []string        `arg:"" optional:"" help:"What to measure: fold, rebuild, naive, swap, latency; all by default."`
 	Kafka    config.Kafka    `embed:""`
 	Postgres config.Postgres `embed:""`
 

@@ -16,6 +16,7 @@ const (
 	Fold    = "fold"    // groups that fold a log they are behind of
 	Rebuild = "rebuild" // a rebuild of the same log
 	Naive   = "naive"   // an upsert per event, to compare with
+	Swap    = "swap"    // a rebuilt version takes the live one's place, and back, while events are folded
 	Latency = "latency" // from a decision over HTTP to the learned weight
 )
 
@@ -38,7 +39,7 @@ type Config struct {
 // Validate lists every fault of the settings and fills in the default.
 func (c *Config) Validate() error {
 	var faults []error
-	all := []string{Fold, Rebuild, Naive, Latency}
+	all := []string{Fold, Rebuild, Naive, Swap, Latency}
 	if len(c.Parts) == 0 {
 		c.Parts = all
 	}
@@ -72,6 +73,11 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	}
 	if cfg.wants(Fold) {
 		if err := onStage(ctx, &cfg, report, measureForeign); err != nil {
+			return nil, err
+		}
+	}
+	if cfg.wants(Swap) {
+		if err := onStage(ctx, &cfg, report, measureSwaps); err != nil {
 			return nil, err
 		}
 	}

@@ -148,6 +148,9 @@ func TestBenchOfTheRealBinary(t *testing.T) {
 	if report.Latency == nil || report.Latency.Approvals != 200 || report.Latency.Visible.Max < report.Latency.Answered.P50 {
 		t.Errorf("latency %+v", report.Latency)
 	}
+	if report.Swaps == nil || len(report.Swaps.Locked) != 2 || report.Swaps.Locked[0] <= 0 {
+		t.Errorf("swaps %+v", report.Swaps)
+	}
 	var text bytes.Buffer
 	if err := report.WriteText(&text); err != nil || !strings.Contains(text.String(), " 0 are wrong") {
 		t.Errorf("%v: %s", err, text.String())

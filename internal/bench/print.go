@@ -24,6 +24,9 @@ func (r *Report) WriteText(w io.Writer) error {
 	if len(r.Rates) > 0 {
 		r.writeRates(table)
 	}
+	if r.Swaps != nil {
+		r.Swaps.write(table)
+	}
 	if r.Latency != nil {
 		r.Latency.write(table, r.Settings)
 	}

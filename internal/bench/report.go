@@ -10,6 +10,7 @@ type Report struct {
 	Settings  Settings `json:"settings"`
 	Machine   *Machine `json:"machine"`
 	Rates     []*Rate  `json:"rates"`
+	Swaps     *Swaps   `json:"swaps,omitempty"`
 	Latency   *Delays  `json:"latency,omitempty"`
 	Consumers Target   `json:"consumer_mib"` // what a consumer's peak memory is to stay below
 	Checks    int      `json:"checks"`       // results that were held against what they must be

@@ -153,15 +153,7 @@ func withDatabase(connection config.Secret, name string) config.Secret {
 
 // write fills the topic of actions; foreign is the share of users whose events a foreign service writes.
 func (s *stage) write(ctx context.Context, foreign float64) (load.Summary, error) {
-	identity, err := load.Enlist(ctx, s.pool)
-	if err != nil {
-		return load.Summary{}, err
-	}
-	generator, err := load.NewGenerator(load.Profile{Seed: 1, Users: s.cfg.Users, Foreign: foreign}, identity, partitions)
-	if err != nil {
-		return load.Summary{}, err
-	}
-	writer, err := load.NewWriter(generator, s.kafka.KafkaBrokers, s.broker.Topic(events.TopicActions))
+	writer, err := s.newWriter(ctx, foreign)
 	if err != nil {
 		return load.Summary{}, err
 	}
@@ -171,7 +163,20 @@ func (s *stage) write(ctx context.Context, foreign float64) (load.Summary, error
 		return load.Summary{}, err
 	}
 	s.cfg.Log.Info("events written", "events", s.cfg.Events, "foreign", foreign > 0, "took", time.Since(began).Round(time.Millisecond))
-	return generator.Summary(), nil
+	return writer.Summary(), nil
+}
+
+// newWriter prepares a writer of the topic of actions.
+func (s *stage) newWriter(ctx context.Context, foreign float64) (*load.Writer, error) {
+	identity, err := load.Enlist(ctx, s.pool)
+	if err != nil {
+		return nil, err
+	}
+	generator, err := load.NewGenerator(load.Profile{Seed: 1, Users: s.cfg.Users, Foreign: foreign}, identity, partitions)
+	if err != nil {
+		return nil, err
+	}
+	return load.NewWriter(generator, s.kafka.KafkaBrokers, s.broker.Topic(events.TopicActions))
 }
 
 // machine tells on what is measured.

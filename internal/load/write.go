@@ -47,6 +47,9 @@ func NewWriter(generator *Generator, brokers []string, topic string) (*Writer, e
 // Close gives up what is not yet written.
 func (w *Writer) Close() { w.client.Close() }
 
+// Summary tells what was made until now.
+func (w *Writer) Summary() Summary { return w.generator.Summary() }
+
 // Write makes and writes count records, at most perSecond of them a second (0: as fast as it goes), and returns when
 // all are acknowledged. It waits for a broker that is away. After an error the log may lack records in the middle.
 func (w *Writer) Write(ctx context.Context, count int, perSecond float64) error {
