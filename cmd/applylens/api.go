@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/applylens/applylens/internal/api"
+	"github.com/applylens/applylens/internal/ats"
 	"github.com/applylens/applylens/internal/auth"
 	"github.com/applylens/applylens/internal/config"
 	"github.com/applylens/applylens/internal/outbox"
@@ -34,7 +35,8 @@ func (c *apiCommand) Run(ctx context.Context, p *process) error {
 	}
 	waker, gate := &outbox.Waker{Pool: links.pool}, &restoredGate{pool: links.pool}
 	handler, err := api.New(api.Config{
-		Pool: links.pool, Log: p.log, Registry: newRegistry(), Wake: waker.Wake, Gate: gate.check, Extend: operations(links),
+		Pool: links.pool, Log: p.log, Registry: newRegistry(), Wake: waker.Wake, Gate: gate.check, ATS: ats.OfMails(links.pool),
+		Extend: operations(links),
 	})
 	if err != nil {
 		return err

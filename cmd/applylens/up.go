@@ -15,6 +15,7 @@ import (
 
 	"github.com/applylens/applylens/consumers"
 	"github.com/applylens/applylens/internal/api"
+	"github.com/applylens/applylens/internal/ats"
 	"github.com/applylens/applylens/internal/auth"
 	"github.com/applylens/applylens/internal/broker"
 	"github.com/applylens/applylens/internal/config"
@@ -152,7 +153,10 @@ func (c *upCommand) startParts(ctx context.Context, running *errgroup.Group, p *
 		return err
 	}
 	signal := outbox.NewSignal()
-	handler, err := api.New(api.Config{Pool: links.pool, Log: p.log, Registry: registry, Wake: signal.Set, Gate: (&restoredGate{pool: links.pool}).check, Extend: operations(links)})
+	handler, err := api.New(api.Config{
+		Pool: links.pool, Log: p.log, Registry: registry, Wake: signal.Set, Gate: (&restoredGate{pool: links.pool}).check, ATS: ats.OfMails(links.pool),
+		Extend: operations(links),
+	})
 	if err != nil {
 		return err
 	}

@@ -1,5 +1,6 @@
 // Package enrichment keeps the newest known state of each job application, as an applicant tracking system told it, in
-// table applications, and marks whose mail has to be looked at again.
+// table applications, with the keys by which its mail is found in application_keys, and marks whose mail has to be
+// looked at again.
 //
 // It promises that the highest src_version wins in whatever order and however often the events come; of two events with
 // one version the first stands. Matching mail to applications is left to whoever reads. Positions and retries are the
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/ats"
 )
 
 // Changes are the newest states that a run of events brings, per application. Two runs in a row bring the same as one
@@ -89,6 +91,31 @@ func normalize(addresses []string) []string {
 	}
 	slices.Sort(lower)
 	return slices.Compact(lower)
+}
+
+// match is a key by which an application meets mail: an address as ats.Key has it and a name of the company as
+// ats.Names has it. The key with an empty company is there for each address.
+type match struct {
+	Address string `json:"address"`
+	Company string `json:"company"`
+	Whole   bool   `json:"whole"` // as ats.Name has it
+}
+
+// matches returns the keys of the application, each once.
+func (s *state) matches() []match {
+	names := append([]ats.Name{{Whole: true}}, ats.Names(s.company)...)
+	matches, seen := make([]match, 0, len(s.addresses)*len(names)), map[string]bool{}
+	for _, address := range s.addresses {
+		address = ats.Key(address)
+		if seen[address] {
+			continue
+		}
+		seen[address] = true
+		for _, name := range names {
+			matches = append(matches, match{address, name.Text, name.Whole})
+		}
+	}
+	return matches
 }
 
 // stateBytes is the memory of a state without its texts, and of its place in the map.

@@ -2,6 +2,8 @@ package enrichment
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -55,9 +57,37 @@ func (t table) put(at key, after appRow) {
 	if known && same {
 		return
 	}
-	for _, address := range append(before.Addresses, after.Addresses...) {
-		t.marked[address] = true
+	for _, row := range []appRow{before, after} {
+		for _, address := range row.Addresses {
+			key := plainKey(address)
+			t.marked[key] = true
+			if name := strings.ToLower(row.Company); name != "" {
+				t.marked[key+" "+name] = true
+			}
+		}
 	}
+}
+
+// plainKey is the key of an address in these tests.
+func plainKey(address string) string { return strings.Replace(address, "+jobs", "", 1) }
+
+// keys are the keys of each application as the table of keys has them.
+func (t table) keys() map[key][]string {
+	all := map[key][]string{}
+	for at, row := range t.rows {
+		for _, address := range row.Addresses {
+			all[at] = append(all[at], plainKey(address)+"  true")
+			if name := strings.ToLower(row.Company); name != "" {
+				all[at] = append(all[at], plainKey(address)+" "+name+" true")
+			}
+		}
+		if slices.Sort(all[at]); len(all[at]) > 0 {
+			all[at] = slices.Compact(all[at])
+		} else {
+			delete(all, at)
+		}
+	}
+	return all
 }
 
 // add does to the table what the store does to the database.
@@ -96,9 +126,10 @@ var anyEvent = rapid.Custom(func(t *rapid.T) events.Event {
 	if rapid.IntRange(0, 4).Draw(t, "kind") == 0 {
 		return removal(id, version)
 	}
-	address := rapid.SampledFrom([]string{"Ada@Example.com", "ada@example.com", "bob@example.com", "carl@example.org"})
+	address := rapid.SampledFrom([]string{"Ada@Example.com", "ada+jobs@example.com", "bob@example.com", "carl@example.org"})
 	event := changedTo(id, version, rapid.SampledFrom([]string{"Applied", "Onsite", `"O'ffer"\`}).Draw(t, "stage"),
 		rapid.SliceOfN(address, 0, 3).Draw(t, "addresses")...)
+	event.Application.Company = rapid.SampledFrom([]string{"Acme", "Beta", ""}).Draw(t, "company")
 	if rapid.Bool().Draw(t, "no times") {
 		event.Application.LastStageChange = time.Time{}
 	} else {

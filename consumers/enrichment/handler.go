@@ -20,7 +20,7 @@ func Group() *consumers.Group {
 		Folds:       []events.Type{events.TypeApplicationChanged, events.TypeApplicationRemoved},
 		FoldVersion: FoldVersion,
 		Repeats:     false, // an older or equal src_version has no effect
-		Tables:      []string{"applications"},
+		Tables:      []string{"applications", "application_keys"},
 		NewBatch:    func() consumers.Batch { return &batch{NewChanges()} },
 	}
 }

@@ -12,23 +12,47 @@ import (
 	"github.com/applylens/applylens/consumers"
 )
 
-// markAddresses marks, in key order, the addresses that an application had and has, where what put is about to write
-// changes more than the version. It comes before put in the same transaction, since it reads what put overwrites.
+// newer are the states that put is about to write. What begins so comes before put in the same transaction, since put
+// overwrites what it compares with.
+const newer = `
+FROM jsonb_to_recordset($2::jsonb) AS x(
+    system text, application_id text, addresses text[], company text, stage text, last_stage_change timestamptz,
+    interview_date timestamptz, src_version bigint, removed boolean, keys jsonb)
+LEFT JOIN applications t ON t.version = $1 AND t.system = x.system AND t.application_id = x.application_id
+WHERE (t.version IS NULL OR x.src_version > t.src_version)`
+
+// markAddresses marks, in key order, the keys that an application had and has, where more than its version changes.
 const markAddresses = `
 WITH changed AS (
-    SELECT COALESCE(t.addresses, '{}') || x.addresses AS addresses
-    FROM jsonb_to_recordset($2::jsonb) AS x(
-        system text, application_id text, addresses text[], company text, stage text,
-        last_stage_change timestamptz, interview_date timestamptz, src_version bigint, removed boolean)
-    LEFT JOIN applications t
-        ON t.version = $1 AND t.system = x.system AND t.application_id = x.application_id
-    WHERE t.version IS NULL OR x.src_version > t.src_version
+    SELECT x.system, x.application_id, x.keys` + newer + `
         AND (x.addresses, x.company, x.stage, x.last_stage_change, x.interview_date, x.removed)
             IS DISTINCT FROM (t.addresses, t.company, t.stage, t.last_stage_change, t.interview_date, t.removed)
+), touched AS (
+    SELECT k.address, k.company FROM changed c
+    JOIN application_keys k ON k.version = $1 AND k.system = c.system AND k.application_id = c.application_id
+    UNION
+    SELECT k.address, k.company FROM changed c, jsonb_to_recordset(c.keys) AS k(address text, company text)
 )
-INSERT INTO dirty_addresses AS d (address)
-SELECT DISTINCT address FROM changed, unnest(addresses) AS address ORDER BY address
-ON CONFLICT (address) DO UPDATE SET generation = d.generation + 1`
+INSERT INTO dirty_addresses AS d (address, company)
+SELECT address, company FROM touched ORDER BY address COLLATE "C", company COLLATE "C"
+ON CONFLICT (address, company) DO UPDATE SET generation = d.generation + 1`
+
+// dropKeys removes the keys that an application no longer has.
+const dropKeys = `
+WITH changed AS (SELECT x.system, x.application_id, x.keys` + newer + `)
+DELETE FROM application_keys k USING changed c
+WHERE k.version = $1 AND k.system = c.system AND k.application_id = c.application_id
+  AND NOT EXISTS (SELECT FROM jsonb_to_recordset(c.keys) AS n(address text, company text)
+                  WHERE n.address = k.address AND n.company = k.company)`
+
+// putKeys adds the keys that an application has.
+const putKeys = `
+WITH changed AS (SELECT x.system, x.application_id, x.keys` + newer + `)
+INSERT INTO application_keys AS t (version, address, company, system, application_id, whole)
+SELECT $1, k.address, k.company, c.system, c.application_id, k.whole
+FROM changed c, jsonb_to_recordset(c.keys) AS k(address text, company text, whole boolean)
+ON CONFLICT (address, company, system, application_id, version) DO UPDATE SET whole = excluded.whole
+WHERE t.whole <> excluded.whole`
 
 // put writes the states that are newer than those of a version, in the order given. Keys are unique within a
 // statement.
@@ -66,6 +90,7 @@ type row struct {
 	SrcVersion      int64      `json:"src_version"`
 	Removed         bool       `json:"removed"`
 	UpdatedAt       *time.Time `json:"updated_at"`
+	Keys            []match    `json:"keys"`
 }
 
 func newRow(at key, s state) row {
@@ -74,6 +99,7 @@ func newRow(at key, s state) row {
 		Company: s.company, Stage: s.stage,
 		LastStageChange: moment(s.lastStageChange), InterviewDate: moment(s.interviewDate),
 		SrcVersion: s.srcVersion, Removed: s.removed, UpdatedAt: moment(s.recordedAt),
+		Keys: s.matches(),
 	}
 }
 
@@ -111,8 +137,12 @@ func writeRows(ctx context.Context, tx pgx.Tx, version consumers.Version, rows [
 			return fmt.Errorf("mark addresses: %w", err)
 		}
 	}
-	if _, err := tx.Exec(ctx, put, version.Number, rows); err != nil {
-		return fmt.Errorf("put applications: %w", err)
+	for _, step := range []struct{ what, statement string }{
+		{"drop keys", dropKeys}, {"put keys", putKeys}, {"put applications", put},
+	} {
+		if _, err := tx.Exec(ctx, step.statement, version.Number, rows); err != nil {
+			return fmt.Errorf("%s: %w", step.what, err)
+		}
 	}
 	return nil
 }

@@ -80,9 +80,27 @@ func utc(t *time.Time) time.Time {
 	return t.UTC()
 }
 
-// marks returns the generation of each marked address.
+// readKeys returns the keys of each application as "address company whole".
+func readKeys(ctx context.Context, db *pgxpool.Pool, version int) (map[key][]string, error) {
+	rows, err := db.Query(ctx, `
+SELECT system, application_id, array_agg(address || ' ' || company || ' ' || whole ORDER BY address COLLATE "C", company COLLATE "C")
+FROM application_keys WHERE version = $1 GROUP BY system, application_id`, version)
+	if err != nil {
+		return nil, err
+	}
+	got := map[key][]string{}
+	var at key
+	var keys []string
+	_, err = pgx.ForEachRow(rows, []any{&at.system, &at.applicationID, &keys}, func() error {
+		got[at] = slices.Clone(keys)
+		return nil
+	})
+	return got, err
+}
+
+// marks returns the generation of each marked address, followed by the company.
 func marks(ctx context.Context, db *pgxpool.Pool) (map[string]int64, error) {
-	rows, err := db.Query(ctx, "SELECT address, generation FROM dirty_addresses")
+	rows, err := db.Query(ctx, "SELECT trim(address || ' ' || company), generation FROM dirty_addresses")
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +118,7 @@ func TestWriteGivesTheRowsOfOneByOne(t *testing.T) {
 	db, _ := testenv.Database(t)
 	ctx, batch := t.Context(), Group().NewBatch()
 	rapid.Check(t, func(t *rapid.T) {
-		if _, err := db.Exec(ctx, "TRUNCATE applications, dirty_addresses"); err != nil {
+		if _, err := db.Exec(ctx, "TRUNCATE applications, application_keys, dirty_addresses"); err != nil {
 			t.Fatal(err)
 		}
 		plain, batched := newTable(), newTable()
@@ -128,6 +146,13 @@ func TestWriteGivesTheRowsOfOneByOne(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		keys, err := readKeys(ctx, db, live.Number)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(plain.keys(), keys); diff != "" {
+			t.Fatal(diff)
+		}
 		want := slices.Sorted(maps.Keys(batched.marked))
 		if diff := cmp.Diff(want, slices.Sorted(maps.Keys(marked))); diff != "" {
 			t.Fatal(diff)
@@ -143,13 +168,13 @@ func TestMarks(t *testing.T) {
 		event events.Event
 		want  map[string]int64
 	}{
-		{"a new application", changedTo("1", 1, "Applied", "a@x.org"), map[string]int64{"a@x.org": 1}},
-		{"an old version", changedTo("1", 1, "Onsite", "b@x.org"), map[string]int64{"a@x.org": 1}},
-		{"equal content", changedTo("1", 2, "Applied", "a@x.org"), map[string]int64{"a@x.org": 1}},
-		{"a new stage", changedTo("1", 3, "Onsite", "a@x.org"), map[string]int64{"a@x.org": 2}},
-		{"another address", changedTo("1", 4, "Onsite", "b@x.org"), map[string]int64{"a@x.org": 3, "b@x.org": 1}},
-		{"a removal", removal("1", 5), map[string]int64{"a@x.org": 3, "b@x.org": 2}},
-		{"a removal of what is gone", removal("1", 6), map[string]int64{"a@x.org": 3, "b@x.org": 2}},
+		{"a new application", changedTo("1", 1, "Applied", "a@x.org"), map[string]int64{"a@x.org": 1, "a@x.org acme": 1}},
+		{"an old version", changedTo("1", 1, "Onsite", "b@x.org"), map[string]int64{"a@x.org": 1, "a@x.org acme": 1}},
+		{"equal content", changedTo("1", 2, "Applied", "a@x.org"), map[string]int64{"a@x.org": 1, "a@x.org acme": 1}},
+		{"a new stage", changedTo("1", 3, "Onsite", "a@x.org"), map[string]int64{"a@x.org": 2, "a@x.org acme": 2}},
+		{"another address", changedTo("1", 4, "Onsite", "b@x.org"), map[string]int64{"a@x.org": 3, "a@x.org acme": 3, "b@x.org": 1, "b@x.org acme": 1}},
+		{"a removal", removal("1", 5), map[string]int64{"a@x.org": 3, "a@x.org acme": 3, "b@x.org": 2, "b@x.org acme": 2}},
+		{"a removal of what is gone", removal("1", 6), map[string]int64{"a@x.org": 3, "a@x.org acme": 3, "b@x.org": 2, "b@x.org acme": 2}},
 	} {
 		writeLog(t, db, live, step.event)
 		got, err := marks(ctx, db)
@@ -165,7 +190,7 @@ func TestMarks(t *testing.T) {
 func TestAShadowMarksNothing(t *testing.T) {
 	db, _ := testenv.Database(t)
 	ctx := t.Context()
-	if _, err := db.Exec(ctx, "CREATE TABLE applications_2 PARTITION OF applications FOR VALUES IN (2)"); err != nil {
+	if _, err := db.Exec(ctx, "CREATE TABLE applications_2 PARTITION OF applications FOR VALUES IN (2); CREATE TABLE application_keys_2 PARTITION OF application_keys FOR VALUES IN (2)"); err != nil {
 		t.Fatal(err)
 	}
 	writeLog(t, db, consumers.Version{Number: 2, Shadow: true}, changedTo("1", 1, "Applied", "a@x.org"))

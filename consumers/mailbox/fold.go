@@ -1,5 +1,6 @@
-// Package mailbox folds mail.received into the tables mails and mail_addresses: of each mail the last version in log
-// order, and of each person the addresses that mail was delivered to. It marks what the indexer has to look at again.
+// Package mailbox folds mail.received into the tables mails, mail_addresses and mail_correspondents: of each mail the
+// last version in log order, and of each person the addresses that mail was delivered to and those that ever wrote or
+// were written to. It marks what the indexer has to look at again.
 //
 // The same mail folded twice changes nothing, so the group needs no memory of what it has seen.
 package mailbox
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/ats"
 )
 
 // Row is one mail as the table keeps it.
@@ -26,6 +28,8 @@ type Row struct {
 	SenderName   string
 	SenderDomain string   // registrable
 	Recipients   []string // addresses, lower case
+	Parties      []string // as ats.Key has addresses: the sender's, which may be empty, then the recipients'
+	Companies    []string // in whose name it may have been sent: ats.Sender
 	ListID       string
 	ReceivedAt   time.Time
 	Category     string
@@ -50,10 +54,11 @@ func MailID(m *events.Mail) events.UUID {
 // Fold holds what a run of events comes to: at most one row per mail. Folding a run at once or in pieces, one stored
 // after the other, gives the same tables.
 type Fold struct {
-	mails     map[events.UUID]*entry
-	addresses map[address]struct{}
-	erased    map[string]struct{} // users whose rows before this run are to go
-	size      int
+	mails          map[events.UUID]*entry
+	addresses      addresses           // the persons' own
+	correspondents addresses           // of all mail that was received, also of what was replaced
+	erased         map[string]struct{} // users whose rows before this run are to go
+	size           int
 }
 
 // entry is the last row of a mail. replaces tells that the run held other content before, so that the row is new even
@@ -63,12 +68,15 @@ type entry struct {
 	replaces bool
 }
 
-// address is one of a person's own addresses.
+// address is an address that a person has or corresponds with.
 type address struct{ user, address string }
+
+// addresses are a set.
+type addresses map[address]struct{}
 
 // NewFold returns an empty fold.
 func NewFold() *Fold {
-	return &Fold{mails: map[events.UUID]*entry{}, addresses: map[address]struct{}{}, erased: map[string]struct{}{}}
+	return &Fold{mails: map[events.UUID]*entry{}, addresses: addresses{}, correspondents: addresses{}, erased: map[string]struct{}{}}
 }
 
 // Add folds one event; types that have no effect here are passed over.
@@ -84,7 +92,7 @@ func (f *Fold) Add(event *events.Event) {
 func (f *Fold) receive(event *events.Event) {
 	mail := event.Mail
 	for _, delivered := range mail.DeliveredTo {
-		f.addAddress(address{mail.UserID, strings.ToLower(delivered)})
+		f.addAddress(f.addresses, address{mail.UserID, ats.Plain(delivered)})
 	}
 	id, hash := MailID(mail), events.ContentHash(event)
 	known := f.mails[id]
@@ -92,6 +100,11 @@ func (f *Fold) receive(event *events.Event) {
 		return
 	}
 	row := rowOf(mail, id, hash)
+	for _, party := range row.Parties {
+		if party != "" {
+			f.addAddress(f.correspondents, address{mail.UserID, party})
+		}
+	}
 	f.size += row.size()
 	if known != nil {
 		f.size -= known.row.size()
@@ -99,12 +112,14 @@ func (f *Fold) receive(event *events.Event) {
 	f.mails[id] = &entry{row, known != nil}
 }
 
-func (f *Fold) addAddress(a address) {
-	if _, known := f.addresses[a]; !known {
-		f.addresses[a] = struct{}{}
-		f.size += 64 + len(a.user) + len(a.address)
+func (f *Fold) addAddress(to addresses, a address) {
+	if _, known := to[a]; !known {
+		to[a] = struct{}{}
+		f.size += a.size()
 	}
 }
+
+func (a address) size() int { return 64 + len(a.user) + len(a.address) }
 
 // erase forgets a person: what the run has so far now, and what the table has when the run is stored.
 func (f *Fold) erase(user string) {
@@ -115,13 +130,15 @@ func (f *Fold) erase(user string) {
 		f.size -= e.row.size()
 		return true
 	})
-	maps.DeleteFunc(f.addresses, func(a address, _ struct{}) bool {
-		if a.user != user {
-			return false
-		}
-		f.size -= 64 + len(a.user) + len(a.address)
-		return true
-	})
+	for _, list := range []addresses{f.addresses, f.correspondents} {
+		maps.DeleteFunc(list, func(a address, _ struct{}) bool {
+			if a.user != user {
+				return false
+			}
+			f.size -= a.size()
+			return true
+		})
+	}
 	f.erased[user] = struct{}{}
 }
 
@@ -132,6 +149,7 @@ func (f *Fold) Size() int { return f.size + 64*len(f.erased) }
 func (f *Fold) Reset() {
 	clear(f.mails)
 	clear(f.addresses)
+	clear(f.correspondents)
 	clear(f.erased)
 	f.size = 0
 }
@@ -141,8 +159,8 @@ func (f *Fold) sorted() []*entry {
 	return slices.SortedFunc(maps.Values(f.mails), func(a, b *entry) int { return bytes.Compare(a.row.ID[:], b.row.ID[:]) })
 }
 
-func (f *Fold) sortedAddresses() []address {
-	return slices.SortedFunc(maps.Keys(f.addresses), func(a, b address) int {
+func (a addresses) sorted() []address {
+	return slices.SortedFunc(maps.Keys(a), func(a, b address) int {
 		return cmp.Or(cmp.Compare(a.user, b.user), cmp.Compare(a.address, b.address))
 	})
 }
@@ -175,6 +193,7 @@ func rowOf(m *events.Mail, id events.UUID, hash uint64) Row {
 			row.Recipients = append(row.Recipients, strings.ToLower(recipient.Address))
 		}
 	}
+	row.Parties, row.Companies = partiesOf(&row), companiesOf(&row)
 	if m.RiskScore != nil {
 		risk := int32(*m.RiskScore)
 		row.RiskScore = &risk
@@ -186,14 +205,30 @@ func rowOf(m *events.Mail, id events.UUID, hash uint64) Row {
 	return row
 }
 
+// partiesOf returns the sender's address and those of the recipients, once each, as applications are matched by them.
+func partiesOf(r *Row) []string {
+	parties := []string{ats.Key(r.Sender)}
+	for _, recipient := range r.Recipients {
+		if key := ats.Key(recipient); !slices.Contains(parties, key) {
+			parties = append(parties, key)
+		}
+	}
+	return parties
+}
+
+func companiesOf(r *Row) []string {
+	bulk := r.Category == Newsletter || r.Category == Promo || r.ListID != ""
+	sender := ats.Sender{Name: r.SenderName, Address: r.Sender, Domain: r.SenderDomain, Subject: r.Subject, Bulk: bulk}
+	return sender.Companies()
+}
+
 // size is roughly what the row takes in memory.
 func (r *Row) size() int {
 	size := 600 + len(r.MessageID) + len(r.Thread) + len(r.Subject) + len(r.Sender) + len(r.SenderName) + len(r.ListID) + len(r.Text)
-	for _, recipient := range r.Recipients {
-		size += 16 + len(recipient)
-	}
-	for _, label := range r.Labels {
-		size += 16 + len(label)
+	for _, list := range [][]string{r.Recipients, r.Parties, r.Companies, r.Labels} {
+		for _, text := range list {
+			size += 16 + len(text)
+		}
 	}
 	return size
 }

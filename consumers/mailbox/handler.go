@@ -19,7 +19,7 @@ func Group() *consumers.Group {
 		Topic:       events.TopicMail,
 		Folds:       []events.Type{events.TypeMailReceived, events.TypeUserErased},
 		FoldVersion: FoldVersion,
-		Tables:      []string{"mails", "mail_addresses"},
+		Tables:      []string{"mails", "mail_addresses", "mail_correspondents"},
 		NewBatch:    func() consumers.Batch { return batch{NewFold()} },
 	}
 }

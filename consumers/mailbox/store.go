@@ -8,15 +8,21 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/applylens/applylens/internal/ats"
 )
 
 // eraseMails removes all mails of persons from a version and returns their ids.
 const eraseMails = `
 DELETE FROM mails WHERE version = $1 AND user_id = ANY ($2::text[]) RETURNING id`
 
-// eraseAddresses removes all addresses of persons from a version.
-const eraseAddresses = `
+// eraseAddresses and eraseCorrespondents remove all addresses of persons from a version.
+const (
+	eraseAddresses = `
 DELETE FROM mail_addresses WHERE version = $1 AND user_id = ANY ($2::text[])`
+	eraseCorrespondents = `
+DELETE FROM mail_correspondents WHERE version = $1 AND user_id = ANY ($2::text[])`
+)
 
 // removeMails removes single mails from a version, so that what follows is no repeat of what the table has.
 const removeMails = `
@@ -28,16 +34,16 @@ DELETE FROM mails WHERE version = $1 AND id = ANY ($2::uuid[])`
 const putMails = `
 INSERT INTO mails AS t (version, id, user_id, message_id, thread, subject, sender, sender_name, sender_domain,
     recipients, list_id, received_at, category, risk_score, quarantined, labels, expires_at, text, truncated,
-    content_hash, updated_at)
+    content_hash, updated_at, parties, companies)
 SELECT $1, x.id, x.user_id, x.message_id, x.thread, x.subject, x.sender, x.sender_name, x.sender_domain,
     x.recipients::text[], x.list_id, x.received_at, x.category, x.risk_score, x.quarantined, x.labels::text[],
-    x.expires_at, x.text, x.truncated, x.content_hash, x.updated_at
+    x.expires_at, x.text, x.truncated, x.content_hash, x.updated_at, x.parties::text[], x.companies::text[]
 FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
     $10::text[], $11::text[], $12::timestamptz[], $13::text[], $14::int[], $15::bool[], $16::text[],
-    $17::timestamptz[], $18::text[], $19::bool[], $20::bigint[], $21::timestamptz[])
+    $17::timestamptz[], $18::text[], $19::bool[], $20::bigint[], $21::timestamptz[], $22::text[], $23::text[])
     AS x(id, user_id, message_id, thread, subject, sender, sender_name, sender_domain,
     recipients, list_id, received_at, category, risk_score, quarantined, labels,
-    expires_at, text, truncated, content_hash, updated_at)
+    expires_at, text, truncated, content_hash, updated_at, parties, companies)
 ON CONFLICT (id, version) DO UPDATE SET
     thread        = excluded.thread,
     subject       = excluded.subject,
@@ -55,7 +61,9 @@ ON CONFLICT (id, version) DO UPDATE SET
     text          = excluded.text,
     truncated     = excluded.truncated,
     content_hash  = excluded.content_hash,
-    updated_at    = excluded.updated_at
+    updated_at    = excluded.updated_at,
+    parties       = excluded.parties,
+    companies     = excluded.companies
 WHERE t.content_hash <> excluded.content_hash
 RETURNING t.id`
 
@@ -66,26 +74,35 @@ SELECT $1, x.user_id, x.address FROM unnest($2::text[], $3::text[]) AS x(user_id
 ON CONFLICT DO NOTHING
 RETURNING address`
 
+// putCorrespondents adds the correspondents that are missing in a version, in the order given.
+const putCorrespondents = `
+INSERT INTO mail_correspondents (version, user_id, address)
+SELECT $1, x.user_id, x.address FROM unnest($2::text[], $3::text[]) AS x(user_id, address)
+ON CONFLICT DO NOTHING`
+
 // markMails tells the indexer which mails to look at again, in the order given, which all writers of marks share.
 const markMails = `
 INSERT INTO dirty_mails AS d (mail_id) SELECT x.id FROM unnest($1::uuid[]) AS x(id)
 ON CONFLICT (mail_id) DO UPDATE SET generation = d.generation + 1`
 
-// markAddresses tells the indexer that mails with these addresses may match another application now.
+// markAddresses tells the indexer that these addresses became a person's own, in the order given, so that mail may match
+// another application now.
 const markAddresses = `
-INSERT INTO dirty_addresses AS d (address) SELECT x.address FROM unnest($1::text[]) AS x(address)
-ON CONFLICT (address) DO UPDATE SET generation = d.generation + 1`
+INSERT INTO dirty_addresses AS d (address, company) SELECT x.address, '*' FROM unnest($1::text[]) AS x(address)
+ON CONFLICT (address, company) DO UPDATE SET generation = d.generation + 1`
 
 // The limits of one statement, which bound the memory of both sides.
 const (
 	maxRows  = 5000
 	maxBytes = 8 << 20
+
+	maxCorrespondents = 20_000
 )
 
 // changes are what a transaction changed, as far as the indexer cares.
 type changes struct {
 	mails     [][16]byte
-	addresses []string
+	addresses []string // keys
 }
 
 // write brings the fold into a version and returns what changed by it.
@@ -97,7 +114,10 @@ func write(ctx context.Context, tx pgx.Tx, version int, fold *Fold) (changes, er
 	if err := writeMails(ctx, tx, version, fold.sorted(), &changed); err != nil {
 		return changed, err
 	}
-	return changed, writeAddresses(ctx, tx, version, fold.sortedAddresses(), &changed)
+	if err := writeCorrespondents(ctx, tx, version, fold.correspondents); err != nil {
+		return changed, err
+	}
+	return changed, writeAddresses(ctx, tx, version, fold.addresses, &changed)
 }
 
 func erase(ctx context.Context, tx pgx.Tx, version int, fold *Fold, changed *changes) error {
@@ -116,6 +136,9 @@ func erase(ctx context.Context, tx pgx.Tx, version int, fold *Fold, changed *cha
 	changed.mails = append(changed.mails, ids...)
 	if _, err := tx.Exec(ctx, eraseAddresses, version, users); err != nil {
 		return fmt.Errorf("erase mail addresses: %w", err)
+	}
+	if _, err := tx.Exec(ctx, eraseCorrespondents, version, users); err != nil {
+		return fmt.Errorf("erase correspondents: %w", err)
 	}
 	return nil
 }
@@ -149,19 +172,37 @@ func writeMails(ctx context.Context, tx pgx.Tx, version int, entries []*entry, c
 	return nil
 }
 
-func writeAddresses(ctx context.Context, tx pgx.Tx, version int, addresses []address, changed *changes) error {
-	if len(addresses) == 0 {
-		return nil
+func writeCorrespondents(ctx context.Context, tx pgx.Tx, version int, correspondents addresses) error {
+	for part := range slices.Chunk(correspondents.sorted(), maxCorrespondents) {
+		users, names := columnsOf(part)
+		if _, err := tx.Exec(ctx, putCorrespondents, version, users, names); err != nil {
+			return fmt.Errorf("put correspondents: %w", err)
+		}
 	}
-	users, names := make([]string, len(addresses)), make([]string, len(addresses))
-	for i, a := range addresses {
+	return nil
+}
+
+// columnsOf returns addresses as the arguments of a statement.
+func columnsOf(list []address) (users, names []string) {
+	users, names = make([]string, len(list)), make([]string, len(list))
+	for i, a := range list {
 		users[i], names[i] = a.user, a.address
 	}
+	return users, names
+}
+
+func writeAddresses(ctx context.Context, tx pgx.Tx, version int, own addresses, changed *changes) error {
+	if len(own) == 0 {
+		return nil
+	}
+	users, names := columnsOf(own.sorted())
 	added, err := collect[string](ctx, tx, putAddresses, version, users, names)
 	if err != nil {
 		return fmt.Errorf("put mail addresses: %w", err)
 	}
-	changed.addresses = added
+	for _, address := range added {
+		changed.addresses = append(changed.addresses, ats.Key(address))
+	}
 	return nil
 }
 
@@ -205,6 +246,7 @@ type columns struct {
 	truncated                                              []bool
 	hashes                                                 []int64
 	updatedAt                                              []time.Time
+	parties, companies                                     []string
 }
 
 func (c *columns) add(r *Row) {
@@ -228,12 +270,14 @@ func (c *columns) add(r *Row) {
 	c.truncated = append(c.truncated, r.Truncated)
 	c.hashes = append(c.hashes, int64(r.ContentHash))
 	c.updatedAt = append(c.updatedAt, r.UpdatedAt)
+	c.parties = append(c.parties, arrayLiteral(r.Parties))
+	c.companies = append(c.companies, arrayLiteral(r.Companies))
 }
 
 func (c *columns) arguments(version int) []any {
 	return []any{version, c.ids, c.users, c.messageIDs, c.threads, c.subjects, c.senders, c.senderNames, c.senderDomains,
 		c.recipients, c.lists, c.receivedAt, c.categories, c.riskScores, c.quarantined, c.labels,
-		c.expiresAt, c.texts, c.truncated, c.hashes, c.updatedAt}
+		c.expiresAt, c.texts, c.truncated, c.hashes, c.updatedAt, c.parties, c.companies}
 }
 
 var literalEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`)

@@ -31,18 +31,22 @@ type failer interface {
 	Fatalf(string, ...any)
 }
 
-// received returns an event of user's mail with the given id and text.
+// received returns an event of user's mail with the given id and text; "z" has another recipient.
 func received(user, messageID, text string, minute int, delivered ...string) *events.Event {
-	return &events.Event{
+	event := &events.Event{
 		Envelope: events.Envelope{Type: events.TypeMailReceived},
 		Mail: &events.Mail{
 			UserID: user, MessageID: messageID, Subject: "About " + text[:1], Text: text, DeliveredTo: delivered,
 			Sender:     events.Address{Name: "Ann", Address: "Ann@Mail.Example.co.uk"},
-			Recipients: []events.Address{{Address: `we"ird\@x.example`}, {Address: "b@X.example"}},
+			Recipients: []events.Address{{Address: `we"ird\@x.example`}, {Address: "b+Tag@X.example"}},
 			Labels:     []string{"a, b", "NULL", ""},
 			ReceivedAt: start.Add(-time.Hour), RecordedAt: start.Add(time.Duration(minute) * time.Minute),
 		},
 	}
+	if text == "z" {
+		event.Mail.Recipients = []events.Address{{Address: "carl@x.example"}}
+	}
+	return event
 }
 
 func erased(user string) *events.Event {
@@ -74,20 +78,21 @@ func store(t failer, db *pgxpool.Pool, version consumers.Version, pieces ...[]*e
 // stored is a row of the table as far as the reference knows it.
 type stored struct {
 	User, MessageID, Subject, Text, Sender, Domain, Category string
-	Recipients, Labels                                       []string
+	Recipients, Labels, Parties, Companies                   []string
 	UpdatedAt                                                time.Time
 }
 
 type tables struct {
-	Mails     map[string]stored
-	Addresses []string // "user address"
+	Mails          map[string]stored
+	Addresses      []string // "user address"
+	Correspondents []string // "user address"
 }
 
 func dump(t failer, db *pgxpool.Pool, version int) tables {
 	t.Helper()
 	result := tables{Mails: map[string]stored{}}
 	rows, err := db.Query(context.Background(), `SELECT user_id, message_id, subject, text, sender, sender_domain, category,
-		recipients, labels, updated_at FROM mails WHERE version = $1`, version)
+		recipients, labels, parties, companies, updated_at FROM mails WHERE version = $1`, version)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,26 +104,36 @@ func dump(t failer, db *pgxpool.Pool, version int) tables {
 		row.UpdatedAt = row.UpdatedAt.UTC()
 		result.Mails[row.User+" "+row.MessageID] = row
 	}
-	rows, err = db.Query(context.Background(), `SELECT user_id || ' ' || address FROM mail_addresses WHERE version = $1 ORDER BY 1`, version)
+	result.Addresses = texts(t, db, `SELECT user_id || ' ' || address FROM mail_addresses WHERE version = $1`, version)
+	result.Correspondents = texts(t, db, `SELECT user_id || ' ' || address FROM mail_correspondents WHERE version = $1`, version)
+	return result
+}
+
+func texts(t failer, db *pgxpool.Pool, sql string, version int) []string {
+	t.Helper()
+	rows, err := db.Query(context.Background(), sql, version)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if result.Addresses, err = pgx.CollectRows(rows, pgx.RowTo[string]); err != nil {
+	list, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
 		t.Fatal(err)
 	}
-	return result
+	slices.Sort(list)
+	return list
 }
 
 // reference folds one event after the other in the most obvious way.
 func reference(log []*events.Event) tables {
 	result := tables{Mails: map[string]stored{}}
-	addresses := map[string]bool{}
+	addresses, correspondents := map[string]bool{}, map[string]bool{}
 	content := map[string]uint64{}
 	for _, event := range log {
 		if event.Type == events.TypeUserErased {
 			prefix := event.Erasure.UserID + " "
 			maps.DeleteFunc(result.Mails, func(key string, _ stored) bool { return strings.HasPrefix(key, prefix) })
 			maps.DeleteFunc(addresses, func(key string, _ bool) bool { return strings.HasPrefix(key, prefix) })
+			maps.DeleteFunc(correspondents, func(key string, _ bool) bool { return strings.HasPrefix(key, prefix) })
 			continue
 		}
 		mail := event.Mail
@@ -127,7 +142,14 @@ func reference(log []*events.Event) tables {
 		}
 		row := stored{User: mail.UserID, MessageID: mail.MessageID, Subject: mail.Subject, Text: mail.Text,
 			Sender: "ann@mail.example.co.uk", Domain: "example.co.uk", Category: Personal,
-			Recipients: []string{`we"ird\@x.example`, "b@x.example"}, Labels: mail.Labels, UpdatedAt: mail.RecordedAt}
+			Recipients: []string{`we"ird\@x.example`, "b+tag@x.example"}, Labels: mail.Labels, UpdatedAt: mail.RecordedAt,
+			Parties: []string{"ann@mail.example.co.uk", `we"ird\@x.example`, "b@x.example"}, Companies: []string{"example", "examplecouk", "ann"}}
+		if mail.Text == "z" {
+			row.Recipients, row.Parties = []string{"carl@x.example"}, []string{"ann@mail.example.co.uk", "carl@x.example"}
+		}
+		for _, party := range row.Parties {
+			correspondents[mail.UserID+" "+party] = true
+		}
 		key := mail.UserID + " " + mail.MessageID
 		hash := events.ContentHash(event)
 		if _, known := result.Mails[key]; known && content[key] == hash {
@@ -135,7 +157,7 @@ func reference(log []*events.Event) tables {
 		}
 		result.Mails[key], content[key] = row, hash
 	}
-	result.Addresses = slices.Sorted(maps.Keys(addresses))
+	result.Addresses, result.Correspondents = slices.Sorted(maps.Keys(addresses)), slices.Sorted(maps.Keys(correspondents))
 	return result
 }
 
@@ -143,7 +165,7 @@ func reference(log []*events.Event) tables {
 func TestAnyCutGivesTheSameTables(t *testing.T) {
 	db, _ := testenv.Database(t)
 	rapid.Check(t, func(t *rapid.T) {
-		if _, err := db.Exec(context.Background(), "DELETE FROM mails; DELETE FROM mail_addresses"); err != nil {
+		if _, err := db.Exec(context.Background(), "DELETE FROM mails; DELETE FROM mail_addresses; DELETE FROM mail_correspondents"); err != nil {
 			t.Fatal(err)
 		}
 		log := rapid.Custom(drawLog).Draw(t, "log")
@@ -168,7 +190,7 @@ func drawLog(t *rapid.T) []*events.Event {
 			log[i] = erased(user)
 			continue
 		}
-		log[i] = received(user, rapid.SampledFrom([]string{"a", "b"}).Draw(t, "id"), rapid.SampledFrom([]string{"x", "y"}).Draw(t, "text"), i,
+		log[i] = received(user, rapid.SampledFrom([]string{"a", "b"}).Draw(t, "id"), rapid.SampledFrom([]string{"x", "y", "z"}).Draw(t, "text"), i,
 			rapid.SampledFrom([][]string{nil, {"Me@X.example"}, {"me@x.example", "other@x.example"}}).Draw(t, "delivered")...)
 	}
 	return log
@@ -177,7 +199,7 @@ func drawLog(t *rapid.T) []*events.Event {
 // marks returns how often each mail and address was marked.
 func marks(t *testing.T, db *pgxpool.Pool) map[string]int64 {
 	t.Helper()
-	rows, err := db.Query(t.Context(), "SELECT mail_id::text, generation FROM dirty_mails UNION ALL SELECT address, generation FROM dirty_addresses")
+	rows, err := db.Query(t.Context(), "SELECT mail_id::text, generation FROM dirty_mails UNION ALL SELECT address || company, generation FROM dirty_addresses")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,19 +217,19 @@ func idOf(event *events.Event) string { return MailID(event.Mail).String() }
 
 func TestMarks(t *testing.T) {
 	db, _ := testenv.Database(t)
-	a, b := received("u1", "a", "x", 0, "me@x.example"), received("u1", "b", "x", 0)
+	a, b := received("u1", "a", "x", 0, "Me+tag@x.example"), received("u1", "b", "x", 0)
 	changed := received("u1", "a", "y", 1)
 	steps := []struct {
 		name  string
 		piece []*events.Event
 		want  map[string]int64
 	}{
-		{"new", []*events.Event{a, b}, map[string]int64{idOf(a): 1, idOf(b): 1, "me@x.example": 1}},
-		{"repeated", []*events.Event{a, b, a}, map[string]int64{idOf(a): 1, idOf(b): 1, "me@x.example": 1}},
-		{"changed", []*events.Event{changed}, map[string]int64{idOf(a): 2, idOf(b): 1, "me@x.example": 1}},
-		{"changed there and back", []*events.Event{a, changed}, map[string]int64{idOf(a): 3, idOf(b): 1, "me@x.example": 1}},
-		{"erased and received again", []*events.Event{erased("u1"), b}, map[string]int64{idOf(a): 4, idOf(b): 2, "me@x.example": 1}},
-		{"erased by another", []*events.Event{erased("u2")}, map[string]int64{idOf(a): 4, idOf(b): 2, "me@x.example": 1}},
+		{"new", []*events.Event{a, b}, map[string]int64{idOf(a): 1, idOf(b): 1, "me@x.example*": 1}},
+		{"repeated", []*events.Event{a, b, a}, map[string]int64{idOf(a): 1, idOf(b): 1, "me@x.example*": 1}},
+		{"changed", []*events.Event{changed}, map[string]int64{idOf(a): 2, idOf(b): 1, "me@x.example*": 1}},
+		{"changed there and back", []*events.Event{a, changed}, map[string]int64{idOf(a): 3, idOf(b): 1, "me@x.example*": 1}},
+		{"erased and received again", []*events.Event{erased("u1"), b}, map[string]int64{idOf(a): 4, idOf(b): 2, "me@x.example*": 1}},
+		{"erased by another", []*events.Event{erased("u2")}, map[string]int64{idOf(a): 4, idOf(b): 2, "me@x.example*": 1}},
 	}
 	for _, step := range steps {
 		store(t, db, live, step.piece)
@@ -220,7 +242,8 @@ func TestMarks(t *testing.T) {
 func TestAShadowVersionHasNoEffectOutsideItsRows(t *testing.T) {
 	db, _ := testenv.Database(t)
 	_, err := db.Exec(t.Context(), `CREATE TABLE mails_2 PARTITION OF mails FOR VALUES IN (2);
-		CREATE TABLE mail_addresses_2 PARTITION OF mail_addresses FOR VALUES IN (2)`)
+		CREATE TABLE mail_addresses_2 PARTITION OF mail_addresses FOR VALUES IN (2);
+		CREATE TABLE mail_correspondents_2 PARTITION OF mail_correspondents FOR VALUES IN (2)`)
 	if err != nil {
 		t.Fatal(err)
 	}

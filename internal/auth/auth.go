@@ -17,6 +17,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/ats"
 )
 
 // The roles. An owner has data of their own; an operator sees the machinery and no mail.
@@ -45,7 +46,7 @@ var ErrNoUser = errors.New("there is no such user")
 type User struct {
 	ID        string   // opaque, 1..200 bytes
 	Roles     []string // Owner, Operator
-	Addresses []string // the person's own, lower case
+	Addresses []string // the person's own, lower case, the domain in ASCII
 }
 
 // Has tells whether the person has a role.
@@ -70,7 +71,7 @@ func (u *User) normalize() error {
 		if err != nil {
 			return fmt.Errorf("%q is not an address", text)
 		}
-		addresses = append(addresses, strings.ToLower(parsed.Address))
+		addresses = append(addresses, ats.Plain(parsed.Address))
 	}
 	u.Addresses = addresses
 	return nil

@@ -36,6 +36,7 @@ func Open(ctx context.Context, settings config.Postgres, application string) (*p
 		"lock_timeout":                        "10s",
 		"statement_timeout":                   "60s",
 		"tcp_user_timeout":                    "15s",
+		"jit":                                 "off", // compiling takes longer than any of our statements
 	})
 	parsed.ConnConfig.ConnectTimeout = 5 * time.Second
 	pool, err := pgxpool.NewWithConfig(ctx, parsed)

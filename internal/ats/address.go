@@ -1,0 +1,44 @@
+package ats
+
+import (
+	"strings"
+
+	"golang.org/x/net/idna"
+)
+
+// Plain returns an address in lower case with its domain in ASCII, as it is kept where it is the person's own.
+func Plain(address string) string {
+	address = strings.ToLower(strings.TrimSpace(address))
+	at := strings.LastIndexByte(address, '@')
+	if at < 0 || isASCII(address[at+1:]) {
+		return address
+	}
+	domain, err := idna.Lookup.ToASCII(address[at+1:])
+	if err != nil {
+		return address
+	}
+	return address[:at+1] + domain
+}
+
+// Key returns the form in which addresses are compared: Plain, and without the +tag of the local part. The SQL
+// function address_key makes it of a plain address.
+func Key(address string) string {
+	address = Plain(address)
+	at := strings.LastIndexByte(address, '@')
+	if at < 0 {
+		return address
+	}
+	if plus := strings.IndexByte(address[:at], '+'); plus > 0 {
+		return address[:plus] + address[at:]
+	}
+	return address
+}
+
+func isASCII(text string) bool {
+	for i := range len(text) {
+		if text[i] >= 0x80 {
+			return false
+		}
+	}
+	return true
+}
