@@ -111,3 +111,13 @@ func hasPlural(word, token string) bool {
 	last, size := utf8.DecodeLastRuneInString(word)
 	return strings.EqualFold(string(last), "s") && strings.EqualFold(word[:len(word)-size], token)
 }
+
+// PossibleFeature tells whether Features can give feature for any mail.
+func PossibleFeature(feature string) bool {
+	for prefix, most := range map[string]int{FeatureCategory: MaxCategory, FeatureListID: MaxListID, FeatureSenderDomain: MaxDomain} {
+		if text, found := strings.CutPrefix(feature, prefix); found {
+			return text != "" && len(text) <= most
+		}
+	}
+	return slices.Contains(containsFeatures, feature)
+}

@@ -51,6 +51,7 @@ type action struct {
 	Round        int
 	CreatedAt    time.Time
 	DecidedAt    *time.Time
+	Forgets      int       // how often the person had forgotten something when it was decided
 	RecordedAt   time.Time // the database's clock when the row was read; never earlier for a later change of the person
 }
 
@@ -58,14 +59,14 @@ type action struct {
 const actionColumns = ` a.id, a.email_id, a.policy_id, a.action, a.params, a.confidence, a.explored, a.rationale,
     a.features, a.feature_rule, a.mail_category, a.mail_sender_domain, a.mail_list_id,
     CASE WHEN a.status = 'pending' AND a.created_at <= now() - interval '30 days' THEN 'expired' ELSE a.status END,
-    a.round, a.created_at, a.decided_at, clock_timestamp()`
+    a.round, a.created_at, a.decided_at, a.forgets, clock_timestamp()`
 
 func scanAction(row pgx.CollectableRow) (*action, error) {
 	var a action
 	var id [16]byte
 	err := row.Scan(&id, &a.EmailID, &a.PolicyID, &a.Action, &a.Params, &a.Confidence, &a.Explored, &a.Rationale,
 		&a.Features, &a.FeatureRule, &a.Category, &a.SenderDomain, &a.ListID,
-		&a.Status, &a.Round, &a.CreatedAt, &a.DecidedAt, &a.RecordedAt)
+		&a.Status, &a.Round, &a.CreatedAt, &a.DecidedAt, &a.Forgets, &a.RecordedAt)
 	a.ID = id
 	return &a, err
 }

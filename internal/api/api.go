@@ -91,6 +91,7 @@ type server struct {
 	metrics *metrics
 	source  source
 	ready   readiness
+	tries   chan struct{} // holds an element for each policy that is being tried
 
 	crossOrigin *http.CrossOriginProtection
 	document    []byte
@@ -111,6 +112,7 @@ func New(config Config) (http.Handler, error) {
 		mux: http.NewServeMux(), root: http.NewServeMux(),
 		limiter: newLimiter(config.Rate, config.Burst), metrics: m,
 		crossOrigin: http.NewCrossOriginProtection(),
+		tries:       make(chan struct{}, tryAtOnce),
 	}
 	api := s.operations(config.Extend)
 	if s.document, err = json.MarshalIndent(api.OpenAPI(), "", "  "); err != nil {
@@ -126,6 +128,7 @@ func (s *server) operations(extend []func(huma.API)) huma.API {
 	api := humago.New(s.mux, humaConfig())
 	api.UseMiddleware(s.identify(api))
 	s.routePolicies(api)
+	s.routeTries(api)
 	s.routeActions(api)
 	s.routePreferences(api)
 	s.routeStats(api)

@@ -16,7 +16,7 @@ import (
 // where a decision is won, by whoever comes first.
 const decideActions = `
 UPDATE actions a
-SET status = d.status, decided_at = clock_timestamp()
+SET status = d.status, decided_at = clock_timestamp(), forgets = $4
 FROM unnest($2::uuid[], $3::text[]) AS d (id, status)
 WHERE a.id = d.id AND a.user_id = $1 AND a.status = 'pending' AND a.created_at > now() - interval '30 days'
 RETURNING` + actionColumns
@@ -83,6 +83,12 @@ func (s *server) routeActions(api huma.API) {
 		Summary: "Take a decision back", Responses: conflicts()}, s.revert)
 	Route(api, huma.Operation{OperationID: "decide", Method: http.MethodPost, Path: "/actions/decide", Tags: tags,
 		Summary: "Decide many actions at once"}, s.decideMany)
+	Route(api, huma.Operation{OperationID: "always", Method: http.MethodPost, Path: "/actions/{id}/always", Tags: tags,
+		Summary:     "Make a policy of an action, for mail of the same category and sender domain",
+		Description: alwaysDescription}, s.always)
+	Route(api, huma.Operation{OperationID: "performed", Method: http.MethodPost, Path: "/actions/performed", Tags: tags,
+		Errors: []int{http.StatusNotFound}, Summary: "Tell what was done by hand",
+		Description: performedDescription}, s.performed)
 }
 
 // kindOf is the event that tells of a decision.
@@ -118,7 +124,7 @@ func (s *server) decideOne(status string) func(context.Context, *actionInput) (*
 
 // decideIn decides the actions that are pending, emits their events in the order of ids, and returns them.
 func decideIn(ctx context.Context, tx *transaction, ids []events.UUID, statuses []string) (map[events.UUID]*action, error) {
-	won, err := actionsOf(ctx, tx, decideActions, tx.user, uuids(ids), statuses)
+	won, err := actionsOf(ctx, tx, decideActions, tx.user, uuids(ids), statuses, tx.forgets)
 	if err != nil {
 		return nil, fmt.Errorf("decide: %w", err)
 	}
@@ -193,7 +199,7 @@ func (s *server) revert(ctx context.Context, in *actionInput) (*answered[actionV
 			return actionView{}, fmt.Errorf("revert: %w", err)
 		}
 		if was := reverted[id]; was != nil {
-			if err := tx.emit(ctx, tx.reversal(was)); err != nil {
+			if err := takeBack(ctx, tx, was); err != nil {
 				return actionView{}, err
 			}
 		}
@@ -201,14 +207,19 @@ func (s *server) revert(ctx context.Context, in *actionInput) (*answered[actionV
 	})
 }
 
-// reversal is the event that takes back the decision of an action as it was.
-func (tx *transaction) reversal(was *action) *events.Event {
+// takeBack emits the event that takes back the decision of an action as it was, as far as it is still remembered.
+func takeBack(ctx context.Context, tx *transaction, was *action) error {
+	features, err := remembered(ctx, tx, was)
+	if err != nil {
+		return err
+	}
 	e := tx.event(events.TypeActionReverted, was)
+	e.Action.Features = features
 	e.Action.Decision = events.DecisionApproved
 	if was.Status == rejected {
 		e.Action.Decision = events.DecisionRejected
 	}
-	return e
+	return tx.emit(ctx, e)
 }
 
 // repeatRevert answers with the action as it is after a revert, now or earlier.

@@ -115,25 +115,11 @@ type (
 		PolicyID
 		Body policyBody
 	}
-	policyTest struct {
-		PolicyID
-		Body *testBody
-	}
-	testBody struct {
-		EmailIDs []string `json:"email_ids,omitempty" maxItems:"1000" doc:"Ids of mails; empty: the newest"`
-		Limit    int      `json:"limit,omitempty" default:"1000" minimum:"1" maximum:"1000" doc:"How many of the newest mails, when no ids are given"`
-	}
 	policyOutput struct {
 		Body policyView
 	}
 	policiesOutput struct {
 		Body []policyView `nullable:"false"`
-	}
-	matchesOutput struct {
-		Body struct {
-			Matches []string `json:"matches" nullable:"false" doc:"Ids of the mails that fulfil the condition, newest first"`
-			Count   int      `json:"count"`
-		}
 	}
 )
 
@@ -149,8 +135,6 @@ func (s *server) routePolicies(api huma.API) {
 		Errors: []int{http.StatusConflict}, Summary: "Replace a policy; what is left out gets its default"}, s.replacePolicy)
 	Route(api, huma.Operation{OperationID: "deletePolicy", Method: http.MethodDelete, Path: "/policy/{id}", Tags: tags,
 		DefaultStatus: http.StatusNoContent, Summary: "Delete a policy; its statistics and proposals stay"}, s.deletePolicy)
-	Route(api, huma.Operation{OperationID: "testPolicy", Method: http.MethodPost, Path: "/policy/{id}/test", Tags: tags,
-		Summary: "List the mails that a policy matches; creates nothing"}, s.testPolicy)
 }
 
 // policies returns all policies of the person.
@@ -202,69 +186,53 @@ func (s *server) createPolicy(ctx context.Context, in *policyCreate) (*answered[
 	if faults := p.Validate(); faults != nil {
 		return nil, invalidPolicy(faults)
 	}
+	if err := s.open(ctx); err != nil { // a restored database may give away a number that the log knows
+		return nil, err
+	}
 	return change(ctx, s, in.Key, http.StatusCreated, func(ctx context.Context, tx *transaction) (policyView, error) {
-		created, err := onePolicy(ctx, tx, insertPolicy, tx.user, p.Name, p.Enabled, p.Priority, p.Condition, p.Action, p.Threshold)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return policyView{}, invalidField("body", "there are 500 policies already: delete one first")
-		}
-		if err != nil {
-			return policyView{}, policyProblem("create policy", err)
-		}
-		return viewOf(created), nil
+		return addPolicy(ctx, tx, p)
 	})
 }
 
-func (s *server) replacePolicy(ctx context.Context, in *policyUpdate) (*policyOutput, error) {
+// addPolicy inserts a policy that is valid.
+func addPolicy(ctx context.Context, tx *transaction, p policy.Policy) (policyView, error) {
+	created, err := onePolicy(ctx, tx, insertPolicy, tx.user, p.Name, p.Enabled, p.Priority, p.Condition, p.Action, p.Threshold)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return policyView{}, huma.Error422UnprocessableEntity("there are 500 policies already: delete one first")
+	}
+	if err != nil {
+		return policyView{}, policyProblem("create policy", err)
+	}
+	return viewOf(created), nil
+}
+
+func (s *server) replacePolicy(ctx context.Context, in *policyUpdate) (*answered[policyView], error) {
 	p := in.Body.policy()
 	if faults := p.Validate(); faults != nil {
 		return nil, invalidPolicy(faults)
 	}
-	updated, err := onePolicy(ctx, s.pool, updatePolicy,
-		auth.From(ctx).ID, in.ID, p.Name, p.Enabled, p.Priority, p.Condition, p.Action, p.Threshold)
-	if err != nil {
-		return nil, policyProblem("replace policy", err)
-	}
-	return &policyOutput{viewOf(updated)}, nil
+	return change(ctx, s, "", http.StatusOK, func(ctx context.Context, tx *transaction) (policyView, error) {
+		updated, err := onePolicy(ctx, tx, updatePolicy,
+			tx.user, in.ID, p.Name, p.Enabled, p.Priority, p.Condition, p.Action, p.Threshold)
+		if err != nil {
+			return policyView{}, policyProblem("replace policy", err)
+		}
+		return viewOf(updated), nil
+	})
 }
 
 func (s *server) deletePolicy(ctx context.Context, in *PolicyID) (*struct{}, error) {
-	deleted, err := s.pool.Exec(ctx, deletePolicy, auth.From(ctx).ID, in.ID)
-	if err != nil {
-		return nil, fmt.Errorf("delete policy: %w", err)
-	}
-	if deleted.RowsAffected() == 0 {
-		return nil, notFound("policy")
-	}
-	return nil, nil
-}
-
-func (s *server) testPolicy(ctx context.Context, in *policyTest) (*matchesOutput, error) {
-	p, err := onePolicy(ctx, s.pool, selectPolicy, auth.From(ctx).ID, in.ID)
-	if err != nil {
-		return nil, policyProblem("read policy", err)
-	}
-	condition, err := policy.Parse(p.Condition)
-	if err != nil {
-		return nil, fmt.Errorf("compile condition of policy %d: %w", p.ID, err)
-	}
-	choice := mailChoice{limit: 1000}
-	if in.Body != nil {
-		choice = mailChoice{in.Body.EmailIDs, in.Body.Limit}
-	}
-	mails, err := s.mails(ctx, choice)
-	if err != nil {
-		return nil, err
-	}
-	out := &matchesOutput{}
-	out.Body.Matches = []string{}
-	now := time.Now()
-	for _, mail := range mails {
-		if condition.Match(mail, now) {
-			out.Body.Matches = append(out.Body.Matches, mail.ID)
+	_, err := change(ctx, s, "", http.StatusNoContent, func(ctx context.Context, tx *transaction) (struct{}, error) {
+		deleted, err := tx.Exec(ctx, deletePolicy, tx.user, in.ID)
+		if err != nil {
+			return struct{}{}, fmt.Errorf("delete policy: %w", err)
 		}
-	}
-	out.Body.Count = len(out.Body.Matches)
-	return out, nil
+		if deleted.RowsAffected() == 0 {
+			return struct{}{}, notFound("policy")
+		}
+		return struct{}{}, nil
+	})
+	return nil, err
 }
 
 // policyProblem tells what the failure of a statement on one policy means.

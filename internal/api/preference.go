@@ -27,6 +27,12 @@ WITH learned AS (
 UNION ALL
 (SELECT * FROM learned WHERE weight < 0 ORDER BY weight, feature LIMIT $3)`
 
+// selectHasFeature tells whether something is known of a feature.
+const selectHasFeature = `SELECT EXISTS (SELECT FROM user_weights WHERE user_id = $1 AND feature = $2)`
+
+// selectClock is the time that an event carries as the one when it was recorded.
+const selectClock = `SELECT clock_timestamp()`
+
 type preferencesInput struct {
 	Waiting
 	Limit int     `query:"limit" default:"20" minimum:"1" maximum:"1000" doc:"At most so many liked and so many disliked"`
@@ -49,9 +55,37 @@ type preference struct {
 	UpdatedAt  time.Time `json:"updated_at"`
 }
 
+type featureInput struct {
+	Feature string `path:"feature" doc:"Such as category:promo or sender_domain:shop.example, percent-encoded where it has a slash"`
+}
+
+type pinInput struct {
+	Feature string `path:"feature" doc:"Such as category:promo or sender_domain:shop.example, percent-encoded where it has a slash"`
+	Body    struct {
+		Weight float64 `json:"weight" minimum:"-100" maximum:"100"`
+	}
+}
+
+type pinned struct {
+	Feature string  `json:"feature"`
+	Weight  float64 `json:"weight"`
+}
+
+// emitted is the output of a change that has nothing to tell but its event.
+type emitted struct {
+	EventID string `header:"X-Event-Id" doc:"The event that this answer emitted; give it to ?wait= to read your own effect."`
+}
+
 func (s *server) routePreferences(api huma.API) {
-	Route(api, huma.Operation{OperationID: "preferences", Method: http.MethodGet, Path: "/preferences", Tags: []string{"preferences"},
+	tags := []string{"preferences"}
+	Route(api, huma.Operation{OperationID: "preferences", Method: http.MethodGet, Path: "/preferences", Tags: tags,
 		Errors: waitErrors, Summary: "Read what was learned from decisions"}, s.preferences)
+	Route(api, huma.Operation{OperationID: "pin", Method: http.MethodPut, Path: "/preferences/{feature}", Tags: tags,
+		Summary: "Set the weight of a feature by hand, whatever decisions teach, until it is forgotten"}, s.pin)
+	Route(api, huma.Operation{OperationID: "forget", Method: http.MethodDelete, Path: "/preferences/{feature}", Tags: tags,
+		DefaultStatus: http.StatusNoContent, Summary: "Forget what was learned and set of a feature; what is decided from now on teaches it anew"}, s.forgetFeature)
+	Route(api, huma.Operation{OperationID: "reset", Method: http.MethodDelete, Path: "/preferences", Tags: tags,
+		DefaultStatus: http.StatusNoContent, Summary: "Forget all that was learned and set"}, s.reset)
 }
 
 func (s *server) preferences(ctx context.Context, in *preferencesInput) (*preferencesOutput, error) {
@@ -88,4 +122,81 @@ func split(list []preference) *preferencesOutput {
 		}
 	}
 	return out
+}
+
+func (s *server) pin(ctx context.Context, in *pinInput) (*answered[pinned], error) {
+	if err := s.checkPinned(ctx, in.Feature); err != nil {
+		return nil, err
+	}
+	if err := s.open(ctx); err != nil {
+		return nil, err
+	}
+	return change(ctx, s, "", http.StatusOK, func(ctx context.Context, tx *transaction) (pinned, error) {
+		var at time.Time
+		if err := tx.QueryRow(ctx, selectClock).Scan(&at); err != nil {
+			return pinned{}, fmt.Errorf("read the clock: %w", err)
+		}
+		err := tx.prefer(ctx, at, events.Preference{Op: events.PreferencePin, Feature: in.Feature, Weight: in.Body.Weight})
+		return pinned{in.Feature, in.Body.Weight}, err
+	})
+}
+
+// checkPinned refuses a feature that no mail can have, unless the person has it all the same: other services may have
+// features of their own.
+func (s *server) checkPinned(ctx context.Context, feature string) error {
+	if err := checkFeature(feature); err != nil || events.PossibleFeature(feature) {
+		return err
+	}
+	var known bool
+	if err := s.pool.QueryRow(ctx, selectHasFeature, auth.From(ctx).ID, feature).Scan(&known); err != nil {
+		return fmt.Errorf("look for the feature: %w", err)
+	}
+	if !known {
+		return invalidField("path.feature", "no mail has this feature: expected category:, sender_domain: or listid: and its value, or contains: and one of the words that are learned")
+	}
+	return nil
+}
+
+func checkFeature(feature string) error {
+	if feature == "" || len(feature) > events.MaxFeature {
+		return invalidField("path.feature", fmt.Sprintf("a feature has 1 to %d bytes", events.MaxFeature))
+	}
+	return nil
+}
+
+func (s *server) forgetFeature(ctx context.Context, in *featureInput) (*emitted, error) {
+	if err := checkFeature(in.Feature); err != nil {
+		return nil, err
+	}
+	return s.forget(ctx, in.Feature, events.Preference{Op: events.PreferenceForget, Feature: in.Feature})
+}
+
+func (s *server) reset(ctx context.Context, _ *struct{}) (*emitted, error) {
+	return s.forget(ctx, everything, events.Preference{Op: events.PreferenceReset})
+}
+
+func (s *server) forget(ctx context.Context, feature string, told events.Preference) (*emitted, error) {
+	if err := s.open(ctx); err != nil {
+		return nil, err
+	}
+	done, err := change(ctx, s, "", http.StatusNoContent, func(ctx context.Context, tx *transaction) (struct{}, error) {
+		at, err := forget(ctx, tx, feature)
+		if err != nil {
+			return struct{}{}, err
+		}
+		return struct{}{}, tx.prefer(ctx, at, told)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &emitted{done.EventID}, nil
+}
+
+// prefer emits a change of the person's preferences. Each is an event of its own: told twice, it is so twice.
+func (tx *transaction) prefer(ctx context.Context, at time.Time, told events.Preference) error {
+	told.UserID, told.RecordedAt = tx.user, at.UTC()
+	return tx.emit(ctx, &events.Event{
+		Envelope:   events.Envelope{ID: events.NewUUIDv7(at).String(), Source: tx.source, Type: events.TypePreferenceChanged, Time: at.UTC()},
+		Preference: &told,
+	})
 }

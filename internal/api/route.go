@@ -39,7 +39,7 @@ func Route[I, O any](api huma.API, op huma.Operation, handler func(context.Conte
 // possibleErrors documents what every operation can answer beside its own.
 func possibleErrors(op *huma.Operation) []int {
 	list := []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests, http.StatusServiceUnavailable}
-	if strings.Contains(op.Path, "{") {
+	if strings.Contains(op.Path, "{id}") {
 		list = append(list, http.StatusNotFound)
 	}
 	if op.Method == http.MethodPost || op.Method == http.MethodPut {

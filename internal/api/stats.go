@@ -15,20 +15,30 @@ import (
 )
 
 // selectStats sums the days of a window of UTC days, today included, per policy of the live version. A day's fired is
-// at least what was decided, since a decision may be folded before its proposal.
+// at least what was decided, since a decision may be folded before its proposal. What was proposed before the last 30
+// days has expired, and so does not wait any more.
 const selectStats = `
+WITH days AS (
+    SELECT policy_id, user_id, updated_at,
+           day > (now() AT TIME ZONE 'UTC')::date - 30 AS recent,
+           GREATEST(fired, 0, GREATEST(approved, 0) + GREATEST(rejected, 0)) AS fired,
+           GREATEST(approved, 0) AS approved,
+           GREATEST(rejected, 0) AS rejected,
+           GREATEST(missed, 0) AS missed
+    FROM policy_days
+    WHERE user_id = $1
+      AND version = (SELECT live_version FROM projections WHERE group_name = 'policystats')
+      AND day > (now() AT TIME ZONE 'UTC')::date - $2::integer
+      AND day <= (now() AT TIME ZONE 'UTC')::date)
 SELECT d.policy_id, p.name,
-       sum(GREATEST(d.fired, 0, GREATEST(d.approved, 0) + GREATEST(d.rejected, 0)))::bigint,
-       sum(GREATEST(d.approved, 0))::bigint,
-       sum(GREATEST(d.rejected, 0))::bigint,
-       sum(GREATEST(d.missed, 0))::bigint,
+       sum(d.fired)::bigint,
+       sum(d.approved)::bigint,
+       sum(d.rejected)::bigint,
+       sum(d.missed)::bigint,
+       COALESCE(sum(d.fired - d.approved - d.rejected) FILTER (WHERE d.recent), 0)::bigint,
        max(d.updated_at)
-FROM policy_days d
+FROM days d
 LEFT JOIN policies p ON p.id = d.policy_id AND p.user_id = d.user_id
-WHERE d.user_id = $1
-  AND d.version = (SELECT live_version FROM projections WHERE group_name = 'policystats')
-  AND d.day > (now() AT TIME ZONE 'UTC')::date - $2::integer
-  AND d.day <= (now() AT TIME ZONE 'UTC')::date
 GROUP BY d.policy_id, p.name
 ORDER BY 3 DESC, 1`
 
@@ -50,7 +60,7 @@ type policyStats struct {
 	Approved      int64     `json:"approved"`
 	Rejected      int64     `json:"rejected"`
 	Fired         int64     `json:"fired"`
-	Pending       int64     `json:"pending" doc:"Fired and neither approved nor rejected"`
+	Pending       int64     `json:"pending" doc:"Fired within the last 30 days, and neither approved nor rejected; older proposals have expired"`
 	Recall        *float64  `json:"recall" doc:"approved / (approved + missed), null while nothing is known"`
 	WindowDays    int       `json:"window_days"`
 	UpdatedAt     time.Time `json:"updated_at"`
@@ -72,7 +82,7 @@ func (s *server) stats(ctx context.Context, in *statsInput) (*statsOutput, error
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (policyStats, error) {
 		p := policyStats{WindowDays: in.WindowDays}
 		var missed int64
-		err := row.Scan(&p.PolicyID, &p.Name, &p.Fired, &p.Approved, &p.Rejected, &missed, &p.UpdatedAt)
+		err := row.Scan(&p.PolicyID, &p.Name, &p.Fired, &p.Approved, &p.Rejected, &missed, &p.Pending, &p.UpdatedAt)
 		p.derive(missed)
 		return p, err
 	})
@@ -85,7 +95,6 @@ func (s *server) stats(ctx context.Context, in *statsInput) (*statsOutput, error
 // derive fills in what follows from the counts.
 func (p *policyStats) derive(missed int64) {
 	p.UpdatedAt = p.UpdatedAt.UTC()
-	p.Pending = p.Fired - p.Approved - p.Rejected
 	if p.Fired > 0 {
 		p.Precision = round3(float64(p.Approved) / float64(p.Fired))
 	}

@@ -17,8 +17,9 @@ import (
 )
 
 // lockUser puts the changes of one person into one order: transactions that hold it commit one after the other, so
-// that commit, outbox and log agree. It does not block readers, nor rows that only refer to the person.
-const lockUser = `SELECT FROM users WHERE id = $1 FOR NO KEY UPDATE`
+// that commit, outbox and log agree. It does not block readers, nor rows that only refer to the person. What it returns
+// is read under the lock.
+const lockUser = `SELECT forgets FROM users WHERE id = $1 FOR NO KEY UPDATE`
 
 // selectIdempotency finds what an earlier request with the key was answered.
 const selectIdempotency = `SELECT request_hash, event_id, response FROM idempotency_keys WHERE user_id = $1 AND key = $2`
@@ -47,6 +48,7 @@ type answered[T any] struct {
 type transaction struct {
 	pgx.Tx
 	user    string
+	forgets int // how often the person has forgotten something
 	source  string
 	last    string // the ce_id of the last event of the answer
 	emitted []events.Type
@@ -100,12 +102,12 @@ func changeOnce[T any](ctx context.Context, s *server, tx *transaction, key stri
 		return nil, fmt.Errorf("begin: %w", err)
 	}
 	defer tx.Rollback(context.WithoutCancel(ctx)) // without effect after the commit
-	locked, err := tx.Exec(ctx, lockUser, tx.user)
+	err = tx.QueryRow(ctx, lockUser, tx.user).Scan(&tx.forgets)
+	if errors.Is(err, pgx.ErrNoRows) { // erased since the request was authenticated
+		return nil, errUnauthenticated()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("lock user: %w", err)
-	}
-	if locked.RowsAffected() == 0 { // erased since the request was authenticated
-		return nil, errUnauthenticated()
 	}
 	if key != "" {
 		if answer, err := recall[T](ctx, tx, key, status); answer != nil || err != nil {

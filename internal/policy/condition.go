@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"regexp/syntax"
 	"strconv"
 	"strings"
 	"time"
@@ -16,7 +17,8 @@ const (
 	MaxNodes  = 100  // of all, any, not and comparisons together
 	MaxLevels = 10   // the outermost is the first
 	MaxValues = 1000 // in the list of one in
-	MaxRegex  = 1000 // bytes
+	MaxRegex  = 1000 // bytes of one regular expression
+	MaxSteps  = 2000 // steps into which all regular expressions are compiled: for each byte of a text, each may be taken
 )
 
 // maxSpan is the furthest that a relative time may lie from now.
@@ -38,7 +40,10 @@ func (e *Error) Error() string {
 }
 
 // Condition is a checked condition. It is immutable and safe for concurrent use.
-type Condition struct{ root node }
+type Condition struct {
+	root node
+	ats  bool
+}
 
 // Parse checks and compiles a condition. The error is an *Error.
 func Parse(source []byte) (*Condition, error) {
@@ -50,8 +55,12 @@ func Parse(source []byte) (*Condition, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Condition{root}, nil
+	return &Condition{root, p.ats}, nil
 }
+
+// ReadsATS tells whether the condition looks at any ats field, which whoever tries it on many mails need not bring
+// otherwise.
+func (c *Condition) ReadsATS() bool { return c.ats }
 
 // Match tells whether mail fulfils the condition at the time now.
 func (c *Condition) Match(mail Mail, now time.Time) bool { return c.root.match(&mail, now) }
@@ -98,8 +107,12 @@ func (c comparison) match(mail *Mail, now time.Time) bool {
 	return value != nil && c.test(value, now)
 }
 
-// parser counts the nodes of one condition.
-type parser struct{ nodes int }
+// parser counts what one condition holds.
+type parser struct {
+	nodes int
+	steps int
+	ats   bool
+}
 
 func (p *parser) node(source []byte, at string, level int) (node, error) {
 	if p.nodes++; p.nodes > MaxNodes {
@@ -124,7 +137,7 @@ func (p *parser) node(source []byte, at string, level int) (node, error) {
 		inner, err := p.node(operand, at, level+1)
 		return not{inner}, err
 	}
-	return compare(op, operand, at)
+	return p.compare(op, operand, at)
 }
 
 func (p *parser) list(source []byte, at string, level int) ([]node, error) {
@@ -169,7 +182,7 @@ func objectFault(source []byte) string {
 }
 
 // compare reads the operand [field, value] of a comparison, or [field] of exists.
-func compare(op string, operand []byte, at string) (node, error) {
+func (p *parser) compare(op string, operand []byte, at string) (node, error) {
 	compile, known := operators[op]
 	if !known && op != "exists" {
 		return nil, &Error{at, fmt.Sprintf("There is no operator %q: use all, any, not, eq, neq, lt, lte, gt, gte, in, regex, contains or exists.", op)}
@@ -182,7 +195,7 @@ func compare(op string, operand []byte, at string) (node, error) {
 	if err := json.Unmarshal(operand, &parts); err != nil || len(parts) != arity {
 		return nil, &Error{at, fmt.Sprintf("The operator %s takes %s.", op, shape)}
 	}
-	left, err := fieldOf(parts[0], at+"/0")
+	left, err := p.field(parts[0], at+"/0")
 	if err != nil {
 		return nil, err
 	}
@@ -196,10 +209,34 @@ func compare(op string, operand []byte, at string) (node, error) {
 	if err != nil {
 		return nil, err
 	}
-	return comparison{left.value, compiled}, nil
+	if op == "regex" {
+		err = p.weigh(parts[1], at+"/1")
+	}
+	return comparison{left.value, compiled}, err
 }
 
-func fieldOf(source []byte, at string) (field, error) {
+// weigh bounds what all regular expressions of the condition can cost together: counted repetitions multiply, so that
+// a short text can stand for hundreds of thousands of steps.
+func (p *parser) weigh(source []byte, at string) error {
+	pattern, err := textLiteral(source, at)
+	if err != nil {
+		return err
+	}
+	parsed, err := syntax.Parse(pattern, syntax.Perl)
+	if err != nil {
+		return badRegex(err, at)
+	}
+	program, err := syntax.Compile(parsed.Simplify())
+	if err != nil {
+		return badRegex(err, at)
+	}
+	if p.steps += len(program.Inst); p.steps > MaxSteps {
+		return &Error{at, "The regular expressions of this condition are too costly together: use fewer, and smaller counts in repetitions such as {1000}."}
+	}
+	return nil
+}
+
+func (p *parser) field(source []byte, at string) (field, error) {
 	var name string
 	if err := json.Unmarshal(source, &name); err != nil || isNull(source) {
 		return field{}, &Error{at, "The left side is the name of a field."}
@@ -208,6 +245,7 @@ func fieldOf(source []byte, at string) (field, error) {
 	if !known {
 		return field{}, &Error{at, fmt.Sprintf("There is no field %q.", name)}
 	}
+	p.ats = p.ats || strings.HasPrefix(name, "ats.")
 	return f, nil
 }
 
@@ -323,9 +361,13 @@ func matches(_ kind, source []byte, at string) (test, error) {
 	}
 	compiled, err := regexp.Compile(pattern)
 	if err != nil {
-		return nil, &Error{at, "This is not a regular expression of RE2: " + strings.TrimPrefix(err.Error(), "error parsing regexp: ") + "."}
+		return nil, badRegex(err, at)
 	}
 	return func(value any, _ time.Time) bool { return compiled.MatchString(value.(string)) }, nil
+}
+
+func badRegex(err error, at string) *Error {
+	return &Error{at, "This is not a regular expression of RE2: " + strings.TrimPrefix(err.Error(), "error parsing regexp: ") + "."}
 }
 
 func contains(k kind, source []byte, at string) (test, error) {

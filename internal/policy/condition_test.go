@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/applylens/applylens/events"
 )
 
 var now = time.Date(2026, 3, 10, 12, 0, 0, 0, time.UTC)
@@ -163,6 +165,9 @@ func TestParseRefuses(t *testing.T) {
 	f("bad regex", `{"regex":["subject","("]}`, "/regex/1", "RE2")
 	f("backreference", `{"regex":["subject","(a)\\1"]}`, "/regex/1", "RE2")
 	f("long regex", `{"regex":["subject","`+strings.Repeat("a", MaxRegex+1)+`"]}`, "/regex/1", "1000")
+	f("costly regex", `{"regex":["subject","`+strings.Repeat("x{1000}", 3)+`"]}`, "/regex/1", "costly")
+	f("nested repetitions", `{"regex":["subject","(x{100}){100}"]}`, "/regex/1", "RE2")
+	f("costly together", `{"any":[{"regex":["subject","x{900}"]},{"regex":["sender","y{900}"]},{"regex":["list_id","z{900}"]}]}`, "/any/2/regex/1", "costly")
 	f("order of texts", `{"lt":["subject","x"]}`, "/lt", "does not apply")
 	f("regex of a number", `{"regex":["risk_score","1"]}`, "/regex", "does not apply")
 	f("eq of labels", `{"eq":["labels","x"]}`, "/eq", "does not apply")
@@ -173,6 +178,34 @@ func TestParseRefuses(t *testing.T) {
 func TestParseAcceptsTheLimits(t *testing.T) {
 	mustParse(t, strings.Repeat(`{"not":`, MaxLevels-1)+`{"exists":["sender"]}`+strings.Repeat("}", MaxLevels-1))
 	mustParse(t, `{"any":[`+strings.TrimSuffix(strings.Repeat(`{"exists":["sender"]},`, MaxNodes-1), ",")+`]}`)
+}
+
+// TestCostliestConditionIsHarmless: as many steps as are allowed, over the longest subject that an event may have, made so
+// that all of them are taken at every byte.
+func TestCostliestConditionIsHarmless(t *testing.T) {
+	condition := mustParse(t, `{"not":{"regex":["subject","(?:a?b?){480}$x"]}}`)
+	mail := Mail{Subject: strings.Repeat("ab", events.MaxMailSubject/2)}
+	began := time.Now()
+	if !condition.Match(mail, now) {
+		t.Error("the regular expression matches")
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("one mail took %s", took)
+	} else {
+		t.Logf("one mail took %s", took)
+	}
+}
+
+func TestReadsATS(t *testing.T) {
+	for source, want := range map[string]bool{
+		`{"eq":["category","promo"]}`:                                            false,
+		`{"all":[{"eq":["category","promo"]},{"not":{"exists":["ats.stage"]}}]}`: true,
+		`{"gt":["ats.ghosting_risk",0.5]}`:                                       true,
+	} {
+		if got := mustParse(t, source).ReadsATS(); got != want {
+			t.Errorf("%s: ReadsATS is %v", source, got)
+		}
+	}
 }
 
 // TestDeMorgan: not over any is all over not, for random comparisons and mails with and without the fields.

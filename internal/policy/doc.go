@@ -28,4 +28,7 @@
 //
 // A comparison of a missing field is false, neq included; not inverts what stands inside it, so
 // {"not":{"eq":["ats.stage","Offer"]}} also matches mail without a stage.
+//
+// A condition has at most MaxNodes parts in MaxLevels levels. Its regular expressions take time in proportion to the
+// text, and MaxSteps bounds the factor: no condition takes longer than a fraction of a second for a mail.
 package policy

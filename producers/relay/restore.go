@@ -16,16 +16,30 @@ const insertUser = `INSERT INTO users (id) VALUES ($1) ON CONFLICT (id) DO NOTHI
 // and policy, made after the restore, stays; the older one is as good as expired.
 const restoreAction = `
 INSERT INTO actions AS a (id, user_id, policy_id, email_id, action, confidence, explored, features, feature_rule,
-    mail_category, mail_sender_domain, mail_list_id, status, round, created_at, decided_at)
+    mail_category, mail_sender_domain, mail_list_id, status, round, created_at, decided_at, forgets)
 SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12,
     CASE WHEN $13 = 'pending' AND EXISTS (
         SELECT FROM actions o
         WHERE o.user_id = $2 AND o.email_id = $4 AND o.policy_id = $3 AND o.status = 'pending' AND o.id <> $1)
-    THEN 'expired' ELSE $13 END, $14, $15, $16
+    THEN 'expired' ELSE $13 END, $14, $15, $16, (SELECT forgets FROM users WHERE id = $2)
 ON CONFLICT (id) DO UPDATE
-SET status = excluded.status, round = excluded.round, decided_at = excluded.decided_at
+SET status = excluded.status, round = excluded.round, decided_at = excluded.decided_at, forgets = excluded.forgets
 WHERE a.user_id = excluded.user_id
   AND (excluded.round, excluded.status IN ('approved', 'rejected')) > (a.round, a.status IN ('approved', 'rejected'))`
+
+// restoreForget counts a forget of a feature, or of all for the empty text, in the order of the log: decisions before it
+// have a lower count, and those after it not.
+const restoreForget = `
+WITH counted AS (UPDATE users SET forgets = forgets + 1 WHERE id = $1 RETURNING forgets)
+INSERT INTO forgotten_features (user_id, feature, forget)
+SELECT $1, $2, forgets FROM counted
+ON CONFLICT (user_id, feature) DO UPDATE SET forget = excluded.forget`
+
+// restorePerformed brings back what was done by hand, so that it is not told again as something new.
+const restorePerformed = `
+INSERT INTO performed_actions (id, user_id, email_id, action, policies, performed_at)
+VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT DO NOTHING`
 
 // advancePolicies keeps the numbers of policies that a backup does not know from being given away again.
 const advancePolicies = `SELECT setval('policies_id_seq', $1) FROM policies_id_seq WHERE last_value < $1`
@@ -53,9 +67,7 @@ func (t *term) restore(ctx context.Context, tx pgx.Tx, at place, missing []entry
 		if queueRestore(batch, &event) {
 			put++
 		}
-		if event.Action != nil {
-			policy = max(policy, event.Action.PolicyID)
-		}
+		policy = max(policy, greatestPolicy(&event))
 	}
 	if put == 0 {
 		return nil
@@ -65,12 +77,33 @@ func (t *term) restore(ctx context.Context, tx pgx.Tx, at place, missing []entry
 	return tx.SendBatch(ctx, batch).Close()
 }
 
+// greatestPolicy returns the greatest number of a policy that an event names, 0 when it names none.
+func greatestPolicy(event *events.Event) int64 {
+	if event.Action == nil {
+		return 0
+	}
+	greatest := event.Action.PolicyID
+	for _, id := range event.Action.Policies {
+		greatest = max(greatest, id)
+	}
+	return greatest
+}
+
 // queueRestore tells whether an event of its type leaves anything but what the consumers fold.
 func queueRestore(batch *pgx.Batch, event *events.Event) bool {
 	switch event.Type {
 	case events.TypeActionProposed, events.TypeActionApproved, events.TypeActionRejected, events.TypeActionReverted:
 		batch.Queue(insertUser, event.Action.UserID)
 		queueAction(batch, event)
+	case events.TypeActionPerformed:
+		batch.Queue(insertUser, event.Action.UserID)
+		queuePerformed(batch, event.Action)
+	case events.TypePreferenceChanged:
+		if event.Preference.Op == events.PreferencePin {
+			return false // it leaves no more than a weight
+		}
+		batch.Queue(insertUser, event.Preference.UserID)
+		batch.Queue(restoreForget, event.Preference.UserID, event.Preference.Feature)
 	case events.TypeUserErased:
 		batch.Queue(eraseUser, event.Erasure.UserID)
 		batch.Queue(voidUser, event.Erasure.UserID)
@@ -78,6 +111,10 @@ func queueRestore(batch *pgx.Batch, event *events.Event) bool {
 		return false
 	}
 	return true
+}
+
+func queuePerformed(batch *pgx.Batch, a *events.Action) {
+	batch.Queue(restorePerformed, [16]byte(a.ActionID), a.UserID, a.Mail.ID, a.Action, append([]int64{}, a.Policies...), a.ProposedAt)
 }
 
 func queueAction(batch *pgx.Batch, event *events.Event) {

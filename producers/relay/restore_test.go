@@ -166,6 +166,53 @@ func TestDecisionsReturnFromTheLog(t *testing.T) {
 	}
 }
 
+// TestWhatTheOwnerToldReturnsFromTheLog: what was forgotten, in its place among the decisions, and what was done by hand.
+func TestWhatTheOwnerToldReturnsFromTheLog(t *testing.T) {
+	w := newWorld(t)
+	w.exec("INSERT INTO users (id) VALUES ('ann')")
+	ids := []events.UUID{events.NewUUIDv7(recorded), events.NewUUIDv7(recorded), events.NewUUIDv7(recorded), events.NewUUIDv7(recorded)}
+	told := func(user, op, feature string) {
+		w.emit(&events.Event{Envelope: events.Envelope{Type: events.TypePreferenceChanged},
+			Preference: &events.Preference{UserID: user, Op: op, Feature: feature, RecordedAt: recorded}})
+	}
+	told("bob", events.PreferencePin, "category:event")
+	w.action(events.TypeActionApproved, ids[0], "ann", 1, 0)
+	told("ann", events.PreferenceForget, "category:promo")
+	w.action(events.TypeActionApproved, ids[1], "ann", 1, 0)
+	told("ann", events.PreferenceReset, "")
+	told("ann", events.PreferenceForget, "category:promo")
+	w.action(events.TypeActionApproved, ids[2], "ann", 1, 0)
+	w.emit(&events.Event{Envelope: events.Envelope{Type: events.TypeActionPerformed}, Action: &events.Action{
+		ActionID: ids[3], UserID: "ann", Action: "create_task", ProposedAt: recorded, RecordedAt: recorded,
+		HasFeatures: true, FeatureRule: events.FeatureRule, Mail: events.MailRef{ID: "mail"}, Policies: []int64{50, 3},
+	}})
+	stop := w.start()
+	w.untilSent()
+	stop()
+	w.forget(0, 0)
+	w.start()
+	w.untilReconciled()
+	texts := func(sql string) []string {
+		rows, err := w.pool.Query(t.Context(), sql)
+		must(t, err)
+		list, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		must(t, err)
+		return list
+	}
+	f := func(sql string, want ...string) {
+		t.Helper()
+		if diff := cmp.Diff(want, texts(sql)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", sql, diff)
+		}
+	}
+	f("SELECT id || ' ' || forgets FROM users ORDER BY id", "ann 3")
+	f("SELECT id || ' ' || forgets FROM actions ORDER BY forgets", ids[0].String()+" 0", ids[1].String()+" 1", ids[2].String()+" 3")
+	f("SELECT user_id || ' ' || feature || ' ' || forget FROM forgotten_features ORDER BY forget", "ann  2", "ann category:promo 3")
+	f("SELECT id || ' ' || user_id || ' ' || email_id || ' ' || action || ' ' || policies::text FROM performed_actions",
+		ids[3].String()+" ann mail create_task {50,3}")
+	f("SELECT nextval('policies_id_seq')::text", "51")
+}
+
 func TestStrangersRecordsChangeNothing(t *testing.T) {
 	w := newWorld(t)
 	w.foreign("ann", 5)

@@ -1,0 +1,205 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/auth"
+	"github.com/applylens/applylens/internal/policy"
+)
+
+// selectMailPage lists a person's mails behind a place, newest first. The first comparison lets the index find it.
+const selectMailPage = `
+SELECT` + mailColumns + ` FROM live_mails
+WHERE user_id = $1 AND received_at <= $2 AND (received_at < $2 OR id > $3)
+ORDER BY received_at DESC, id
+LIMIT $4`
+
+// What trying a condition may take.
+const (
+	tryFor    = 5 * time.Second
+	tryMost   = 100_000
+	tryPage   = 2_000 // mails read at once
+	tryAtOnce = 2     // tries under way, of all persons together: each keeps a processor busy
+)
+
+const tryDescription = `Creates nothing. Mail is tried newest first, for five seconds at most; complete tells whether that was all ` +
+	`mail that was asked for. An Idempotency-Key is accepted and not remembered.`
+
+type (
+	policyTry struct {
+		Idempotent
+		PolicyID
+		Body *policyTryBody
+	}
+	policyTryBody struct {
+		EmailIDs []string `json:"email_ids,omitempty" maxItems:"1000" doc:"Ids of mails; empty: the newest"`
+		Limit    int      `json:"limit,omitempty" default:"100000" minimum:"1" maximum:"100000" doc:"How many of the newest mails, when no ids are given"`
+	}
+	unsavedTry struct {
+		Idempotent
+		Body unsavedTryBody
+	}
+
+	// unsavedTryBody is a policy of which only the condition must be there, and what it is tried on.
+	unsavedTryBody struct {
+		Name                *string  `json:"name,omitempty" minLength:"1" maxLength:"255" doc:"Of no effect here, as enabled, priority, action and confidence_threshold"`
+		Enabled             *bool    `json:"enabled,omitempty"`
+		Priority            *int     `json:"priority,omitempty" minimum:"1" maximum:"1000"`
+		Condition           object   `json:"condition" doc:"all, any, not, or one comparison {op: [field, value]}"`
+		Action              *string  `json:"action,omitempty" enum:"label_email,archive_email,move_to_folder,unsubscribe_via_header,create_calendar_event,create_task,block_sender,quarantine_attachment"`
+		ConfidenceThreshold *float64 `json:"confidence_threshold,omitempty" minimum:"0" maximum:"1"`
+		EmailIDs            []string `json:"email_ids,omitempty" maxItems:"1000" doc:"Ids of mails; empty: the newest"`
+		Limit               int      `json:"limit,omitempty" default:"100000" minimum:"1" maximum:"100000" doc:"How many of the newest mails, when no ids are given"`
+	}
+	tried struct {
+		Matches  []string `json:"matches" nullable:"false" doc:"Ids of the mails that fulfil the condition, newest first"`
+		Count    int      `json:"count" doc:"How many those are"`
+		Tried    int      `json:"tried" doc:"How many mails were looked at"`
+		Complete bool     `json:"complete" doc:"Whether all mail that was asked for was looked at; false when time was up"`
+	}
+	triedOutput struct{ Body tried }
+)
+
+func (s *server) routeTries(api huma.API) {
+	tags := []string{"policies"}
+	Route(api, huma.Operation{OperationID: "testPolicy", Method: http.MethodPost, Path: "/policy/{id}/test", Tags: tags,
+		Summary: "List the mails that a policy matches", Description: tryDescription}, s.testPolicy)
+	Route(api, huma.Operation{OperationID: "testUnsavedPolicy", Method: http.MethodPost, Path: "/policy/test", Tags: tags,
+		Errors: []int{http.StatusNotFound}, Summary: "List the mails that a policy would match", Description: tryDescription}, s.testUnsaved)
+}
+
+func (s *server) testPolicy(ctx context.Context, in *policyTry) (*triedOutput, error) {
+	p, err := onePolicy(ctx, s.pool, selectPolicy, auth.From(ctx).ID, in.ID)
+	if err != nil {
+		return nil, policyProblem("read policy", err)
+	}
+	condition, err := policy.Parse(p.Condition)
+	if err != nil {
+		return nil, fmt.Errorf("compile condition of policy %d: %w", p.ID, err)
+	}
+	choice := mailChoice{limit: tryMost}
+	if in.Body != nil {
+		choice = mailChoice{in.Body.EmailIDs, in.Body.Limit}
+	}
+	return s.try(ctx, condition, choice)
+}
+
+func (s *server) testUnsaved(ctx context.Context, in *unsavedTry) (*triedOutput, error) {
+	condition, err := policy.Parse(canonical(in.Body.Condition))
+	var fault *policy.Error
+	if errors.As(err, &fault) {
+		return nil, invalidPolicy([]*policy.Error{{Pointer: "/condition" + fault.Pointer, Detail: fault.Detail}})
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.try(ctx, condition, mailChoice{in.Body.EmailIDs, in.Body.Limit})
+}
+
+// trial is a condition on its way through mail.
+type trial struct {
+	tried
+	condition *policy.Condition
+	now, end  time.Time
+}
+
+// look tries mails until time is up, and tells whether there was time for all of them.
+func (t *trial) look(mails []policy.Mail) bool {
+	for i := range mails {
+		if !time.Now().Before(t.end) {
+			return false
+		}
+		t.Tried++
+		if t.condition.Match(mails[i], t.now) {
+			t.Matches = append(t.Matches, mails[i].ID)
+		}
+	}
+	return true
+}
+
+// try lists which of the chosen mails fulfil a condition. It holds no connection while it thinks.
+func (s *server) try(ctx context.Context, condition *policy.Condition, choice mailChoice) (*triedOutput, error) {
+	if err := s.enterTry(ctx); err != nil {
+		return nil, err
+	}
+	defer func() { <-s.tries }()
+	now := time.Now()
+	t := &trial{tried: tried{Matches: []string{}}, condition: condition, now: now, end: now.Add(tryFor)}
+	err := s.tryChosen(ctx, t, choice)
+	t.Count = len(t.Matches)
+	return &triedOutput{t.tried}, err
+}
+
+// enterTry waits for a place among those that try something.
+func (s *server) enterTry(ctx context.Context) error {
+	bounded, cancel := context.WithTimeout(ctx, tryFor)
+	defer cancel()
+	select {
+	case s.tries <- struct{}{}:
+		return nil
+	case <-bounded.Done():
+		return unavailable("too many policies are being tried at the moment")
+	}
+}
+
+func (s *server) tryChosen(ctx context.Context, t *trial, choice mailChoice) (err error) {
+	var mails []policy.Mail
+	if len(choice.ids) > 0 {
+		mails, err = s.mails(ctx, choice)
+		t.Complete = t.look(mails)
+		return err
+	}
+	before := mailPlace{received: afterAll}
+	for left := choice.limit; left > 0; left -= len(mails) {
+		wanted := min(tryPage, left)
+		mails, err = s.mailsBehind(ctx, before, wanted, t.condition.ReadsATS())
+		if err != nil || !t.look(mails) {
+			return err
+		}
+		if len(mails) < wanted {
+			break
+		}
+		before = placeOf(mails[len(mails)-1])
+	}
+	t.Complete = true
+	return nil
+}
+
+// mailPlace is the place of a mail in the order from the newest to the oldest.
+type mailPlace struct {
+	received time.Time
+	id       events.UUID
+}
+
+// afterAll is later than any time that an event may carry.
+var afterAll = time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func placeOf(m policy.Mail) mailPlace {
+	id, _ := events.ParseUUID(m.ID) // the database's
+	return mailPlace{m.ReceivedAt, id}
+}
+
+// mailsBehind reads the next mails of the person in that order.
+func (s *server) mailsBehind(ctx context.Context, place mailPlace, limit int, withATS bool) ([]policy.Mail, error) {
+	user := auth.From(ctx).ID
+	rows, err := s.pool.Query(ctx, selectMailPage, user, place.received, [16]byte(place.id), limit)
+	if err != nil {
+		return nil, fmt.Errorf("read a page of mails: %w", err)
+	}
+	mails, err := pgx.CollectRows(rows, scanMail)
+	if err != nil {
+		return nil, fmt.Errorf("read a page of mails: %w", err)
+	}
+	if withATS {
+		err = s.attachATS(ctx, user, mails)
+	}
+	return mails, err
+}
