@@ -140,7 +140,10 @@ func seal(_ huma.Context, _ string, body any) (any, error) {
 	}
 	model.Type = "about:blank"
 	for _, detail := range model.Errors {
-		detail.Value = nil // what was sent may be long or secret
+		detail.Value = nil                               // what was sent may be long or secret
+		if strings.HasPrefix(detail.Message, "json: ") { // Go's decoder names its types; JSON that it refuses has been checked but for this
+			detail.Message = "a number is out of range, or a whole number is written with a fraction or an exponent"
+		}
 	}
 	if model.Status == http.StatusInternalServerError {
 		model.Errors, model.Detail = nil, "something went wrong on our side"

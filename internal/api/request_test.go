@@ -2,12 +2,16 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -29,6 +33,9 @@ func TestBodiesAreChecked(t *testing.T) {
 			return
 		}
 		answer.want(status)
+		if strings.Contains(string(answer.body), "json:") || strings.Contains(string(answer.body), "float64") {
+			t.Errorf("%s: the answer tells of Go: %s", name, answer.body)
+		}
 	}
 	const json = "application/json"
 	f("no JSON type", http.StatusUnsupportedMediaType, "text/plain", `{}`)
@@ -46,6 +53,8 @@ func TestBodiesAreChecked(t *testing.T) {
 	f("escaped backslash before u", http.StatusUnprocessableEntity, json, `{"name":"\\u0000"}`)
 	f("surrogate pair", http.StatusUnprocessableEntity, json, `{"name":"\ud83d\ude00"}`)
 	f("too large", http.StatusRequestEntityTooLarge, json, `{"name":"`+strings.Repeat("x", maxBody)+`"}`)
+	f("number out of range", http.StatusBadRequest, json, `{"priority":1e999}`)
+	f("integer with an exponent", http.StatusUnprocessableEntity, json, `{"name":"n","condition":{"exists":["subject"]},"action":"create_task","priority":1e2}`)
 	f("largest", http.StatusUnprocessableEntity, json, `{"name":"`+strings.Repeat("x", maxBody-11)+`"}`)
 }
 
@@ -84,6 +93,124 @@ func TestPathsAndQueriesAreChecked(t *testing.T) {
 		f("GET", path, http.StatusOK)
 	}
 	same(t, p.ask("PATCH", "/policy", nil).header.Get("Allow"), "GET, HEAD, POST")
+}
+
+// TestMethodsOfPathsAreTold: a method that a path does not know answers 405 with those that it knows.
+func TestMethodsOfPathsAreTold(t *testing.T) {
+	w := newWorld(t)
+	p := w.person("alice")
+	known := map[string][]string{}
+	for _, op := range routes(t, w) {
+		known[op.Path] = append(known[op.Path], op.Method)
+	}
+	for path := range known {
+		path = strings.NewReplacer("{id}", "1", "{feature}", "category:promo").Replace(path)
+		methods := methodsOf(known, path)
+		for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
+			if slices.Contains(methods, method) {
+				continue
+			}
+			answer := p.ask(method, path, nil).want(http.StatusMethodNotAllowed)
+			allowed := strings.Split(answer.header.Get("Allow"), ", ")
+			same(t, slices.DeleteFunc(allowed, func(m string) bool { return m == http.MethodHead }), methods)
+		}
+	}
+}
+
+// methodsOf returns the methods that a path knows, also by a pattern of which it is one case: /policy/test is one of
+// /policy/{id}.
+func methodsOf(known map[string][]string, path string) []string {
+	var methods []string
+	for pattern, list := range known {
+		pattern = "^" + strings.NewReplacer("{id}", "[^/]+", "{feature}", "[^/]+").Replace(pattern) + "$"
+		if regexp.MustCompile(pattern).MatchString(path) {
+			methods = append(methods, list...)
+		}
+	}
+	slices.Sort(methods)
+	return slices.Compact(methods)
+}
+
+// TestEveryPostTakesAnIdempotencyKey: and refuses one that a header should not have.
+func TestEveryPostTakesAnIdempotencyKey(t *testing.T) {
+	w := newWorld(t)
+	p := w.person("alice")
+	action := p.action()
+	mine := map[string]any{"name": "mine", "condition": json.RawMessage(anySubject), "action": "archive_email"}
+	posts := map[string]struct {
+		path string
+		body any
+	}{
+		"/policy":               {"/policy", mine},
+		"/policy/test":          {"/policy/test", mine},
+		"/policy/{id}/test":     {fmt.Sprintf("/policy/%d/test", action.PolicyID), nil},
+		"/actions/propose":      {"/actions/propose", nil},
+		"/actions/performed":    {"/actions/performed", did(action.EmailID, "create_task")},
+		"/actions/decide":       {"/actions/decide", map[string]any{"decisions": []decision{{action.ID, "approve"}}}},
+		"/actions/{id}/approve": {"/actions/" + action.ID + "/approve", nil},
+		"/actions/{id}/reject":  {"/actions/" + p.action().ID + "/reject", nil},
+		"/actions/{id}/revert":  {"/actions/" + action.ID + "/revert", nil},
+		"/actions/{id}/always":  {"/actions/" + action.ID + "/always", nil},
+	}
+	for _, op := range routes(t, w) {
+		if op.Method != http.MethodPost {
+			continue
+		}
+		post, known := posts[op.Path]
+		if !known {
+			t.Errorf("POST %s is not in this test", op.Path)
+			continue
+		}
+		if op.Path == "/actions/{id}/revert" {
+			p.post("/actions/"+action.ID+"/approve", nil).want(http.StatusOK)
+		}
+		p.post(post.path, post.body, "Idempotency-Key", "ü").want(http.StatusUnprocessableEntity)
+		first := p.post(post.path, post.body, "Idempotency-Key", op.Path)
+		if first.status >= 300 {
+			t.Errorf("POST %s: %d %s", op.Path, first.status, first.body)
+		}
+		count := len(p.events())
+		again := p.post(post.path, post.body, "Idempotency-Key", op.Path)
+		same(t, again.status, first.status)
+		same(t, decode[any](again), decode[any](first))
+		same(t, again.header.Get("X-Event-Id"), first.header.Get("X-Event-Id"))
+		same(t, len(p.events()), count)
+	}
+}
+
+// TestWhatEmitsNamesItsEvent: the answer of every request that adds to the outbox names the last of its events, and an
+// answer names nothing else.
+func TestWhatEmitsNamesItsEvent(t *testing.T) {
+	p := newWorld(t).person("alice")
+	p.policy("promos", `{"eq":["category","promo"]}`)
+	m := p.mail(mail{category: "promo"})
+	f := func(method, path string, body any) *reply {
+		t.Helper()
+		before := len(p.events())
+		answer := p.ask(method, path, body)
+		if answer.status >= 300 {
+			t.Fatalf("%s %s: %d %s", method, path, answer.status, answer.body)
+		}
+		list := p.events()
+		if len(list) == before {
+			t.Errorf("%s %s emits nothing", method, path)
+		}
+		same(t, answer.header.Get("X-Event-Id"), list[len(list)-1].ID)
+		return answer
+	}
+	action := "/actions/" + decode[[]actionView](f("POST", "/actions/propose", map[string]any{"email_ids": []string{m}}))[0].ID
+	f("POST", action+"/approve", nil)
+	f("POST", action+"/revert", nil)
+	f("POST", action+"/reject", nil)
+	f("POST", action+"/revert", nil)
+	f("POST", "/actions/decide", map[string]any{"decisions": []decision{{strings.TrimPrefix(action, "/actions/"), "approve"}}})
+	f("POST", "/actions/performed", did(m, "create_task"))
+	f("PUT", "/preferences/category:promo", map[string]any{"weight": 1})
+	f("DELETE", "/preferences/category:promo", nil)
+	f("DELETE", "/preferences", nil)
+	for path, body := range map[string]any{"/actions/propose": nil, action + "/always": nil, "/policy/test": `{"condition":` + anySubject + `}`} {
+		same(t, p.post(path, body).want(http.StatusOK).header.Get("X-Event-Id"), "")
+	}
 }
 
 func TestAnswersCarrySecurityHeaders(t *testing.T) {

@@ -89,7 +89,7 @@ func (s *server) testPolicy(ctx context.Context, in *policyTry) (*triedOutput, e
 	if in.Body != nil {
 		choice = mailChoice{in.Body.EmailIDs, in.Body.Limit}
 	}
-	return s.try(ctx, condition, choice)
+	return s.try(ctx, in.Key, condition, choice)
 }
 
 func (s *server) testUnsaved(ctx context.Context, in *unsavedTry) (*triedOutput, error) {
@@ -101,7 +101,7 @@ func (s *server) testUnsaved(ctx context.Context, in *unsavedTry) (*triedOutput,
 	if err != nil {
 		return nil, err
 	}
-	return s.try(ctx, condition, mailChoice{in.Body.EmailIDs, in.Body.Limit})
+	return s.try(ctx, in.Key, condition, mailChoice{in.Body.EmailIDs, in.Body.Limit})
 }
 
 // trial is a condition on its way through mail.
@@ -126,7 +126,10 @@ func (t *trial) look(mails []policy.Mail) bool {
 }
 
 // try lists which of the chosen mails fulfil a condition. It holds no connection while it thinks.
-func (s *server) try(ctx context.Context, condition *policy.Condition, choice mailChoice) (*triedOutput, error) {
+func (s *server) try(ctx context.Context, key string, condition *policy.Condition, choice mailChoice) (*triedOutput, error) {
+	if err := checkKey(key); err != nil {
+		return nil, err
+	}
 	if err := s.enterTry(ctx); err != nil {
 		return nil, err
 	}

@@ -81,8 +81,8 @@ func (tx *transaction) event(kind events.Type, a *action) *events.Event {
 // change runs work in one transaction under the person's lock, once per idempotency key, and tells the relay when
 // there is something to send. Work may run again after a deadlock and must not keep what an earlier run found.
 func change[T any](ctx context.Context, s *server, key string, status int, work func(context.Context, *transaction) (T, error)) (*answered[T], error) {
-	if hasControl(key) {
-		return nil, invalidField("header.Idempotency-Key", "a key has printable characters only")
+	if err := checkKey(key); err != nil {
+		return nil, err
 	}
 	source, err := s.source.get(ctx, s.pool)
 	if err != nil {
@@ -177,13 +177,13 @@ func remember[T any](ctx context.Context, tx *transaction, key string, answer *a
 	return nil
 }
 
-func hasControl(text string) bool {
-	for _, c := range []byte(text) {
+func checkKey(key string) error {
+	for _, c := range []byte(key) {
 		if c < ' ' || c > '~' {
-			return true
+			return invalidField("header.Idempotency-Key", "a key has printable characters only")
 		}
 	}
-	return false
+	return nil
 }
 
 // open asks the gate.

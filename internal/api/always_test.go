@@ -1,0 +1,147 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/applylens/applylens/internal/policy"
+)
+
+func (p *person) always(id string) policyView {
+	p.t.Helper()
+	return decode[policyView](p.post("/actions/"+id+"/always", nil).want(http.StatusOK))
+}
+
+func TestAlwaysMakesOnePolicyOfAKind(t *testing.T) {
+	w := newWorld(t)
+	p := w.person("alice")
+	a, b := p.action(), p.action()
+	made := p.always(a.ID)
+	same(t, made, policyView{ID: made.ID, Name: "Always archive email: promo from example.com", Enabled: true, Priority: 40,
+		Condition: made.Condition, Action: "archive_email", ConfidenceThreshold: 0.75, // that of the proposals, 0.8, less 0.05
+		CreatedAt: made.CreatedAt, UpdatedAt: made.UpdatedAt})
+	same(t, p.always(a.ID), made)
+	same(t, p.always(b.ID), made)
+	same(t, scalar[string](w, `SELECT status FROM actions WHERE id = $1`, a.ID), pending)
+	same(t, len(p.events()), 2) // the proposals
+
+	alike := p.mail(mail{subject: "Another sale", category: "promo"})
+	p.mail(mail{subject: "Hello", category: "personal"})
+	proposed := p.propose(map[string]any{"email_ids": []string{alike}})
+	same(t, []int64{int64(len(proposed)), proposed[0].PolicyID}, []int64{1, made.ID})
+}
+
+func TestAlwaysAfterThePolicyWasChanged(t *testing.T) {
+	w := newWorld(t)
+	p := w.person("alice")
+	a := p.action()
+	made := p.always(a.ID)
+	path := fmt.Sprint("/policy/", made.ID)
+	edit := func(change func(*policyView)) policyView {
+		t.Helper()
+		changed := made
+		change(&changed)
+		return decode[policyView](p.ask(http.MethodPut, path, map[string]any{"name": changed.Name, "enabled": changed.Enabled, "priority": changed.Priority,
+			"condition": changed.Condition, "action": changed.Action, "confidence_threshold": changed.ConfidenceThreshold}).want(http.StatusOK))
+	}
+	edited := edit(func(v *policyView) { v.Name, v.Priority, v.ConfidenceThreshold = "Mine", 7, 0.9 })
+	same(t, p.always(a.ID), edited)
+
+	disabled := edit(func(v *policyView) { v.Enabled = false })
+	enabled := p.always(a.ID)
+	disabled.Enabled, disabled.UpdatedAt = true, enabled.UpdatedAt
+	same(t, enabled, disabled)
+
+	edit(func(v *policyView) { v.Action = "create_task" })
+	second := p.always(a.ID)
+	same(t, second.Name, made.Name+" (2)") // the edited one has the name
+	if second.ID == made.ID {
+		t.Error("a policy with another action was taken for the one that was asked for")
+	}
+
+	p.ask(http.MethodDelete, fmt.Sprint("/policy/", second.ID), nil).want(http.StatusNoContent)
+	third := p.always(a.ID)
+	same(t, third.Name, made.Name+" (2)")
+	if third.ID == second.ID {
+		t.Error("a deleted policy is back")
+	}
+	p.ask(http.MethodDelete, path, nil).want(http.StatusNoContent)
+	same(t, p.always(a.ID), third)
+}
+
+func TestAlwaysTakesAPolicyThatIsThere(t *testing.T) {
+	p := newWorld(t).person("alice")
+	a := p.action()
+	own := p.policy("by hand", `{"all": [{"eq": ["category", "promo"]}, {"eq": ["sender_domain", "example.com"]}]}`, "enabled", false)
+	got := p.always(a.ID)
+	same(t, []any{got.ID, got.Name, got.Enabled}, []any{own, "by hand", true})
+}
+
+func TestAlwaysNeedsNoMailAndNoPendingAction(t *testing.T) {
+	w := newWorld(t)
+	p := w.person("alice")
+	a, b := p.action(), p.action()
+	made := p.always(a.ID)
+	p.post("/actions/"+a.ID+"/approve", nil).want(http.StatusOK)
+	p.post("/actions/"+b.ID+"/reject", nil).want(http.StatusOK)
+	w.exec(`DELETE FROM mails`)
+	w.exec(`UPDATE actions SET created_at = created_at - interval '31 days'`)
+	same(t, p.always(a.ID), made)
+	same(t, p.always(b.ID), made)
+}
+
+func TestAlwaysAtOnceMakesOnePolicy(t *testing.T) {
+	w := newWorld(t)
+	p := w.person("alice")
+	actions := []string{p.action().ID, p.action().ID, p.action().ID}
+	ids := make([]int64, 24)
+	var group sync.WaitGroup
+	for i := range ids {
+		group.Go(func() { ids[i] = p.always(actions[i%len(actions)]).ID })
+	}
+	group.Wait()
+	for _, id := range ids {
+		same(t, id, ids[0])
+	}
+	same(t, scalar[int](w, `SELECT count(*) FROM policies WHERE name LIKE 'Always%'`), 1)
+}
+
+func TestAlwaysRefusals(t *testing.T) {
+	w := newWorld(t)
+	p := w.person("alice")
+	a := p.action()
+	w.person("bob").post("/actions/"+a.ID+"/always", nil).want(http.StatusNotFound)
+	p.post("/actions/nonsense/always", nil).want(http.StatusNotFound)
+	w.exec(`UPDATE actions SET mail_sender_domain = ''`)
+	p.post("/actions/"+a.ID+"/always", nil).want(http.StatusUnprocessableEntity)
+	w.exec(`UPDATE actions SET mail_sender_domain = 'shop.example'`)
+	w.exec(`INSERT INTO policies (user_id, name, condition, action) SELECT 'alice', 'p' || n, '{}', 'create_task' FROM generate_series(1, 499) n`)
+	p.post("/actions/"+a.ID+"/always", nil).want(http.StatusUnprocessableEntity)
+}
+
+func TestAlwaysIsIdempotentByKey(t *testing.T) {
+	p := newWorld(t).person("alice")
+	path := "/actions/" + p.action().ID + "/always"
+	first := decode[policyView](p.post(path, nil, "Idempotency-Key", "k").want(http.StatusOK))
+	p.ask(http.MethodDelete, fmt.Sprint("/policy/", first.ID), nil).want(http.StatusNoContent)
+	same(t, decode[policyView](p.post(path, nil, "Idempotency-Key", "k").want(http.StatusOK)), first)
+	p.get(fmt.Sprint("/policy/", first.ID)).want(http.StatusNotFound)
+}
+
+func TestFreeName(t *testing.T) {
+	f := func(want string, taken ...string) {
+		t.Helper()
+		same(t, freeName("n", taken), want)
+	}
+	f("n")
+	f("n", "m", "n (2)")
+	f("n (2)", "n")
+	f("n (4)", "n (3)", "n", "n (2)", "n (5)")
+	long := policy.Always("unsubscribe_via_header", strings.Repeat("c", 100), strings.Repeat("d", 253), 0.9)
+	if long.Name = freeName(long.Name, []string{long.Name}); len(long.Validate()) > 0 {
+		t.Errorf("%d characters are refused", len(long.Name))
+	}
+}

@@ -1,0 +1,96 @@
+package api
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/applylens/applylens/consumers/weights"
+	"github.com/applylens/applylens/events"
+)
+
+func (p *person) pin(feature string, weight any) *reply {
+	p.t.Helper()
+	return p.ask(http.MethodPut, "/preferences/"+url.PathEscape(feature), map[string]any{"weight": weight})
+}
+
+func (p *person) forget(feature string) *reply {
+	p.t.Helper()
+	return p.ask(http.MethodDelete, "/preferences/"+url.PathEscape(feature), nil)
+}
+
+// TestPreferencesAreChangedByEvents follows features with all that a path finds difficult to the table and back.
+func TestPreferencesAreChangedByEvents(t *testing.T) {
+	w := newWorld(t)
+	p := w.person("alice")
+	f := newFolder(w, weights.Group(nil, nil))
+	features := []string{"sender_domain:shop.example", "listid:<a/b>", "listid:a//b/../c?d#e%2F&+ ü;=", "category:promo", "category:..", "contains:sale"}
+	for i, feature := range features {
+		answer := p.pin(feature, float64(i)+0.5).want(http.StatusOK)
+		same(t, decode[pinned](answer), pinned{feature, float64(i) + 0.5})
+		e := p.events()[i]
+		same(t, answer.header.Get("X-Event-Id"), e.ID)
+		same(t, *e.Preference, events.Preference{UserID: "alice", Op: events.PreferencePin, Feature: feature, Weight: float64(i) + 0.5, RecordedAt: e.Preference.RecordedAt})
+	}
+	f.fold(100)
+	liked := decode[struct{ Liked []preference }](p.get("/preferences").want(http.StatusOK)).Liked
+	same(t, len(liked), len(features))
+	for i, got := range liked {
+		want := len(features) - 1 - i
+		same(t, got, preference{Feature: features[want], Weight: float64(want) + 0.5, Pinned: true, UpdatedAt: got.UpdatedAt})
+	}
+
+	for _, feature := range features[1:] {
+		answer := p.forget(feature).want(http.StatusNoContent)
+		list := p.events()
+		same(t, answer.header.Get("X-Event-Id"), list[len(list)-1].ID)
+		same(t, list[len(list)-1].Preference.Op+" "+list[len(list)-1].Preference.Feature, "forget "+feature)
+	}
+	f.fold(100)
+	same(t, scalar[[]string](w, `SELECT array_agg(feature) FROM user_weights`), features[:1])
+	answer := p.ask(http.MethodDelete, "/preferences", nil).want(http.StatusNoContent)
+	list := p.events()
+	same(t, answer.header.Get("X-Event-Id"), list[len(list)-1].ID)
+	same(t, *list[len(list)-1].Preference, events.Preference{UserID: "alice", Op: events.PreferenceReset, RecordedAt: list[len(list)-1].Preference.RecordedAt})
+	f.fold(100)
+	same(t, scalar[int](w, `SELECT count(*) FROM user_weights`), 0)
+}
+
+func TestPinRefusals(t *testing.T) {
+	w := newWorld(t)
+	p := w.person("alice")
+	w.exec(`INSERT INTO weight_counts (version, user_id, feature, approvals, rejections, updated_at) VALUES (1, 'alice', 'vip:yes', 1, 0, now()), (1, 'bob', 'vip:no', 1, 0, now())`)
+	f := func(feature string, weight any, location string) {
+		t.Helper()
+		same(t, p.pin(feature, weight).want(http.StatusUnprocessableEntity).problem().Errors[0].Location, location)
+	}
+	f("contains:meetups", 1, "path.feature")
+	f("promo", 1, "path.feature")
+	f("category:", 1, "path.feature")
+	f("vip:no", 1, "path.feature")
+	f(strings.Repeat("x", 301), 1, "path.feature")
+	f("category:promo", 100.5, "body.weight")
+	f("category:promo", -101, "body.weight")
+	f("category:promo", "1", "body.weight")
+	f("category:promo", nil, "body.weight")
+	p.ask(http.MethodPut, "/preferences/category:promo", map[string]any{}).want(http.StatusUnprocessableEntity)
+	p.ask(http.MethodPut, "/preferences/category:promo", nil).want(http.StatusBadRequest)
+	p.ask(http.MethodPut, "/preferences/category:promo", `{"weight":1e999}`).want(http.StatusBadRequest)
+	p.ask(http.MethodPut, "/preferences/category:promo%00", map[string]any{"weight": 1}).want(http.StatusBadRequest)
+	p.ask(http.MethodPut, "/preferences/category:promo%ff", map[string]any{"weight": 1}).want(http.StatusBadRequest)
+	p.ask(http.MethodPut, "/preferences/listid:a/b", map[string]any{"weight": 1}).want(http.StatusNotFound)
+	p.ask(http.MethodPut, "/preferences/", map[string]any{"weight": 1}).want(http.StatusNotFound)
+	p.ask(http.MethodPut, "/preferences", map[string]any{"weight": 1}).want(http.StatusMethodNotAllowed)
+	same(t, len(p.events()), 0)
+	p.pin("vip:yes", -100).want(http.StatusOK) // another service's feature, which the person has
+}
+
+// TestForgettingTakesAnyName: what another service taught can be forgotten, whatever it is called.
+func TestForgettingTakesAnyName(t *testing.T) {
+	p := newWorld(t).person("alice")
+	p.forget("vip: yes\n").want(http.StatusNoContent)
+	p.forget(strings.Repeat("x", 300)).want(http.StatusNoContent)
+	p.forget(strings.Repeat("x", 301)).want(http.StatusUnprocessableEntity)
+	same(t, len(p.events()), 2)
+}
