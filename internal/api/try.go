@@ -15,11 +15,12 @@ import (
 	"github.com/applylens/applylens/internal/policy"
 )
 
-// selectMailPage lists a person's mails behind a place, newest first. The first comparison lets the index find it.
+// selectMailPage lists a person's mails behind a place, newest first. The first comparison lets the index find it, and
+// the order names the column, since id alone would be the text that is selected.
 const selectMailPage = `
 SELECT` + mailColumns + ` FROM live_mails
 WHERE user_id = $1 AND received_at <= $2 AND (received_at < $2 OR id > $3)
-ORDER BY received_at DESC, id
+ORDER BY received_at DESC, live_mails.id
 LIMIT $4`
 
 // What trying a condition may take.

@@ -1,0 +1,131 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/applylens/applylens/internal/policy"
+)
+
+// manyMails gives alice mails, many of them at the same time, so that a page ends among those, and bob a tenth as many.
+const manyMails = `
+INSERT INTO mails (version, id, user_id, message_id, thread, subject, sender, sender_name, sender_domain,
+    recipients, list_id, received_at, category, risk_score, quarantined, labels, text, truncated, content_hash, updated_at)
+SELECT 1, gen_random_uuid(), CASE WHEN n % 11 = 0 THEN 'bob' ELSE 'alice' END, '', '', 'Subject ' || n, 'x@shop.example', '', 'shop.example',
+    '{}', '', now() - interval '1 hour' * (n % 300) * (n % 7), CASE WHEN n % 10 < 4 THEN 'promo' ELSE 'other' END, NULL, false, '{}', '', false, 0, now()
+FROM generate_series(1, $1::integer) n`
+
+// TestTryOnManyMails tries every one of 100,000 mails once, whatever the pages, without sorting or scanning all.
+func TestTryOnManyMails(t *testing.T) {
+	w := newWorld(t)
+	p := w.person("alice")
+	w.person("bob")
+	w.exec(manyMails, 110_000)
+	w.exec(`ANALYZE mails`)
+	id := p.policy("promos", `{"all":[{"eq":["category","promo"]},{"regex":["subject","(?i)subject [0-9]*[02468]$"]}]}`)
+	began := time.Now()
+	got := decode[tried](p.post(fmt.Sprintf("/policy/%d/test", id), nil).want(http.StatusOK))
+	took := time.Since(began)
+	t.Logf("%d mails tried in %s", got.Tried, took)
+	if got.Tried != 100_000 || !got.Complete || got.Count != len(got.Matches) || took > tryFor {
+		t.Errorf("%d of 100,000 mails tried in %s, complete %v, %d matches counted as %d", got.Tried, took, got.Complete, len(got.Matches), got.Count)
+	}
+	want := scalar[[]string](w, `SELECT array_agg(id::text ORDER BY received_at DESC, mails.id) FROM mails
+		WHERE user_id = 'alice' AND category = 'promo' AND subject ~ '[02468]$'`)
+	if !slices.Equal(got.Matches, want) {
+		t.Errorf("%d matches, want %d, in the order of the mails", len(got.Matches), len(want))
+	}
+	some := decode[tried](p.post("/policy/test", map[string]any{"condition": json.RawMessage(`{"eq":["category","promo"]}`), "limit": tryPage + 1}).want(http.StatusOK))
+	same(t, []any{some.Tried, some.Complete}, []any{tryPage + 1, true})
+
+	plan := explain(w, selectMailPage, "alice", time.Now().Add(-100*time.Hour), [16]byte{}, tryPage)
+	if strings.Contains(plan, "Seq Scan") || strings.Contains(plan, "Sort") {
+		t.Errorf("a page of mail is read by\n%s", plan)
+	}
+}
+
+func explain(w *world, sql string, args ...any) string {
+	w.t.Helper()
+	rows, err := w.pool.Query(w.t.Context(), `EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) `+sql, args...)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer rows.Close()
+	var lines []string
+	for rows.Next() {
+		var line string
+		if err := rows.Scan(&line); err != nil {
+			w.t.Fatal(err)
+		}
+		if !strings.Contains(line, "never executed") {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+func TestTryStopsWhenTimeIsUp(t *testing.T) {
+	condition, err := policy.Parse([]byte(anySubject))
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	mails := []policy.Mail{{ID: "m", Subject: "s"}}
+	late := &trial{condition: condition, now: now, end: now.Add(-time.Second)}
+	if late.look(mails) || late.Tried != 0 {
+		t.Errorf("%d mails tried after the end", late.Tried)
+	}
+	early := &trial{condition: condition, now: now, end: now.Add(time.Hour)}
+	if !early.look(mails) || early.Tried != 1 || !slices.Equal(early.Matches, []string{"m"}) {
+		t.Errorf("%+v before the end", early.tried)
+	}
+}
+
+func TestTriesAtOnceAreBounded(t *testing.T) {
+	s := &server{tries: make(chan struct{}, tryAtOnce)}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	for range tryAtOnce {
+		if err := s.enterTry(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.enterTry(ctx); err == nil {
+		t.Error("one more got in")
+	}
+	<-s.tries
+	if err := s.enterTry(t.Context()); err != nil {
+		t.Errorf("a free place: %v", err)
+	}
+}
+
+func TestUnsavedPolicyIsTried(t *testing.T) {
+	w := newWorld(t)
+	p := w.person("alice")
+	promo, other := p.mail(mail{category: "promo"}), p.mail(mail{category: "personal"})
+	whole := map[string]any{"name": "n", "enabled": false, "priority": 3, "condition": json.RawMessage(`{"eq":["category","promo"]}`),
+		"action": "archive_email", "confidence_threshold": 0.9}
+	same(t, decode[tried](p.post("/policy/test", whole).want(http.StatusOK)), tried{[]string{promo}, 1, 2, true})
+	whole["email_ids"] = []string{other}
+	same(t, decode[tried](p.post("/policy/test", whole).want(http.StatusOK)), tried{[]string{}, 0, 1, true})
+	whole["email_ids"] = []string{other, "nonsense"}
+	same(t, p.post("/policy/test", whole).want(http.StatusNotFound).problem().Errors[0].Location, "body.email_ids[1]")
+	f := func(body, location string) {
+		t.Helper()
+		same(t, p.post("/policy/test", body).want(http.StatusUnprocessableEntity).problem().Errors[0].Location, location)
+	}
+	f(`{}`, "body")
+	f(`{"condition":{"any":[{"exists":["subject"]},{"eq":["color","red"]}]}}`, "body.condition.any[1].eq[0]")
+	f(`{"condition":{"regex":["subject","(x{1000}){1000}"]}}`, "body.condition.regex[1]")
+	f(`{"condition":{"regex":["subject","`+strings.Repeat("x{1000}", 100)+`"]}}`, "body.condition.regex[1]")
+	f(`{"condition":`+strings.Repeat(`{"not":`, 5000)+`{}`+strings.Repeat(`}`, 5000)+`}`, "body.condition"+strings.Repeat(".not", policy.MaxLevels))
+	f(`{"condition":{"exists":["subject"]},"action":"send_money"}`, "body.action")
+	f(`{"condition":{"exists":["subject"]},"limit":100001}`, "body.limit")
+	same(t, scalar[int](w, `SELECT count(*) FROM policies`)+scalar[int](w, `SELECT count(*) FROM actions`)+len(p.events()), 0)
+}
