@@ -178,21 +178,35 @@ func TestProposeUsesWhatWasLearned(t *testing.T) {
 	same(t, p.propose(nil)[0].Confidence, 0.74)
 }
 
+// TestRejectedPolicyFallsSilent but for the mails that the lot of mail and policy falls on: those are proposed and marked
+// wherever somebody looks, however often they are asked about.
 func TestRejectedPolicyFallsSilent(t *testing.T) {
-	p := newWorld(t).person("alice")
-	p.policy("promos", `{"eq":["category","promo"]}`)
+	w := newWorld(t)
+	p := w.person("alice")
+	id := p.policy("promos", `{"eq":["category","promo"]}`)
 	p.exec(`INSERT INTO weight_counts (version, user_id, feature, approvals, rejections, updated_at) VALUES (1, 'alice', 'contains:sale', 0, 10, now())`)
-	for range 100 {
-		p.mail(mail{category: "promo", subject: "sale", sender: "x@y.example", domain: "y.example"})
+	explored := map[string]bool{}
+	for i := 0; i < 100 || len(explored) == 0; i++ {
+		m := p.mail(mail{subject: "sale", category: "promo", sender: "x@y.example", domain: "y.example"})
+		if _, lot := policy.Fires(0.6, 0.7, m, id); lot {
+			explored[m] = true
+		}
 		p.mail(mail{category: "personal", subject: "hello", sender: "x@y.example", domain: "y.example"})
 	}
 	list := p.propose(map[string]any{"limit": 1000})
-	if len(list) == 0 || len(list) > 20 {
-		t.Errorf("%d of 100 mails are explored", len(list))
-	}
+	same(t, len(list), len(explored))
 	for _, a := range list {
-		same(t, a.Explored, true)
+		same(t, []any{explored[a.EmailID], a.Explored, a.Confidence}, []any{true, true, 0.6})
 	}
+	for _, item := range decode[[]trayItem](p.get("/actions/tray").want(http.StatusOK)) {
+		same(t, item.Explored, true)
+	}
+	for _, e := range p.events() {
+		same(t, e.Action.Explored, true)
+	}
+	same(t, len(p.propose(map[string]any{"limit": 1000})), 0)
+	p.exec(`UPDATE actions SET created_at = now() - interval '31 days'`)
+	same(t, len(p.propose(map[string]any{"limit": 1000})), len(explored))
 }
 
 func TestDecidedMailIsNotProposedAgain(t *testing.T) {
