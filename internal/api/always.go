@@ -50,7 +50,7 @@ func (s *server) always(ctx context.Context, in *actionInput) (*answered[policyV
 		}
 		wanted := policy.Always(a.Action, a.Category, a.SenderDomain, a.Confidence)
 		if faults := wanted.Validate(); faults != nil {
-			return policyView{}, huma.Error422UnprocessableEntity("no policy can tell what mail is like this one: its sender's domain is not known")
+			return policyView{}, huma.Error422UnprocessableEntity("no policy can tell what mail is like this one: it has no sender's domain, or a text that no condition can hold")
 		}
 		return ensurePolicy(ctx, tx, wanted)
 	})

@@ -25,8 +25,8 @@ WHERE user_id = $1 AND forget > $2 AND (feature = '' OR feature = ANY ($3))`
 // everything is what a reset forgets, as addForget takes it.
 const everything = ""
 
-// forget notes what is forgotten from here on, and returns the time.
-func forget(ctx context.Context, tx *transaction, feature string) (at time.Time, err error) {
+// noteForget notes what the person forgets at this place among the decisions, and returns the time.
+func noteForget(ctx context.Context, tx *transaction, feature string) (at time.Time, err error) {
 	if err = tx.QueryRow(ctx, addForget, tx.user, feature).Scan(&at); err != nil {
 		return at, fmt.Errorf("note what is forgotten: %w", err)
 	}

@@ -91,7 +91,11 @@ func (s *server) performed(ctx context.Context, in *performedInput) (*answered[p
 	if err := s.open(ctx); err != nil {
 		return nil, err
 	}
-	mail, matching, err := s.matching(ctx, email, in.Body.Action)
+	mail, err := s.oneMail(ctx, email) // before the lock is taken, as all that only reads
+	if err != nil {
+		return nil, err
+	}
+	matching, err := s.matching(ctx, mail, in.Body.Action)
 	if err != nil {
 		return nil, err
 	}
@@ -106,12 +110,18 @@ func (s *server) performed(ctx context.Context, in *performedInput) (*answered[p
 		case mail == nil:
 			return performedView{}, noPerformedMail()
 		}
-		done, err := onePerformed(ctx, tx, insertPerformed, [16]byte(events.NewUUIDv7(time.Now())), tx.user, email.String(), in.Body.Action, matching)
-		if err != nil {
-			return performedView{}, fmt.Errorf("note the performed action: %w", err)
-		}
-		return done.view(), tx.emit(ctx, done.event(tx.user, tx.source, mail))
+		return perform(ctx, tx, mail, in.Body.Action, matching)
 	})
+}
+
+// perform notes a deed that was not told before, and emits its event.
+func perform(ctx context.Context, tx *transaction, mail *policy.Mail, action string, matching []int64) (performedView, error) {
+	id := events.NewUUIDv7(time.Now())
+	done, err := onePerformed(ctx, tx, insertPerformed, [16]byte(id), tx.user, mail.ID, action, matching)
+	if err != nil {
+		return performedView{}, fmt.Errorf("note the performed action: %w", err)
+	}
+	return done.view(), tx.emit(ctx, done.event(tx.user, tx.source, mail))
 }
 
 func noPerformedMail() error {
@@ -132,35 +142,39 @@ func onePerformed(ctx context.Context, tx *transaction, sql string, args ...any)
 	})
 }
 
-// matching returns a mail of the person, nil when there is none, and their enabled policies that match it and propose
-// action. It only reads, before the lock is taken.
-func (s *server) matching(ctx context.Context, email events.UUID, action string) (*policy.Mail, []int64, error) {
+// oneMail returns a mail of the person, nil when there is none.
+func (s *server) oneMail(ctx context.Context, id events.UUID) (*policy.Mail, error) {
 	user := auth.From(ctx).ID
-	rows, err := s.pool.Query(ctx, selectMails, user, uuids([]events.UUID{email}))
+	rows, err := s.pool.Query(ctx, selectMails, user, uuids([]events.UUID{id}))
 	if err != nil {
-		return nil, nil, fmt.Errorf("read mail: %w", err)
+		return nil, fmt.Errorf("read mail: %w", err)
 	}
 	mails, err := pgx.CollectRows(rows, scanMail)
 	if err != nil {
-		return nil, nil, fmt.Errorf("read mail: %w", err)
+		return nil, fmt.Errorf("read mail: %w", err)
 	}
 	if len(mails) == 0 {
-		return nil, nil, nil
+		return nil, nil
 	}
-	if err := s.attachATS(ctx, user, mails); err != nil {
-		return nil, nil, err
+	return &mails[0], s.attachATS(ctx, user, mails)
+}
+
+// matching returns the person's enabled policies that match a mail and propose action, none when there is no mail.
+func (s *server) matching(ctx context.Context, mail *policy.Mail, action string) ([]int64, error) {
+	ids := []int64{}
+	if mail == nil {
+		return ids, nil
 	}
 	policies, err := s.policies(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	set, err := policy.NewSet(policies)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	ids := []int64{}
-	for _, p := range set.Matching(mails[0], time.Now(), action) {
+	for _, p := range set.Matching(*mail, time.Now(), action) {
 		ids = append(ids, p.ID)
 	}
-	return &mails[0], ids, nil
+	return ids, nil
 }

@@ -131,6 +131,7 @@ func TestPolicyTestCreatesNothing(t *testing.T) {
 		same(t, got.Count, len(want))
 	}
 	f(nil, young, old)
+	f(map[string]any{}, young, old)
 	f(map[string]any{"limit": 1}, young)
 	f(map[string]any{"email_ids": []string{old}}, old)
 	same(t, scalar[int](p.world, `SELECT count(*) FROM actions`), 0)

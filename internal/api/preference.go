@@ -55,13 +55,14 @@ type preference struct {
 	UpdatedAt  time.Time `json:"updated_at"`
 }
 
-type featureInput struct {
-	Feature string `path:"feature" doc:"Such as category:promo or sender_domain:shop.example, percent-encoded where it has a slash"`
+// FeatureName is part of the input of what is done with one feature.
+type FeatureName struct {
+	Feature string `path:"feature" doc:"Such as category:promo or sender_domain:shop.example; percent-encoded, also the slashes"`
 }
 
 type pinInput struct {
-	Feature string `path:"feature" doc:"Such as category:promo or sender_domain:shop.example, percent-encoded where it has a slash"`
-	Body    struct {
+	FeatureName
+	Body struct {
 		Weight float64 `json:"weight" minimum:"-100" maximum:"100"`
 	}
 }
@@ -164,7 +165,7 @@ func checkFeature(feature string) error {
 	return nil
 }
 
-func (s *server) forgetFeature(ctx context.Context, in *featureInput) (*emitted, error) {
+func (s *server) forgetFeature(ctx context.Context, in *FeatureName) (*emitted, error) {
 	if err := checkFeature(in.Feature); err != nil {
 		return nil, err
 	}
@@ -180,7 +181,7 @@ func (s *server) forget(ctx context.Context, feature string, told events.Prefere
 		return nil, err
 	}
 	done, err := change(ctx, s, "", http.StatusNoContent, func(ctx context.Context, tx *transaction) (struct{}, error) {
-		at, err := forget(ctx, tx, feature)
+		at, err := noteForget(ctx, tx, feature)
 		if err != nil {
 			return struct{}{}, err
 		}
@@ -192,7 +193,8 @@ func (s *server) forget(ctx context.Context, feature string, told events.Prefere
 	return &emitted{done.EventID}, nil
 }
 
-// prefer emits a change of the person's preferences. Each is an event of its own: told twice, it is so twice.
+// prefer emits a change of the person's preferences. Each request is an event of its own: setting or forgetting once more
+// changes nothing, unless something was decided in between.
 func (tx *transaction) prefer(ctx context.Context, at time.Time, told events.Preference) error {
 	told.UserID, told.RecordedAt = tx.user, at.UTC()
 	return tx.emit(ctx, &events.Event{

@@ -140,8 +140,9 @@ func seal(_ huma.Context, _ string, body any) (any, error) {
 	}
 	model.Type = "about:blank"
 	for _, detail := range model.Errors {
-		detail.Value = nil                               // what was sent may be long or secret
-		if strings.HasPrefix(detail.Message, "json: ") { // Go's decoder names its types; JSON that it refuses has been checked but for this
+		detail.Value = nil // what was sent may be long or secret
+		// What Go's decoder says names our types. The JSON has been checked, so that only numbers are left to refuse.
+		if strings.HasPrefix(detail.Message, "json: ") {
 			detail.Message = "a number is out of range, or a whole number is written with a fraction or an exponent"
 		}
 	}

@@ -135,6 +135,9 @@ func (s *server) choose(ctx context.Context, choice mailChoice) ([]proposed, err
 	}
 	var list []proposed
 	for _, mail := range mails {
+		if err := ctx.Err(); err != nil { // costly conditions on much mail
+			return nil, fmt.Errorf("ask the policies: %w", err)
+		}
 		p, fires := set.Choose(mail, now, ratios[mail.Sender], func(feature string) float64 { return weights[feature] })
 		if fires {
 			list = append(list, proposalOf(mail, p, now))
