@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -92,6 +93,7 @@ type server struct {
 	source  source
 	ready   readiness
 	tries   chan struct{} // holds an element for each policy that is being tried
+	tryFor  time.Duration
 
 	crossOrigin *http.CrossOriginProtection
 	document    []byte
@@ -113,6 +115,7 @@ func New(config Config) (http.Handler, error) {
 		limiter: newLimiter(config.Rate, config.Burst), metrics: m,
 		crossOrigin: http.NewCrossOriginProtection(),
 		tries:       make(chan struct{}, tryAtOnce),
+		tryFor:      tryFor,
 	}
 	api := s.operations(config.Extend)
 	if s.document, err = json.MarshalIndent(api.OpenAPI(), "", "  "); err != nil {

@@ -136,7 +136,7 @@ func (s *server) try(ctx context.Context, key string, condition *policy.Conditio
 	}
 	defer func() { <-s.tries }()
 	now := time.Now()
-	t := &trial{tried: tried{Matches: []string{}}, condition: condition, now: now, end: now.Add(tryFor)}
+	t := &trial{tried: tried{Matches: []string{}}, condition: condition, now: now, end: now.Add(s.tryFor)}
 	err := s.tryChosen(ctx, t, choice)
 	t.Count = len(t.Matches)
 	return &triedOutput{t.tried}, err
@@ -144,7 +144,7 @@ func (s *server) try(ctx context.Context, key string, condition *policy.Conditio
 
 // enterTry waits for a place among those that try something.
 func (s *server) enterTry(ctx context.Context) error {
-	bounded, cancel := context.WithTimeout(ctx, tryFor)
+	bounded, cancel := context.WithTimeout(ctx, s.tryFor)
 	defer cancel()
 	select {
 	case s.tries <- struct{}{}:
