@@ -75,9 +75,14 @@ func TestAlwaysAfterThePolicyWasChanged(t *testing.T) {
 func TestAlwaysTakesAPolicyThatIsThere(t *testing.T) {
 	p := newWorld(t).person("alice")
 	a := p.action()
-	own := p.policy("by hand", `{"all": [{"eq": ["category", "promo"]}, {"eq": ["sender_domain", "example.com"]}]}`, "enabled", false)
+	const alike = `{"all": [{"eq": ["category", "promo"]}, {"eq": ["sender_domain", "example.com"]}]}`
+	disabled := p.policy("by hand", alike, "enabled", false)
+	enabled := p.policy("again by hand", alike)
+	same(t, p.always(a.ID).ID, enabled)
+	same(t, decode[policyView](p.get(fmt.Sprint("/policy/", disabled)).want(http.StatusOK)).Enabled, false)
+	p.ask(http.MethodDelete, fmt.Sprint("/policy/", enabled), nil).want(http.StatusNoContent)
 	got := p.always(a.ID)
-	same(t, []any{got.ID, got.Name, got.Enabled}, []any{own, "by hand", true})
+	same(t, []any{got.ID, got.Name, got.Enabled}, []any{disabled, "by hand", true})
 }
 
 func TestAlwaysNeedsNoMailAndNoPendingAction(t *testing.T) {
