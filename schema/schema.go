@@ -1,5 +1,5 @@
 // Package schema holds the durable shapes of ApplyLens as embedded files: the SQL migrations, the JSON Schemas of the
-// events and the AsyncAPI document. It holds no logic beyond handing them out.
+// events, the AsyncAPI document and the views over warehouses. It holds no logic beyond handing them out.
 package schema
 
 import "embed"
@@ -20,3 +20,10 @@ var Events embed.FS
 //
 //go:embed asyncapi.yaml
 var AsyncAPI []byte
+
+// Warehouse are the queries of vw_applications_enriched over the tables of one account of an applicant tracking system,
+// by dialect and system: "warehouse/postgresql/greenhouse.sql". {{schema}} stands for the account's schema, quoted, and
+// {{company}} for its employer as a literal.
+//
+//go:embed warehouse/*/*.sql
+var Warehouse embed.FS

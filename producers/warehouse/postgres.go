@@ -1,0 +1,177 @@
+package warehouse
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
+)
+
+// View reads vw_applications_enriched, or a table of the same columns, from a PostgreSQL warehouse. It writes nothing
+// there, and reads in one statement, so that all rows are of one moment.
+type View struct {
+	config *pgx.ConnConfig
+	view   pgx.Identifier
+}
+
+// NewView prepares to read a view, which may be named with its schema. It does not connect.
+func NewView(url, view string) (*View, error) {
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		return nil, errors.New("the warehouse's URL is not one of PostgreSQL") // the error of pgx repeats the password
+	}
+	config.ConnectTimeout = 10 * time.Second
+	for name, value := range map[string]string{
+		"application_name": "applylens-warehouse", "timezone": "UTC", "default_transaction_read_only": "on", "statement_timeout": "30min",
+	} {
+		if _, set := config.RuntimeParams[name]; !set {
+			config.RuntimeParams[name] = value
+		}
+	}
+	identifier := pgx.Identifier(strings.Split(view, "."))
+	if view == "" || len(identifier) > 2 {
+		return nil, fmt.Errorf("%q is not the name of a view", view)
+	}
+	return &View{config, identifier}, nil
+}
+
+// Name implements Source.
+func (v *View) Name() string {
+	return fmt.Sprintf("postgres://%s:%d/%s/%s", v.config.Host, v.config.Port, v.config.Database, strings.Join(v.view, "."))
+}
+
+// Open implements Source.
+func (v *View) Open(ctx context.Context, since time.Time) (Rows, error) {
+	conn, err := pgx.ConnectConfig(ctx, v.config)
+	if err != nil {
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	rows, err := v.query(ctx, conn, since)
+	if err != nil {
+		closeConn(conn)
+		return nil, refused(err)
+	}
+	return &viewRows{conn: conn, rows: rows}, nil
+}
+
+// query checks the view's columns and then asks for those that matter, as types that all versions of the connectors'
+// tables can be cast to.
+func (v *View) query(ctx context.Context, conn *pgx.Conn, since time.Time) (pgx.Rows, error) {
+	name := v.view.Sanitize()
+	described, err := conn.Prepare(ctx, "", "SELECT * FROM "+name)
+	if err != nil {
+		return nil, err
+	}
+	columns := columnsOf(described.Fields)
+	at, err := locate(columns)
+	if err != nil {
+		return nil, err
+	}
+	list := "texts"
+	if columns[at[columnAddresses]].Kind == KindText {
+		list = "text"
+	}
+	sql := selectView[list] + name
+	if since.IsZero() {
+		return conn.Query(ctx, sql)
+	}
+	return conn.Query(ctx, sql+" WHERE synced_at >= $1", since)
+}
+
+// selectView are the columns in the view's order, by whether addresses is an array or a text.
+var selectView = map[string]string{
+	"texts": selectColumns("addresses::text[]"),
+	"text":  selectColumns("addresses::text"),
+}
+
+func selectColumns(addresses string) string {
+	return `SELECT system::text, application_id::text, ` + addresses + `, company::text, stage::text, last_stage_change::timestamptz,
+    interview_date::timestamptz, synced_at::timestamptz, deleted::boolean FROM `
+}
+
+func columnsOf(fields []pgconn.FieldDescription) []Column {
+	columns := make([]Column, len(fields))
+	for i, field := range fields {
+		columns[i] = Column{field.Name, kindOfOID(field.DataTypeOID)}
+	}
+	return columns
+}
+
+func kindOfOID(oid uint32) Kind {
+	switch oid {
+	case pgtype.TextOID, pgtype.VarcharOID, pgtype.BPCharOID, pgtype.NameOID, pgtype.UUIDOID:
+		return KindText
+	case pgtype.TextArrayOID, pgtype.VarcharArrayOID:
+		return KindTexts
+	case pgtype.TimestamptzOID, pgtype.TimestampOID, pgtype.DateOID:
+		return KindTime
+	case pgtype.BoolOID:
+		return KindBool
+	case pgtype.Int2OID, pgtype.Int4OID, pgtype.Int8OID, pgtype.NumericOID:
+		return KindNumber
+	}
+	return KindOther
+}
+
+// refused makes a *DriftError of an error that says that the view, or what it reads, is not there or of another form.
+func refused(err error) error {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && strings.HasPrefix(pg.Code, "42") && pg.Code != "42501" {
+		return &DriftError{"the warehouse refuses the view: " + printable(pg.Message)}
+	}
+	return err
+}
+
+func closeConn(conn *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = conn.Close(ctx) // the server ends the session either way
+}
+
+// viewRows are the rows of one statement.
+type viewRows struct {
+	conn *pgx.Conn
+	rows pgx.Rows
+	read int64
+}
+
+// Columns implements Rows.
+func (r *viewRows) Columns() []Column {
+	columns := make([]Column, columnCount)
+	for i, name := range columnNames {
+		columns[i].Name = name
+	}
+	return columns
+}
+
+// Next implements Rows. ctx is that of Open.
+func (r *viewRows) Next(context.Context) ([]any, error) {
+	if !r.rows.Next() {
+		if err := r.rows.Err(); err != nil {
+			return nil, refused(err)
+		}
+		return nil, io.EOF
+	}
+	r.read++
+	values, err := r.rows.Values()
+	if err != nil {
+		return nil, &RowError{"a value of the row cannot be read"}
+	}
+	return values, nil
+}
+
+// Progress implements Rows.
+func (r *viewRows) Progress() (done, total int64) { return r.read, 0 }
+
+// Close implements Rows.
+func (r *viewRows) Close() error {
+	r.rows.Close()
+	closeConn(r.conn)
+	return nil
+}

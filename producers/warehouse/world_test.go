@@ -1,0 +1,277 @@
+package warehouse
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/outbox"
+	"github.com/applylens/applylens/internal/testenv"
+)
+
+const patience = 30 * time.Second
+
+// start is when the first sync of a test begins.
+var start = time.Date(2026, 3, 10, 2, 0, 0, 0, time.UTC)
+
+// row is an application as a warehouse shows it.
+type row struct {
+	system, id string
+	addresses  []string
+	company    string
+	stage      string
+	changed    time.Time
+	interview  any
+	synced     any
+	deleted    any
+}
+
+// app returns the n-th application of Greenhouse, with what adjust makes of it.
+func app(n int, adjust ...func(*row)) row {
+	r := row{system: "greenhouse", id: fmt.Sprint(n), addresses: []string{fmt.Sprintf("c%d@mail.example", n)}, company: "Acme", stage: "Onsite",
+		changed: start.AddDate(0, 0, -3), synced: start.Add(-time.Hour), deleted: false}
+	for _, f := range adjust {
+		f(&r)
+	}
+	return r
+}
+
+func apps(from, to int, adjust ...func(*row)) []row {
+	var list []row
+	for n := from; n < to; n++ {
+		list = append(list, app(n, adjust...))
+	}
+	return list
+}
+
+func stage(name string) func(*row)        { return func(r *row) { r.stage = name } }
+func synced(at time.Time) func(*row)      { return func(r *row) { r.synced = at } }
+func ofSystem(name string) func(*row)     { return func(r *row) { r.system = name } }
+func addresses(list ...string) func(*row) { return func(r *row) { r.addresses = list } }
+func deleted(r *row)                      { r.deleted = true }
+
+// memory is a source that a test fills.
+type memory struct {
+	name    string
+	rows    []row
+	columns []Column // those of the view unless set
+	opened  error    // what Open returns
+	since   time.Time
+	cursor  bool // rows before since are left out
+	broken  map[int]error
+}
+
+func (m *memory) Name() string {
+	if m.name == "" {
+		return "memory"
+	}
+	return m.name
+}
+
+func (m *memory) Open(_ context.Context, since time.Time) (Rows, error) {
+	m.since = since
+	if m.opened != nil {
+		return nil, m.opened
+	}
+	list := make([]row, 0, len(m.rows))
+	for _, r := range m.rows {
+		if at, ok := r.synced.(time.Time); m.cursor && ok && at.Before(since) {
+			continue
+		}
+		list = append(list, r)
+	}
+	return &memoryRows{memory: m, rows: list}, nil
+}
+
+type memoryRows struct {
+	*memory
+	rows []row
+	next int
+}
+
+func (m *memoryRows) Columns() []Column {
+	if m.columns != nil {
+		return m.columns
+	}
+	return viewColumns()
+}
+
+func viewColumns() []Column {
+	columns := make([]Column, columnCount)
+	for i, name := range columnNames {
+		columns[i] = Column{name, columnKinds[i][0]}
+	}
+	return columns
+}
+
+func (m *memoryRows) Next(context.Context) ([]any, error) {
+	if m.next == len(m.rows) {
+		return nil, io.EOF
+	}
+	m.next++
+	if err := m.broken[m.next-1]; err != nil {
+		return nil, err
+	}
+	r := &m.rows[m.next-1]
+	return []any{r.system, r.id, r.addresses, r.company, r.stage, r.changed, r.interview, r.synced, r.deleted}, nil
+}
+
+func (m *memoryRows) Progress() (done, total int64) { return int64(m.next), 0 }
+func (m *memoryRows) Close() error                  { return nil }
+
+// world is a database with a clock.
+type world struct {
+	testing.TB
+	pool *pgxpool.Pool
+	now  time.Time
+	logs *logBuffer
+	cfg  Config
+}
+
+func newWorld(t testing.TB) *world {
+	t.Helper()
+	pool, _ := testenv.Database(t)
+	w := &world{TB: t, pool: pool, now: start, logs: &logBuffer{}}
+	w.cfg = Config{Pool: pool, Log: slog.New(slog.NewTextHandler(w.logs, nil)), Now: func() time.Time { return w.now }}
+	return w
+}
+
+// sync reads a source whole, an hour and a minute after the last time, so that the guard's window has passed.
+func (w *world) sync(source Source, adjust ...func(*Options)) *Summary {
+	w.Helper()
+	w.now = w.now.Add(guardWindow + time.Minute)
+	options := Options{Full: true}
+	for _, f := range adjust {
+		f(&options)
+	}
+	summary, err := Sync(w.Context(), w.cfg, source, options)
+	must(w, err)
+	return summary
+}
+
+func partly(o *Options)   { o.Full = false }
+func accepted(o *Options) { o.Accept = &Acceptance{"ann", "it is right"} }
+
+// published is what stands in the outbox, in its order.
+func (w *world) published() []events.Application {
+	w.Helper()
+	rows, err := w.pool.Query(w.Context(), "SELECT aggregatetype, aggregateid, payload, headers FROM outbox ORDER BY seq")
+	must(w, err)
+	decoder := events.NewDecoder()
+	list, err := pgx.CollectRows(rows, func(from pgx.CollectableRow) (events.Application, error) {
+		var topic string
+		var key, value, text []byte
+		if err := from.Scan(&topic, &key, &value, &text); err != nil {
+			return events.Application{}, err
+		}
+		headers, err := outbox.UnmarshalHeaders(text)
+		if err != nil {
+			return events.Application{}, err
+		}
+		head, err := decoder.Head(headers)
+		if err != nil {
+			return events.Application{}, err
+		}
+		var event events.Event
+		if err := decoder.Decode(&head, value, &event); err != nil {
+			return events.Application{}, err
+		}
+		if topic != events.TopicApplications || string(key) != event.Key() {
+			return events.Application{}, fmt.Errorf("an event for the topic %s with the key %q", topic, key)
+		}
+		a := *event.Application
+		a.Addresses = append([]string(nil), a.Addresses...)
+		if event.Type == events.TypeApplicationRemoved {
+			a.Stage = "(removed)"
+		}
+		return a, nil
+	})
+	must(w, err)
+	return list
+}
+
+// stages are the last published stages by key, in the order of the numbers; a removed application is not among them.
+func (w *world) stages() map[string]string {
+	w.Helper()
+	last := map[string]events.Application{}
+	for _, a := range w.published() {
+		key := a.System + "/" + a.ApplicationID
+		if before, known := last[key]; known && a.SrcVersion <= before.SrcVersion {
+			w.Errorf("%s: version %d follows %d", key, a.SrcVersion, before.SrcVersion)
+		}
+		last[key] = a
+	}
+	stages := map[string]string{}
+	for key, a := range last {
+		if a.Stage != "(removed)" {
+			stages[key] = a.Stage
+		}
+	}
+	return stages
+}
+
+func (w *world) exec(sql string, args ...any) {
+	w.Helper()
+	_, err := w.pool.Exec(w.Context(), sql, args...)
+	must(w, err)
+}
+
+func (w *world) count(sql string, args ...any) (n int) {
+	w.Helper()
+	must(w, w.pool.QueryRow(w.Context(), sql, args...).Scan(&n))
+	return n
+}
+
+// counts are what a summary says was published.
+type counts struct{ Added, Changed, Removed int64 }
+
+func (s *Summary) counts() counts { return counts{s.Added, s.Changed, s.Removed} }
+
+// held fails unless the sync was held for a reason.
+func (w *world) held(s *Summary, reason HoldReason) string {
+	w.Helper()
+	if s.Held == nil || s.Held.Reason != reason {
+		w.Fatalf("held: %+v, want %s", s.Held, reason)
+	}
+	if s.counts() != (counts{}) {
+		w.Errorf("a held sync published %+v", s.counts())
+	}
+	return s.Held.Detail
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+var errAway = errors.New("the warehouse is away")
+
+// logBuffer keeps what was logged.
+type logBuffer struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.text = append(b.text, p...)
+	return len(p), nil
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return string(b.text)
+}
