@@ -99,6 +99,9 @@ func typeOf(t parquet.Type) (Kind, func(parquet.Value) any) {
 	if logical := t.LogicalType(); logical != nil {
 		switch l := logical.Value.(type) {
 		case *format.TimestampType:
+			if l.Unit.Value == nil {
+				return KindOther, nil
+			}
 			unit := int64(l.Unit.Value.Duration())
 			return KindTime, func(v parquet.Value) any { return moment(v.Int64(), unit) }
 		case *format.DateType:
