@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -39,8 +40,9 @@ type Conn struct {
 	Client    *kafka.Client
 	Admin     *kadm.Client
 
-	raw    *kgo.Client // below Admin
-	prefix string
+	raw     *kgo.Client // below Admin
+	options []kgo.Opt   // of raw
+	prefix  string
 }
 
 // Open prepares the clients. It connects lazily: a broker that is down is no error here.
@@ -85,6 +87,7 @@ func Open(settings config.Kafka) (*Conn, error) {
 		Client:    &kafka.Client{Addr: addr, Transport: transport},
 		Admin:     kadm.NewClient(admin),
 		raw:       admin,
+		options:   options,
 		prefix:    settings.TopicPrefix,
 	}, nil
 }
@@ -93,6 +96,15 @@ func Open(settings config.Kafka) (*Conn, error) {
 func (c *Conn) Close() {
 	c.Transport.CloseIdleConnections()
 	c.Admin.Close()
+}
+
+// Reader returns a client of its own that reads as the options say; the caller closes it.
+func (c *Conn) Reader(options ...kgo.Opt) (*kgo.Client, error) {
+	client, err := kgo.NewClient(append(slices.Clone(c.options), options...)...)
+	if err != nil {
+		return nil, fmt.Errorf("prepare Kafka reader: %w", err)
+	}
+	return client, nil
 }
 
 // Topic returns the name of a topic in this deployment.

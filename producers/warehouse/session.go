@@ -31,11 +31,12 @@ type session struct {
 	faults  map[string]int64
 	broken  int64
 	reports int
+	stages  map[string]int64 // of all that was read in the session
 }
 
 // begin opens a session, waiting a while for another process that has it.
 func begin(ctx context.Context, cfg *Config, source string) (*session, error) {
-	s := &session{Config: cfg, source: source}
+	s := &session{Config: cfg, source: source, stages: map[string]int64{}}
 	var err error
 	if s.conn, err = connect(ctx, cfg); err != nil {
 		return nil, err
@@ -74,7 +75,7 @@ func (s *session) prepare(ctx context.Context) error {
 	if err := s.lock(ctx); err != nil {
 		return err
 	}
-	s.began = s.Now().UTC().Truncate(time.Microsecond)
+	s.tick()
 	if _, err := s.conn.Exec(ctx, noteTry, s.source, s.began); err != nil {
 		return fmt.Errorf("note the sync's start: %w", err)
 	}
@@ -110,6 +111,9 @@ func (s *session) lock(ctx context.Context) error {
 	}
 }
 
+// tick takes the time that numbers what comes now.
+func (s *session) tick() { s.began = s.Now().UTC().Truncate(time.Microsecond) }
+
 // reset forgets what was read.
 func (s *session) reset(ctx context.Context) error {
 	s.loaded, s.read, s.newest, s.faults, s.broken = s.loaded[:0], 0, time.Time{}, map[string]int64{}, 0
@@ -119,8 +123,8 @@ func (s *session) reset(ctx context.Context) error {
 	return nil
 }
 
-// take adds one row that was read.
-func (s *session) take(ctx context.Context, d *decoder, values []any) error {
+// parse reads one row; it returns false when not even the key can be read.
+func (s *session) parse(d *decoder, values []any) (application, bool) {
 	s.read++
 	a, faults, hasKey := d.decode(values)
 	if hasKey && !a.broken {
@@ -129,11 +133,17 @@ func (s *session) take(ctx context.Context, d *decoder, values []any) error {
 		}
 	}
 	s.report(&a, faults, a.broken || !hasKey)
-	if !hasKey {
-		return nil
-	}
 	if a.syncedAt.After(s.newest) {
 		s.newest = a.syncedAt
+	}
+	return a, hasKey
+}
+
+// take adds one row that was read.
+func (s *session) take(ctx context.Context, d *decoder, values []any) error {
+	a, hasKey := s.parse(d, values)
+	if !hasKey {
+		return nil
 	}
 	s.loaded = append(s.loaded, a)
 	if len(s.loaded) < chunkRows {

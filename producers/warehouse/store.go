@@ -150,6 +150,19 @@ WHERE source = $1`
 // failSync notes why a sync failed.
 const failSync = `UPDATE warehouse_sources SET error = $2 WHERE source = $1`
 
+// selectPositions reads how far a change topic was read.
+const selectPositions = `SELECT partition, cluster_id, topic_id, next_offset FROM warehouse_positions WHERE source = $1`
+
+// deletePositions forgets them, so that a topic is read from its start.
+const deletePositions = `DELETE FROM warehouse_positions WHERE source = $1`
+
+// putPosition moves a position on, if it stands where it is believed to stand.
+const putPosition = `
+INSERT INTO warehouse_positions AS p (source, partition, cluster_id, topic_id, next_offset)
+VALUES ($1, $2, $3, $4, $6)
+ON CONFLICT (source, partition) DO UPDATE SET next_offset = excluded.next_offset
+WHERE p.cluster_id = excluded.cluster_id AND p.topic_id = excluded.topic_id AND p.next_offset = $5`
+
 // insertAudit keeps who let a held sync pass.
 const insertAudit = `
 INSERT INTO warehouse_audit (actor, reason, source, held_reason, held_detail, differences)

@@ -99,32 +99,40 @@ func (s *Summary) enriched() string {
 	return fmt.Sprint(*s.Enriched)
 }
 
-// summarize fills in what was read.
+// add adds what was committed.
+func (s *Summary) add(done applied) {
+	s.Added += done.added
+	s.Changed += done.changed
+	s.Removed += done.removed
+}
+
+// summarize adds what was read.
 func (s *session) summarize(ctx context.Context, into *Summary) error {
 	rows, err := s.conn.Query(ctx, selectStages)
 	if err != nil {
 		return fmt.Errorf("count stages: %w", err)
 	}
-	stages := map[string]int64{}
 	var system, stage string
 	var count int64
 	_, err = pgx.ForEachRow(rows, []any{&system, &stage, &count}, func() error {
 		into.Applications += count
 		into.Systems[system] += count
-		stages[stage] += count
+		s.stages[stage] += count
 		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("count stages: %w", err)
 	}
-	into.Stages = mostFrequent(stages)
-	into.Broken = s.broken
-	if !s.newest.IsZero() {
-		into.NewestRow = &s.newest
+	into.Stages = mostFrequent(s.stages)
+	into.Broken += s.broken
+	if newest := s.newest; !newest.IsZero() {
+		into.NewestRow = &newest
 	}
-	if err := s.conn.QueryRow(ctx, selectRepeated).Scan(&into.Repeated); err != nil {
+	var repeated int64
+	if err := s.conn.QueryRow(ctx, selectRepeated).Scan(&repeated); err != nil {
 		return fmt.Errorf("count repeated rows: %w", err)
 	}
+	into.Repeated += repeated
 	return nil
 }
 

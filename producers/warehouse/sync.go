@@ -62,10 +62,11 @@ func (s *session) sync(ctx context.Context, source Source, options Options) (*Su
 	if err != nil {
 		return nil, err
 	}
-	summary.Added, summary.Changed, summary.Removed = done.added, done.changed, done.removed
+	summary.add(done)
 	if err := s.finish(ctx, full, options.Accept != nil); err != nil {
 		return nil, err
 	}
+	s.Metrics.syncs.WithLabelValues("done").Inc()
 	if summary.Enriched, err = s.enriched(ctx); err != nil {
 		s.Log.Warn("enriched mails not counted", "source", s.source, "error", err)
 	}
@@ -159,7 +160,6 @@ func (s *session) finish(ctx context.Context, full, accepted bool) error {
 	if _, err := s.conn.Exec(ctx, finishSync, s.source, s.began, full, nullZero(s.newest), accepted); err != nil {
 		return fmt.Errorf("note the sync's end: %w", err)
 	}
-	s.Metrics.syncs.WithLabelValues("done").Inc()
 	s.Metrics.setHeld("")
 	s.Metrics.setNewest(s.newest)
 	s.Metrics.setSynced(s.began)

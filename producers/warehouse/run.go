@@ -1,0 +1,184 @@
+package warehouse
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+)
+
+// Plan tells when to sync.
+type Plan struct {
+	Schedule
+
+	// FullEvery is how long partial reads suffice before everything is read again. Default: 20h, so that a daily sync
+	// reads everything.
+	FullEvery time.Duration
+
+	// Report is told of each sync that came to its end, held ones too. Default: nobody.
+	Report func(*Summary)
+}
+
+func (p *Plan) validate() error {
+	if p.FullEvery == 0 {
+		p.FullEvery = 20 * time.Hour
+	}
+	if p.FullEvery < 0 {
+		return errors.New("the interval between whole reads is negative")
+	}
+	if p.Report == nil {
+		p.Report = func(*Summary) {}
+	}
+	return p.Schedule.Validate()
+}
+
+const (
+	lookEvery  = time.Minute // the clock is asked so often, since a machine that slept has lost its timers' time
+	firstRetry = 30 * time.Second
+	lastRetry  = 15 * time.Minute
+	heldRetry  = time.Hour // a held sync is tried again: the warehouse may have healed
+)
+
+// Run syncs a source by a plan until ctx ends. A failed sync is tried again after a while, for ever; one that was missed
+// is made up for. It returns an error only for a wrong config.
+func Run(ctx context.Context, cfg Config, source Source, plan Plan) error {
+	if err := errors.Join(cfg.Validate(), plan.validate()); err != nil {
+		return err
+	}
+	r := &runner{Plan: plan, now: cfg.Now, log: cfg.Log}
+	r.state = func(ctx context.Context) (state, error) { return cfg.recall(ctx, source.Name()) }
+	r.sync = func(ctx context.Context, full bool) (*Summary, error) {
+		return Sync(ctx, cfg, source, Options{Full: full})
+	}
+	r.loop(ctx)
+	return nil
+}
+
+// recall reads what earlier processes did, also into the metrics.
+func (c *Config) recall(ctx context.Context, source string) (state, error) {
+	all, err := ReadStatus(ctx, c.Pool)
+	if err != nil {
+		return state{}, err
+	}
+	var s state
+	for _, status := range all {
+		if status.Source != source {
+			continue
+		}
+		if status.SyncedAt != nil {
+			s.synced = *status.SyncedAt
+			c.Metrics.setSynced(s.synced)
+		}
+		if status.FullAt != nil {
+			s.full = *status.FullAt
+		}
+		if status.NewestRow != nil {
+			c.Metrics.setNewest(*status.NewestRow)
+		}
+		c.Metrics.setHeld(status.HeldReason)
+	}
+	return s, nil
+}
+
+// runner runs syncs by a plan; it knows no database, so that time can be a test's.
+type runner struct {
+	Plan
+	now   func() time.Time
+	log   *slog.Logger
+	state func(context.Context) (state, error)
+	sync  func(ctx context.Context, full bool) (*Summary, error)
+}
+
+func (r *runner) loop(ctx context.Context) {
+	before, err := r.state(ctx)
+	for failures := 1; err != nil; failures++ {
+		r.log.Warn("state of the warehouse not read", "error", err)
+		if pause(ctx, retryAfter(failures, rand.Float64())) != nil {
+			return
+		}
+		before, err = r.state(ctx)
+	}
+	due := r.Next(before.synced)
+	for failures := 0; r.until(ctx, due) == nil; {
+		began := r.now()
+		full := !began.Before(before.full.Add(r.FullEvery))
+		summary, err := r.sync(ctx, full)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			failures++
+			due = began.Add(retryAfter(failures, rand.Float64()))
+			r.log.Warn("warehouse sync failed, tried again later", "error", err, "again_at", due)
+			continue
+		case summary.Held != nil:
+			due = earlier(r.Next(began), began.Add(heldRetry))
+		default:
+			due = r.Next(began)
+			if summary.Full {
+				before.full = began
+			}
+		}
+		failures = 0
+		r.Report(summary)
+	}
+}
+
+// until waits for a time of the clock.
+func (r *runner) until(ctx context.Context, due time.Time) error {
+	for {
+		left := due.Sub(r.now())
+		if left <= 0 {
+			return ctx.Err()
+		}
+		if err := pause(ctx, min(left, lookEvery)); err != nil {
+			return err
+		}
+	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// retryAfter doubles with each failure up to a bound; chance, from 0 to 1, spreads it.
+func retryAfter(failures int, chance float64) time.Duration {
+	wait := min(firstRetry<<min(failures-1, 10), lastRetry)
+	return wait/2 + time.Duration(chance*float64(wait/2))
+}
+
+// FollowTopic reads a change topic until ctx ends: outages are waited out, and what is held is looked at again every so
+// often. It returns an error only for a wrong config.
+func FollowTopic(ctx context.Context, cfg Config, topic *Topic, report func(*Summary)) error {
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
+	if topic.Broker == nil || topic.Topic == "" {
+		return fmt.Errorf("warehouse: a topic and its brokers are required")
+	}
+	for failures := 0; ctx.Err() == nil; {
+		summary, err := readTopic(ctx, &cfg, topic, nil, true)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, ErrBusy):
+			cfg.Log.Debug("another process reads the topic", "topic", topic.Topic)
+		case err != nil:
+			failures++
+			cfg.Log.Warn("change topic not read, tried again later", "topic", topic.Topic, "error", err)
+			_ = pause(ctx, min(retryAfter(failures, rand.Float64()), time.Minute))
+		default:
+			failures = 0
+			report(summary)
+			if summary.Held != nil {
+				_ = pause(ctx, time.Minute) // without the lock, so that an operator can accept
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,372 @@
+package warehouse
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/applylens/applylens/internal/broker"
+)
+
+// Topic is a change topic in Debezium's form, of a table with the columns of vw_applications_enriched. It is not one of the
+// deployment's own topics, so its name has no prefix.
+type Topic struct {
+	Broker *broker.Conn
+	Topic  string
+}
+
+// Name identifies the topic as a source.
+func (t *Topic) Name() string { return "kafka:" + t.Topic }
+
+const (
+	idleEvery   = 5 * time.Second  // a poll that brings nothing ends after this
+	noteEvery   = time.Minute      // how often it is noted that there is nothing to read
+	reopenEvery = 10 * time.Minute // how often the topic's partitions and identity are looked at anew
+)
+
+// SyncTopic reads a change topic up to its present end. Its error and its summary mean what those of Sync mean.
+func SyncTopic(ctx context.Context, cfg Config, topic *Topic, accept *Acceptance) (*Summary, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	return readTopic(ctx, &cfg, topic, accept, false)
+}
+
+// readTopic reads to the end, or goes on for reopenEvery. It ends at once when something is held.
+func readTopic(ctx context.Context, cfg *Config, topic *Topic, accept *Acceptance, follow bool) (*Summary, error) {
+	s, err := begin(ctx, cfg, topic.Name())
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	summary := s.newSummary(false, accept)
+	r := &topicReader{session: s, topic: topic, summary: summary, who: accept}
+	if err := r.run(ctx, follow); err != nil {
+		s.Metrics.syncs.WithLabelValues("failed").Inc()
+		s.noteFailure(ctx, err)
+		return nil, err
+	}
+	if summary.Held == nil {
+		s.Metrics.syncs.WithLabelValues("done").Inc()
+	}
+	summary.Seconds = s.Now().Sub(summary.StartedAt).Seconds()
+	return summary, nil
+}
+
+// topicReader reads one topic in one session.
+type topicReader struct {
+	*session
+	topic   *Topic
+	summary *Summary
+	who     *Acceptance // lets everything pass; nil: nobody
+
+	found  broker.Topic
+	next   map[int32]int64 // by partition
+	known  map[int32]bool  // which of next are stored
+	ends   map[int32]int64 // when the reading began
+	client *kgo.Client
+}
+
+func (r *topicReader) run(ctx context.Context, follow bool) error {
+	if err := r.findPlace(ctx); err != nil || r.summary.Held != nil {
+		return err
+	}
+	if err := r.open(); err != nil {
+		return err
+	}
+	defer r.client.Close()
+	noted := time.Now()
+	reopen := noted.Add(reopenEvery)
+	for r.summary.Held == nil && (follow && time.Now().Before(reopen) || !follow && !r.caughtUp()) {
+		records, err := r.poll(ctx)
+		if err != nil {
+			return err
+		}
+		if len(records) == 0 && !follow {
+			break // what is left cannot be read yet: it belongs to an open transaction
+		}
+		if err := r.fold(ctx, records); err != nil {
+			return err
+		}
+		if len(records) == 0 && time.Since(noted) > noteEvery {
+			r.tick()
+			if err := r.finish(ctx, false, false); err != nil {
+				return err
+			}
+			noted = time.Now()
+		}
+	}
+	if r.summary.Held != nil {
+		return nil
+	}
+	return r.finish(ctx, false, r.who != nil)
+}
+
+// findPlace finds where to go on, and holds when the topic is not what it was.
+func (r *topicReader) findPlace(ctx context.Context) error {
+	var err error
+	if r.found, err = r.topic.Broker.DescribeTopic(ctx, r.topic.Topic); err != nil {
+		return err
+	}
+	starts, err := r.topic.Broker.Admin.ListStartOffsets(ctx, r.topic.Topic)
+	if err != nil {
+		return fmt.Errorf("list offsets: %w", err)
+	}
+	ends, err := r.topic.Broker.Admin.ListCommittedOffsets(ctx, r.topic.Topic)
+	if err = errors.Join(err, starts.Error(), ends.Error()); err != nil {
+		return fmt.Errorf("list offsets: %w", err)
+	}
+	stored, err := r.stored(ctx)
+	if err != nil {
+		return err
+	}
+	if hold := r.compareLog(stored, starts, ends); hold != nil {
+		return r.passLog(ctx, hold, starts)
+	}
+	return nil
+}
+
+// position is how far a partition was read, of which topic.
+type position struct {
+	partition int32
+	cluster   string
+	id        [16]byte
+	next      int64
+}
+
+func (r *topicReader) stored(ctx context.Context) (map[int32]position, error) {
+	rows, err := r.conn.Query(ctx, selectPositions, r.source)
+	if err != nil {
+		return nil, fmt.Errorf("read positions: %w", err)
+	}
+	found := map[int32]position{}
+	var p position
+	_, err = pgx.ForEachRow(rows, []any{&p.partition, &p.cluster, &p.id, &p.next}, func() error {
+		found[p.partition] = p
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read positions: %w", err)
+	}
+	return found, nil
+}
+
+// compareLog sets the positions from those stored, or to the log's start where there is none, and tells what is wrong.
+func (r *topicReader) compareLog(stored map[int32]position, starts, ends kadm.ListedOffsets) *Hold {
+	r.next, r.known, r.ends = map[int32]int64{}, map[int32]bool{}, map[int32]int64{}
+	var faults []Hold
+	starts.Each(func(start kadm.ListedOffset) {
+		end, _ := ends.Lookup(start.Topic, start.Partition)
+		r.next[start.Partition], r.ends[start.Partition] = start.Offset, end.Offset
+		before, known := stored[start.Partition]
+		if !known {
+			return
+		}
+		r.next[start.Partition], r.known[start.Partition] = before.next, true
+		switch {
+		case before.cluster != r.found.Cluster || before.id != r.found.ID:
+			faults = append(faults, Hold{HoldLog, fmt.Sprintf("partition %d is of another topic of that name than before", start.Partition)})
+		case before.next < start.Offset:
+			faults = append(faults, Hold{HoldLog, fmt.Sprintf("%d records of partition %d were deleted unread", start.Offset-before.next, start.Partition)})
+		case before.next > end.Offset:
+			faults = append(faults, Hold{HoldLog, fmt.Sprintf("partition %d ends at %d, before the position %d", start.Partition, end.Offset, before.next)})
+		}
+	})
+	slices.SortFunc(faults, func(a, b Hold) int { return cmp.Compare(a.Detail, b.Detail) })
+	return join(faults)
+}
+
+// passLog holds, or begins at the log's start when that was accepted.
+func (r *topicReader) passLog(ctx context.Context, hold *Hold, starts kadm.ListedOffsets) error {
+	if r.who == nil {
+		return r.hold(ctx, r.summary, hold)
+	}
+	if err := r.accept(ctx, r.who, hold, 0); err != nil {
+		return err
+	}
+	if _, err := r.conn.Exec(ctx, deletePositions, r.source); err != nil {
+		return fmt.Errorf("forget positions: %w", err)
+	}
+	r.compareLog(nil, starts, kadm.ListedOffsets{})
+	return r.refreshEnds(ctx)
+}
+
+func (r *topicReader) refreshEnds(ctx context.Context) error {
+	ends, err := r.topic.Broker.Admin.ListCommittedOffsets(ctx, r.topic.Topic)
+	if err = errors.Join(err, ends.Error()); err != nil {
+		return fmt.Errorf("list offsets: %w", err)
+	}
+	ends.Each(func(end kadm.ListedOffset) { r.ends[end.Partition] = end.Offset })
+	return nil
+}
+
+// open begins to read at the positions, read committed. Control records are kept, since positions move over them.
+func (r *topicReader) open() (err error) {
+	offsets := map[int32]kgo.Offset{}
+	for partition, next := range r.next {
+		offsets[partition] = kgo.NewOffset().At(next)
+	}
+	r.client, err = r.topic.Broker.Reader(
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{r.topic.Topic: offsets}),
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
+		kgo.FetchMaxBytes(8<<20), kgo.FetchMaxPartitionBytes(1<<20))
+	return err
+}
+
+func (r *topicReader) caughtUp() bool {
+	for partition, end := range r.ends {
+		if r.next[partition] < end {
+			return false
+		}
+	}
+	return true
+}
+
+// poll returns the next records of any partitions, each partition's in its order; none after idleEvery.
+func (r *topicReader) poll(ctx context.Context) ([]*kgo.Record, error) {
+	limited, cancel := context.WithTimeout(ctx, idleEvery)
+	defer cancel()
+	fetches := r.client.PollRecords(limited, chunkRows)
+	for _, failed := range fetches.Errors() {
+		if errors.Is(failed.Err, context.DeadlineExceeded) && ctx.Err() == nil {
+			continue
+		}
+		return nil, fmt.Errorf("read %s/%d: %w", failed.Topic, failed.Partition, failed.Err)
+	}
+	return fetches.Records(), ctx.Err()
+}
+
+// fold takes records over: each truncation by itself, since it comes between what is before and behind it.
+func (r *topicReader) fold(ctx context.Context, records []*kgo.Record) error {
+	rest := records
+	for len(rest) > 0 && r.summary.Held == nil {
+		changes, read, err := r.changesOf(ctx, rest)
+		if err != nil || r.summary.Held != nil {
+			return err
+		}
+		if err := r.foldChanges(ctx, changes, rest[:read]); err != nil {
+			return err
+		}
+		rest = rest[read:]
+	}
+	return nil
+}
+
+// changesOf reads records up to a truncation, or only that when it is the first.
+func (r *topicReader) changesOf(ctx context.Context, records []*kgo.Record) (changes []change, read int, err error) {
+	if err := r.reset(ctx); err != nil {
+		return nil, 0, err
+	}
+	for _, record := range records {
+		c := change{}
+		if !record.Attrs.IsControl() {
+			c, err = parseChange(record.Key, record.Value)
+		}
+		var drift *DriftError
+		switch {
+		case errors.As(err, &drift):
+			return nil, 0, r.hold(ctx, r.summary, &Hold{HoldSchema, fmt.Sprintf("%s in record %d of partition %d", drift.Detail, record.Offset, record.Partition)})
+		case err != nil:
+			r.read++
+			r.report(&application{}, []Fault{{"", fmt.Sprintf("record %d of partition %d %v", record.Offset, record.Partition, err)}}, true)
+		case c.kind == changeTruncate && read > 0:
+			return changes, read, nil
+		case c.kind == changeTruncate:
+			return []change{c}, 1, nil
+		case c.kind != changeNone:
+			changes = append(changes, c)
+		}
+		err = nil
+		read++
+	}
+	return changes, read, nil
+}
+
+// foldChanges takes changes over, with the positions behind their records.
+func (r *topicReader) foldChanges(ctx context.Context, changes []change, records []*kgo.Record) error {
+	r.tick()
+	truncated := len(changes) == 1 && changes[0].kind == changeTruncate
+	if !truncated {
+		if err := r.load(ctx, changes); err != nil {
+			return err
+		}
+	}
+	differences, hold, err := r.compare(ctx, truncated)
+	if err != nil {
+		return err
+	}
+	if err := r.summarize(ctx, r.summary); err != nil {
+		return err
+	}
+	if truncated {
+		hold = join([]Hold{{HoldRemoved, fmt.Sprintf("the table was truncated: all %d applications would vanish", differences)}})
+	}
+	if hold != nil && r.who == nil {
+		return r.hold(ctx, r.summary, hold)
+	}
+	if hold != nil {
+		if err := r.accept(ctx, r.who, hold, differences); err != nil {
+			return err
+		}
+	}
+	done, err := r.apply(ctx, differences, func(tx pgx.Tx) error { return r.advance(ctx, tx, records) })
+	if err != nil {
+		return err
+	}
+	r.summary.add(done)
+	for _, record := range records {
+		r.next[record.Partition], r.known[record.Partition] = record.Offset+1, true
+	}
+	return r.finish(ctx, false, hold != nil)
+}
+
+// load copies the last state of each application; one that cannot be read does not hide one that can.
+func (r *topicReader) load(ctx context.Context, changes []change) error {
+	type key struct{ system, id string }
+	place, d := map[key]int{}, &decoder{at: inOrder}
+	for _, c := range changes {
+		if c.kind == changeDelete {
+			c.values[columnDeleted] = true
+		}
+		a, hasKey := r.parse(d, c.values)
+		if !hasKey {
+			continue
+		}
+		at, again := place[key{a.system, a.id}]
+		switch {
+		case !again:
+			place[key{a.system, a.id}] = len(r.loaded)
+			r.loaded = append(r.loaded, a)
+		case !a.broken:
+			r.loaded[at] = a
+		}
+	}
+	return r.flush(ctx)
+}
+
+var errMoved = errors.New("another process has moved the position in the topic")
+
+// advance moves the positions behind records, which are in the order of each partition.
+func (r *topicReader) advance(ctx context.Context, tx pgx.Tx, records []*kgo.Record) error {
+	behind := map[int32]int64{}
+	for _, record := range records {
+		behind[record.Partition] = record.Offset + 1
+	}
+	for partition, next := range behind {
+		tag, err := tx.Exec(ctx, putPosition, r.source, partition, r.found.Cluster, r.found.ID, r.next[partition], next)
+		if err != nil {
+			return fmt.Errorf("move the position: %w", err)
+		}
+		if tag.RowsAffected() != 1 {
+			return errMoved
+		}
+	}
+	return nil
+}
