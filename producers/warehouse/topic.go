@@ -27,6 +27,7 @@ func (t *Topic) Name() string { return "kafka:" + t.Topic }
 
 const (
 	idleEvery   = 5 * time.Second  // a poll that brings nothing ends after this
+	mostIdle    = 4                // so many of them in a row are the end, if nobody follows the topic
 	noteEvery   = time.Minute      // how often it is noted that there is nothing to read
 	reopenEvery = 10 * time.Minute // how often the topic's partitions and identity are looked at anew
 )
@@ -82,18 +83,21 @@ func (r *topicReader) run(ctx context.Context, follow bool) error {
 		return err
 	}
 	defer r.client.Close()
-	noted := time.Now()
+	noted, idle := time.Now(), 0
 	reopen := noted.Add(reopenEvery)
 	for r.summary.Held == nil && (follow && time.Now().Before(reopen) || !follow && !r.caughtUp()) {
 		records, err := r.poll(ctx)
 		if err != nil {
 			return err
 		}
-		if len(records) == 0 && !follow {
-			break // what is left cannot be read yet: it belongs to an open transaction
-		}
 		if err := r.fold(ctx, records); err != nil {
 			return err
+		}
+		if idle++; len(records) > 0 {
+			idle = 0
+		}
+		if idle == mostIdle && !follow {
+			break // nothing is left: compaction has taken what stood at the end
 		}
 		if len(records) == 0 && time.Since(noted) > noteEvery {
 			r.tick()

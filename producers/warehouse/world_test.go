@@ -161,10 +161,11 @@ func (w *world) sync(source Source, adjust ...func(*Options)) *Summary {
 func partly(o *Options)   { o.Full = false }
 func accepted(o *Options) { o.Accept = &Acceptance{"ann", "it is right"} }
 
-// published is what stands in the outbox, in its order.
-func (w *world) published() []events.Application {
+// published is what stands in the outbox, in its order: of all systems, or of some.
+func (w *world) published(systems ...string) []events.Application {
 	w.Helper()
-	rows, err := w.pool.Query(w.Context(), "SELECT aggregatetype, aggregateid, payload, headers FROM outbox ORDER BY seq")
+	rows, err := w.pool.Query(w.Context(), `SELECT aggregatetype, aggregateid, payload, headers FROM outbox
+		WHERE $1::text[] IS NULL OR split_part(convert_from(aggregateid, 'UTF8'), '/', 1) = ANY ($1) ORDER BY seq`, systems)
 	must(w, err)
 	decoder := events.NewDecoder()
 	list, err := pgx.CollectRows(rows, func(from pgx.CollectableRow) (events.Application, error) {
@@ -202,8 +203,13 @@ func (w *world) published() []events.Application {
 // stages are the last published stages by key, in the order of the numbers; a removed application is not among them.
 func (w *world) stages() map[string]string {
 	w.Helper()
+	return w.last(w.published())
+}
+
+func (w *world) last(published []events.Application) map[string]string {
+	w.Helper()
 	last := map[string]events.Application{}
-	for _, a := range w.published() {
+	for _, a := range published {
 		key := a.System + "/" + a.ApplicationID
 		if before, known := last[key]; known && a.SrcVersion <= before.SrcVersion {
 			w.Errorf("%s: version %d follows %d", key, a.SrcVersion, before.SrcVersion)
