@@ -32,6 +32,7 @@ type commandLine struct {
 	Lag         lagCommand         `cmd:"" help:"Show how far behind the groups are, in records and seconds."`
 	Doctor      doctorCommand      `cmd:"" help:"Check settings, servers, topics, clocks and versions, and say what to do."`
 	Import      importCommand      `cmd:"" help:"Import mail from a file or directory."`
+	Warehouse   warehouseCommand   `cmd:"" help:"Publish what has changed of job applications in a data warehouse."`
 	API         apiCommand         `cmd:"" name:"api" help:"Serve the HTTP API."`
 	Token       tokenCommand       `cmd:"" help:"Manage users' tokens."`
 	Relay       relayCommand       `cmd:"" help:"Publish the outbox to Kafka."`

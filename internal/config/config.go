@@ -88,6 +88,32 @@ func (p *Postgres) Validate() error {
 	return nil
 }
 
+// Warehouse tells where job applications are read from, and what is too much change at once.
+type Warehouse struct {
+	WarehouseURL             Secret        `name:"warehouse-url" help:"Where applications are read from: postgres://USER:PASSWORD@HOST/DATABASE; bigquery://PROJECT/DATASET; a .csv, .csv.gz or .parquet file, or a pattern of such; or kafka:TOPIC with changes in Debezium's form." env:"WAREHOUSE_URL" placeholder:"URL"`
+	WarehouseURLFile         string        `name:"warehouse-url-file" help:"File that holds the warehouse's URL." env:"WAREHOUSE_URL_FILE" type:"path"`
+	WarehouseView            string        `help:"The view in PostgreSQL or BigQuery, perhaps with its schema." env:"WAREHOUSE_VIEW" default:"vw_applications_enriched"`
+	WarehouseLocation        string        `help:"Location of the dataset in BigQuery, such as europe-west3; US and EU are found without." env:"WAREHOUSE_LOCATION"`
+	WarehouseCredentialsFile string        `help:"Key file of a service account for BigQuery; without one, what the machine has." env:"WAREHOUSE_CREDENTIALS_FILE" type:"path"`
+	WarehouseOverlap         time.Duration `help:"How far before the newest row known a partial read begins: the time that the warehouse takes to load." env:"WAREHOUSE_OVERLAP" default:"6h"`
+	WarehouseMaxRemoved      float64       `help:"Share of a system's applications of which no more may vanish at once." env:"WAREHOUSE_MAX_REMOVED" default:"0.1"`
+	WarehouseMaxChanged      float64       `help:"Share of a system's applications of which no more may change at once." env:"WAREHOUSE_MAX_CHANGED" default:"0.5"`
+	WarehouseGuardLeast      int64         `help:"So many applications may vanish or change at once in any case." env:"WAREHOUSE_GUARD_LEAST" default:"20"`
+}
+
+// Validate reads the URL and lists every fault that can be told without a connection.
+func (w *Warehouse) Validate() error {
+	url, err := fromFile(w.WarehouseURL, w.WarehouseURLFile, "warehouse-url")
+	if err != nil {
+		return err
+	}
+	w.WarehouseURL, w.WarehouseURLFile = url, "" // so that validating again is harmless
+	if url == "" {
+		return errors.New("no warehouse is given: set --warehouse-url or WAREHOUSE_URL")
+	}
+	return nil
+}
+
 // Log tells how to log.
 type Log struct {
 	LogLevel  string `help:"Least level that is logged: debug, info, warn or error." env:"LOG_LEVEL" enum:"debug,info,warn,error" default:"info"`

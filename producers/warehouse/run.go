@@ -21,7 +21,8 @@ type Plan struct {
 	Report func(*Summary)
 }
 
-func (p *Plan) validate() error {
+// Validate lists what is wrong and sets the defaults.
+func (p *Plan) Validate() error {
 	if p.FullEvery == 0 {
 		p.FullEvery = 20 * time.Hour
 	}
@@ -44,7 +45,7 @@ const (
 // Run syncs a source by a plan until ctx ends. A failed sync is tried again after a while, for ever; one that was missed
 // is made up for. It returns an error only for a wrong config.
 func Run(ctx context.Context, cfg Config, source Source, plan Plan) error {
-	if err := errors.Join(cfg.Validate(), plan.validate()); err != nil {
+	if err := errors.Join(cfg.Validate(), plan.Validate()); err != nil {
 		return err
 	}
 	r := &runner{Plan: plan, now: cfg.Now, log: cfg.Log}

@@ -24,7 +24,7 @@ func simulate(t *testing.T, plan Plan, last time.Duration, span time.Duration, o
 	var attempts []attempt
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now() // midnight UTC, as synctest has it
-		must(t, plan.validate())
+		must(t, plan.Validate())
 		r := &runner{Plan: plan, now: time.Now, log: slog.New(slog.DiscardHandler)}
 		r.state = func(context.Context) (state, error) {
 			return state{synced: began.Add(-last), full: began.Add(-last)}, nil
