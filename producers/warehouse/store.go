@@ -193,9 +193,6 @@ WHERE a.src_version IS NULL OR a.src_version < w.src_version`
 const selectEnriched = `
 SELECT count(DISTINCT mail_id) FROM live_ats JOIN warehouse_diff d USING (system, application_id) WHERE NOT d.removed`
 
-// existsMatches tells whether there is a view of the matches of mails with applications.
-const existsMatches = `SELECT to_regclass('live_ats') IS NOT NULL`
-
 // state is what is known of a source before a sync; zero times are unknown.
 type state struct{ synced, full, cursor, accepted time.Time }
 

@@ -148,19 +148,18 @@ func mostFrequent(stages map[string]int64) []StageCount {
 }
 
 // enriched counts the mails that the differences reach, once the group enrichment has folded them; nil when it did not in
-// time, or when nothing matches mails with applications.
-func (s *session) enriched(ctx context.Context) (*int64, error) {
+// time.
+func (s *session) enriched(ctx context.Context, differences int64) (*int64, error) {
+	var count int64
+	if differences == 0 {
+		return &count, nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, s.FoldWait+foldLimit)
 	defer cancel()
-	var exists bool
-	if err := s.conn.QueryRow(ctx, existsMatches).Scan(&exists); err != nil || !exists {
-		return nil, err
-	}
 	folded, err := s.folded(ctx)
 	if err != nil || !folded {
 		return nil, err
 	}
-	var count int64
 	if err := s.conn.QueryRow(ctx, selectEnriched).Scan(&count); err != nil {
 		return nil, fmt.Errorf("count enriched mails: %w", err)
 	}

@@ -67,7 +67,7 @@ func (s *session) sync(ctx context.Context, source Source, options Options) (*Su
 		return nil, err
 	}
 	s.Metrics.syncs.WithLabelValues("done").Inc()
-	if summary.Enriched, err = s.enriched(ctx); err != nil {
+	if summary.Enriched, err = s.enriched(ctx, differences); err != nil {
 		s.Log.Warn("enriched mails not counted", "source", s.source, "error", err)
 	}
 	return summary, nil
