@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"os/exec"
@@ -23,6 +24,7 @@ type composeFile struct {
 type service struct {
 	Image       string            `yaml:"image"`
 	Command     []string          `yaml:"command"`
+	Profiles    []string          `yaml:"profiles"`
 	Environment map[string]string `yaml:"environment"`
 	Ports       []string          `yaml:"ports"`
 	Volumes     []string          `yaml:"volumes"`
@@ -170,29 +172,43 @@ func readEnv(t *testing.T, path string) map[string]string {
 	return values
 }
 
-// TestPrometheusReadsEveryProcess holds that each process with a port for metrics is scraped, and nothing else.
+// TestPrometheusReadsEveryProcess holds that each process with a port for metrics is scraped, and nothing else; one that need
+// not run, since it is of a profile, is looked for by its name.
 func TestPrometheusReadsEveryProcess(t *testing.T) {
 	var settings struct {
 		ScrapeConfigs []struct {
 			StaticConfigs []struct {
 				Targets []string `yaml:"targets"`
 			} `yaml:"static_configs"`
+			NamedConfigs []struct {
+				Names []string `yaml:"names"`
+				Port  int      `yaml:"port"`
+			} `yaml:"dns_sd_configs"`
 		} `yaml:"scrape_configs"`
 	}
 	unmarshal(t, filepath.Join("prometheus", "prometheus.yml"), &settings)
-	var got []string
+	var got, optional []string
 	for _, job := range settings.ScrapeConfigs {
 		for _, group := range job.StaticConfigs {
 			got = append(got, group.Targets...)
 		}
+		for _, group := range job.NamedConfigs {
+			for _, name := range group.Names {
+				optional = append(optional, fmt.Sprintf("%s:%d", name, group.Port))
+			}
+		}
 	}
-	var want []string
+	var want, wantOptional []string
 	for name, service := range readCompose(t).Services {
 		if service.Image != image {
 			continue
 		}
 		if listen, given := service.Environment["METRICS_LISTEN"]; given {
-			want = append(want, name+strings.TrimPrefix(listen, "0.0.0.0"))
+			if target := name + strings.TrimPrefix(listen, "0.0.0.0"); len(service.Profiles) > 0 {
+				wantOptional = append(wantOptional, target)
+			} else {
+				want = append(want, target)
+			}
 		}
 		if index := slices.Index(service.Command, "--listen"); index >= 0 {
 			want = append(want, name+strings.TrimPrefix(service.Command[index+1], "0.0.0.0"))
@@ -202,6 +218,9 @@ func TestPrometheusReadsEveryProcess(t *testing.T) {
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
 		t.Errorf("Prometheus reads %v, want %v", got, want)
+	}
+	if !slices.Equal(optional, wantOptional) {
+		t.Errorf("Prometheus looks for %v, want %v", optional, wantOptional)
 	}
 }
 
