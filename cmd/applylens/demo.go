@@ -63,7 +63,10 @@ func (d *demo) play(ctx context.Context) error {
 	if err := d.learnMeetups(ctx); err != nil {
 		return err
 	}
-	return d.decideSome(ctx)
+	if err := d.decideSome(ctx); err != nil {
+		return err
+	}
+	return d.syncWarehouse(ctx)
 }
 
 const countMailsSQL = `SELECT count(*) FROM live_mails WHERE user_id = $1`

@@ -88,6 +88,7 @@ func (c *checkup) run(ctx context.Context) {
 		c.within(ctx, c.versions)
 		c.within(ctx, c.relay)
 		c.within(ctx, c.deadLetters)
+		c.within(ctx, c.warehouse)
 	}
 	if kafka && database {
 		c.within(ctx, c.partitionCounts)

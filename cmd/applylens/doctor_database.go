@@ -11,6 +11,7 @@ import (
 	"github.com/applylens/applylens/internal/outbox"
 	"github.com/applylens/applylens/internal/postgres"
 	"github.com/applylens/applylens/producers/relay"
+	"github.com/applylens/applylens/producers/warehouse"
 )
 
 const (
@@ -38,6 +39,9 @@ SELECT current_setting('server_version'), clock_timestamp(),
 
 // patientRelay is how long a row may wait in the outbox while a relay runs.
 const patientRelay = time.Minute
+
+// patientWarehouse is how old the newest row of a warehouse may be, which is loaded once a day at least.
+const patientWarehouse = 48 * time.Hour
 
 // database checks that PostgreSQL answers, its clock, and that the schema is this binary's. It is false when the rest
 // cannot be asked.
@@ -183,6 +187,34 @@ func (c *checkup) deadLetters(ctx context.Context) bool {
 		c.ok("dead letters", "none is open")
 	}
 	return true
+}
+
+// warehouse checks the sources of job applications, if there are any.
+func (c *checkup) warehouse(ctx context.Context) bool {
+	sources, err := warehouse.ReadStatus(ctx, c.pool)
+	if err != nil {
+		c.add(levelFail, "warehouse", "", "%v", err)
+		return false
+	}
+	for _, s := range sources {
+		c.warehouseSource(&s)
+	}
+	return true
+}
+
+func (c *checkup) warehouseSource(s *warehouse.Status) {
+	const check = "warehouse"
+	switch {
+	case s.HeldAt != nil:
+		c.add(levelFail, check, "mend the warehouse, or accept it once with: applylens warehouse sync --accept --reason ...",
+			"%s is held since %s for %s: %s", s.Source, moment(s.HeldAt), s.HeldReason, s.HeldDetail)
+	case s.Error != "":
+		c.add(levelWarn, check, "it is tried again by itself where applylens warehouse run runs", "the last sync of %s failed: %s", s.Source, s.Error)
+	case s.NewestRow != nil && time.Since(*s.NewestRow) > patientWarehouse:
+		c.add(levelWarn, check, "look whether what loads the warehouse still runs", "the newest row of %s is of %s", s.Source, moment(s.NewestRow))
+	default:
+		c.ok(check, "%d applications of %s, synced at %s", s.Applications, s.Source, moment(s.SyncedAt))
+	}
 }
 
 // partitionCounts checks that no topic has grown.

@@ -111,6 +111,17 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 			VALUES ('1', 'applylens.actions', 'u', 't', '{}', '[]', now() - interval '90 s')`)
 		p.expect(levelFail, "relay", "1 events wait for one, the oldest for 1m30")
 	})
+	t.Run("warehouses", func(t *testing.T) {
+		p := newPatient(t)
+		p.exec("INSERT INTO warehouse_sources (source, tried_at, synced_at, newest_at) VALUES ('one', now(), now(), now())")
+		p.expect(levelOK, "warehouse", "0 applications of one")
+		p.exec("UPDATE warehouse_sources SET newest_at = now() - interval '3 days'")
+		p.expect(levelWarn, "warehouse", "the newest row of one is of")
+		p.exec("UPDATE warehouse_sources SET error = 'the network is down'")
+		p.expect(levelWarn, "warehouse", "the last sync of one failed: the network is down")
+		p.exec("UPDATE warehouse_sources SET held_at = now(), held_reason = 'empty', held_detail = 'the source has no rows'")
+		p.expect(levelFail, "warehouse", "for empty: the source has no rows")
+	})
 	t.Run("dead rows of the outbox", func(t *testing.T) {
 		p := newPatient(t)
 		p.exec(`INSERT INTO outbox (id, aggregatetype, aggregateid, type, payload, headers, state) VALUES ('1', 'x', 'u', 't', '{}', '[]', 'dead')`)

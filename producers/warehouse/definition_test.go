@@ -148,9 +148,9 @@ func TestViewsOverRicherRows(t *testing.T) {
 	for key, want := range map[string]application{
 		// The history's last row, the interview of nine days ago, both addresses in lower case.
 		"greenhouse/25100": {addresses: []string{"sam.rivera@paper-pen.example", "sam@home.example"}, company: "Acme", stage: "Offer", lastStageChange: ago(2),
-			interviewDate: ago(9), syncedAt: ago(2)},
+			interviewDate: ago(9), syncedAt: ago(0, 3)},
 		"greenhouse/24100": {addresses: []string{"sam.rivera@paper-pen.example", "sam@home.example"}, company: "Acme", stage: "Rejected",
-			lastStageChange: ago(300), syncedAt: ago(2)},
+			lastStageChange: ago(300), syncedAt: ago(0, 3)},
 		// Of two interviews, the one that was not cancelled.
 		"greenhouse/35100": {addresses: sam, company: "Bluebird Health", stage: "Technical Interview", lastStageChange: ago(18), interviewDate: ago(-3), syncedAt: ago(6)},
 		"greenhouse/36009": {addresses: []string{"jonas.blum49@mail.example"}, company: "Bluebird Health", stage: "Application Review", lastStageChange: ago(21), syncedAt: ago(9)},

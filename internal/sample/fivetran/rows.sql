@@ -10,7 +10,7 @@ CREATE FUNCTION pg_temp.someone(n integer) RETURNS text LANGUAGE sql
 INSERT INTO greenhouse_acme.job_stage (id, _fivetran_deleted, _fivetran_synced, job_id, name)
 SELECT 5600 + n, false, pg_temp.ago('40 days'), 41, (ARRAY['Application Review','Phone Screen','Onsite','Offer'])[n] FROM generate_series(1, 4) n;
 INSERT INTO greenhouse_acme.candidate (id, _fivetran_deleted, _fivetran_synced, company, first_name, last_name)
-VALUES (2200, false, pg_temp.ago('2 days'), 'Paper & Pen', 'Sam', 'Rivera');
+VALUES (2200, false, pg_temp.ago('3 hours'), 'Paper & Pen', 'Sam', 'Rivera');
 INSERT INTO greenhouse_acme.email_address (candidate_id, index, _fivetran_synced, type, value)
 VALUES (2200, 0, pg_temp.ago('40 days'), 'personal', 'Sam@Home.example'), (2200, 1, pg_temp.ago('40 days'), 'work', 'sam.rivera@paper-pen.example');
 INSERT INTO greenhouse_acme.application (id, _fivetran_deleted, _fivetran_synced, applied_at, candidate_id, current_stage_id, prospect, rejected_at, status)

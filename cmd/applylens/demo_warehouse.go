@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/applylens/applylens/internal/outbox"
+	"github.com/applylens/applylens/internal/sample/fivetran"
+	"github.com/applylens/applylens/producers/warehouse"
+)
+
+// The sample warehouse lies in schemas of its own beside the tables of ApplyLens, which know nothing of it.
+const (
+	sampleWarehouseSchema = "sample_warehouse"
+	sampleWarehouseView   = sampleWarehouseSchema + ".vw_applications_enriched"
+)
+
+const (
+	createSampleSchemaSQL = `CREATE SCHEMA ` + sampleWarehouseSchema
+	existsSampleSchemaSQL = `SELECT to_regnamespace('` + sampleWarehouseSchema + `') IS NOT NULL`
+)
+
+// syncWarehouse loads the sample warehouse and syncs it as applylens warehouse sync does, so that the mail of recruiters
+// gets its application's stage.
+func (d *demo) syncWarehouse(ctx context.Context) error {
+	if err := d.loadWarehouse(ctx); err != nil {
+		return err
+	}
+	view, err := warehouse.NewView(d.links.pool.Config().ConnString(), sampleWarehouseView)
+	if err != nil {
+		return err
+	}
+	cfg := warehouse.Config{Pool: d.links.pool, Log: d.p.log, Wake: (&outbox.Waker{Pool: d.links.pool}).Wake, FoldWait: 30 * time.Second}
+	summary, err := warehouse.Sync(ctx, cfg, view, warehouse.Options{Full: true})
+	if err != nil {
+		return err
+	}
+	d.say("a sample warehouse with the accounts of %d firms, as Fivetran leaves them, was synced:", len(fivetran.Accounts))
+	for _, line := range summary.Lines()[1:] {
+		d.say("  %s", line)
+	}
+	return nil
+}
+
+// loadWarehouse makes the tables and the view over them, once.
+func (d *demo) loadWarehouse(ctx context.Context) error {
+	var loaded bool
+	if err := d.links.pool.QueryRow(ctx, existsSampleSchemaSQL).Scan(&loaded); err != nil || loaded {
+		return err
+	}
+	accounts := make([]warehouse.Account, len(fivetran.Accounts))
+	for i, account := range fivetran.Accounts {
+		accounts[i] = warehouse.Account(account)
+	}
+	definition, err := warehouse.Definition(warehouse.PostgreSQL, sampleWarehouseView, accounts)
+	if err != nil {
+		return err
+	}
+	return pgx.BeginFunc(ctx, d.links.pool, func(tx pgx.Tx) error {
+		if err := fivetran.Load(ctx, tx, time.Now()); err != nil {
+			return err
+		}
+		for _, statement := range []string{createSampleSchemaSQL, definition} {
+			if _, err := tx.Exec(ctx, statement); err != nil {
+				return fmt.Errorf("make the sample warehouse: %w", err)
+			}
+		}
+		return nil
+	})
+}
