@@ -54,7 +54,7 @@ func (w *warehouseSettings) open(ctx context.Context, log *slog.Logger) (*syncer
 		return nil, usageError{err}
 	}
 	s := &syncer{close: pool.Close, Config: warehouse.Config{
-		Pool: pool, Log: log, Overlap: w.Warehouse.WarehouseOverlap, Wake: (&outbox.Waker{Pool: pool}).Wake,
+		Pool: pool, Log: log, Name: w.Warehouse.WarehouseName, Overlap: w.Warehouse.WarehouseOverlap, Wake: (&outbox.Waker{Pool: pool}).Wake,
 		Guard: warehouse.Guard{RemovedShare: w.Warehouse.WarehouseMaxRemoved, ChangedShare: w.Warehouse.WarehouseMaxChanged, Least: w.Warehouse.WarehouseGuardLeast},
 	}}
 	if err := w.openSource(ctx, s); err != nil {
@@ -149,7 +149,7 @@ func (c *warehouseSyncCommand) Run(ctx context.Context, p *process) error {
 		printSummary(p, summary)
 	}
 	if summary.Held != nil {
-		return errors.Join(err, fmt.Errorf("held: %s; when it is right, repeat it with --accept --reason ...", summary.Held.Detail))
+		return errors.Join(err, fmt.Errorf("held: %s; when that is right, repeat it with --accept --reason TEXT", summary.Held.Detail))
 	}
 	return err
 }

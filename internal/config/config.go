@@ -92,6 +92,7 @@ func (p *Postgres) Validate() error {
 type Warehouse struct {
 	WarehouseURL             Secret        `name:"warehouse-url" help:"Where applications are read from: postgres://USER:PASSWORD@HOST/DATABASE; bigquery://PROJECT/DATASET; a .csv, .csv.gz or .parquet file, or a pattern of such; or kafka:TOPIC with changes in Debezium's form." env:"WAREHOUSE_URL" placeholder:"URL"`
 	WarehouseURLFile         string        `name:"warehouse-url-file" help:"File that holds the warehouse's URL." env:"WAREHOUSE_URL_FILE" type:"path"`
+	WarehouseName            string        `help:"A name for the source that stays when the URL changes, as that of a daily export does." env:"WAREHOUSE_NAME"`
 	WarehouseView            string        `help:"The view in PostgreSQL or BigQuery, perhaps with its schema." env:"WAREHOUSE_VIEW" default:"vw_applications_enriched"`
 	WarehouseLocation        string        `help:"Location of the dataset in BigQuery, such as europe-west3; US and EU are found without." env:"WAREHOUSE_LOCATION"`
 	WarehouseCredentialsFile string        `help:"Key file of a service account for BigQuery; without one, what the machine has." env:"WAREHOUSE_CREDENTIALS_FILE" type:"path"`

@@ -1,6 +1,7 @@
 package warehouse
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -22,6 +23,10 @@ type Config struct {
 
 	// Wake tells the relay that something was committed. Default: nobody is told; the relay polls.
 	Wake func()
+
+	// Name identifies the source over restarts, when its own name changes: a daily export with the date in its name.
+	// Default: the source's.
+	Name string
 
 	// Guard tells what is too much at once.
 	Guard Guard
@@ -73,6 +78,11 @@ func (c *Config) Validate() error {
 		c.Progress = noProgress{}
 	}
 	return c.Guard.validate()
+}
+
+// nameOf returns the name under which a source is known.
+func (c *Config) nameOf(source interface{ Name() string }) string {
+	return cmp.Or(c.Name, source.Name())
 }
 
 type noProgress struct{}

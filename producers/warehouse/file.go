@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -32,8 +33,8 @@ func NewExport(pattern string) (*Export, error) {
 // Name implements Source. Where the files lie does not matter.
 func (e *Export) Name() string { return "file:" + filepath.Base(e.pattern) }
 
-// opener opens one file.
-type opener func(path string) (Rows, error)
+// opener begins to read a file of a size. The file is closed by whoever opened it.
+type opener func(file *os.File, size int64) (Rows, error)
 
 func openerOf(pattern string) (opener, error) {
 	name := strings.ToLower(filepath.Base(pattern))
@@ -67,51 +68,48 @@ func (e *Export) Open(context.Context, time.Time) (Rows, error) {
 		}
 		rows.size += info.Size()
 	}
-	return rows, rows.advance()
+	if err := rows.advance(); err != nil {
+		return nil, errors.Join(err, rows.Close())
+	}
+	return rows, nil
 }
 
 // exportRows are the rows of several files after each other.
 type exportRows struct {
-	open       opener
-	rest       []string // the files after the current one
-	current    Rows
-	columns    []Column
-	passed     int64 // bytes of files that are done
-	currentAll int64
-	size       int64
+	open    opener
+	rest    []string // the files after the current one
+	file    *os.File
+	current Rows
+	columns []Column
+	passed  int64 // bytes of files that are done
+	whole   int64 // bytes of the current one
+	size    int64 // bytes of all
 }
 
 // advance opens the next file, which must have the columns of the first.
 func (r *exportRows) advance() error {
+	r.passed += r.whole
 	path := r.rest[0]
-	info, err := os.Stat(path)
+	r.rest = r.rest[1:]
+	var err error
+	if r.file, err = os.Open(path); err != nil {
+		return err
+	}
+	info, err := r.file.Stat()
 	if err != nil {
 		return err
 	}
-	next, err := r.open(path)
-	if err != nil {
+	r.whole = info.Size()
+	if r.current, err = r.open(r.file, r.whole); err != nil {
 		return fmt.Errorf("open %s: %w", filepath.Base(path), err)
 	}
-	r.passed += r.currentAll
-	r.current, r.rest, r.currentAll = next, r.rest[1:], info.Size()
 	if r.columns == nil {
-		r.columns = next.Columns()
-	} else if !sameColumns(r.columns, next.Columns()) {
-		return errors.Join(&DriftError{"the columns of " + printable(filepath.Base(path)) + " are not those of the first file"}, r.Close())
+		r.columns = r.current.Columns()
+	}
+	if !slices.Equal(r.columns, r.current.Columns()) {
+		return &DriftError{"the columns of " + printable(filepath.Base(path)) + " are not those of the first file"}
 	}
 	return nil
-}
-
-func sameColumns(a, b []Column) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
 }
 
 // Columns implements Rows.
@@ -127,7 +125,7 @@ func (r *exportRows) Next(ctx context.Context) ([]any, error) {
 		if !errors.Is(err, io.EOF) || len(r.rest) == 0 {
 			return values, err
 		}
-		if err := errors.Join(r.current.Close(), r.advance()); err != nil {
+		if err := errors.Join(r.Close(), r.advance()); err != nil {
 			return nil, err
 		}
 	}
@@ -136,15 +134,24 @@ func (r *exportRows) Next(ctx context.Context) ([]any, error) {
 // Progress implements Rows, in bytes.
 func (r *exportRows) Progress() (done, total int64) {
 	part, whole := r.current.Progress()
-	return r.passed + int64(float64(r.currentAll)*float64(part)/float64(max(whole, 1))), r.size
+	return r.passed + int64(float64(r.whole)*float64(part)/float64(max(whole, 1))), r.size
 }
 
 // Close implements Rows.
-func (r *exportRows) Close() error { return r.current.Close() }
+func (r *exportRows) Close() error {
+	var err error
+	if r.current != nil {
+		err = r.current.Close()
+	}
+	if r.file != nil {
+		err = errors.Join(err, r.file.Close())
+	}
+	r.current, r.file = nil, nil
+	return err
+}
 
 // csvRows are the rows of a CSV file below its header.
 type csvRows struct {
-	file    *os.File
 	read    *counted
 	size    int64
 	reader  *csv.Reader
@@ -152,26 +159,16 @@ type csvRows struct {
 	values  []any
 }
 
-func openCSV(path string) (_ Rows, err error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, file.Close())
-		}
-	}()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, err
-	}
-	r := &csvRows{file: file, read: &counted{in: file}, size: info.Size()}
+func openCSV(file *os.File, size int64) (Rows, error) {
+	r := &csvRows{read: &counted{in: file}, size: size}
 	text, err := unpacked(r.read)
 	if err != nil {
 		return nil, err
 	}
-	return r, r.header(text)
+	if err := r.header(text); err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
 // counted counts what is read of the file as it lies on the disk.
@@ -252,4 +249,4 @@ func (r *csvRows) Next(context.Context) ([]any, error) {
 func (r *csvRows) Progress() (done, total int64) { return r.read.bytes, r.size }
 
 // Close implements Rows.
-func (r *csvRows) Close() error { return r.file.Close() }
+func (r *csvRows) Close() error { return nil }

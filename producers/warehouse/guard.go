@@ -13,7 +13,7 @@ import (
 // mass change in small pieces is noticed.
 type Guard struct {
 	RemovedShare float64 // Default: 0.1. Of a system's applications, how many may vanish or lose all their addresses.
-	ChangedShare float64 // Default: 0.5. How many may change; and of all rows, how many may be unreadable.
+	ChangedShare float64 // Default: 0.5. How many may change; and of all rows, how many may have something that is not as it should be.
 	Least        int64   // Default: 20. So many never hold a sync, unless no application of the system would be left.
 }
 
@@ -48,7 +48,7 @@ const (
 	HoldLog        HoldReason = "log"        // a change topic is not what it was: records are gone, or it was made anew
 	HoldEmpty      HoldReason = "empty"      // the source has no rows
 	HoldOlder      HoldReason = "older"      // the source is older than what was taken over
-	HoldUnreadable HoldReason = "unreadable" // too many rows cannot be read
+	HoldUnreadable HoldReason = "unreadable" // too many rows have something that is not as it should be
 	HoldRemoved    HoldReason = "removed"    // too many applications would vanish
 	HoldChanged    HoldReason = "changed"    // too many applications would change
 )
@@ -103,7 +103,7 @@ func (g *Guard) judge(o *observation) *Hold {
 	}
 	for _, column := range slices.Sorted(maps.Keys(o.faults)) {
 		if n := o.faults[column]; n > g.Least && float64(n) > g.ChangedShare*float64(o.read) {
-			add(HoldUnreadable, "%s cannot be read in %d of %d rows", nameOf(column), n, o.read)
+			add(HoldUnreadable, "%s is not as it should be in %d of %d rows", nameOf(column), n, o.read)
 		}
 	}
 	if len(found) == 0 {

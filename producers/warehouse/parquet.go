@@ -18,7 +18,6 @@ const parquetBatch = 256
 
 // parquetRows are the rows of a Parquet file, group after group.
 type parquetRows struct {
-	file    *os.File
 	groups  []parquet.RowGroup // after the current one
 	rows    parquet.Rows       // of the current group; nil before the first and after the last
 	total   int64
@@ -38,25 +37,12 @@ type leaf struct {
 	read   func(parquet.Value) any
 }
 
-func openParquet(path string) (_ Rows, err error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, file.Close())
-		}
-	}()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, err
-	}
-	opened, err := parquet.OpenFile(file, info.Size(), parquet.SkipBloomFilters(true), parquet.SkipPageIndex(true))
+func openParquet(file *os.File, size int64) (Rows, error) {
+	opened, err := parquet.OpenFile(file, size, parquet.SkipBloomFilters(true), parquet.SkipPageIndex(true))
 	if err != nil {
 		return nil, fmt.Errorf("read the file's footer: %w", err)
 	}
-	r := &parquetRows{file: file, groups: opened.RowGroups(), total: opened.NumRows(), buffer: make([]parquet.Row, parquetBatch)}
+	r := &parquetRows{groups: opened.RowGroups(), total: opened.NumRows(), buffer: make([]parquet.Row, parquetBatch)}
 	for i, field := range opened.Schema().Fields() {
 		leaves := leavesOf(field, i)
 		column := Column{Name: field.Name(), Kind: KindOther}
@@ -197,9 +183,8 @@ func (r *parquetRows) Progress() (done, total int64) { return r.read, r.total }
 
 // Close implements Rows.
 func (r *parquetRows) Close() error {
-	var err error
-	if r.rows != nil {
-		err = r.rows.Close()
+	if r.rows == nil {
+		return nil
 	}
-	return errors.Join(err, r.file.Close())
+	return r.rows.Close()
 }

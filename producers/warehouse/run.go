@@ -40,6 +40,8 @@ const (
 	firstRetry = 30 * time.Second
 	lastRetry  = 15 * time.Minute
 	heldRetry  = time.Hour // a held sync is tried again: the warehouse may have healed
+
+	heldTopicRetry = 5 * time.Minute // a held topic waits for an operator alone
 )
 
 // Run syncs a source by a plan until ctx ends. A failed sync is tried again after a while, for ever; one that was missed
@@ -49,7 +51,7 @@ func Run(ctx context.Context, cfg Config, source Source, plan Plan) error {
 		return err
 	}
 	r := &runner{Plan: plan, now: cfg.Now, log: cfg.Log}
-	r.state = func(ctx context.Context) (state, error) { return cfg.recall(ctx, source.Name()) }
+	r.state = func(ctx context.Context) (state, error) { return cfg.recall(ctx, cfg.nameOf(source)) }
 	r.sync = func(ctx context.Context, full bool) (*Summary, error) {
 		return Sync(ctx, cfg, source, Options{Full: full})
 	}
@@ -177,7 +179,7 @@ func FollowTopic(ctx context.Context, cfg Config, topic *Topic, report func(*Sum
 			failures = 0
 			report(summary)
 			if summary.Held != nil {
-				_ = pause(ctx, time.Minute) // without the lock, so that an operator can accept
+				_ = pause(ctx, heldTopicRetry) // without the lock, so that an operator can accept
 			}
 		}
 	}

@@ -172,6 +172,13 @@ func (s *session) report(a *application, faults []Fault, skipped bool) {
 	}
 }
 
+// reportRest tells how many rows there were beyond those that were logged.
+func (s *session) reportRest() {
+	if s.reports > mostReports {
+		s.Log.Warn("more rows of the warehouse not taken over as they are", "source", s.source, "rows_by_column", s.faults)
+	}
+}
+
 // flush copies the rows taken to the temporary table.
 func (s *session) flush(ctx context.Context) error {
 	_, err := s.conn.CopyFrom(ctx, pgx.Identifier{"warehouse_read"}, readColumns,

@@ -20,7 +20,7 @@ func Sync(ctx context.Context, cfg Config, source Source, options Options) (*Sum
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	s, err := begin(ctx, &cfg, source.Name())
+	s, err := begin(ctx, &cfg, cfg.nameOf(source))
 	if err != nil {
 		return nil, err
 	}
@@ -36,7 +36,7 @@ func Sync(ctx context.Context, cfg Config, source Source, options Options) (*Sum
 }
 
 func (s *session) sync(ctx context.Context, source Source, options Options) (*Summary, error) {
-	full := options.Full || s.before.cursor.IsZero()
+	full := options.Full || s.before.synced.IsZero()
 	summary := s.newSummary(full, options.Accept)
 	var drift *DriftError
 	if err := s.readAll(ctx, source, full); errors.As(err, &drift) {
@@ -79,11 +79,11 @@ func (s *session) newSummary(full bool, accept *Acceptance) *Summary {
 
 // readAll loads the rows of the source.
 func (s *session) readAll(ctx context.Context, source Source, full bool) (err error) {
-	var since, none time.Time
-	if !full {
+	var since time.Time
+	if !full && !s.before.cursor.IsZero() {
 		since = s.before.cursor.Add(-s.Overlap)
 	}
-	expected, err := s.expected(ctx, since == none)
+	expected, err := s.expected(ctx, since.IsZero())
 	if err != nil {
 		return err
 	}
@@ -102,6 +102,7 @@ func (s *session) readAll(ctx context.Context, source Source, full bool) (err er
 		var broken *RowError
 		switch {
 		case errors.Is(err, io.EOF):
+			s.reportRest()
 			return s.flush(ctx)
 		case errors.As(err, &broken):
 			s.read++
@@ -119,9 +120,9 @@ func (s *session) readAll(ctx context.Context, source Source, full bool) (err er
 	}
 }
 
-// expected is how many rows a whole read brings, as far as earlier ones tell.
-func (s *session) expected(ctx context.Context, full bool) (count int64, err error) {
-	if !full {
+// expected is how many rows a read of all brings, as far as earlier ones tell.
+func (s *session) expected(ctx context.Context, all bool) (count int64, err error) {
+	if !all {
 		return 0, nil
 	}
 	if err := s.conn.QueryRow(ctx, selectKnown, s.source).Scan(&count); err != nil {

@@ -197,7 +197,7 @@ func TestWhatHoldsASync(t *testing.T) {
 		"lost addresses":         {append(apps(1, 101, addresses()), gone(100)...), HoldRemoved, "100 lose all their addresses"},
 		"a mass change":          {append(apps(1, 121, stage("Screen")), gone(120)...), HoldChanged, "120 of 200 applications of greenhouse would change"},
 		"a column that empties":  {append(apps(1, 121, stage("")), gone(120)...), HoldChanged, "stage becomes empty in 120"},
-		"values of another type": {append(apps(1, 151, func(r *row) { r.interview = "soon" }), gone(150)...), HoldUnreadable, "column interview_date cannot be read in 150 of 200 rows"},
+		"values of another type": {append(apps(1, 151, func(r *row) { r.interview = "soon" }), gone(150)...), HoldUnreadable, "column interview_date is not as it should be in 150 of 200 rows"},
 		"an older state":         {append(apps(1, 200, synced(start.AddDate(0, 0, -2))), app(200, synced(start.AddDate(0, 0, -2)), stage("Screen"))), HoldOlder, "were taken over before"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -483,4 +483,22 @@ func anyRow(t *rapid.T, now time.Time, system string) row {
 	r := app(rapid.IntRange(1, 5).Draw(t, "application"), stage(name), synced(now.Add(-late)), ofSystem(system))
 	r.deleted = name == "(deleted)"
 	return r
+}
+
+func TestAPartialExportWithoutTimesRemovesNothing(t *testing.T) {
+	w := newWorld(t)
+	timeless := func(r *row) { r.synced = nil }
+	w.sync(&memory{rows: apps(1, 30, timeless)}, partly) // the first is whole in any case
+	if got := w.sync(&memory{rows: apps(28, 33, timeless)}, partly); got.Full || got.counts() != (counts{Added: 3}) {
+		t.Errorf("full %v, %+v", got.Full, got.counts())
+	}
+}
+
+func TestAnExportMayChangeItsName(t *testing.T) {
+	w := newWorld(t)
+	w.cfg.Name = "daily export"
+	w.sync(&memory{name: "file:2026-03-10.csv", rows: apps(1, 30)})
+	if got := w.sync(&memory{name: "file:2026-03-11.csv", rows: apps(1, 31)}); got.Held != nil || got.Source != "daily export" || got.counts() != (counts{Added: 1}) {
+		t.Errorf("%+v", got)
+	}
 }

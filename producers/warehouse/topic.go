@@ -42,7 +42,7 @@ func SyncTopic(ctx context.Context, cfg Config, topic *Topic, accept *Acceptance
 
 // readTopic reads to the end, or goes on for reopenEvery. It ends at once when something is held.
 func readTopic(ctx context.Context, cfg *Config, topic *Topic, accept *Acceptance, follow bool) (*Summary, error) {
-	s, err := begin(ctx, cfg, topic.Name())
+	s, err := begin(ctx, cfg, cfg.nameOf(topic))
 	if err != nil {
 		return nil, err
 	}
