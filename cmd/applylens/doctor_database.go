@@ -206,7 +206,7 @@ func (c *checkup) warehouseSource(s *warehouse.Status) {
 	const check = "warehouse"
 	switch {
 	case s.HeldAt != nil:
-		c.add(levelFail, check, "mend the warehouse, or accept it once with: applylens warehouse sync --accept --reason ...",
+		c.add(levelFail, check, s.HeldReason.ToDo(),
 			"%s is held since %s for %s: %s", s.Source, moment(s.HeldAt), s.HeldReason, s.HeldDetail)
 	case s.Error != "":
 		c.add(levelWarn, check, "it is tried again by itself where applylens warehouse run runs", "the last sync of %s failed: %s", s.Source, s.Error)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -149,6 +150,9 @@ func TestUpDemoLearnsAndKeepsWhatItLearned(t *testing.T) {
 		if !strings.Contains(printed, want) {
 			t.Errorf("the demo did not print %q:\n%s", want, printed)
 		}
+	}
+	if !regexp.MustCompile(`mails enriched  [1-9]`).MatchString(printed) {
+		t.Errorf("no mail got its application:\n%s", printed)
 	}
 	env := settings(t, dir)
 	learned := get(t, env, "/preferences")

@@ -53,6 +53,14 @@ const (
 	HoldChanged    HoldReason = "changed"    // too many applications would change
 )
 
+// ToDo tells what helps.
+func (r HoldReason) ToDo() string {
+	if r == HoldSchema {
+		return "mend the view or the table that it reads"
+	}
+	return "mend the warehouse; or, when it is right as it is, accept it once with: applylens warehouse sync --accept --reason ..."
+}
+
 // Hold is a sync that was not taken over.
 type Hold struct {
 	Reason HoldReason `json:"reason"`

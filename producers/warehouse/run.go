@@ -177,7 +177,9 @@ func FollowTopic(ctx context.Context, cfg Config, topic *Topic, report func(*Sum
 			_ = pause(ctx, min(retryAfter(failures, rand.Float64()), time.Minute))
 		default:
 			failures = 0
-			report(summary)
+			if summary.Held != nil || summary.anything() {
+				report(summary)
+			}
 			if summary.Held != nil {
 				_ = pause(ctx, heldTopicRetry) // without the lock, so that an operator can accept
 			}

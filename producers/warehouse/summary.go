@@ -29,7 +29,7 @@ type Summary struct {
 	Enriched     *int64           `json:"mails_enriched"` // mails that the changes reach; null when it is not known
 	NewestRow    *time.Time       `json:"newest_row"`     // synced_at of the newest row; null when no row has one
 	Held         *Hold            `json:"held"`
-	Accepted     bool             `json:"accepted"` // the guard was told to let it pass
+	Accepted     bool             `json:"accepted"` // it was to be held, and was let pass
 }
 
 // StageCount counts the applications at one stage.
@@ -97,6 +97,11 @@ func (s *Summary) enriched() string {
 		return "not known yet: the group enrichment folds the changes on its own"
 	}
 	return fmt.Sprint(*s.Enriched)
+}
+
+// anything tells whether something was read at all.
+func (s *Summary) anything() bool {
+	return s.Applications+s.Added+s.Changed+s.Removed+s.Broken > 0
 }
 
 // add adds what was committed.

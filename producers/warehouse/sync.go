@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"time"
 )
 
 // Options are what one sync is asked for.
@@ -37,7 +35,7 @@ func Sync(ctx context.Context, cfg Config, source Source, options Options) (*Sum
 
 func (s *session) sync(ctx context.Context, source Source, options Options) (*Summary, error) {
 	full := options.Full || s.before.synced.IsZero()
-	summary := s.newSummary(full, options.Accept)
+	summary := s.newSummary(full)
 	var drift *DriftError
 	if err := s.readAll(ctx, source, full); errors.As(err, &drift) {
 		return summary, s.hold(ctx, summary, &Hold{HoldSchema, drift.Detail})
@@ -51,19 +49,15 @@ func (s *session) sync(ctx context.Context, source Source, options Options) (*Su
 	if err := s.summarize(ctx, summary); err != nil {
 		return nil, err
 	}
-	if options.Accept != nil {
-		if err := s.accept(ctx, options.Accept, hold, differences); err != nil {
-			return nil, err
-		}
-	} else if hold != nil {
-		return summary, s.hold(ctx, summary, hold)
+	if passes, err := s.pass(ctx, summary, hold, differences, options.Accept); err != nil || !passes {
+		return summary, err
 	}
 	done, err := s.apply(ctx, differences, nil)
 	if err != nil {
 		return nil, err
 	}
 	summary.add(done)
-	if err := s.finish(ctx, full, options.Accept != nil); err != nil {
+	if err := s.finish(ctx, full, hold != nil); err != nil {
 		return nil, err
 	}
 	s.Metrics.syncs.WithLabelValues("done").Inc()
@@ -73,73 +67,20 @@ func (s *session) sync(ctx context.Context, source Source, options Options) (*Su
 	return summary, nil
 }
 
-func (s *session) newSummary(full bool, accept *Acceptance) *Summary {
-	return &Summary{Source: s.source, StartedAt: s.began, Full: full, Systems: map[string]int64{}, Stages: []StageCount{}, Accepted: accept != nil}
+func (s *session) newSummary(full bool) *Summary {
+	return &Summary{Source: s.source, StartedAt: s.began, Full: full, Systems: map[string]int64{}, Stages: []StageCount{}}
 }
 
-// readAll loads the rows of the source.
-func (s *session) readAll(ctx context.Context, source Source, full bool) (err error) {
-	var since time.Time
-	if !full && !s.before.cursor.IsZero() {
-		since = s.before.cursor.Add(-s.Overlap)
+// pass tells whether the differences may be taken over: when nothing holds them, or somebody lets them pass.
+func (s *session) pass(ctx context.Context, summary *Summary, hold *Hold, differences int64, who *Acceptance) (bool, error) {
+	switch {
+	case hold == nil:
+		return true, nil
+	case who == nil:
+		return false, s.hold(ctx, summary, hold)
 	}
-	expected, err := s.expected(ctx, since.IsZero())
-	if err != nil {
-		return err
-	}
-	rows, err := source.Open(ctx, since)
-	if err != nil {
-		return fmt.Errorf("open %s: %w", s.source, err)
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	at, err := locate(rows.Columns())
-	if err != nil {
-		return err
-	}
-	d := &decoder{at: at}
-	for {
-		values, err := rows.Next(ctx)
-		var broken *RowError
-		switch {
-		case errors.Is(err, io.EOF):
-			s.reportRest()
-			return s.flush(ctx)
-		case errors.As(err, &broken):
-			s.read++
-			s.report(&application{}, []Fault{{"", broken.Detail}}, true)
-			continue
-		case err != nil:
-			return fmt.Errorf("read %s: %w", s.source, err)
-		}
-		if err := s.take(ctx, d, values); err != nil {
-			return err
-		}
-		if s.read%chunkRows == 0 {
-			s.progress(rows, expected)
-		}
-	}
-}
-
-// expected is how many rows a read of all brings, as far as earlier ones tell.
-func (s *session) expected(ctx context.Context, all bool) (count int64, err error) {
-	if !all {
-		return 0, nil
-	}
-	if err := s.conn.QueryRow(ctx, selectKnown, s.source).Scan(&count); err != nil {
-		return 0, fmt.Errorf("count known applications: %w", err)
-	}
-	return count, nil
-}
-
-func (s *session) progress(rows Rows, expected int64) {
-	done, total := rows.Progress()
-	if total == 0 {
-		done, total = s.read, max(expected, s.read)
-		if expected == 0 {
-			total = 0
-		}
-	}
-	s.Progress.Update(done, total)
+	summary.Accepted = true
+	return true, s.accept(ctx, who, hold, differences)
 }
 
 // hold notes that nothing is taken over, and alerts.
@@ -151,8 +92,7 @@ func (s *session) hold(ctx context.Context, summary *Summary, hold *Hold) error 
 	s.Metrics.syncs.WithLabelValues("held").Inc()
 	s.Metrics.setHeld(hold.Reason)
 	s.Metrics.setNewest(s.newest)
-	s.Log.Error("warehouse sync held: nothing was taken over; when it is right, accept it once with: applylens warehouse sync --accept --reason ...",
-		"source", s.source, "reason", string(hold.Reason), "detail", hold.Detail)
+	s.Log.Error("warehouse sync held", "source", s.source, "reason", string(hold.Reason), "detail", hold.Detail, "to_do", hold.Reason.ToDo())
 	return nil
 }
 
@@ -160,6 +100,9 @@ func (s *session) hold(ctx context.Context, summary *Summary, hold *Hold) error 
 func (s *session) finish(ctx context.Context, full, accepted bool) error {
 	if _, err := s.conn.Exec(ctx, finishSync, s.source, s.began, full, nullZero(s.newest), accepted); err != nil {
 		return fmt.Errorf("note the sync's end: %w", err)
+	}
+	if accepted {
+		s.before.accepted = s.began
 	}
 	s.Metrics.setHeld("")
 	s.Metrics.setNewest(s.newest)

@@ -1,15 +1,12 @@
 package warehouse
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/applylens/applylens/internal/broker"
@@ -47,7 +44,7 @@ func readTopic(ctx context.Context, cfg *Config, topic *Topic, accept *Acceptanc
 		return nil, err
 	}
 	defer s.close()
-	summary := s.newSummary(false, accept)
+	summary := s.newSummary(false)
 	r := &topicReader{session: s, topic: topic, summary: summary, who: accept}
 	if err := r.run(ctx, follow); err != nil {
 		s.Metrics.syncs.WithLabelValues("failed").Inc()
@@ -70,7 +67,6 @@ type topicReader struct {
 
 	found  broker.Topic
 	next   map[int32]int64 // by partition
-	known  map[int32]bool  // which of next are stored
 	ends   map[int32]int64 // when the reading began
 	client *kgo.Client
 }
@@ -110,105 +106,7 @@ func (r *topicReader) run(ctx context.Context, follow bool) error {
 	if r.summary.Held != nil {
 		return nil
 	}
-	return r.finish(ctx, false, r.who != nil)
-}
-
-// findPlace finds where to go on, and holds when the topic is not what it was.
-func (r *topicReader) findPlace(ctx context.Context) error {
-	var err error
-	if r.found, err = r.topic.Broker.DescribeTopic(ctx, r.topic.Topic); err != nil {
-		return err
-	}
-	starts, err := r.topic.Broker.Admin.ListStartOffsets(ctx, r.topic.Topic)
-	if err != nil {
-		return fmt.Errorf("list offsets: %w", err)
-	}
-	ends, err := r.topic.Broker.Admin.ListCommittedOffsets(ctx, r.topic.Topic)
-	if err = errors.Join(err, starts.Error(), ends.Error()); err != nil {
-		return fmt.Errorf("list offsets: %w", err)
-	}
-	stored, err := r.stored(ctx)
-	if err != nil {
-		return err
-	}
-	if hold := r.compareLog(stored, starts, ends); hold != nil {
-		return r.passLog(ctx, hold, starts)
-	}
-	return nil
-}
-
-// position is how far a partition was read, of which topic.
-type position struct {
-	partition int32
-	cluster   string
-	id        [16]byte
-	next      int64
-}
-
-func (r *topicReader) stored(ctx context.Context) (map[int32]position, error) {
-	rows, err := r.conn.Query(ctx, selectPositions, r.source)
-	if err != nil {
-		return nil, fmt.Errorf("read positions: %w", err)
-	}
-	found := map[int32]position{}
-	var p position
-	_, err = pgx.ForEachRow(rows, []any{&p.partition, &p.cluster, &p.id, &p.next}, func() error {
-		found[p.partition] = p
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read positions: %w", err)
-	}
-	return found, nil
-}
-
-// compareLog sets the positions from those stored, or to the log's start where there is none, and tells what is wrong.
-func (r *topicReader) compareLog(stored map[int32]position, starts, ends kadm.ListedOffsets) *Hold {
-	r.next, r.known, r.ends = map[int32]int64{}, map[int32]bool{}, map[int32]int64{}
-	var faults []Hold
-	starts.Each(func(start kadm.ListedOffset) {
-		end, _ := ends.Lookup(start.Topic, start.Partition)
-		r.next[start.Partition], r.ends[start.Partition] = start.Offset, end.Offset
-		before, known := stored[start.Partition]
-		if !known {
-			return
-		}
-		r.next[start.Partition], r.known[start.Partition] = before.next, true
-		switch {
-		case before.cluster != r.found.Cluster || before.id != r.found.ID:
-			faults = append(faults, Hold{HoldLog, fmt.Sprintf("partition %d is of another topic of that name than before", start.Partition)})
-		case before.next < start.Offset:
-			faults = append(faults, Hold{HoldLog, fmt.Sprintf("%d records of partition %d were deleted unread", start.Offset-before.next, start.Partition)})
-		case before.next > end.Offset:
-			faults = append(faults, Hold{HoldLog, fmt.Sprintf("partition %d ends at %d, before the position %d", start.Partition, end.Offset, before.next)})
-		}
-	})
-	slices.SortFunc(faults, func(a, b Hold) int { return cmp.Compare(a.Detail, b.Detail) })
-	return join(faults)
-}
-
-// passLog holds, or begins at the log's start when that was accepted.
-func (r *topicReader) passLog(ctx context.Context, hold *Hold, starts kadm.ListedOffsets) error {
-	if r.who == nil {
-		return r.hold(ctx, r.summary, hold)
-	}
-	if err := r.accept(ctx, r.who, hold, 0); err != nil {
-		return err
-	}
-	if _, err := r.conn.Exec(ctx, deletePositions, r.source); err != nil {
-		return fmt.Errorf("forget positions: %w", err)
-	}
-	r.compareLog(nil, starts, kadm.ListedOffsets{})
-	return r.refreshEnds(ctx)
-}
-
-func (r *topicReader) refreshEnds(ctx context.Context) error {
-	ends, err := r.topic.Broker.Admin.ListCommittedOffsets(ctx, r.topic.Topic)
-	if err = errors.Join(err, ends.Error()); err != nil {
-		return fmt.Errorf("list offsets: %w", err)
-	}
-	ends.Each(func(end kadm.ListedOffset) { r.ends[end.Partition] = end.Offset })
-	return nil
+	return r.finish(ctx, false, false)
 }
 
 // open begins to read at the positions, read committed. Control records are kept, since positions move over them.
@@ -309,16 +207,11 @@ func (r *topicReader) foldChanges(ctx context.Context, changes []change, records
 	if err := r.summarize(ctx, r.summary); err != nil {
 		return err
 	}
-	if truncated {
-		hold = join([]Hold{{HoldRemoved, fmt.Sprintf("the table was truncated: all %d applications would vanish", differences)}})
+	if truncated && differences > 0 {
+		hold = &Hold{HoldRemoved, fmt.Sprintf("the table was truncated: all %d applications would vanish", differences)}
 	}
-	if hold != nil && r.who == nil {
-		return r.hold(ctx, r.summary, hold)
-	}
-	if hold != nil {
-		if err := r.accept(ctx, r.who, hold, differences); err != nil {
-			return err
-		}
+	if passes, err := r.pass(ctx, r.summary, hold, differences, r.who); err != nil || !passes {
+		return err
 	}
 	done, err := r.apply(ctx, differences, func(tx pgx.Tx) error { return r.advance(ctx, tx, records) })
 	if err != nil {
@@ -326,7 +219,7 @@ func (r *topicReader) foldChanges(ctx context.Context, changes []change, records
 	}
 	r.summary.add(done)
 	for _, record := range records {
-		r.next[record.Partition], r.known[record.Partition] = record.Offset+1, true
+		r.next[record.Partition] = record.Offset + 1
 	}
 	return r.finish(ctx, false, hold != nil)
 }
@@ -353,24 +246,4 @@ func (r *topicReader) load(ctx context.Context, changes []change) error {
 		}
 	}
 	return r.flush(ctx)
-}
-
-var errMoved = errors.New("another process has moved the position in the topic")
-
-// advance moves the positions behind records, which are in the order of each partition.
-func (r *topicReader) advance(ctx context.Context, tx pgx.Tx, records []*kgo.Record) error {
-	behind := map[int32]int64{}
-	for _, record := range records {
-		behind[record.Partition] = record.Offset + 1
-	}
-	for partition, next := range behind {
-		tag, err := tx.Exec(ctx, putPosition, r.source, partition, r.found.Cluster, r.found.ID, r.next[partition], next)
-		if err != nil {
-			return fmt.Errorf("move the position: %w", err)
-		}
-		if tag.RowsAffected() != 1 {
-			return errMoved
-		}
-	}
-	return nil
 }
