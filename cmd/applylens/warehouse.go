@@ -149,7 +149,7 @@ func (c *warehouseSyncCommand) Run(ctx context.Context, p *process) error {
 		printSummary(p, summary)
 	}
 	if summary.Held != nil {
-		return errors.Join(err, fmt.Errorf("held: %s; to do: %s", summary.Held.Detail, strings.TrimSuffix(summary.Held.Reason.ToDo(), " ...")))
+		return errors.Join(err, fmt.Errorf("held: %s; to do: %s", summary.Held.Detail, summary.Held.Reason.ToDo()))
 	}
 	return err
 }
