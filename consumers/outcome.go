@@ -148,8 +148,8 @@ func (w *worker) decide(ctx context.Context, part *partition, c *cursor, r *reco
 	return w.decidePayload(part, c, r, &head)
 }
 
-// appliedBefore tells whether this version took the record that was redriven for good: it became a dead letter only in
-// a later version, whose fold is stricter.
+// appliedBefore tells whether the record that was redriven has nothing more to effect: this version took it for good,
+// since it became a dead letter only in a later one, whose fold is stricter; or its person was erased since.
 func (w *worker) appliedBefore(ctx context.Context, from string) (bool, error) {
 	parts := strings.Split(from, "/")
 	if len(parts) != 3 {
@@ -162,9 +162,10 @@ func (w *worker) appliedBefore(ctx context.Context, from string) (bool, error) {
 	}
 	for attempt := 0; ; attempt++ {
 		var since int
-		err := w.s.cfg.Pool.QueryRow(ctx, redrivenSQL, w.s.place.group, parts[0], partition, offset).Scan(&since)
+		var erased bool
+		err := w.s.cfg.Pool.QueryRow(ctx, redrivenSQL, w.s.place.group, parts[0], partition, offset).Scan(&since, &erased)
 		if err == nil {
-			return since > w.s.place.version.Number, nil
+			return erased || since > w.s.place.version.Number, nil
 		}
 		w.s.cfg.Log.Warn("looking up a redriven record has to wait", "group", w.s.place.group, "error", err)
 		if err := pause(ctx, attempt); err != nil {
@@ -195,13 +196,16 @@ func (w *worker) decidePayload(part *partition, c *cursor, r *record, head *even
 	if !w.rightPartition(r.key, part.id) {
 		return 0, refuse(reasonKey, "partition %d is not that of its key: producers must partition by murmur2", part.id)
 	}
-	if w.s.cfg.Group.Repeats && head.Source != w.s.source {
+	if head.Source != w.s.source && slices.Contains(w.s.cfg.Group.Repeats, head.Type) {
 		repeat, err := w.checkEffect(c, head)
 		if err != nil || repeat {
 			return wasRepeated, err
 		}
 	}
 	w.batch.effects.Add(&w.event)
+	if head.Type == events.TypeUserErased {
+		w.batch.erasures = append(w.batch.erasures, erasure{w.event.Erasure.UserID, part.id, r.offset})
+	}
 	return applied, nil
 }
 
@@ -336,7 +340,7 @@ func (w *worker) lookUp(ctx context.Context, part *partition, records []record) 
 	var keys []events.UUID
 	for i := range records {
 		head, err := w.decoder.Head(records[i].headers)
-		if err != nil || head.Source == w.s.source || !slices.Contains(w.s.cfg.Group.Folds, head.Type) {
+		if err != nil || head.Source == w.s.source || !slices.Contains(w.s.cfg.Group.Repeats, head.Type) {
 			continue
 		}
 		if w.decoder.Decode(&head, records[i].value, &w.event) == nil {

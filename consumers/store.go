@@ -148,10 +148,10 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 ON CONFLICT (group_name, topic_id, partition, log_offset)
 DO UPDATE SET version = excluded.version WHERE dead_letters.version > excluded.version`
 
-	// redrivenSQL tells from which version on a record that was redriven is a dead letter.
+	// redrivenSQL tells from which version on a record that was redriven is a dead letter, and whether it is erased.
 	redrivenSQL = `
-SELECT COALESCE(min(version), 0) FROM dead_letters
-WHERE group_name = $1 AND topic = $2 AND partition = $3 AND log_offset = $4 AND state = 'redriven'`
+SELECT COALESCE(min(version), 0), COALESCE(bool_or(state = 'erased'), false) FROM dead_letters
+WHERE group_name = $1 AND topic = $2 AND partition = $3 AND log_offset = $4 AND state IN ('redriven', 'erased')`
 
 	// haltSQL stops one partition, if it is still ours.
 	haltSQL = `

@@ -148,7 +148,7 @@ func CreateVersion(ctx context.Context, pool *pgxpool.Pool, group *Group) (int, 
 
 // parents lists the tables that have a partition for each version.
 func (g *Group) parents() []string {
-	if g.Repeats {
+	if len(g.Repeats) > 0 {
 		return append([]string{"repeats_" + g.Name}, g.Tables...)
 	}
 	return g.Tables

@@ -53,13 +53,14 @@ type cursor struct {
 
 // pending is what the open batch will write.
 type pending struct {
-	effects Batch
-	records int
-	bytes   int // of dead letters
-	repeats map[events.UUID]uint64
-	letters []deadLetter
-	newest  *partition // of the record that was folded last
-	offset  int64      // of that record
+	effects  Batch
+	records  int
+	bytes    int // of dead letters
+	repeats  map[events.UUID]uint64
+	letters  []deadLetter
+	erasures []erasure
+	newest   *partition // of the record that was folded last
+	offset   int64      // of that record
 }
 
 func newWorker(s *session, parts []*partition) *worker {
@@ -115,6 +116,7 @@ func (w *worker) clearBatch() {
 	w.batch.effects.Reset()
 	clear(w.batch.repeats)
 	w.batch.letters = w.batch.letters[:0]
+	w.batch.erasures = w.batch.erasures[:0]
 	w.batch.records, w.batch.bytes = 0, 0
 }
 
@@ -420,6 +422,9 @@ func (w *worker) write(ctx context.Context, advances []advance) (committing bool
 	}
 	if len(w.batch.letters) > 0 {
 		failpoint.Hit("deadletter_after_insert")
+	}
+	if err := w.obey(ctx, tx, w.batch.erasures); err != nil {
+		return false, err
 	}
 	failpoint.Hit("before_commit")
 	if err := tx.Commit(ctx); err != nil {

@@ -19,7 +19,6 @@ func Group() *consumers.Group {
 		Topic:       events.TopicApplications,
 		Folds:       []events.Type{events.TypeApplicationChanged, events.TypeApplicationRemoved},
 		FoldVersion: FoldVersion,
-		Repeats:     false, // an older or equal src_version has no effect
 		Tables:      []string{"applications", "application_keys"},
 		NewBatch:    func() consumers.Batch { return &batch{NewChanges()} },
 	}

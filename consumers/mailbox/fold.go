@@ -2,7 +2,7 @@
 // last version in log order, and of each person the addresses that mail was delivered to and those that ever wrote or
 // were written to. It marks what the indexer has to look at again.
 //
-// The same mail folded twice changes nothing, so the group needs no memory of what it has seen.
+// The same mail folded twice changes nothing, so the group needs no memory of the mails that it has seen.
 package mailbox
 
 import (

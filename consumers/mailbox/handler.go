@@ -19,6 +19,7 @@ func Group() *consumers.Group {
 		Topic:       events.TopicMail,
 		Folds:       []events.Type{events.TypeMailReceived, events.TypeUserErased},
 		FoldVersion: FoldVersion,
+		Repeats:     []events.Type{events.TypeUserErased}, // a repeat of it would take what came since
 		Tables:      []string{"mails", "mail_addresses", "mail_correspondents"},
 		NewBatch:    func() consumers.Batch { return batch{NewFold()} },
 	}

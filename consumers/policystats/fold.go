@@ -49,7 +49,7 @@ type count struct {
 	seen      seen
 }
 
-// seen is what the run told of a row, reverted, erased or not: counters only grow.
+// seen is what the run told of a row, reverted or not: counters only grow, until their person is erased.
 type seen struct{ proposed, approved, rejected int32 }
 
 // NewTally returns an empty tally.
@@ -104,7 +104,7 @@ func (t *Tally) count(action *events.Action, policy int64) *count {
 	}
 	found := &t.counts[at]
 	if since := t.users[key.user].erased; found.since != since {
-		*found = count{bucket: key, since: since, seen: found.seen}
+		*found = count{bucket: key, since: since}
 	}
 	found.updatedAt = max(found.updatedAt, action.RecordedAt.UnixMicro())
 	return found
@@ -155,7 +155,7 @@ func (t *Tally) sorted() []uint32 {
 	rank := t.ranks()
 	t.order = t.order[:0]
 	for i := range t.counts {
-		if t.counts[i].since == t.users[t.counts[i].user].erased {
+		if t.stands(&t.counts[i]) {
 			t.order = append(t.order, uint32(i))
 		}
 	}
@@ -165,6 +165,9 @@ func (t *Tally) sorted() []uint32 {
 	})
 	return t.order
 }
+
+// stands tells whether a count's person was not erased since.
+func (t *Tally) stands(c *count) bool { return c.since == t.users[c.user].erased }
 
 // ranks returns for each user its place in byte order.
 func (t *Tally) ranks() []uint32 {

@@ -2,6 +2,7 @@ package policystats
 
 import (
 	"context"
+	"maps"
 	"strconv"
 	"sync"
 
@@ -19,15 +20,16 @@ const FoldVersion = 1
 // Group returns the projection of policy statistics. It counts on registry, with the label that users gives a person.
 func Group(registry prometheus.Registerer, users *metrics.UserLabel) *consumers.Group {
 	counters := newCounters(registry, users)
+	kinds := []events.Type{
+		events.TypeActionProposed, events.TypeActionApproved, events.TypeActionRejected,
+		events.TypeActionReverted, events.TypeActionPerformed, events.TypeUserErased,
+	}
 	return &consumers.Group{
-		Name:  "policystats",
-		Topic: events.TopicActions,
-		Folds: []events.Type{
-			events.TypeActionProposed, events.TypeActionApproved, events.TypeActionRejected,
-			events.TypeActionReverted, events.TypeActionPerformed, events.TypeUserErased,
-		},
+		Name:        "policystats",
+		Topic:       events.TopicActions,
+		Folds:       kinds,
 		FoldVersion: FoldVersion,
-		Repeats:     true,
+		Repeats:     kinds,
 		Tables:      []string{"policy_days"},
 		NewBatch:    func() consumers.Batch { return &batch{Tally: NewTally(), counters: counters} },
 	}
@@ -50,8 +52,14 @@ func (b *batch) Write(ctx context.Context, tx pgx.Tx, version consumers.Version)
 
 // Committed implements consumers.Batch.
 func (b *batch) Committed() {
+	for _, user := range b.erased() {
+		b.counters.forget(user)
+	}
 	for i := range b.counts {
 		count := &b.counts[i]
+		if !b.stands(count) {
+			continue
+		}
 		series := b.counters.of(b.users[count.user].id, count.policy)
 		series.fired.Add(float64(count.seen.proposed))
 		series.approved.Add(float64(count.seen.approved))
@@ -109,6 +117,15 @@ func (c *counters) of(user string, policy int64) series {
 	found = c.labelled(strconv.FormatInt(policy, 10), label)
 	c.series[pair{policy, label}] = found
 	return found
+}
+
+// forget drops the counters of a user's policies.
+func (c *counters) forget(user string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if label := c.users.Forget(user, c.fired, c.approved, c.rejected); label != "" {
+		maps.DeleteFunc(c.series, func(at pair, _ series) bool { return at.user == label })
+	}
 }
 
 func (c *counters) labelled(policy, user string) series {

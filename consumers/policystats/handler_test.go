@@ -27,8 +27,6 @@ func TestCommittedCountsByPolicyAndUser(t *testing.T) {
 		action(events.TypeActionRejected, "ada", 7, midnight),
 		action(events.TypeActionProposed, "bob", 8, midnight),
 		action(events.TypeActionRejected, "bob", 8, midnight),
-		erasure("bob"),
-		action(events.TypeActionRejected, "bob", 8, midnight),
 	} {
 		batch.Add(&event)
 	}
@@ -47,12 +45,46 @@ policy_fired_total{policy_id="other",user="other"} 0
 # HELP policy_rejected_total Proposals of a policy that were rejected.
 # TYPE policy_rejected_total counter
 policy_rejected_total{policy_id="7",user="ada"} 1
-policy_rejected_total{policy_id="8",user="bob"} 2
+policy_rejected_total{policy_id="8",user="bob"} 1
 policy_rejected_total{policy_id="other",user="other"} 0
 `
 	if err := testutil.GatherAndCompare(registry, strings.NewReader(want)); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestErasingDropsTheSeries(t *testing.T) {
+	users, err := metrics.NewUserLabel(metrics.UserPlain, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	registry := prometheus.NewRegistry()
+	batch := Group(registry, users).NewBatch()
+	commit := func(list ...events.Event) {
+		for _, event := range list {
+			batch.Add(&event)
+		}
+		batch.Committed()
+		batch.Reset()
+	}
+	f := func(series ...string) {
+		t.Helper()
+		want := "# HELP policy_fired_total Proposals that a policy made.\n# TYPE policy_fired_total counter\n" +
+			strings.Join(append(series, `policy_fired_total{policy_id="other",user="other"} 0`), "\n") + "\n"
+		if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "policy_fired_total"); err != nil {
+			t.Error(err)
+		}
+	}
+	propose := func(user string, policy int64) events.Event {
+		return action(events.TypeActionProposed, user, policy, midnight)
+	}
+	commit(propose("ada", 7), propose("bob", 8))
+	commit(propose("ada", 7), propose("ada", 9), erasure("ada"))
+	f(`policy_fired_total{policy_id="8",user="bob"} 1`)
+	commit(propose("bob", 8), erasure("bob"), propose("bob", 8), propose("ada", 7))
+	f(`policy_fired_total{policy_id="7",user="ada"} 1`, `policy_fired_total{policy_id="8",user="bob"} 1`)
+	commit(erasure("ada"), erasure("bob"))
+	f()
 }
 
 func TestSeriesAreBounded(t *testing.T) {

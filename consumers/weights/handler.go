@@ -18,15 +18,16 @@ const FoldVersion = 1
 func Group(registry prometheus.Registerer, users *metrics.UserLabel) *consumers.Group {
 	updates := metrics.Counter(registry, "user_weight_updates_total",
 		"Decisions that moved a person's weights up (sign plus) or down (minus).", "user", "sign")
+	kinds := []events.Type{
+		events.TypeActionApproved, events.TypeActionRejected, events.TypeActionReverted,
+		events.TypePreferenceChanged, events.TypeUserErased,
+	}
 	return &consumers.Group{
-		Name:  "weights",
-		Topic: events.TopicActions,
-		Folds: []events.Type{
-			events.TypeActionApproved, events.TypeActionRejected, events.TypeActionReverted,
-			events.TypePreferenceChanged, events.TypeUserErased,
-		},
+		Name:        "weights",
+		Topic:       events.TopicActions,
+		Folds:       kinds,
 		FoldVersion: FoldVersion,
-		Repeats:     true,
+		Repeats:     kinds,
 		Tables:      []string{"weight_counts"},
 		NewBatch: func() consumers.Batch {
 			return &batch{Lessons: NewLessons(), updates: updates, label: users}
@@ -54,6 +55,12 @@ func (b *batch) Write(ctx context.Context, tx pgx.Tx, version consumers.Version)
 func (b *batch) Committed() {
 	for i := range b.learners {
 		learner := &b.learners[i]
+		if learner.erased {
+			b.label.Forget(learner.id, b.updates)
+		}
+		if learner.plus+learner.minus == 0 {
+			continue // no label for who only changed preferences or went
+		}
 		user := b.label.Of(learner.id)
 		if learner.plus > 0 {
 			b.updates.WithLabelValues(user, "plus").Add(float64(learner.plus))

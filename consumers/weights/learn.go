@@ -29,8 +29,9 @@ type Lessons struct {
 type learner struct {
 	id        string
 	forgotten uint32 // grows whenever everything before is forgotten
-	plus      uint32 // decisions that moved weights up
-	minus     uint32 // decisions that moved weights down
+	erased    bool   // wholly, so that the counters know nothing of them either
+	plus      uint32 // decisions that moved weights up, since then
+	minus     uint32 // decisions that moved weights down, since then
 }
 
 // lesson is what the run teaches of one feature to one person.
@@ -77,7 +78,7 @@ func (l *Lessons) Learn(event *events.Event) {
 	case events.TypePreferenceChanged:
 		l.prefer(event.Preference)
 	case events.TypeUserErased:
-		l.forget(event.Erasure.UserID)
+		l.erase(event.Erasure.UserID)
 	}
 }
 
@@ -112,6 +113,12 @@ func (l *Lessons) prefer(preference *events.Preference) {
 
 // forget takes back everything that a person was taught, in this run and before.
 func (l *Lessons) forget(user string) { l.learners[l.user(user)].forgotten++ }
+
+func (l *Lessons) erase(user string) {
+	l.forget(user)
+	learner := &l.learners[l.user(user)]
+	learner.erased, learner.plus, learner.minus = true, 0, 0
+}
 
 func (s *lesson) teach(recordedAt int64) {
 	if !s.taught || recordedAt > s.updatedAt {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/jackc/pgx/v5"
@@ -18,8 +19,8 @@ import (
 
 // lockUser puts the changes of one person into one order: transactions that hold it commit one after the other, so
 // that commit, outbox and log agree. It does not block readers, nor rows that only refer to the person. What it returns
-// is read under the lock.
-const lockUser = `SELECT forgets FROM users WHERE id = $1 FOR NO KEY UPDATE`
+// is read under the lock: nothing when the person who asked was erased meanwhile, also if somebody has the id again.
+const lockUser = `SELECT forgets FROM users WHERE id = $1 AND created_at = $2 FOR NO KEY UPDATE`
 
 // selectIdempotency finds what an earlier request with the key was answered.
 const selectIdempotency = `SELECT request_hash, event_id, response FROM idempotency_keys WHERE user_id = $1 AND key = $2`
@@ -48,7 +49,8 @@ type answered[T any] struct {
 type transaction struct {
 	pgx.Tx
 	user    string
-	forgets int // how often the person has forgotten something
+	since   time.Time // when the person was created
+	forgets int       // how often the person has forgotten something
 	source  string
 	last    string // the ce_id of the last event of the answer
 	emitted []events.Type
@@ -89,7 +91,8 @@ func change[T any](ctx context.Context, s *server, key string, status int, work 
 		return nil, err
 	}
 	for attempt := 1; ; attempt++ {
-		answer, err := changeOnce(ctx, s, &transaction{user: auth.From(ctx).ID, source: source}, key, status, work)
+		caller := auth.From(ctx)
+		answer, err := changeOnce(ctx, s, &transaction{user: caller.ID, since: caller.CreatedAt, source: source}, key, status, work)
 		if err != nil && postgres.Classify(err) == postgres.Conflict && attempt < 3 {
 			continue
 		}
@@ -102,7 +105,7 @@ func changeOnce[T any](ctx context.Context, s *server, tx *transaction, key stri
 		return nil, fmt.Errorf("begin: %w", err)
 	}
 	defer tx.Rollback(context.WithoutCancel(ctx)) // without effect after the commit
-	err = tx.QueryRow(ctx, lockUser, tx.user).Scan(&tx.forgets)
+	err = tx.QueryRow(ctx, lockUser, tx.user, tx.since).Scan(&tx.forgets)
 	if errors.Is(err, pgx.ErrNoRows) { // erased since the request was authenticated
 		return nil, errUnauthenticated()
 	}

@@ -47,6 +47,9 @@ type User struct {
 	ID        string   // opaque, 1..200 bytes
 	Roles     []string // Owner, Operator
 	Addresses []string // the person's own, lower case, the domain in ASCII
+
+	// CreatedAt tells a person from one who came later under the same id, after the first was erased.
+	CreatedAt time.Time
 }
 
 // Has tells whether the person has a role.

@@ -71,12 +71,15 @@ func TestCreateUser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	same(t, created, User{ID: "alice", Roles: []string{Owner}, Addresses: []string{"alice@example.com"}})
+	if created.CreatedAt.IsZero() {
+		t.Error("the time of creation is not known")
+	}
+	same(t, created, User{ID: "alice", Roles: []string{Owner}, Addresses: []string{"alice@example.com"}, CreatedAt: created.CreatedAt})
 	extended, err := s.CreateUser(ctx, User{ID: "alice", Roles: []string{Operator}, Addresses: []string{"alice@example.com", "b@example.com"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	same(t, extended, User{ID: "alice", Roles: []string{Operator, Owner}, Addresses: []string{"alice@example.com", "b@example.com"}})
+	same(t, extended, User{ID: "alice", Roles: []string{Operator, Owner}, Addresses: []string{"alice@example.com", "b@example.com"}, CreatedAt: created.CreatedAt})
 	var policies int
 	if err := pool.QueryRow(ctx, `SELECT count(*) FROM policies WHERE user_id = 'alice'`).Scan(&policies); err != nil {
 		t.Fatal(err)
@@ -97,7 +100,8 @@ func TestTokens(t *testing.T) {
 			t.Errorf("configured %v, %v; want %v", got, err, want)
 		}
 	}
-	if _, err := s.CreateUser(ctx, User{ID: "alice", Addresses: []string{"a@example.com"}}); err != nil {
+	created, err := s.CreateUser(ctx, User{ID: "alice", Addresses: []string{"a@example.com"}})
+	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.CreateToken(ctx, "alice", Bearer, "old", time.Now().Add(-time.Minute)); err != nil {
@@ -116,7 +120,7 @@ func TestTokens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	same(t, *user, User{ID: "alice", Roles: []string{Owner}, Addresses: []string{"a@example.com"}})
+	same(t, *user, User{ID: "alice", Roles: []string{Owner}, Addresses: []string{"a@example.com"}, CreatedAt: created.CreatedAt})
 
 	list, err := s.Tokens(ctx, "")
 	if err != nil || len(list) != 2 {

@@ -23,7 +23,7 @@ UPDATE users
 SET roles = ARRAY(SELECT DISTINCT unnest(roles || $2::text[]) ORDER BY 1),
     addresses = ARRAY(SELECT DISTINCT unnest(addresses || $3::text[]) ORDER BY 1)
 WHERE id = $1
-RETURNING roles, addresses`
+RETURNING roles, addresses, created_at`
 
 // insertPolicy copies one of the default policies to a new person.
 const insertPolicy = `
@@ -35,7 +35,7 @@ const insertToken = `INSERT INTO tokens (hash, user_id, kind, name, expires_at) 
 
 // selectUser finds the person of a secret that is valid now.
 const selectUser = `
-SELECT u.id, u.roles, u.addresses
+SELECT u.id, u.roles, u.addresses, u.created_at
 FROM tokens t
 JOIN users u ON u.id = t.user_id
 WHERE t.hash = $1 AND t.kind = $2 AND (t.expires_at IS NULL OR t.expires_at > now())`
@@ -75,7 +75,8 @@ func (s *Store) CreateUser(ctx context.Context, user User) (User, error) {
 				return err
 			}
 		}
-		return tx.QueryRow(ctx, extendUser, user.ID, notNil(user.Roles), user.Addresses).Scan(&user.Roles, &user.Addresses)
+		return tx.QueryRow(ctx, extendUser, user.ID, notNil(user.Roles), user.Addresses).
+			Scan(&user.Roles, &user.Addresses, &user.CreatedAt)
 	})
 	if err != nil {
 		return User{}, fmt.Errorf("create user: %w", err)
@@ -125,7 +126,7 @@ func (s *Store) Authenticate(ctx context.Context, r *http.Request) (*User, error
 		return nil, ErrUnauthenticated
 	}
 	var user User
-	err := s.pool.QueryRow(ctx, selectUser, hash(secret), kind).Scan(&user.ID, &user.Roles, &user.Addresses)
+	err := s.pool.QueryRow(ctx, selectUser, hash(secret), kind).Scan(&user.ID, &user.Roles, &user.Addresses, &user.CreatedAt)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, ErrUnauthenticated
 	}

@@ -45,7 +45,7 @@ func NewUserLabel(mode string, key []byte) (*UserLabel, error) {
 	return nil, fmt.Errorf("METRICS_USER_LABEL is %q: use %s, %s or %s", mode, UserHash, UserPlain, UserOff)
 }
 
-// Of returns the label of a person, the same one for as long as the process lives.
+// Of returns the label of a person, the same one until they are forgotten.
 func (l *UserLabel) Of(user string) string {
 	if l.mode == UserOff {
 		return ""
@@ -61,6 +61,22 @@ func (l *UserLabel) Of(user string) string {
 	}
 	label = l.label(user)
 	l.labels[user] = label
+	return label
+}
+
+// Forget drops the series of a person from counters with the label "user", and makes room for another. They begin anew
+// when the person is counted again. It returns the label that they had; empty when there are no labels to tell by.
+func (l *UserLabel) Forget(user string, counters ...*prometheus.CounterVec) string {
+	label := l.label(user)
+	if l.mode == UserOff || label == Other {
+		return ""
+	}
+	l.mu.Lock()
+	delete(l.labels, user)
+	l.mu.Unlock()
+	for _, counter := range counters {
+		counter.DeletePartialMatch(prometheus.Labels{"user": label})
+	}
 	return label
 }
 

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
 func label(t *testing.T, mode, key string) *UserLabel {
@@ -54,6 +55,36 @@ func TestUserLabelIsBounded(t *testing.T) {
 	if got := users.Of("user 0"); got != first {
 		t.Errorf("the first label changed from %q to %q", first, got)
 	}
+}
+
+func TestForgettingDropsSeriesAndMakesRoom(t *testing.T) {
+	for _, mode := range []string{UserHash, UserPlain} {
+		users, counter := label(t, mode, "key"), Counter(nil, "things_total", "Things.", "kind", "user")
+		for i := range maxUsers {
+			counter.WithLabelValues("a", users.Of(fmt.Sprint("user ", i))).Inc()
+			counter.WithLabelValues("b", users.Of(fmt.Sprint("user ", i))).Inc()
+		}
+		users.Forget("user 7", counter)
+		if got := testutil.CollectAndCount(counter); got != 2*maxUsers-2 {
+			t.Errorf("%s: %d series are left, want %d", mode, got, 2*maxUsers-2)
+		}
+		if users.Of("one more") == Other {
+			t.Errorf("%s: there is no room for another", mode)
+		}
+	}
+}
+
+func TestForgettingKeepsWhatTellsNobodyApart(t *testing.T) {
+	f := func(mode, user string) {
+		t.Helper()
+		users, counter := label(t, mode, "key"), Counter(nil, "things_total", "Things.", "user")
+		counter.WithLabelValues(users.Of(user)).Inc()
+		if got := users.Forget(user, counter); got != "" || testutil.CollectAndCount(counter) != 1 {
+			t.Errorf("%s: dropped the series %q", mode, got)
+		}
+	}
+	f(UserOff, "ada")
+	f(UserPlain, Other)
 }
 
 func TestCounterIsSharedByName(t *testing.T) {
