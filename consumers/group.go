@@ -21,7 +21,7 @@ type Group struct {
 	Topic       string        // without prefix, one of events.Topics
 	Folds       []events.Type // the types that have an effect; all others are only counted
 	FoldVersion int           // grows when the same events fold to other rows
-	Repeats     []events.Type // of Folds, those of which an unstamped event needs a row in repeats, since folding it twice is not harmless
+	Repeats     []events.Type // of Folds, those of which an unstamped event needs a row in repeats, since folding it twice is not harmless; user.erased always
 	Tables      []string      // the tables, partitioned by version, that a version consists of; if user.erased is folded, each has a user_id
 	NewBatch    func() Batch
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/broker"
 )
 
 const (
@@ -297,13 +298,14 @@ var errOtherLog = errors.New("the topic is not the one that was read: adopt it f
 
 // operated is a position that a verb has locked.
 type operated struct {
-	cluster   string
-	topicID   events.UUID
-	partition int
-	next      int64
-	epoch     int32 // of the last record before next; -1 when unknown
-	state     string
-	reason    string
+	cluster    string
+	topicID    events.UUID
+	partitions int // of the topic; 0 where it makes no difference
+	partition  int
+	next       int64
+	epoch      int32 // of the last record before next; -1 when unknown
+	state      string
+	reason     string
 }
 
 func (o *Operator) lock(ctx context.Context, tx pgx.Tx, version, partition int) ([]operated, error) {
@@ -358,7 +360,7 @@ func (o *Operator) Skip(ctx context.Context, partition int, to int64) ([]Move, e
 	}
 	var moves []Move
 	for _, version := range versions {
-		moved, err := o.skipVersion(ctx, version, partition, topic.ID, starts[partition], to)
+		moved, err := o.skipVersion(ctx, version, partition, topic, starts[partition], to)
 		if err != nil {
 			return moves, fmt.Errorf("skip: %w", err)
 		}
@@ -373,7 +375,7 @@ func (o *Operator) Skip(ctx context.Context, partition int, to int64) ([]Move, e
 }
 
 // skipVersion moves step by step, each in a transaction of its own, so that memory stays bounded.
-func (o *Operator) skipVersion(ctx context.Context, version, partition int, topicID events.UUID, start, to int64) (Move, error) {
+func (o *Operator) skipVersion(ctx context.Context, version, partition int, topic broker.Topic, start, to int64) (Move, error) {
 	var total *Move
 	for {
 		var step Move
@@ -382,9 +384,10 @@ func (o *Operator) skipVersion(ctx context.Context, version, partition int, topi
 			if err != nil {
 				return err
 			}
-			if at[0].topicID != topicID {
+			if at[0].topicID != topic.ID {
 				return errOtherLog
 			}
+			at[0].partitions = topic.Partitions
 			step, err = o.skipStep(ctx, tx, version, at[0], start, to)
 			return err
 		})
@@ -435,7 +438,7 @@ func (o *Operator) skipRecords(ctx context.Context, tx pgx.Tx, version int, p op
 	if err != nil {
 		return err
 	}
-	at := &place{group: o.Config.Group.Name, version: Version{Number: version}, cluster: p.cluster, topic: o.Config.Group.Topic, topicID: p.topicID}
+	at := &place{group: o.Config.Group.Name, version: Version{Number: version}, cluster: p.cluster, topic: o.Config.Group.Topic, topicID: p.topicID, partitions: p.partitions}
 	numbers, err := readNumbers(ctx, tx, at, p.partition)
 	if err != nil {
 		return err
@@ -449,7 +452,7 @@ func (o *Operator) skipRecords(ctx context.Context, tx pgx.Tx, version int, p op
 		if last, known := numbers[stamp.Relay]; stamp.Seq == last+1 || !known {
 			numbers[stamp.Relay] = stamp.Seq
 		}
-		letters = append(letters, deadLetter{partition: p.partition, record: r, reason: reasonSkipped, detail: "passed over by an operator: " + o.Reason, userID: at.userOf(&r)})
+		letters = append(letters, deadLetter{partition: p.partition, record: r, reason: reasonSkipped, detail: "passed over by an operator: " + o.Reason})
 	}
 	move.Skipped, move.To = int64(len(letters)), min(c.next, to)
 	if move.To <= p.next {

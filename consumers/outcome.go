@@ -87,7 +87,7 @@ func (w *worker) fold(ctx context.Context, part *partition, c *cursor, r *record
 }
 
 func (w *worker) addLetter(part *partition, r *record, why *refusal) {
-	letter := deadLetter{partition: part.id, record: r.copied(), reason: why.reason, detail: events.CleanText(why.detail, 1000), userID: w.s.place.userOf(r)}
+	letter := deadLetter{partition: part.id, record: r.copied(), reason: why.reason, detail: events.CleanText(why.detail, 1000)}
 	w.batch.letters = append(w.batch.letters, letter)
 	w.batch.bytes += len(r.key) + len(r.value) + 200
 }
@@ -204,7 +204,7 @@ func (w *worker) decidePayload(part *partition, c *cursor, r *record, head *even
 	}
 	w.batch.effects.Add(&w.event)
 	if head.Type == events.TypeUserErased {
-		w.batch.erasures = append(w.batch.erasures, erasure{w.event.Erasure.UserID, part.id, r.offset})
+		w.batch.erasures = append(w.batch.erasures, erasure{w.event.Erasure.UserID, w.event.Erasure.RecordedAt, part.id, r.offset})
 	}
 	return applied, nil
 }
@@ -351,7 +351,7 @@ func (w *worker) lookUp(ctx context.Context, part *partition, records []record) 
 		return known, nil
 	}
 	for attempt := 0; ; attempt++ {
-		err := w.readEffects(ctx, keys, known)
+		err := w.s.place.readEffects(ctx, w.s.cfg.Pool, keys, known)
 		if err == nil {
 			return known, nil
 		}
@@ -362,8 +362,8 @@ func (w *worker) lookUp(ctx context.Context, part *partition, records []record) 
 	}
 }
 
-func (w *worker) readEffects(ctx context.Context, keys []events.UUID, known map[events.UUID]uint64) error {
-	rows, err := w.s.cfg.Pool.Query(ctx, findRepeatsSQL, w.s.place.group, w.s.place.version.Number, keys)
+func (p *place) readEffects(ctx context.Context, db querier, keys []events.UUID, known map[events.UUID]uint64) error {
+	rows, err := db.Query(ctx, findRepeatsSQL, p.group, p.version.Number, keys)
 	if err != nil {
 		return err
 	}

@@ -143,8 +143,8 @@ WHERE group_name = $1 AND version = $2 AND effect_key = ANY ($3::uuid[])`
 	// meet it: the first of them by number is kept, since its outcome is that of all later ones.
 	addDeadLetterSQL = `
 INSERT INTO dead_letters (group_name, version, cluster_id, topic, topic_id, partition, log_offset, record_time,
-                          key, value, headers, value_bytes, reason, detail, user_id)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+                          key, value, headers, value_bytes, reason, detail, user_id, state)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 ON CONFLICT (group_name, topic_id, partition, log_offset)
 DO UPDATE SET version = excluded.version WHERE dead_letters.version > excluded.version`
 
@@ -270,36 +270,51 @@ type deadLetter struct {
 	record    record
 	reason    string
 	detail    string
-	userID    string
 }
 
 // maxStoredValue is how much of a dead letter is kept; longer ones are read back from the log.
 const maxStoredValue = 1 << 20
 
 func (p *place) addDeadLetters(ctx context.Context, tx pgx.Tx, letters []deadLetter) error {
-	for _, letter := range letters {
-		r := &letter.record
-		key, value := r.key, r.value
-		if value == nil {
-			value = []byte{}
-		}
-		if len(key)+len(value) > maxStoredValue {
-			value = nil
-		}
-		headers, err := outbox.MarshalHeaders(plainNames(r.headers))
+	erased, err := p.erasedStrays(ctx, tx, letters)
+	if err != nil {
+		return err
+	}
+	for i := range letters {
+		row, err := p.row(&letters[i], erased[i])
 		if err != nil {
 			return err
 		}
-		var at *time.Time
-		if t := storable(r.time); !t.IsZero() {
-			at = &t
-		}
-		if _, err := tx.Exec(ctx, addDeadLetterSQL, p.group, p.version.Number, p.cluster, p.topic, p.topicID, letter.partition,
-			r.offset, at, key, value, headers, len(r.value), letter.reason, letter.detail, letter.userID); err != nil {
+		if _, err := tx.Exec(ctx, addDeadLetterSQL, row...); err != nil {
 			return fmt.Errorf("add dead letter: %w", err)
 		}
 	}
 	return nil
+}
+
+// row is a dead letter as the arguments of addDeadLetterSQL.
+func (p *place) row(letter *deadLetter, erased bool) ([]any, error) {
+	r := &letter.record
+	var at *time.Time
+	if t := storable(r.time); !t.IsZero() {
+		at = &t
+	}
+	where := []any{p.group, p.version.Number, p.cluster, p.topic, p.topicID, letter.partition, r.offset, at}
+	if erased {
+		return append(where, nil, nil, nil, len(r.value), letter.reason, "", "", "erased"), nil
+	}
+	key, value := r.key, r.value
+	if value == nil {
+		value = []byte{}
+	}
+	if len(key)+len(value) > maxStoredValue {
+		value = nil
+	}
+	headers, err := outbox.MarshalHeaders(plainNames(r.headers))
+	if err != nil {
+		return nil, err
+	}
+	return append(where, key, value, headers, len(r.value), letter.reason, letter.detail, p.whose(r), "open"), nil
 }
 
 // storable returns the time that a producer gave a record, or the zero time when there is none or PostgreSQL cannot
@@ -310,14 +325,6 @@ func storable(t time.Time) time.Time {
 		return time.Time{}
 	}
 	return t
-}
-
-// userOf returns whose record it is, as far as the key of the topic says.
-func (p *place) userOf(r *record) string {
-	if p.topic == events.TopicApplications {
-		return ""
-	}
-	return events.CleanText(string(r.key), 200)
 }
 
 // plainNames makes header names acceptable to PostgreSQL; values are kept as bytes.

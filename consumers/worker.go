@@ -423,7 +423,7 @@ func (w *worker) write(ctx context.Context, advances []advance) (committing bool
 	if len(w.batch.letters) > 0 {
 		failpoint.Hit("deadletter_after_insert")
 	}
-	if err := w.obey(ctx, tx, w.batch.erasures); err != nil {
+	if err := w.s.place.obey(ctx, tx, w.s.cfg.Group.Tables, w.batch.erasures); err != nil {
 		return false, err
 	}
 	failpoint.Hit("before_commit")

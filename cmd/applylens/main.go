@@ -35,6 +35,7 @@ type commandLine struct {
 	Warehouse   warehouseCommand   `cmd:"" help:"Publish what has changed of job applications in a data warehouse."`
 	API         apiCommand         `cmd:"" name:"api" help:"Serve the HTTP API."`
 	Token       tokenCommand       `cmd:"" help:"Manage users' tokens."`
+	User        userCommand        `cmd:"" help:"Export and erase what is kept of a user."`
 	Relay       relayCommand       `cmd:"" help:"Publish the outbox to Kafka."`
 	Topics      topicsCommand      `cmd:"" help:"Create the topics that are missing and tell what they are."`
 	Migrate     migrateCommand     `cmd:"" help:"Bring the database's schema up to date."`

@@ -34,7 +34,7 @@ func (b batch) Write(ctx context.Context, tx pgx.Tx, version consumers.Version) 
 	if err != nil || version.Shadow {
 		return err
 	}
-	return mark(ctx, tx, changed)
+	return mark(ctx, tx, version.Number, changed)
 }
 
 // Committed implements consumers.Batch: the group has no counters of its own.

@@ -16,13 +16,20 @@ import (
 const eraseMails = `
 DELETE FROM mails WHERE version = $1 AND user_id = ANY ($2::text[]) RETURNING id`
 
-// eraseAddresses and eraseCorrespondents remove all addresses of persons from a version.
+// eraseAddresses and eraseCorrespondents remove all addresses of persons from a version; of their own it returns the keys.
 const (
 	eraseAddresses = `
-DELETE FROM mail_addresses WHERE version = $1 AND user_id = ANY ($2::text[])`
+DELETE FROM mail_addresses WHERE version = $1 AND user_id = ANY ($2::text[]) RETURNING address_key(address)`
 	eraseCorrespondents = `
 DELETE FROM mail_correspondents WHERE version = $1 AND user_id = ANY ($2::text[])`
 )
+
+// unmarkAddresses takes back what markAddresses told of addresses that are nobody's own any more.
+const unmarkAddresses = `
+DELETE FROM dirty_addresses d
+WHERE d.address = ANY ($2::text[]) AND d.company = '*'
+  AND NOT EXISTS (SELECT FROM mail_addresses o WHERE o.version = $1 AND address_key(o.address) = d.address)
+  AND NOT EXISTS (SELECT FROM own_addresses o WHERE o.address = d.address)`
 
 // removeMails removes single mails from a version, so that what follows is no repeat of what the table has.
 const removeMails = `
@@ -103,6 +110,7 @@ const (
 type changes struct {
 	mails     [][16]byte
 	addresses []string // keys
+	forgotten []string // keys of addresses of erased persons
 }
 
 // write brings the fold into a version and returns what changed by it.
@@ -134,7 +142,7 @@ func erase(ctx context.Context, tx pgx.Tx, version int, fold *Fold, changed *cha
 		return fmt.Errorf("erase mails: %w", err)
 	}
 	changed.mails = append(changed.mails, ids...)
-	if _, err := tx.Exec(ctx, eraseAddresses, version, users); err != nil {
+	if changed.forgotten, err = collect[string](ctx, tx, eraseAddresses, version, users); err != nil {
 		return fmt.Errorf("erase mail addresses: %w", err)
 	}
 	if _, err := tx.Exec(ctx, eraseCorrespondents, version, users); err != nil {
@@ -207,7 +215,7 @@ func writeAddresses(ctx context.Context, tx pgx.Tx, version int, own addresses, 
 }
 
 // mark writes the marks of changes, in the order of their keys.
-func mark(ctx context.Context, tx pgx.Tx, changed changes) error {
+func mark(ctx context.Context, tx pgx.Tx, version int, changed changes) error {
 	slices.SortFunc(changed.mails, func(a, b [16]byte) int { return slices.Compare(a[:], b[:]) })
 	if mails := slices.Compact(changed.mails); len(mails) > 0 {
 		if _, err := tx.Exec(ctx, markMails, mails); err != nil {
@@ -218,6 +226,11 @@ func mark(ctx context.Context, tx pgx.Tx, changed changes) error {
 	if addresses := slices.Compact(changed.addresses); len(addresses) > 0 {
 		if _, err := tx.Exec(ctx, markAddresses, addresses); err != nil {
 			return fmt.Errorf("mark addresses: %w", err)
+		}
+	}
+	if len(changed.forgotten) > 0 {
+		if _, err := tx.Exec(ctx, unmarkAddresses, version, changed.forgotten); err != nil {
+			return fmt.Errorf("take marks off addresses: %w", err)
 		}
 	}
 	return nil

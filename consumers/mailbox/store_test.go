@@ -218,7 +218,7 @@ func idOf(event *events.Event) string { return MailID(event.Mail).String() }
 func TestMarks(t *testing.T) {
 	db, _ := testenv.Database(t)
 	a, b := received("u1", "a", "x", 0, "Me+tag@x.example"), received("u1", "b", "x", 0)
-	changed := received("u1", "a", "y", 1)
+	changed, c := received("u1", "a", "y", 1), received("u2", "c", "x", 0, "me@x.example")
 	steps := []struct {
 		name  string
 		piece []*events.Event
@@ -228,8 +228,11 @@ func TestMarks(t *testing.T) {
 		{"repeated", []*events.Event{a, b, a}, map[string]int64{idOf(a): 1, idOf(b): 1, "me@x.example*": 1}},
 		{"changed", []*events.Event{changed}, map[string]int64{idOf(a): 2, idOf(b): 1, "me@x.example*": 1}},
 		{"changed there and back", []*events.Event{a, changed}, map[string]int64{idOf(a): 3, idOf(b): 1, "me@x.example*": 1}},
-		{"erased and received again", []*events.Event{erased("u1"), b}, map[string]int64{idOf(a): 4, idOf(b): 2, "me@x.example*": 1}},
-		{"erased by another", []*events.Event{erased("u2")}, map[string]int64{idOf(a): 4, idOf(b): 2, "me@x.example*": 1}},
+		{"erased by another", []*events.Event{erased("u2")}, map[string]int64{idOf(a): 3, idOf(b): 1, "me@x.example*": 1}},
+		{"erased and received again", []*events.Event{erased("u1"), b}, map[string]int64{idOf(a): 4, idOf(b): 2}},
+		{"an address of two", []*events.Event{a, c}, map[string]int64{idOf(a): 5, idOf(b): 2, idOf(c): 1, "me@x.example*": 1}},
+		{"one of them erased", []*events.Event{erased("u1")}, map[string]int64{idOf(a): 6, idOf(b): 3, idOf(c): 1, "me@x.example*": 1}},
+		{"the other too", []*events.Event{erased("u2")}, map[string]int64{idOf(a): 6, idOf(b): 3, idOf(c): 2}},
 	}
 	for _, step := range steps {
 		store(t, db, live, step.piece)

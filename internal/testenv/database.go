@@ -63,6 +63,33 @@ func NewDatabase(t testing.TB, server string) (*pgxpool.Pool, string) {
 	return pool, address
 }
 
+// CopyDatabase returns a copy of a test's database as it is now, such as a backup would bring back. It is dropped when
+// the test ends. Nobody may be connected to the database but the pool's idle connections, which are closed.
+func CopyDatabase(t testing.TB, of *pgxpool.Pool) *pgxpool.Pool {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	of.Reset()
+	server := of.Config().ConnString()
+	admin, err := pgx.Connect(ctx, withDatabase(server, "postgres"))
+	if err != nil {
+		t.Fatalf("connect to the test server: %v", err)
+	}
+	defer admin.Close(ctx)
+	name := "test_" + randomText()
+	if _, err := admin.Exec(ctx, "CREATE DATABASE "+name+" TEMPLATE "+of.Config().ConnConfig.Database); err != nil {
+		t.Fatalf("copy database: %v", err)
+	}
+	t.Cleanup(func() { drop(t, withDatabase(server, "postgres"), name) })
+	address := withDatabase(server, name)
+	pool, err := postgres.Open(context.Background(), config.Postgres{DatabaseURL: config.Secret(address)}, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { closePool(t, pool) })
+	return pool
+}
+
 func closePool(t testing.TB, pool *pgxpool.Pool) {
 	closed := make(chan struct{})
 	go func() {

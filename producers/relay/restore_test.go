@@ -13,6 +13,7 @@ import (
 
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/outbox"
+	"github.com/applylens/applylens/internal/person"
 )
 
 // forget brings the tables of the outbox back to what a backup has that was taken when no row with a seq above last
@@ -91,18 +92,27 @@ func TestRedrivenRowIsNotTakenForItsFirstRecord(t *testing.T) {
 // action adds an event about an action and changes nothing else.
 func (w *world) action(kind events.Type, id events.UUID, user string, policy int64, round int) {
 	w.Helper()
+	w.actionAt(kind, id, user, policy, round, recorded)
+}
+
+func (w *world) actionAt(kind events.Type, id events.UUID, user string, policy int64, round int, at time.Time) {
+	w.Helper()
 	a := &events.Action{
-		ActionID: id, UserID: user, PolicyID: policy, Action: "archive_email", Confidence: 0.7, ProposedAt: recorded, RecordedAt: recorded,
+		ActionID: id, UserID: user, PolicyID: policy, Action: "archive_email", Confidence: 0.7, ProposedAt: at, RecordedAt: at,
 		Round: round, Features: []string{"category:promo"}, HasFeatures: true, FeatureRule: events.FeatureRule,
 		Mail: events.MailRef{ID: "mail-" + id.String(), Category: "promo", SenderDomain: "example.com"},
 	}
 	if kind != events.TypeActionProposed {
-		a.DecidedAt = recorded.Add(time.Minute)
+		a.DecidedAt = at.Add(time.Minute)
 	}
 	if kind == events.TypeActionReverted {
 		a.Decision = events.DecisionApproved
 	}
 	w.emit(&events.Event{Envelope: events.Envelope{Type: kind}, Action: a})
+}
+
+func erasure(user string, at time.Time) *events.Event {
+	return &events.Event{Envelope: events.Envelope{Type: events.TypeUserErased}, Erasure: &events.Erasure{UserID: user, RecordedAt: at}}
 }
 
 func (w *world) emit(event *events.Event) {
@@ -119,7 +129,7 @@ func TestDecisionsReturnFromTheLog(t *testing.T) {
 		ids[i] = events.NewUUIDv7(recorded)
 	}
 	w.action(events.TypeActionProposed, ids[0], "ann", 1, 0) // the backup has this much
-	w.exec("INSERT INTO users (id) VALUES ('ann'), ('dan')")
+	w.exec("INSERT INTO users (id, created_at) VALUES ('ann', $1), ('dan', $1)", recorded)
 	w.exec(`INSERT INTO actions (id, user_id, policy_id, email_id, action, confidence, features, feature_rule, created_at)
 		VALUES ($1, 'ann', 1, 'mail', 'archive_email', 0.7, '{}', 1, $2)`, [16]byte(ids[0]), recorded)
 	w.action(events.TypeActionApproved, ids[0], "ann", 1, 0)
@@ -132,16 +142,13 @@ func TestDecisionsReturnFromTheLog(t *testing.T) {
 	w.action(events.TypeActionReverted, ids[4], "ann", 1, 0)
 	w.action(events.TypeActionRejected, ids[4], "ann", 1, 1)
 	w.action(events.TypeActionProposed, ids[5], "dan", 2, 0)
-	w.emit(&events.Event{Envelope: events.Envelope{Type: events.TypeUserErased}, Erasure: &events.Erasure{UserID: "dan", RecordedAt: recorded}})
+	w.emit(erasure("dan", recorded))
 	stop := w.start()
 	w.untilSent()
 	stop()
 	w.forget(1, 1)
 	w.start()
-	w.until("the relay has accepted the database", func() bool {
-		restored, err := outbox.Restored(t.Context(), w.pool)
-		return err == nil && !restored
-	})
+	w.accepted()
 	rows, err := w.pool.Query(t.Context(), "SELECT id, user_id || ' ' || status || ' ' || round FROM actions")
 	must(t, err)
 	got := map[events.UUID]string{}
@@ -211,6 +218,82 @@ func TestWhatTheOwnerToldReturnsFromTheLog(t *testing.T) {
 	f("SELECT id || ' ' || user_id || ' ' || email_id || ' ' || action || ' ' || policies::text FROM performed_actions",
 		ids[3].String()+" ann mail create_task {50,3}")
 	f("SELECT nextval('policies_id_seq')::text", "51")
+}
+
+// accepted waits until the relay has read the log of a database that was restored.
+func (w *world) accepted() {
+	w.Helper()
+	w.until("the relay has accepted the database", func() bool {
+		restored, err := outbox.Restored(w.Context(), w.pool)
+		return err == nil && !restored
+	})
+}
+
+// people lists the persons that there are, each with the number of their actions and tokens.
+func (w *world) people() []string {
+	w.Helper()
+	rows, err := w.pool.Query(w.Context(), `
+SELECT id || ' ' || (SELECT count(*) FROM actions a WHERE a.user_id = u.id) || ' ' || (SELECT count(*) FROM tokens t WHERE t.user_id = u.id)
+FROM users u ORDER BY id`)
+	must(w, err)
+	list, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	must(w, err)
+	return list
+}
+
+// Of a person who was erased after the backup, the backup's rows go; what came after the erasure is a new person's.
+func TestErasureReturnsFromTheLog(t *testing.T) {
+	w := newWorld(t)
+	w.exec("INSERT INTO users (id, created_at) VALUES ('ann', $1), ('bob', $1)", recorded.Add(-time.Hour))
+	w.exec("INSERT INTO tokens (hash, user_id, kind, created_at) VALUES ('a', 'ann', 'bearer', $1), ('b', 'bob', 'bearer', $1)", recorded.Add(-time.Hour))
+	w.action(events.TypeActionApproved, events.NewUUIDv7(recorded), "ann", 1, 0)
+	w.action(events.TypeActionApproved, events.NewUUIDv7(recorded), "bob", 1, 0)
+	w.emit(erasure("ann", recorded.Add(time.Minute)))
+	w.actionAt(events.TypeActionProposed, events.NewUUIDv7(recorded), "bob", 2, 0, recorded.Add(2*time.Minute))
+	w.emit(erasure("bob", recorded.Add(3*time.Minute)))
+	w.actionAt(events.TypeActionProposed, events.NewUUIDv7(recorded), "bob", 3, 0, recorded.Add(4*time.Minute))
+	stop := w.start()
+	w.untilSent()
+	stop()
+	w.forget(1, 1)
+	w.exec("UPDATE outbox SET recorded_at = $1", recorded)
+	w.exec("INSERT INTO actions (id, user_id, policy_id, email_id, action, confidence, features, feature_rule, created_at) VALUES (gen_random_uuid(), 'ann', 1, 'm', 'archive_email', 0.7, '{}', 1, $1)", recorded)
+	w.start()
+	w.accepted()
+	if diff := cmp.Diff([]string{"bob 1 0"}, w.people()); diff != "" {
+		t.Errorf("persons, their actions and tokens (-want +got):\n%s", diff)
+	}
+	if n := w.count("SELECT count(*) FROM outbox WHERE user_id = 'ann' OR aggregateid = 'ann' OR position('ann'::bytea IN payload) > 0"); n != 0 {
+		t.Errorf("%d rows of the backup's outbox still hold the erased person", n)
+	}
+}
+
+// A database that knows of an erasure, while its relay reads a log anew whose earlier rows are pruned, puts nothing back.
+func TestKnownErasureKeepsThePersonAway(t *testing.T) {
+	w := newWorld(t)
+	w.action(events.TypeActionApproved, events.NewUUIDv7(recorded), "ann", 1, 0)
+	w.action(events.TypeActionApproved, events.NewUUIDv7(recorded), "bob", 1, 0)
+	stop := w.start()
+	w.untilSent()
+	stop()
+	_, err := person.Erase(t.Context(), w.pool, "ann")
+	must(t, err)
+	f := func(when string) {
+		t.Helper()
+		w.exec("DELETE FROM users")
+		w.exec("DELETE FROM outbox WHERE type <> $1", events.TypeUserErased.String())
+		w.exec("DELETE FROM relay_partitions")
+		w.exec("UPDATE deployment SET timeline_id = timeline_id - 1")
+		stop := w.start()
+		w.accepted()
+		if diff := cmp.Diff([]string{"bob 1 0"}, w.people()); diff != "" {
+			t.Errorf("%s: persons (-want +got):\n%s", when, diff)
+		}
+		w.untilSent()
+		stop()
+	}
+	f("before the erasure was sent")
+	f("after the erasure was sent")
 }
 
 func TestStrangersRecordsChangeNothing(t *testing.T) {

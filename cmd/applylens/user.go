@@ -1,0 +1,136 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/config"
+	"github.com/applylens/applylens/internal/person"
+	"github.com/applylens/applylens/internal/postgres"
+)
+
+type userCommand struct {
+	Export userExportCommand `cmd:"" help:"Write everything that is kept of a user as files."`
+	Erase  userEraseCommand  `cmd:"" help:"Take a user out of tables, index, outbox and dead letters, and tell every fold and rebuild."`
+}
+
+type userExportCommand struct {
+	config.Postgres `embed:""`
+	output          `embed:""`
+	ID              string `arg:"" name:"id" help:"The user's id."`
+	Out             string `help:"Directory to make, or an empty one; by default named by the time, here." type:"path" placeholder:"DIR"`
+}
+
+// Run exports and lists the files.
+func (c *userExportCommand) Run(ctx context.Context, p *process) error {
+	if err := c.Postgres.Validate(); err != nil {
+		return usageError{err}
+	}
+	pool, err := postgres.Open(ctx, c.Postgres, "applylens user export")
+	if err != nil {
+		return usageError{err}
+	}
+	defer pool.Close()
+	if c.Out == "" {
+		c.Out = "applylens-export-" + time.Now().UTC().Format("20060102T150405Z") // no id: it may be an address
+	}
+	manifest, err := person.Export(ctx, pool, c.ID, c.Out, reportRows(os.Stderr))
+	if err != nil {
+		return err
+	}
+	rows := make([][]string, len(manifest.Files))
+	for i, f := range manifest.Files {
+		rows[i] = []string{f.Name, number(f.Rows), number(f.Bytes)}
+	}
+	if err := c.print(p.stdout, manifest, []string{"FILE", "ROWS", "BYTES"}, rows); err != nil || c.JSON {
+		return err
+	}
+	fmt.Fprintf(p.stdout, "written to %s; manifest.json has the sums, and says what is left out\n", c.Out)
+	return nil
+}
+
+// reportRows tells of a file that takes long, every two seconds.
+func reportRows(w io.Writer) func(file string, rows int64) {
+	next := time.Now().Add(2 * time.Second)
+	return func(file string, rows int64) {
+		if now := time.Now(); now.After(next) {
+			fmt.Fprintf(w, "%s: %d rows so far\n", file, rows)
+			next = now.Add(2 * time.Second)
+		}
+	}
+}
+
+type userEraseCommand struct {
+	config.Postgres `embed:""`
+	output          `embed:""`
+	ID              string `arg:"" name:"id" help:"The user's id."`
+	Yes             bool   `help:"Do not ask."`
+}
+
+// remains tells what erasing cannot reach.
+const remains = `Still there:
+  the Kafka log: it goes on to hold the old records, which no fold and no rebuild obeys beyond this erasure
+  backups of PostgreSQL, its write-ahead log, and dead rows until VACUUM
+  exports, and what Prometheus has stored under the user's label
+  the order itself, with the id: in the outbox until it was sent and OUTBOX_KEEP is over
+What is not folded yet may show until it is; applylens lag tells when.
+`
+
+// Run asks, erases, and tells what was and what was not reached.
+func (c *userEraseCommand) Run(ctx context.Context, p *process) error {
+	if err := c.Postgres.Validate(); err != nil {
+		return usageError{err}
+	}
+	if !c.Yes {
+		if !isTerminal(os.Stdin) {
+			return usageError{errors.New("nobody is there to be asked: give --yes")}
+		}
+		if err := confirm(os.Stdin, os.Stderr, c.ID); err != nil {
+			return err
+		}
+	}
+	pool, err := postgres.Open(ctx, c.Postgres, "applylens user erase")
+	if err != nil {
+		return usageError{err}
+	}
+	defer pool.Close()
+	erased, err := person.Erase(ctx, pool, c.ID)
+	var refused *events.Error
+	if errors.As(err, &refused) {
+		return usageError{fmt.Errorf("%q cannot be a user's id: %w", c.ID, err)}
+	}
+	if err != nil {
+		return err
+	}
+	var rows [][]string
+	for _, table := range slices.Sorted(maps.Keys(erased.Rows)) {
+		rows = append(rows, []string{table, number(erased.Rows[table])})
+	}
+	if err := c.print(p.stdout, erased, []string{"TABLE", "ROWS"}, rows); err != nil || c.JSON {
+		return err
+	}
+	fmt.Fprintf(p.stdout, "user.erased %s goes out to both topics of users.\n%s", erased.EventID, remains)
+	return nil
+}
+
+// confirm asks for the id once more.
+func confirm(in io.Reader, out io.Writer, id string) error {
+	fmt.Fprintf(out, "This takes everything of user %s away and cannot be undone.\nType the id again to go on: ", printable(id))
+	answer, err := bufio.NewReader(in).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("read the answer: %w", err)
+	}
+	if strings.TrimRight(answer, "\r\n") != id {
+		return errors.New("not confirmed: nothing was changed")
+	}
+	return nil
+}

@@ -1,0 +1,29 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"testing"
+
+	erasing "github.com/applylens/applylens/internal/person"
+)
+
+// Who asked is not who has the id when the change is made, if they were erased in between and somebody else came.
+func TestRequestOfAnErasedPersonIsNotTheNextOnes(t *testing.T) {
+	between := func() {}
+	w := newWorld(t, func(c *Config) {
+		c.Gate = func(context.Context) error {
+			between()
+			return nil
+		}
+	})
+	ann := w.person("ann")
+	action := ann.action()
+	between = func() {
+		if _, err := erasing.Erase(t.Context(), w.pool, "ann"); err != nil {
+			t.Error(err)
+		}
+		w.person("ann")
+	}
+	ann.post("/actions/"+action.ID+"/approve", nil).want(http.StatusUnauthorized)
+}

@@ -1,0 +1,204 @@
+package person
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/outbox"
+	"github.com/applylens/applylens/internal/postgres"
+)
+
+// unhurried gives a transaction the time that a person with much mail takes, and waits for folds in progress.
+const unhurried = `
+SET LOCAL statement_timeout = 0;
+SET LOCAL idle_in_transaction_session_timeout = 0;
+SET LOCAL lock_timeout = '30s'`
+
+// lockUser takes the lock of a person's row, as all their changes do, or makes a row to lock. Nothing that the person
+// does is in flight from here on. It tells whether the row was made, and what time it is under the lock.
+const lockUser = `
+INSERT INTO users AS u (id) VALUES ($1)
+ON CONFLICT (id) DO UPDATE SET id = u.id
+RETURNING xmax = 0, clock_timestamp()`
+
+// selectAddresses reads the keys of a person's own addresses.
+const selectAddresses = `
+SELECT address FROM own_addresses WHERE user_id = $1
+UNION
+SELECT address_key(address) FROM mail_addresses WHERE user_id = $1`
+
+// unmarkAddresses takes away the marks that addresses became somebody's own, of those that are nobody's any more.
+const unmarkAddresses = `
+DELETE FROM dirty_addresses d
+WHERE d.address = ANY ($1) AND d.company = '*'
+  AND NOT EXISTS (SELECT FROM mail_addresses o WHERE address_key(o.address) = d.address)
+  AND NOT EXISTS (SELECT FROM own_addresses o WHERE o.address = d.address)`
+
+// eraseFolded takes a person out of all versions of a projection's table.
+const eraseFolded = `DELETE FROM %s WHERE user_id = $1`
+
+// eraseMails does so for the mails and marks each of them, so that the indexer takes its document away.
+const eraseMails = `
+WITH gone AS (DELETE FROM mails WHERE user_id = $1 RETURNING id)
+INSERT INTO dirty_mails AS d (mail_id) SELECT DISTINCT id FROM gone ORDER BY id
+ON CONFLICT (mail_id) DO UPDATE SET generation = d.generation + 1`
+
+// selectLeftovers finds what an interrupted drop of a version left of such tables: their parents no longer show them.
+const selectLeftovers = `
+SELECT c.relname::text FROM pg_class c
+WHERE c.relkind = 'r' AND pg_table_is_visible(c.oid) AND c.relname ~ '_[0-9]+$'
+  AND regexp_replace(c.relname, '_[0-9]+$', '') = ANY ($1)
+  AND NOT EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid AND NOT i.inhdetachpending)
+ORDER BY c.relname`
+
+// eraseLetters takes away what dead letters hold of a person, be it only their key. The rows stay, as the outcome of
+// their records. Returned are the ids that redriving would have given them in the outbox.
+const eraseLetters = `
+UPDATE dead_letters
+SET key = NULL, value = NULL, headers = NULL, user_id = '', detail = '', state = 'erased', state_note = '', updated_at = now()
+WHERE user_id = $1 OR user_id <> '' AND key = convert_to($1, 'UTF8')
+RETURNING 'redrive-' || id`
+
+// forever is later than anything that is kept.
+var forever = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
+
+// Counts are rows by table.
+type Counts map[string]int64
+
+// Erased tells what erasing a person did.
+type Erased struct {
+	EventID string `json:"event_id"` // ce_id of user.erased
+	Rows    Counts `json:"rows"`     // deleted, or emptied
+}
+
+// Erase takes a person away, in one transaction. It may be repeated, and run beside anything that the person does: a
+// change that holds the person's lock already is done and then erased; any other finds that there is no such person. The
+// error is an *events.Error for what cannot be an id.
+func Erase(ctx context.Context, pool *pgxpool.Pool, id string) (*Erased, error) {
+	source, err := outbox.Source(ctx, pool)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	event := &events.Event{
+		Envelope: events.Envelope{Type: events.TypeUserErased, ID: events.NewUUIDv7(now).String(), Source: source},
+		Erasure:  &events.Erasure{UserID: id, RecordedAt: now},
+	}
+	if err := event.Validate(); err != nil {
+		return nil, err
+	}
+	const attempts = 5 // folds take the same rows, not always in the same order
+	for attempt := 1; ; attempt++ {
+		var rows Counts
+		err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) (err error) {
+			rows, err = erase(ctx, tx, event)
+			return err
+		})
+		if err == nil {
+			return &Erased{event.ID, rows}, nil
+		}
+		if postgres.Classify(err) != postgres.Conflict || attempt == attempts {
+			return nil, fmt.Errorf("erase person: %w", err)
+		}
+	}
+}
+
+// erase does it all within tx. The event goes last into the outbox, behind everything that it is about.
+func erase(ctx context.Context, tx pgx.Tx, event *events.Event) (Counts, error) {
+	id, made := event.Erasure.UserID, false
+	if _, err := tx.Exec(ctx, unhurried); err != nil {
+		return nil, err
+	}
+	if err := tx.QueryRow(ctx, lockUser, id).Scan(&made, &event.Time); err != nil {
+		return nil, fmt.Errorf("lock person: %w", err)
+	}
+	addresses, err := texts(ctx, tx, selectAddresses, id)
+	if err != nil {
+		return nil, fmt.Errorf("read own addresses: %w", err)
+	}
+	rows := Counts{}
+	if err := rows.eraseFolded(ctx, tx, id); err != nil {
+		return nil, err
+	}
+	redriven, err := texts(ctx, tx, eraseLetters, id)
+	if err != nil {
+		return nil, fmt.Errorf("erase dead letters: %w", err)
+	}
+	rows["dead_letters"] = int64(len(redriven))
+	if err := rows.eraseOwned(ctx, tx, id, forever, redriven); err != nil {
+		return nil, err
+	}
+	if made {
+		rows["users"]--
+	}
+	if _, err := tx.Exec(ctx, unmarkAddresses, addresses); err != nil {
+		return nil, fmt.Errorf("take marks off addresses: %w", err)
+	}
+	event.Erasure.RecordedAt = event.Time
+	return rows, outbox.Add(ctx, tx, event)
+}
+
+// eraseFolded empties all versions of what the groups fold. What they have not folded yet they fold, and forget again
+// when they come to user.erased.
+func (c Counts) eraseFolded(ctx context.Context, tx pgx.Tx, id string) error {
+	for _, table := range folded {
+		statement := fmt.Sprintf(eraseFolded, table)
+		if table == "mails" {
+			statement = eraseMails
+		}
+		if err := c.run(ctx, tx, table, statement, id); err != nil {
+			return err
+		}
+	}
+	leftovers, err := texts(ctx, tx, selectLeftovers, folded)
+	if err != nil {
+		return fmt.Errorf("look for dropped versions: %w", err)
+	}
+	for _, table := range leftovers {
+		if err := c.run(ctx, tx, table, fmt.Sprintf(eraseFolded, pgx.Identifier{table}.Sanitize()), id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c Counts) eraseOwned(ctx context.Context, tx pgx.Tx, id string, until time.Time, events []string) error {
+	for _, t := range owned {
+		if err := c.run(ctx, tx, t.table, t.erase, id, until); err != nil {
+			return err
+		}
+	}
+	voided, err := outbox.Void(ctx, tx, id, until, events)
+	c["outbox"] = voided
+	return err
+}
+
+// texts runs a statement that returns one column of text.
+func texts(ctx context.Context, tx pgx.Tx, statement string, args ...any) ([]string, error) {
+	rows, err := tx.Query(ctx, statement, args...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
+
+func (c Counts) run(ctx context.Context, tx pgx.Tx, table, statement string, args ...any) error {
+	tag, err := tx.Exec(ctx, statement, args...)
+	if err != nil {
+		return fmt.Errorf("erase from %s: %w", table, err)
+	}
+	c[table] += tag.RowsAffected()
+	return nil
+}
+
+// EraseOwned takes away what the API and the outbox keep of a person from before a moment. The relay calls it for an
+// erasure that the log has and the database, restored from a backup, has not: there may be a new person under the id
+// already, and what the groups keep is theirs to forget when they come to the record.
+func EraseOwned(ctx context.Context, tx pgx.Tx, id string, until time.Time) error {
+	return Counts{}.eraseOwned(ctx, tx, id, until, nil)
+}

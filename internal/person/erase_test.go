@@ -1,0 +1,266 @@
+package person_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/applylens/applylens/consumers"
+	"github.com/applylens/applylens/events"
+	erasing "github.com/applylens/applylens/internal/person"
+	"github.com/applylens/applylens/internal/testenv"
+)
+
+func TestErasingMayBeRepeated(t *testing.T) {
+	w := newWorld(t)
+	w.relay()
+	w.fold()
+	ann := w.newPerson(canary)
+	for _, when := range []string{"known", "erased", "never known"} {
+		id := ann.id
+		if when == "never known" {
+			id = "nobody"
+		}
+		erased, err := erasing.Erase(t.Context(), w.pool, id)
+		must(t, err)
+		if (erased.Rows["users"] == 1) != (when == "known") || erased.EventID == "" {
+			t.Errorf("%s: erased %+v", when, erased)
+		}
+	}
+	w.settled()
+	if diff := cmp.Diff([]int{0, 6}, []int{scalar[int](w, "SELECT count(*) FROM users"), scalar[int](w, "SELECT count(*) FROM outbox WHERE published_at IS NOT NULL")}); diff != "" {
+		t.Errorf("persons, and events sent (-want +got):\n%s", diff)
+	}
+	ann.receive(0, 1)
+	w.settled()
+	if mails := scalar[int](w, "SELECT count(*) FROM live_mails WHERE user_id = $1", ann.id); mails != 1 {
+		t.Errorf("%d mails of who came later under the id, want 1", mails)
+	}
+}
+
+func TestWhatCannotBeAnIDIsRefused(t *testing.T) {
+	w := newWorld(t)
+	for _, id := range []string{"", strings.Repeat("x", events.MaxUserID+1), "a\x00b", "\xff"} {
+		var refused *events.Error
+		if _, err := erasing.Erase(t.Context(), w.pool, id); !errors.As(err, &refused) {
+			t.Errorf("%q: %v, want an *events.Error", id, err)
+		}
+	}
+	if n := scalar[int](w, "SELECT count(*) FROM outbox"); n != 0 {
+		t.Errorf("%d rows in the outbox", n)
+	}
+}
+
+// A version that was being dropped keeps its tables for a while, and nothing shows them.
+func TestErasingReachesHalfDroppedVersions(t *testing.T) {
+	w, ann, _ := peopled(t)
+	must(t, w.buildPart("mailbox"))
+	w.exec("ALTER TABLE mails DETACH PARTITION mails_2")
+	w.exec("ALTER TABLE mail_addresses DETACH PARTITION mail_addresses_2")
+	if n := scalar[int](w, "SELECT count(*) FROM mails_2 WHERE user_id = $1", ann.id); n != 5 {
+		t.Fatalf("%d mails in the detached table, want 5", n)
+	}
+	_, err := erasing.Erase(t.Context(), w.pool, ann.id)
+	must(t, err)
+	w.onlyTheOrderIsLeft("after the commit")
+}
+
+// erase begins to erase a person and returns when that waits for a lock, with what waits for its end.
+func (p *person) erase() (finish func()) {
+	p.t.Helper()
+	ended := make(chan error, 1)
+	go func() {
+		_, err := erasing.Erase(context.Background(), p.pool, p.id)
+		ended <- err
+	}()
+	p.untilWaiting(1)
+	return func() {
+		p.t.Helper()
+		must(p.t, <-ended)
+	}
+}
+
+// untilWaiting waits until some sessions wait for locks.
+func (w *world) untilWaiting(sessions int) {
+	w.t.Helper()
+	w.until("sessions wait for a lock", func() (bool, string) {
+		waiting := scalar[int](w, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+		return waiting == sessions, fmt.Sprint(waiting, " of ", sessions)
+	})
+}
+
+// hold runs a statement in a transaction that stays open until the returned function is called.
+func (w *world) hold(sql string, args ...any) (release func()) {
+	w.t.Helper()
+	tx, err := w.pool.Begin(w.t.Context())
+	must(w.t, err)
+	w.t.Cleanup(func() { _ = tx.Rollback(context.Background()) })
+	_, err = tx.Exec(w.t.Context(), sql, args...)
+	must(w.t, err)
+	return func() {
+		w.t.Helper()
+		must(w.t, tx.Rollback(w.t.Context()))
+	}
+}
+
+// pending returns an action of the person that waits for a decision.
+func (p *person) pending() string {
+	p.t.Helper()
+	return scalar[string](p.world, "SELECT id::text FROM actions WHERE user_id = $1 AND status = 'pending' ORDER BY created_at LIMIT 1", p.id)
+}
+
+// A decision that came first is taken, and then erased with all the rest.
+func TestDecisionBeforeTheErasure(t *testing.T) {
+	w, ann, _ := peopled(t)
+	action := ann.pending()
+	release := w.hold("SELECT FROM actions WHERE id = $1 FOR UPDATE", action)
+	decided := make(chan struct{})
+	go func() {
+		defer close(decided)
+		ann.ask(http.MethodPost, "/actions/"+action+"/approve", http.StatusOK, nil)
+	}()
+	w.untilWaiting(1)
+	ended := make(chan error, 1)
+	go func() {
+		_, err := erasing.Erase(context.Background(), w.pool, ann.id)
+		ended <- err
+	}()
+	w.untilWaiting(2)
+	release()
+	<-decided
+	must(t, <-ended)
+	w.onlyTheOrderIsLeft("after a decision that came first")
+}
+
+// A decision that comes while the erasure is at work finds that there is no such person.
+func TestDecisionDuringTheErasure(t *testing.T) {
+	w, ann, _ := peopled(t)
+	release := w.hold("SELECT FROM weight_counts WHERE user_id = $1 FOR UPDATE", ann.id)
+	finish := ann.erase()
+	decided := make(chan struct{})
+	go func() {
+		defer close(decided)
+		ann.ask(http.MethodPost, "/actions/"+ann.pending()+"/approve", http.StatusUnauthorized, nil)
+	}()
+	w.untilWaiting(2)
+	release()
+	finish()
+	<-decided
+	w.onlyTheOrderIsLeft("after a decision that came during it")
+}
+
+// A dead letter that is being redriven is erased, and so is what goes out again.
+func TestRedrivingBeforeTheErasure(t *testing.T) {
+	w, ann, _ := peopled(t)
+	letter := scalar[int64](w, "SELECT min(id) FROM dead_letters WHERE user_id = $1 AND group_name = 'weights'", ann.id)
+	release := w.hold("LOCK TABLE outbox IN EXCLUSIVE MODE")
+	redriven := make(chan error, 1)
+	go func() {
+		redriven <- consumers.Redrive(context.Background(), w.pool, w.conn, letter, "tester", false)
+	}()
+	w.untilWaiting(1)
+	ended := make(chan error, 1)
+	go func() {
+		_, err := erasing.Erase(context.Background(), w.pool, ann.id)
+		ended <- err
+	}()
+	w.untilWaiting(2)
+	release()
+	must(t, <-redriven)
+	must(t, <-ended)
+	w.onlyTheOrderIsLeft("after a dead letter was redriven")
+	if err := consumers.Redrive(t.Context(), w.pool, w.conn, letter, "tester", false); err == nil {
+		t.Error("an erased dead letter can be redriven")
+	}
+}
+
+// Erasing again and again, while the person and another one decide, loses nothing of the other and mixes nothing up.
+func TestErasingBesideLiveTraffic(t *testing.T) {
+	w := newWorld(t)
+	w.relay()
+	w.fold()
+	ann, bob := w.newPerson(canary), w.newPerson(bystander)
+	ctx, cancel := context.WithCancel(t.Context())
+	traffic := make(chan int)
+	go func() {
+		published := 0
+		for ctx.Err() == nil {
+			for _, p := range []*person{ann, bob} {
+				p.publish(p.record(p.id, p.decision(published)))
+			}
+			published++
+		}
+		traffic <- published
+	}()
+	for range 10 {
+		w.until("the person has weights", func() (bool, string) {
+			return scalar[bool](w, "SELECT EXISTS (SELECT FROM weight_counts WHERE user_id = $1)", ann.id), "none"
+		})
+		_, err := erasing.Erase(t.Context(), w.pool, ann.id)
+		must(t, err)
+	}
+	cancel()
+	published := <-traffic
+	_, err := erasing.Erase(t.Context(), w.pool, ann.id)
+	must(t, err)
+	w.settled()
+	w.exec("DELETE FROM outbox")
+	if diff := cmp.Diff(found{}, w.find(canary)); diff != "" {
+		t.Errorf("left of the erased person (-want +got):\n%s", diff)
+	}
+	if approvals := scalar[int](w, "SELECT approvals FROM weight_counts WHERE user_id = $1", bob.id); approvals != published {
+		t.Errorf("the other has %d approvals, want %d", approvals, published)
+	}
+	for _, group := range w.groups {
+		_, err := consumers.Rebuild(t.Context(), w.config(group), false)
+		must(t, err)
+		compared, err := consumers.Compare(t.Context(), w.config(group))
+		must(t, err)
+		if !compared.Equal() {
+			t.Errorf("a rebuild of %s differs: %+v", group.Name, compared)
+		}
+	}
+}
+
+// A backup that is older than the erasure does not bring the person back.
+func TestRestoredDatabaseObeysTheErasure(t *testing.T) {
+	w, ann, bob := peopled(t)
+	w.retire("weights")
+	backup := testenv.CopyDatabase(t, w.pool)
+	_, err := erasing.Erase(t.Context(), w.pool, ann.id)
+	must(t, err)
+	stopRelay := w.relay()
+	w.until("the erasure is published", func() (bool, string) {
+		return scalar[int](w, "SELECT count(*) FROM outbox WHERE published_at IS NULL") == 0, "not yet"
+	})
+	stopRelay()
+
+	w.use(backup)
+	w.exec("UPDATE deployment SET system_identifier = 1, timeline_id = 1") // as another server is told by
+	if len(w.find(canary)) < 10 {
+		t.Fatalf("the backup has the person only in %v", w.find(canary))
+	}
+	before := w.digests(bystander)
+	delete(before, "public.outbox") // its rows are marked as sent
+	w.relay()
+	w.fold()
+	w.settled()
+	w.until("the relay has read the log", func() (bool, string) {
+		return scalar[bool](w, "SELECT system_identifier <> 1 FROM deployment"), "not yet"
+	})
+	if diff := cmp.Diff(found{}, w.find(canary)); diff != "" {
+		t.Errorf("of the erased person (-want +got):\n%s", diff)
+	}
+	after := w.digests(bystander)
+	delete(after, "public.outbox")
+	if diff := cmp.Diff(before, after); diff != "" {
+		t.Errorf("of the other (-before +after):\n%s", diff)
+	}
+	bob.ask(http.MethodGet, "/actions/tray", http.StatusOK, nil)
+	ann.ask(http.MethodGet, "/actions/tray", http.StatusUnauthorized, nil)
+}

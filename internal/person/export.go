@@ -1,0 +1,288 @@
+package person
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// part is one file of an export: the rows of one table that are a person's, one JSON object a line. The first column is
+// the object; further columns are bytes that are added to it under their names. Of what the groups fold it is the live
+// version, since the others are copies. $1 is the person.
+type part struct{ file, table, rows string }
+
+var parts = []part{
+	{"user.jsonl", "users", `SELECT to_jsonb(t) FROM users t WHERE id = $1`},
+	{"tokens.jsonl", "tokens", `SELECT to_jsonb(t) - 'hash' FROM tokens t WHERE user_id = $1 ORDER BY created_at, hash`},
+	{"policies.jsonl", "policies", `SELECT to_jsonb(t) FROM policies t WHERE user_id = $1 ORDER BY id`},
+	{"actions.jsonl", "actions", `SELECT to_jsonb(t) FROM actions t WHERE user_id = $1 ORDER BY created_at, id`},
+	{"preferences.jsonl", "weight_counts", `
+SELECT to_jsonb(t) - 'version' FROM weight_counts t
+WHERE user_id = $1 AND version = (SELECT live_version FROM projections WHERE group_name = 'weights')
+ORDER BY feature`},
+	{"statistics.jsonl", "policy_days", `
+SELECT to_jsonb(t) - 'version' FROM policy_days t
+WHERE user_id = $1 AND version = (SELECT live_version FROM projections WHERE group_name = 'policystats')
+ORDER BY policy_id, day`},
+	{"mails.jsonl", "mails", `
+SELECT to_jsonb(t) - 'version' FROM mails t
+WHERE user_id = $1 AND version = (SELECT live_version FROM projections WHERE group_name = 'mailbox')
+ORDER BY received_at DESC, id`},
+	{"addresses.jsonl", "mail_addresses", `
+SELECT to_jsonb(t) - 'version' FROM mail_addresses t
+WHERE user_id = $1 AND version = (SELECT live_version FROM projections WHERE group_name = 'mailbox')
+ORDER BY address`},
+	{"own_addresses.jsonl", "own_addresses", `SELECT to_jsonb(t) FROM own_addresses t WHERE user_id = $1 ORDER BY address`},
+	{"correspondents.jsonl", "mail_correspondents", `
+SELECT to_jsonb(t) - 'version' FROM mail_correspondents t
+WHERE user_id = $1 AND version = (SELECT live_version FROM projections WHERE group_name = 'mailbox')
+ORDER BY address`},
+	{"performed.jsonl", "performed_actions", `SELECT to_jsonb(t) FROM performed_actions t WHERE user_id = $1 ORDER BY performed_at, id`},
+	{"forgotten.jsonl", "forgotten_features", `SELECT to_jsonb(t) FROM forgotten_features t WHERE user_id = $1 ORDER BY forget, feature`},
+	{"events.jsonl", "outbox", `
+SELECT to_jsonb(t) - '{aggregateid,payload}'::text[], aggregateid, payload FROM outbox t
+WHERE user_id = $1
+ORDER BY seq`},
+	{"answers.jsonl", "idempotency_keys", `
+SELECT to_jsonb(t) - '{request_hash,response}'::text[], response FROM idempotency_keys t
+WHERE user_id = $1
+ORDER BY created_at, key`},
+	{"dead_letters.jsonl", "dead_letters", `
+SELECT to_jsonb(t) - '{key,value}'::text[], key, value FROM dead_letters t
+WHERE user_id = $1
+ORDER BY id`},
+}
+
+// leftOut tells in the manifest what nobody should look for.
+var leftOut = []string{
+	"tokens: their secrets are not kept, and the hashes that are would help nobody but a thief",
+	"versions of preferences, statistics and mails that are not live: they are copies",
+	"numbers by which repeated events and requests are known: they hold hashes only",
+	"the Kafka log: it has every event since the beginning, under the key of the user id",
+}
+
+// ErrUnknown tells that nothing is kept of a person.
+var ErrUnknown = errors.New("nothing is kept of this user")
+
+// Manifest lists what an export holds. It is written last: without it an export is not complete.
+type Manifest struct {
+	Format     int       `json:"format"`
+	UserID     string    `json:"user_id"`
+	ExportedAt time.Time `json:"exported_at"` // when the snapshot was taken
+	Files      []File    `json:"files"`
+	LeftOut    []string  `json:"left_out"`
+}
+
+// File is one file of an export.
+type File struct {
+	Name   string `json:"name"`
+	Table  string `json:"table"`
+	Rows   int64  `json:"rows"`
+	Bytes  int64  `json:"bytes"`
+	SHA256 string `json:"sha256"`
+}
+
+// format is what Manifest.Format says; it grows when the files change their meaning.
+const format = 1
+
+// Export writes everything that is kept of a person into dir, which must not exist or be empty: one file for each table,
+// all of one snapshot, and manifest.json. Nobody but the caller can read them. Rows pass through one at a time, so that
+// memory stays bounded; progress, unless nil, hears of each. When it fails, it leaves nothing behind.
+func Export(ctx context.Context, pool *pgxpool.Pool, id, dir string, progress func(file string, rows int64)) (*Manifest, error) {
+	target, err := newTarget(dir)
+	if err != nil {
+		return nil, err
+	}
+	if progress == nil {
+		progress = func(string, int64) {}
+	}
+	manifest := &Manifest{Format: format, UserID: id, LeftOut: leftOut}
+	snapshot := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+	err = pgx.BeginTxFunc(ctx, pool, snapshot, func(tx pgx.Tx) error { return manifest.export(ctx, tx, target, progress) })
+	if err == nil {
+		err = target.write("manifest.json", func(w io.Writer) error {
+			encoder := json.NewEncoder(w)
+			encoder.SetIndent("", "  ")
+			return encoder.Encode(manifest)
+		})
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("export person: %w", err), target.remove())
+	}
+	return manifest, nil
+}
+
+// export writes all parts.
+func (m *Manifest) export(ctx context.Context, tx pgx.Tx, to *target, progress func(string, int64)) error {
+	if _, err := tx.Exec(ctx, unhurried); err != nil {
+		return err
+	}
+	if err := tx.QueryRow(ctx, "SELECT now()").Scan(&m.ExportedAt); err != nil {
+		return fmt.Errorf("begin snapshot: %w", err)
+	}
+	var rows int64
+	for _, p := range parts {
+		file, err := p.export(ctx, tx, m.UserID, to, progress)
+		if err != nil {
+			return fmt.Errorf("write %s: %w", p.file, err)
+		}
+		m.Files = append(m.Files, *file)
+		rows += file.Rows
+	}
+	if rows == 0 {
+		return ErrUnknown
+	}
+	return nil
+}
+
+// export writes one part, and counts and sums up what it writes.
+func (p *part) export(ctx context.Context, tx pgx.Tx, id string, to *target, progress func(string, int64)) (*File, error) {
+	file := &File{Name: p.file, Table: p.table}
+	err := to.write(p.file, func(w io.Writer) error {
+		rows, err := tx.Query(ctx, p.rows, id)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		sum := summed{Writer: w, hash: sha256.New()}
+		for rows.Next() {
+			line, err := lineOf(rows)
+			if err != nil {
+				return err
+			}
+			if _, err := sum.Write(line); err != nil {
+				return err
+			}
+			file.Rows++
+			progress(p.file, file.Rows)
+		}
+		file.Bytes, file.SHA256 = sum.bytes, hex.EncodeToString(sum.hash.Sum(nil))
+		return rows.Err()
+	})
+	return file, err
+}
+
+// lineOf returns a row as one line of JSON.
+func lineOf(rows pgx.Rows) ([]byte, error) {
+	columns := rows.FieldDescriptions()
+	values := make([][]byte, len(columns))
+	targets := make([]any, len(columns))
+	for i := range values {
+		targets[i] = &values[i]
+	}
+	if err := rows.Scan(targets...); err != nil {
+		return nil, err
+	}
+	line := bytes.TrimSuffix(values[0], []byte("}"))
+	for i := 1; i < len(columns); i++ {
+		name, text := rendered(columns[i].Name, values[i])
+		line = fmt.Appendf(line, ", %q: %s", name, text)
+	}
+	return append(line, '}', '\n'), nil
+}
+
+// rendered returns bytes as JSON: an object as it is, other text as text, and what is no text as base64 under a name that
+// says so.
+func rendered(name string, value []byte) (string, []byte) {
+	var text []byte
+	switch {
+	case value == nil:
+		return name, []byte("null")
+	case bytes.HasPrefix(value, []byte("{")) && utf8.Valid(value) && json.Valid(value):
+		var compact bytes.Buffer
+		_ = json.Compact(&compact, value) // valid
+		return name, compact.Bytes()
+	case utf8.Valid(value):
+		text, _ = json.Marshal(string(value)) // a string can always be written
+	default:
+		name += "_base64"
+		text, _ = json.Marshal(value)
+	}
+	return name, text
+}
+
+// summed counts and hashes what goes through.
+type summed struct {
+	io.Writer
+	hash  hash.Hash
+	bytes int64
+}
+
+func (s *summed) Write(b []byte) (int, error) {
+	s.hash.Write(b)
+	n, err := s.Writer.Write(b)
+	s.bytes += int64(n)
+	return n, err
+}
+
+// target is the directory of an export.
+type target struct {
+	dir     string
+	made    bool
+	written []string
+}
+
+// newTarget takes an empty directory, or makes one that only its owner can enter.
+func newTarget(dir string) (*target, error) {
+	err := os.Mkdir(dir, 0o700)
+	if err == nil {
+		return &target{dir: dir, made: true}, nil
+	}
+	if !errors.Is(err, os.ErrExist) {
+		return nil, err
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	if len(entries) > 0 {
+		return nil, fmt.Errorf("%s is not empty", dir)
+	}
+	return &target{dir: dir}, nil
+}
+
+// write makes a file that only its owner can read. What it could not write is an error, and the file is on the disk
+// when it returns none.
+func (t *target) write(name string, content func(io.Writer) error) (err error) {
+	path := filepath.Join(t.dir, name)
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	t.written = append(t.written, path)
+	defer func() { err = errors.Join(err, file.Close()) }()
+	buffer := bufio.NewWriterSize(file, 64<<10)
+	if err := content(buffer); err != nil {
+		return err
+	}
+	if err := buffer.Flush(); err != nil {
+		return err
+	}
+	return file.Sync()
+}
+
+// remove takes away what was written.
+func (t *target) remove() error {
+	var faults []error
+	for _, path := range t.written {
+		faults = append(faults, os.Remove(path))
+	}
+	if t.made {
+		faults = append(faults, os.Remove(t.dir))
+	}
+	return errors.Join(faults...)
+}
