@@ -3,6 +3,7 @@ package consumers_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
@@ -114,6 +115,40 @@ func TestErasingTakesDeadLetters(t *testing.T) {
 	must(t, err)
 	if diff := cmp.Diff(want, w.kept("weights")); diff != "" {
 		t.Errorf("after a rebuild (-want +got):\n%s", diff)
+	}
+}
+
+// Records that stand under another's key, or in a partition where their person's records never stand, go by the clock:
+// those that are met before the erasure and those that are met after it.
+func TestErasingTakesStrays(t *testing.T) {
+	w := newWorld(t)
+	ann, elsewhere := usersOf(0, 1)[0], usersOf(1, 1)[0]
+	stray := func(n int, later time.Duration) *kgo.Record {
+		record := w.foreign(decision(ann, n))
+		record.Key, record.Partition, record.Timestamp = []byte(elsewhere), 1, clock.Add(later)
+		return record
+	}
+	w.start(w.weights())
+	w.publish(stray(1, 0), stray(2, time.Second))
+	w.folded("weights", events.TopicActions)
+	w.publish(w.foreign(erased(ann, 1)))
+	w.folded("weights", events.TopicActions)
+	w.publish(stray(3, 0), stray(4, time.Second))
+	w.folded("weights", events.TopicActions)
+	states := func() (list []string) {
+		for _, letter := range w.kept("weights") {
+			list = append(list, letter.State+" "+letter.Key+" "+letter.UserID)
+		}
+		return list
+	}
+	kept := "open " + elsewhere + " " + ann
+	if diff := cmp.Diff([]string{"erased  ", kept, "erased  ", kept}, states()); diff != "" {
+		t.Errorf("after the erasure of whom they name (-want +got):\n%s", diff)
+	}
+	w.publish(w.foreign(erased(elsewhere, 2)))
+	w.folded("weights", events.TopicActions)
+	if diff := cmp.Diff([]string{"erased  ", "erased  ", "erased  ", "erased  "}, states()); diff != "" {
+		t.Errorf("after the erasure of their key's person (-want +got):\n%s", diff)
 	}
 }
 

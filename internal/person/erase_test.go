@@ -179,6 +179,25 @@ func TestRedrivingBeforeTheErasure(t *testing.T) {
 	}
 }
 
+// Somebody may be known as the key of another's record only.
+func TestErasingThePersonOfAKey(t *testing.T) {
+	w, ann, _ := peopled(t)
+	for _, letter := range w.letters("weights") {
+		must(t, consumers.Redrive(t.Context(), w.pool, w.conn, letter, "tester", false))
+	}
+	if diff := cmp.Diff([]string{"public.dead_letters", "public.outbox"}, w.find(otherKey).tables()); diff != "" {
+		t.Fatalf("tables with the key (-want +got):\n%s", diff)
+	}
+	_, err := erasing.Erase(t.Context(), w.pool, otherKey)
+	must(t, err)
+	if diff := cmp.Diff(found{"public.outbox": 2}, w.find(otherKey)); diff != "" {
+		t.Errorf("of the key (-want +got):\n%s", diff)
+	}
+	if len(w.find(ann.word)) < 10 {
+		t.Errorf("the other person is only in %v", w.find(ann.word))
+	}
+}
+
 // Erasing again and again, while the person and another one decide, loses nothing of the other and mixes nothing up.
 func TestErasingBesideLiveTraffic(t *testing.T) {
 	w := newWorld(t)

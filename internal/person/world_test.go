@@ -34,6 +34,9 @@ import (
 	"github.com/applylens/applylens/producers/relay"
 )
 
+// otherKey is the key of records that stand in the wrong place.
+const otherKey = "somebody else"
+
 const (
 	partitions = 3
 	patience   = 60 * time.Second
@@ -263,7 +266,7 @@ func (p *person) foreign(n int) {
 	})
 	broken := p.record(p.id, p.decision(2*n))
 	broken.Value = fmt.Appendf(nil, `{"user_id":%q,"mail":{"subject":"%s`, p.id, p.word)
-	stray := p.record("somebody else", p.decision(2*n))
+	stray := p.record(otherKey, p.decision(2*n))
 	p.publish(pin, p.record(p.id, p.decision(2*n+1)), broken, stray)
 }
 
