@@ -77,12 +77,12 @@ type userEraseCommand struct {
 }
 
 // remains tells what erasing cannot reach.
-const remains = `Still there:
-  the Kafka log: it goes on to hold the old records, which no fold and no rebuild obeys beyond this erasure
-  backups of PostgreSQL, its write-ahead log, and dead rows until VACUUM
-  exports, and what Prometheus has stored under the user's label
-  the order itself, with the id: in the outbox until it was sent and OUTBOX_KEEP is over
-What is not folded yet may show until it is; applylens lag tells when.
+const remains = `Folds and rebuilds forget the user when they come to it; until then what they had not folded may show: applylens lag.
+Still there:
+  the Kafka log, which keeps the old records as it keeps all others
+  PostgreSQL's backups, write-ahead log and, until VACUUM, dead rows
+  exports, and what Prometheus has stored
+  the order itself, with the id: in the outbox until it is sent and OUTBOX_KEEP is over
 `
 
 // Run asks, erases, and tells what was and what was not reached.
@@ -91,9 +91,6 @@ func (c *userEraseCommand) Run(ctx context.Context, p *process) error {
 		return usageError{err}
 	}
 	if !c.Yes {
-		if !isTerminal(os.Stdin) {
-			return usageError{errors.New("nobody is there to be asked: give --yes")}
-		}
 		if err := confirm(os.Stdin, os.Stderr, c.ID); err != nil {
 			return err
 		}
@@ -118,7 +115,7 @@ func (c *userEraseCommand) Run(ctx context.Context, p *process) error {
 	if err := c.print(p.stdout, erased, []string{"TABLE", "ROWS"}, rows); err != nil || c.JSON {
 		return err
 	}
-	fmt.Fprintf(p.stdout, "user.erased %s goes out to both topics of users.\n%s", erased.EventID, remains)
+	fmt.Fprintf(p.stdout, "user.erased goes out to both topics of users, as event %s.\n%s", erased.EventID, remains)
 	return nil
 }
 
@@ -126,10 +123,12 @@ func (c *userEraseCommand) Run(ctx context.Context, p *process) error {
 func confirm(in io.Reader, out io.Writer, id string) error {
 	fmt.Fprintf(out, "This takes everything of user %s away and cannot be undone.\nType the id again to go on: ", printable(id))
 	answer, err := bufio.NewReader(in).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
+	switch {
+	case err != nil && !errors.Is(err, io.EOF):
 		return fmt.Errorf("read the answer: %w", err)
-	}
-	if strings.TrimRight(answer, "\r\n") != id {
+	case answer == "":
+		return usageError{errors.New("nobody answered: give --yes where nobody can")}
+	case strings.TrimRight(answer, "\r\n") != id:
 		return errors.New("not confirmed: nothing was changed")
 	}
 	return nil

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/applylens/applylens/internal/auth"
+	"github.com/applylens/applylens/internal/testenv"
+)
+
+// called is what a command printed and how it ended.
+type called struct {
+	status         int
+	stdout, stderr string
+}
+
+func call(args ...string) called {
+	var stdout, stderr bytes.Buffer
+	status := run(args, &stdout, &stderr)
+	return called{status, stdout.String(), stderr.String()}
+}
+
+func TestUserIsExportedAndErased(t *testing.T) {
+	pool, address := testenv.Database(t)
+	if _, err := auth.NewStore(pool).CreateUser(t.Context(), auth.User{ID: "ann"}); err != nil {
+		t.Fatal(err)
+	}
+	stdin, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stdin.Close()
+	defer func(before *os.File) { os.Stdin = before }(os.Stdin)
+	os.Stdin = stdin
+	dir := filepath.Join(t.TempDir(), "ann")
+	f := func(status int, want string, args ...string) {
+		t.Helper()
+		got := call(append(args, "--database-url", address)...)
+		if got.status != status || !strings.Contains(got.stdout+got.stderr, want) {
+			t.Errorf("applylens %s: status %d\n%s%s", strings.Join(args, " "), got.status, got.stdout, got.stderr)
+		}
+	}
+	f(0, "policies.jsonl", "user", "export", "ann", "--out", dir)
+	f(1, "is not empty", "user", "export", "ann", "--out", dir)
+	f(2, "--yes", "user", "erase", "ann")
+	f(2, "cannot be a user's id", "user", "erase", "", "--yes")
+	f(0, "the Kafka log", "user", "erase", "ann", "--yes")
+	f(0, `"event_id"`, "user", "erase", "ann", "--yes", "--json")
+	f(1, "nothing is kept of this user", "user", "export", "nobody", "--out", dir+"-again")
+	if _, err := os.Stat(dir + "-again"); err == nil {
+		t.Error("an export of nobody left a directory")
+	}
+}
+
+func TestErasingAsksForTheIDAgain(t *testing.T) {
+	f := func(answer string, confirmed bool) {
+		t.Helper()
+		var asked strings.Builder
+		if err := confirm(strings.NewReader(answer), &asked, "ann"); (err == nil) != confirmed {
+			t.Errorf("%q: %v", answer, err)
+		}
+		if !strings.Contains(asked.String(), "ann") {
+			t.Errorf("asked %q", asked.String())
+		}
+	}
+	f("ann\n", true)
+	f("ann\r\n", true)
+	f("ann", true)
+	f("yes\n", false)
+	f("ann \n", false)
+	f("\n", false)
+	f("", false)
+}
