@@ -1,0 +1,310 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/applylens/applylens/internal/sample"
+	"github.com/applylens/applylens/internal/testenv"
+)
+
+// The guides hold what they show: every block that begins with "```sh test" is run, in order, in one shell for each
+// guide. Further words name programs that the block needs beside those that every guide needs. A block
+// "```text output" right behind it is what it prints: its lines, in order, among others; … stands for anything within
+// a line.
+
+// block is a piece of shell in a guide.
+type block struct {
+	line   int
+	needs  []string
+	script string
+	output []string // lines that it must print
+}
+
+var fence = regexp.MustCompile("(?ms)^```(sh test|text output)([^\n]*)\n(.*?)^```$")
+
+func readBlocks(t *testing.T, path string) []block {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var blocks []block
+	end := 0
+	for _, m := range fence.FindAllSubmatchIndex(text, -1) {
+		body := string(text[m[6]:m[7]])
+		if string(text[m[2]:m[3]]) == "sh test" {
+			line := 1 + bytes.Count(text[:m[0]], []byte("\n"))
+			blocks = append(blocks, block{line: line, needs: strings.Fields(string(text[m[4]:m[5]])), script: body})
+		} else if len(blocks) == 0 || strings.TrimSpace(string(text[end:m[0]])) != "" {
+			t.Fatalf("%s: output without a block before it: %s", path, body)
+		} else {
+			blocks[len(blocks)-1].output = strings.Split(strings.TrimSpace(body), "\n")
+		}
+		end = m[1]
+	}
+	if len(blocks) == 0 {
+		t.Fatalf("%s has nothing to run", path)
+	}
+	return blocks
+}
+
+// missing returns the first of the lines that is not in the output at its place.
+func missing(output string, lines []string) string {
+	rest := strings.Split(output, "\n")
+next:
+	for _, line := range lines {
+		for len(rest) > 0 {
+			first := rest[0]
+			rest = rest[1:]
+			if matches(first, strings.Split(strings.TrimSpace(line), "…")) {
+				continue next
+			}
+		}
+		return line
+	}
+	return ""
+}
+
+func matches(line string, parts []string) bool {
+	for _, part := range parts {
+		at := strings.Index(line, part)
+		if at < 0 {
+			return false
+		}
+		line = line[at+len(part):]
+	}
+	return true
+}
+
+func TestMissing(t *testing.T) {
+	f := func(output string, want string, lines ...string) {
+		t.Helper()
+		if got := missing(output, lines); got != want {
+			t.Errorf("%q: missing %q, want %q", output, got, want)
+		}
+	}
+	f("a\nb\nc\n", "", "a", "c")
+	f("a\nb\nc\n", "a", "c", "a")
+	f("x 17 y\n", "", "x … y")
+	f("y 17 x\n", "x … y", "x … y")
+	f("a\n", "a", "a", "a")
+	f("", "a", "a")
+}
+
+// shell is one bash. What it starts in the background ends with the test.
+type shell struct {
+	t       *testing.T
+	scripts string // directory
+	stdin   io.Writer
+	lines   chan string
+	ended   chan struct{}
+	count   int
+}
+
+func newShell(t *testing.T, dir string, environment ...string) *shell {
+	t.Helper()
+	command := exec.Command("bash", "--noprofile", "--norc")
+	command.Dir, command.Env = dir, environment
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	stdin, err := command.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, write, err := os.Pipe() // its own, since what runs in the background keeps it open
+	if err != nil {
+		t.Fatal(err)
+	}
+	command.Stdout, command.Stderr = write, write
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	write.Close()
+	s := &shell{t: t, scripts: t.TempDir(), stdin: stdin, lines: make(chan string, 10_000), ended: make(chan struct{})}
+	go func() {
+		for scanner := bufio.NewScanner(read); scanner.Scan(); {
+			s.lines <- scanner.Text()
+		}
+	}()
+	go func() {
+		defer close(s.ended)
+		_ = command.Wait() // a block that fails ends the shell
+	}()
+	t.Cleanup(func() {
+		_ = syscall.Kill(-command.Process.Pid, syscall.SIGKILL)
+		<-s.ended
+		read.Close()
+	})
+	fmt.Fprintln(stdin, "set -euo pipefail")
+	if program := os.Getenv("KCAT"); program != "" {
+		fmt.Fprintf(stdin, "kcat() { command %s \"$@\"; }\n", program)
+	}
+	return s
+}
+
+// run runs a script and returns what it printed, and whether it went well.
+func (s *shell) run(script string) (output string, ok bool) {
+	s.t.Helper()
+	s.count++
+	path, end := filepath.Join(s.scripts, fmt.Sprint(s.count)), fmt.Sprintf("end of block %d", s.count)
+	if err := os.WriteFile(path, []byte(script), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	fmt.Fprintf(s.stdin, ". %s </dev/null; echo '%s'\n", path, end)
+	var text strings.Builder
+	deadline := time.After(2 * time.Minute)
+	for {
+		select {
+		case line := <-s.lines:
+			if line == end {
+				return text.String(), true
+			}
+			text.WriteString(line + "\n")
+		case <-s.ended:
+			for len(s.lines) > 0 {
+				text.WriteString(<-s.lines + "\n")
+			}
+			return text.String(), false
+		case <-deadline:
+			return text.String() + "(and did not end)\n", false
+		}
+	}
+}
+
+// follow runs the blocks of a guide one after the other.
+func (s *shell) follow(t *testing.T, guide string) {
+	t.Helper()
+	for _, b := range readBlocks(t, guide) {
+		good := t.Run(fmt.Sprint("line ", b.line), func(t *testing.T) {
+			require(t, b.needs...)
+			output, ok := s.run(b.script)
+			if !ok {
+				t.Fatalf("it failed:\n%s\n%s", b.script, output)
+			}
+			if line := missing(output, b.output); line != "" {
+				t.Errorf("it does not print %q:\n%s\n%s", line, b.script, output)
+			}
+		})
+		if !good {
+			return
+		}
+	}
+}
+
+// require skips a test for lack of a program. That of Kafka has several names, and so a variable.
+func require(t *testing.T, programs ...string) {
+	t.Helper()
+	for _, program := range programs {
+		if program == "kcat" {
+			if program = os.Getenv("KCAT"); program == "" {
+				t.Skip("set KCAT to the command, such as kcat or kafkacat, to run this test")
+			}
+		}
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skipf("install %s to run this test", program)
+		}
+	}
+}
+
+// atHome is a home directory that PostgreSQL's user can pass through, and the environment of a shell that lives there
+// and knows the program.
+func atHome(t *testing.T) (program, home string, environment []string) {
+	t.Helper()
+	require(t, "bash", "curl", "jq", "psql")
+	program, home = binary(t), t.TempDir()
+	for _, dir := range []string{home, filepath.Dir(home)} {
+		if err := os.Chmod(dir, 0o711); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path := filepath.Dir(program) + string(os.PathListSeparator) + os.Getenv("PATH")
+	if bin := os.Getenv("PG_BIN"); bin != "" {
+		path = bin + string(os.PathListSeparator) + path
+	}
+	environment = []string{"PATH=" + path, "HOME=" + home, "USER=operator", "LANG=C.UTF-8"}
+	for _, name := range []string{"GOCACHE", "GOMODCACHE", "GOFLAGS", "GOPROXY"} { // for README's "go run"
+		value, err := exec.Command("go", "env", name).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		environment = append(environment, name+"="+strings.TrimSpace(string(value)))
+	}
+	return program, home, environment
+}
+
+// writeMailbox writes recent mail, as somebody's own mailbox would be.
+func writeMailbox(t *testing.T, path string) {
+	t.Helper()
+	text, err := io.ReadAll(sample.Recent(time.Now()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// withUp runs "applylens up" in a home, where the guides look for it.
+func withUp(t *testing.T) (home string, environment []string) {
+	t.Helper()
+	program, home, environment := atHome(t)
+	data := filepath.Join(home, ".local", "share", "applylens")
+	up := startUp(t, program, "--data-dir", data)
+	up.until("ready at", 3*time.Minute)
+	t.Cleanup(func() {
+		if status := up.interrupt(); status != 0 {
+			t.Errorf("up ended with status %d:\n%s", status, up.stderr)
+		}
+	})
+	writeMailbox(t, filepath.Join(home, "mail.mbox"))
+	return home, environment
+}
+
+func TestREADME(t *testing.T) {
+	_, environment := withUp(t)
+	root := filepath.Join("..", "..")
+	newShell(t, root, environment...).follow(t, filepath.Join(root, "README.md"))
+}
+
+func TestOwnersGuide(t *testing.T) {
+	home, environment := withUp(t)
+	newShell(t, home, environment...).follow(t, filepath.Join("..", "..", "docs", "owner.md"))
+}
+
+func TestEmittersGuide(t *testing.T) {
+	home, environment := withUp(t)
+	newShell(t, home, environment...).follow(t, filepath.Join("..", "..", "docs", "emit.md"))
+}
+
+// The operator's guide brings its own processes, on real servers.
+func TestOperatorsGuide(t *testing.T) {
+	kafka := testenv.Kafka(t)
+	_, database := testenv.Database(t)
+	_, home, environment := atHome(t)
+	writeMailbox(t, filepath.Join(home, "mail.mbox"))
+	environment = append(environment, "KAFKA_BROKERS="+strings.Join(kafka.KafkaBrokers, ","), "TOPIC_PREFIX="+kafka.TopicPrefix,
+		"DATABASE_URL="+database, "LISTEN="+freeAddress(t), "METRICS_LISTEN=127.0.0.1:0")
+	newShell(t, home, environment...).follow(t, filepath.Join("..", "..", "docs", "operate.md"))
+}
+
+// freeAddress is an address that nobody listens on at this moment.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
