@@ -28,6 +28,13 @@ var ofNobody = map[string]string{
 	"repeats":          "hashes",
 	"topic_partitions": "counts",
 	"versions":         "which versions there are",
+
+	// No address or name of a candidate, only hashes and numbers.
+	"warehouse_audit":     "what operators let pass, and why",
+	"warehouse_positions": "offsets",
+	"warehouse_rows":      "hashes",
+	"warehouse_sources":   "when they were read",
+	"warehouse_systems":   "which source writes them",
 }
 
 const selectTables = `
