@@ -70,15 +70,15 @@ func TestErasingReachesHalfDroppedVersions(t *testing.T) {
 	w.onlyTheOrderIsLeft("after the commit")
 }
 
-// erase begins to erase a person and returns when that waits for a lock, with what waits for its end.
-func (p *person) erase() (finish func()) {
+// erase begins to erase a person and returns when that waits for a lock, behind others, with what waits for its end.
+func (p *person) erase(behind int) (finish func()) {
 	p.t.Helper()
 	ended := make(chan error, 1)
 	go func() {
 		_, err := erasing.Erase(context.Background(), p.pool, p.id)
 		ended <- err
 	}()
-	p.untilWaiting(1)
+	p.untilWaiting(behind + 1)
 	return func() {
 		p.t.Helper()
 		must(p.t, <-ended)
@@ -125,15 +125,10 @@ func TestDecisionBeforeTheErasure(t *testing.T) {
 		ann.ask(http.MethodPost, "/actions/"+action+"/approve", http.StatusOK, nil)
 	}()
 	w.untilWaiting(1)
-	ended := make(chan error, 1)
-	go func() {
-		_, err := erasing.Erase(context.Background(), w.pool, ann.id)
-		ended <- err
-	}()
-	w.untilWaiting(2)
+	finish := ann.erase(1)
 	release()
 	<-decided
-	must(t, <-ended)
+	finish()
 	w.onlyTheOrderIsLeft("after a decision that came first")
 }
 
@@ -141,7 +136,7 @@ func TestDecisionBeforeTheErasure(t *testing.T) {
 func TestDecisionDuringTheErasure(t *testing.T) {
 	w, ann, _ := peopled(t)
 	release := w.hold("SELECT FROM weight_counts WHERE user_id = $1 FOR UPDATE", ann.id)
-	finish := ann.erase()
+	finish := ann.erase(0)
 	decided := make(chan struct{})
 	go func() {
 		defer close(decided)
@@ -164,15 +159,10 @@ func TestRedrivingBeforeTheErasure(t *testing.T) {
 		redriven <- consumers.Redrive(context.Background(), w.pool, w.conn, letter, "tester", false)
 	}()
 	w.untilWaiting(1)
-	ended := make(chan error, 1)
-	go func() {
-		_, err := erasing.Erase(context.Background(), w.pool, ann.id)
-		ended <- err
-	}()
-	w.untilWaiting(2)
+	finish := ann.erase(1)
 	release()
 	must(t, <-redriven)
-	must(t, <-ended)
+	finish()
 	w.onlyTheOrderIsLeft("after a dead letter was redriven")
 	if err := consumers.Redrive(t.Context(), w.pool, w.conn, letter, "tester", false); err == nil {
 		t.Error("an erased dead letter can be redriven")

@@ -22,7 +22,8 @@ import (
 
 // part is one file of an export: the rows of one table that are a person's, one JSON object a line. The first column is
 // the object; further columns are bytes that are added to it under their names. Of what the groups fold it is the live
-// version, since the others are copies. $1 is the person.
+// version, since the others are copies; of the job applications, which are nobody's, those that belong to the person's
+// mail. $1 is the person.
 type part struct{ file, table, rows string }
 
 var parts = []part{
@@ -53,6 +54,7 @@ WHERE user_id = $1 AND version = (SELECT live_version FROM projections WHERE gro
 ORDER BY address`},
 	{"performed.jsonl", "performed_actions", `SELECT to_jsonb(t) FROM performed_actions t WHERE user_id = $1 ORDER BY performed_at, id`},
 	{"forgotten.jsonl", "forgotten_features", `SELECT to_jsonb(t) FROM forgotten_features t WHERE user_id = $1 ORDER BY forget, feature`},
+	{"applications.jsonl", "live_ats", `SELECT to_jsonb(t) FROM live_ats t WHERE user_id = $1 ORDER BY mail_id`},
 	{"events.jsonl", "outbox", `
 SELECT to_jsonb(t) - '{aggregateid,payload}'::text[], aggregateid, payload FROM outbox t
 WHERE user_id = $1

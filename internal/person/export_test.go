@@ -44,6 +44,10 @@ WHERE table_name = $1 AND column_name NOT IN ('hash', 'request_hash') AND (colum
 
 func TestExportIsComplete(t *testing.T) {
 	w, ann, _ := peopled(t)
+	w.exec(`INSERT INTO applications (version, system, application_id, addresses, company, stage, src_version, removed, updated_at)
+		VALUES (1, 'greenhouse', '1', ARRAY['news@' || $1 || '.example'], $1, 'Onsite', 1, false, now())`, canary)
+	w.exec(`INSERT INTO application_keys (version, address, company, system, application_id, whole)
+		VALUES (1, 'news@' || $1 || '.example', '', 'greenhouse', '1', true)`, canary)
 	dir := filepath.Join(t.TempDir(), "out")
 	manifest, err := erasing.Export(t.Context(), w.pool, ann.id, dir, nil)
 	must(t, err)

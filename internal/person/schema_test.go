@@ -3,6 +3,7 @@ package person
 import (
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -46,6 +47,17 @@ WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition
   AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND c.relname !~ '^repeats_'
 ORDER BY 1`
 
+// exportedTables are the tables of parts, without views on what is nobody's.
+func exportedTables() []string {
+	var names []string
+	for _, p := range parts {
+		if !strings.HasPrefix(p.table, "live_") {
+			names = append(names, p.table)
+		}
+	}
+	return names
+}
+
 // A new table fails this test until somebody has decided what export and erasing do with it.
 func TestEveryTableIsDecidedUpon(t *testing.T) {
 	pool, _ := testenv.Database(t)
@@ -54,8 +66,8 @@ func TestEveryTableIsDecidedUpon(t *testing.T) {
 		t.Fatal(err)
 	}
 	exported := map[string]bool{}
-	for _, p := range parts {
-		exported[p.table] = true
+	for _, name := range exportedTables() {
+		exported[name] = true
 	}
 	var name string
 	var personal bool
@@ -82,10 +94,7 @@ func TestEveryTableIsDecidedUpon(t *testing.T) {
 }
 
 func TestWhatIsExportedIsErased(t *testing.T) {
-	var exported []string
-	for _, p := range parts {
-		exported = append(exported, p.table)
-	}
+	exported := exportedTables()
 	erased := append([]string{"dead_letters", "outbox"}, folded...)
 	for _, o := range owned {
 		erased = append(erased, o.table)
