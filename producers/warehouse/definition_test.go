@@ -251,3 +251,46 @@ func TestDefinitions(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatAConnectorDoesToItsTables damages the sample's tables as a connector can, none of which may take ATS data from mail.
+func TestWhatAConnectorDoesToItsTables(t *testing.T) {
+	for name, test := range map[string]struct {
+		sql, heal string
+		reason    HoldReason
+		detail    string
+	}{
+		"a mass delete": {"UPDATE greenhouse_acme.application SET _fivetran_deleted = true, _fivetran_synced = now()",
+			"UPDATE greenhouse_acme.application SET _fivetran_deleted = (id = 26030), _fivetran_synced = now()", HoldRemoved, "31 of 52 applications of greenhouse would vanish"},
+		"an emptied table": {"CREATE TABLE kept AS TABLE greenhouse_acme.application; TRUNCATE greenhouse_acme.application",
+			"INSERT INTO greenhouse_acme.application TABLE kept", HoldRemoved, "31 of 52 applications of greenhouse would vanish"},
+		"addresses not loaded": {"CREATE TABLE kept AS TABLE greenhouse_acme.email_address; TRUNCATE greenhouse_acme.email_address",
+			"INSERT INTO greenhouse_acme.email_address TABLE kept", HoldRemoved, "31 lose all their addresses"},
+		"a column with a new name, the old one left empty": {"ALTER TABLE greenhouse_acme.application ADD stage_id bigint; UPDATE greenhouse_acme.application SET stage_id = current_stage_id, current_stage_id = NULL; " +
+			"UPDATE greenhouse_bluebird.application SET current_stage_id = NULL", "UPDATE greenhouse_acme.application SET current_stage_id = stage_id; " +
+			"UPDATE greenhouse_bluebird.application SET current_stage_id = CASE id WHEN 35100 THEN 6602 ELSE 6601 + (id - 36000) % 3 END", HoldChanged, "stage becomes empty in 45"},
+		"nothing left": {"ALTER VIEW vw_applications_enriched RENAME TO kept; CREATE VIEW vw_applications_enriched AS SELECT * FROM kept WHERE false",
+			"CREATE OR REPLACE VIEW vw_applications_enriched AS SELECT * FROM kept", HoldEmpty, "the source has no rows, but 89 applications are known"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.now = time.Now().UTC()
+			source, pool := loadSample(t, w.now)
+			w.sync(source)
+			before := w.stages()
+			_, err := pool.Exec(t.Context(), test.sql)
+			must(t, err)
+			if detail := w.held(w.sync(source), test.reason); !strings.Contains(detail, test.detail) {
+				t.Errorf("%q does not say %q", detail, test.detail)
+			}
+			if diff := cmp.Diff(before, w.stages()); diff != "" {
+				t.Errorf("a held sync changed (-before +after):\n%s", diff)
+			}
+			_, err = pool.Exec(t.Context(), test.heal)
+			must(t, err)
+			if got := w.sync(source); got.Held != nil || got.counts() != (counts{}) {
+				t.Errorf("healed: held %+v, %+v", got.Held, got.counts())
+			}
+		})
+	}
+}

@@ -96,30 +96,43 @@ func (g *Guard) judge(o *observation) *Hold {
 	add := func(reason HoldReason, format string, args ...any) {
 		found = append(found, Hold{reason, fmt.Sprintf(format, args...)})
 	}
-	var known int64
-	for i := range o.systems {
-		known += o.systems[i].known
-	}
 	if len(o.others) > 0 {
 		add(HoldSystem, "%s", strings.Join(o.others, "; "))
 	}
-	switch {
-	case o.full && o.read == 0 && known > 0:
+	if known := o.known(); o.full && o.read == 0 && known > 0 {
 		add(HoldEmpty, "the source has no rows, but %d applications are known", known)
-	case o.full && !o.newest.IsZero() && o.newest.Before(o.cursor.Add(-o.overlap)):
-		add(HoldOlder, "the newest row is of %s, but rows of %s were taken over before", stamp(o.newest), stamp(o.cursor))
 	}
 	for _, column := range slices.Sorted(maps.Keys(o.faults)) {
 		if n := o.faults[column]; n > g.Least && float64(n) > g.ChangedShare*float64(o.read) {
 			add(HoldUnreadable, "%s is not as it should be in %d of %d rows", nameOf(column), n, o.read)
 		}
 	}
-	if len(found) == 0 {
+	if len(found) == 0 { // otherwise the differences are only what follows from it
 		for i := range o.systems {
 			g.judgeSystem(&o.systems[i], add)
 		}
 	}
+	if o.full && o.changed() > 0 && !o.newest.IsZero() && o.newest.Before(o.cursor.Add(-o.overlap)) {
+		add(HoldOlder, "the newest row is of %s, but rows of %s were taken over before", stamp(o.newest), stamp(o.cursor))
+	}
 	return join(found)
+}
+
+// known counts the applications of the systems that differ.
+func (o *observation) known() (n int64) {
+	for i := range o.systems {
+		n += o.systems[i].known
+	}
+	return n
+}
+
+// changed counts the applications that are new or other than before. Something new in a state that is older than what was
+// taken over cannot be right; that something is gone can.
+func (o *observation) changed() (n int64) {
+	for i := range o.systems {
+		n += o.systems[i].added + o.systems[i].changed
+	}
+	return n
 }
 
 func (g *Guard) judgeSystem(c *systemCounts, add func(HoldReason, string, ...any)) {

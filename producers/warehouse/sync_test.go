@@ -502,3 +502,12 @@ func TestAnExportMayChangeItsName(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+func TestTheNewestRowMayGo(t *testing.T) {
+	w := newWorld(t)
+	rows := append(apps(1, 40, synced(start.AddDate(0, 0, -9))), app(40))
+	w.sync(&memory{rows: rows})
+	if got := w.sync(&memory{rows: rows[:39]}); got.Held != nil || got.counts() != (counts{Removed: 1}) {
+		t.Errorf("held %+v, %+v", got.Held, got.counts())
+	}
+}
