@@ -450,7 +450,7 @@ func TestAnyHistoryConverges(t *testing.T) {
 		histories++
 		system := fmt.Sprintf("system%d", histories)
 		source, shown := &memory{name: system, cursor: true}, map[string]row{}
-		for range rapid.IntRange(1, 6).Draw(rt, "syncs") {
+		for range rapid.IntRange(1, 4).Draw(rt, "syncs") {
 			for range rapid.IntRange(0, 4).Draw(rt, "changes") {
 				r := anyRow(rt, w.now, system)
 				if shown[r.id] = r; r.stage == "(gone)" {
