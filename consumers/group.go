@@ -21,9 +21,16 @@ type Group struct {
 	Topic       string        // without prefix, one of events.Topics
 	Folds       []events.Type // the types that have an effect; all others are only counted
 	FoldVersion int           // grows when the same events fold to other rows
-	Repeats     []events.Type // of Folds, those of which an unstamped event needs a row in repeats, since folding it twice is not harmless; user.erased always
-	Tables      []string      // the tables, partitioned by version, that a version consists of; if user.erased is folded, each has a user_id
-	NewBatch    func() Batch
+
+	// Repeats are those of Folds of which an unstamped event needs a row in repeats, since folding it twice is not
+	// harmless; user.erased is always one.
+	Repeats []events.Type
+
+	// Tables are the tables, partitioned by version, that a version consists of. When the group folds user.erased, each
+	// has a column user_id.
+	Tables []string
+
+	NewBatch func() Batch
 }
 
 // Batch folds events in memory until the loop writes them in one transaction. The loop calls it from one goroutine.

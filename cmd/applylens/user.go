@@ -43,7 +43,7 @@ func (c *userExportCommand) Run(ctx context.Context, p *process) error {
 	if c.Out == "" {
 		c.Out = "applylens-export-" + time.Now().UTC().Format("20060102T150405Z") // no id: it may be an address
 	}
-	manifest, err := person.Export(ctx, pool, c.ID, c.Out, reportRows(os.Stderr))
+	manifest, err := person.Export(ctx, pool, c.ID, c.Out, reportRows(os.Stderr, time.Now))
 	if err != nil {
 		return err
 	}
@@ -58,14 +58,19 @@ func (c *userExportCommand) Run(ctx context.Context, p *process) error {
 	return nil
 }
 
-// reportRows tells of a file that takes long, every two seconds.
-func reportRows(w io.Writer) func(file string, rows int64) {
-	next := time.Now().Add(2 * time.Second)
-	return func(file string, rows int64) {
-		if now := time.Now(); now.After(next) {
-			fmt.Fprintf(w, "%s: %d rows so far\n", file, rows)
-			next = now.Add(2 * time.Second)
+// reportRows tells every two seconds how far an export has come, and when it will be done at this rate.
+func reportRows(w io.Writer, clock func() time.Time) func(rows, of int64) {
+	const interval = 2 * time.Second
+	began := clock()
+	next := began.Add(interval)
+	return func(rows, of int64) {
+		now := clock()
+		if now.Before(next) {
+			return
 		}
+		next = now.Add(interval)
+		left := time.Duration(float64(now.Sub(began)) / float64(rows) * float64(of-rows))
+		fmt.Fprintf(w, "%d of %d rows, %s left\n", rows, of, left.Round(time.Second))
 	}
 }
 

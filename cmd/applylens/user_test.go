@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/applylens/applylens/internal/auth"
 	"github.com/applylens/applylens/internal/testenv"
@@ -73,4 +74,18 @@ func TestErasingAsksForTheIDAgain(t *testing.T) {
 	f("ann \n", false)
 	f("\n", false)
 	f("", false)
+}
+
+func TestExportTellsHowFarItIs(t *testing.T) {
+	var out strings.Builder
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	report := reportRows(&out, func() time.Time { return now })
+	for rows := int64(1); rows <= 100; rows++ {
+		now = now.Add(100 * time.Millisecond)
+		report(rows, 100)
+	}
+	want := "20 of 100 rows, 8s left\n40 of 100 rows, 6s left\n60 of 100 rows, 4s left\n80 of 100 rows, 2s left\n100 of 100 rows, 0s left\n"
+	if out.String() != want {
+		t.Errorf("printed\n%s", out.String())
+	}
 }

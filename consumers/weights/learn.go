@@ -114,6 +114,7 @@ func (l *Lessons) prefer(preference *events.Preference) {
 // forget takes back everything that a person was taught, in this run and before.
 func (l *Lessons) forget(user string) { l.learners[l.user(user)].forgotten++ }
 
+// erase forgets a person, and what was counted of them.
 func (l *Lessons) erase(user string) {
 	l.forget(user)
 	learner := &l.learners[l.user(user)]

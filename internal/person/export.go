@@ -103,14 +103,15 @@ const format = 1
 
 // Export writes everything that is kept of a person into dir, which must not exist or be empty: one file for each table,
 // all of one snapshot, and manifest.json. Nobody but the caller can read them. Rows pass through one at a time, so that
-// memory stays bounded; progress, unless nil, hears of each. When it fails, it leaves nothing behind.
-func Export(ctx context.Context, pool *pgxpool.Pool, id, dir string, progress func(file string, rows int64)) (*Manifest, error) {
+// memory stays bounded; progress, unless nil, hears of each, and how many there are. When it fails, it leaves nothing
+// behind.
+func Export(ctx context.Context, pool *pgxpool.Pool, id, dir string, progress func(rows, of int64)) (*Manifest, error) {
 	target, err := newTarget(dir)
 	if err != nil {
 		return nil, err
 	}
 	if progress == nil {
-		progress = func(string, int64) {}
+		progress = func(int64, int64) {}
 	}
 	manifest := &Manifest{Format: format, UserID: id, LeftOut: leftOut}
 	snapshot := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
@@ -129,30 +130,46 @@ func Export(ctx context.Context, pool *pgxpool.Pool, id, dir string, progress fu
 }
 
 // export writes all parts.
-func (m *Manifest) export(ctx context.Context, tx pgx.Tx, to *target, progress func(string, int64)) error {
+func (m *Manifest) export(ctx context.Context, tx pgx.Tx, to *target, progress func(rows, of int64)) error {
 	if _, err := tx.Exec(ctx, unhurried); err != nil {
 		return err
 	}
 	if err := tx.QueryRow(ctx, "SELECT now()").Scan(&m.ExportedAt); err != nil {
 		return fmt.Errorf("begin snapshot: %w", err)
 	}
+	total, err := m.count(ctx, tx)
+	if err != nil {
+		return err
+	}
+	if total == 0 {
+		return ErrUnknown
+	}
 	var rows int64
 	for _, p := range parts {
-		file, err := p.export(ctx, tx, m.UserID, to, progress)
+		file, err := p.export(ctx, tx, m.UserID, to, func(n int64) { progress(rows+n, total) })
 		if err != nil {
 			return fmt.Errorf("write %s: %w", p.file, err)
 		}
 		m.Files = append(m.Files, *file)
 		rows += file.Rows
 	}
-	if rows == 0 {
-		return ErrUnknown
-	}
 	return nil
 }
 
+// count returns how many rows all parts have.
+func (m *Manifest) count(ctx context.Context, tx pgx.Tx) (total int64, err error) {
+	for _, p := range parts {
+		var rows int64
+		if err := tx.QueryRow(ctx, "SELECT count(*) FROM ("+p.rows+") t", m.UserID).Scan(&rows); err != nil {
+			return 0, fmt.Errorf("count rows of %s: %w", p.table, err)
+		}
+		total += rows
+	}
+	return total, nil
+}
+
 // export writes one part, and counts and sums up what it writes.
-func (p *part) export(ctx context.Context, tx pgx.Tx, id string, to *target, progress func(string, int64)) (*File, error) {
+func (p *part) export(ctx context.Context, tx pgx.Tx, id string, to *target, progress func(rows int64)) (*File, error) {
 	file := &File{Name: p.file, Table: p.table}
 	err := to.write(p.file, func(w io.Writer) error {
 		rows, err := tx.Query(ctx, p.rows, id)
@@ -170,7 +187,7 @@ func (p *part) export(ctx context.Context, tx pgx.Tx, id string, to *target, pro
 				return err
 			}
 			file.Rows++
-			progress(p.file, file.Rows)
+			progress(file.Rows)
 		}
 		file.Bytes, file.SHA256 = sum.bytes, hex.EncodeToString(sum.hash.Sum(nil))
 		return rows.Err()
