@@ -9,14 +9,20 @@ import (
 	"hash"
 	"io"
 	"regexp"
+	"strconv"
+	"strings"
 )
 
 // maxKept bounds what is kept of one message, in bytes: headers and the first parts. The rest, attachments as a
 // rule, is only hashed.
 const maxKept = 8 << 20
 
-// lineSize is the longest line that is seen whole; of a longer one the pieces are taken one after the other.
-const lineSize = 64 << 10
+// window is how far a reader looks ahead, in bytes: a longer line is taken in pieces, and a Content-Length above it is
+// not believed.
+const window = 1 << 20
+
+// maxSeparator is the longest line that is taken for a separator, in bytes.
+const maxSeparator = 1000
 
 // Place tells where a message is found.
 type Place struct {
@@ -34,6 +40,7 @@ func (p Place) String() string {
 type Raw struct {
 	Place
 	Envelope string // what follows "From " in an mbox: the sender and the time of delivery; otherwise empty
+	Fragment bool   // it is what stands before the first message of an mbox whose beginning is missing
 	// Bytes is the message without mbox quoting, with LF line ends and without trailing empty lines, at most the
 	// first 8 MiB. It is valid until the next message is read.
 	Bytes []byte
@@ -41,9 +48,10 @@ type Raw struct {
 }
 
 // errNoMail tells that a file is neither an mbox nor a single message.
-var errNoMail = errors.New("the file begins neither like an mbox nor like a message")
+var errNoMail = errors.New("it is neither an mbox nor a message")
 
-// Reader splits a stream into messages. It is not safe for concurrent use.
+// Reader splits a stream into messages. It is not safe for concurrent use. Looking ahead it passes over errors: they come
+// again when the bytes are read, after the messages before them.
 type Reader struct {
 	in      *bufio.Reader
 	file    string
@@ -58,10 +66,33 @@ type Reader struct {
 	blanks int // empty lines held back: the last ones belong to no message
 }
 
-// NewReader returns a reader of the messages of in, which is named file in places. An mbox is known by its first
-// line; anything else that begins with a header is one message.
+// NewReader returns a reader of the messages of in, which is named file in places. An mbox is known by its name or its
+// first line; anything else that begins with a header is one message.
 func NewReader(in io.Reader, file string) *Reader {
-	return &Reader{in: bufio.NewReaderSize(in, lineSize), file: file, sum: sha256.New()}
+	r := &Reader{in: bufio.NewReaderSize(nil, window), sum: sha256.New()}
+	r.reset(in, Place{File: file})
+	return r
+}
+
+// reset makes the reader read in, keeping its memory. In begins at the given offset of an mbox, after Number messages;
+// zero is the beginning of any file.
+func (r *Reader) reset(in io.Reader, from Place) {
+	r.in.Reset(in)
+	r.file, r.offset = from.File, from.Offset
+	r.started, r.single, r.ended = false, false, false
+	r.next = Raw{Place: Place{File: from.File, Number: from.Number}}
+}
+
+// resumes tells whether a message begins where the reader was told to go on.
+func (r *Reader) resumes() (bool, error) {
+	r.started = true
+	return r.separator(true)
+}
+
+// position returns where reading goes on: the place of the next message and, as Number, how many there were before it.
+// It is false when nothing follows or when it is no mbox.
+func (r *Reader) position() (Place, bool) {
+	return Place{r.file, r.next.Number - 1, r.next.Offset}, !r.ended && !r.single
 }
 
 // Next returns the next message, or io.EOF after the last.
@@ -79,17 +110,23 @@ func (r *Reader) Next() (*Raw, error) {
 	raw := r.next
 	r.kept, r.blanks = r.kept[:0], 0
 	r.sum.Reset()
-	if err := r.body(); err != nil {
+	if err := r.message(); err != nil {
 		r.ended = true
 		return nil, fmt.Errorf("read %s: %w", raw.Place, err)
+	}
+	if raw.Fragment && r.ended {
+		return nil, fmt.Errorf("read %s: %w", r.file, errNoMail)
 	}
 	raw.Bytes = r.kept
 	r.sum.Sum(raw.Hash[:0])
 	return &raw, nil
 }
 
-// start skips leading empty lines and finds out what the stream is.
+// start skips a byte order mark and leading empty lines and finds out what the stream is.
 func (r *Reader) start() error {
+	if mark, _ := r.in.Peek(3); string(mark) == "\xef\xbb\xbf" {
+		r.discard(3)
+	}
 	for {
 		first, err := r.in.Peek(1)
 		if err != nil {
@@ -98,32 +135,32 @@ func (r *Reader) start() error {
 		if first[0] != '\n' && first[0] != '\r' {
 			break
 		}
-		_, _ = r.in.Discard(1) // just peeked at
-		r.offset++
+		r.discard(1)
 	}
-	head, err := r.in.Peek(lineSize / 2)
-	if err != nil && !errors.Is(err, io.EOF) {
+	if isSeparator, err := r.separator(true); isSeparator || err != nil {
 		return err
 	}
-	line, _, _ := bytes.Cut(head, []byte("\n"))
-	switch {
-	case isSeparator(line):
-		_, err := r.message()
-		return err
-	case isHeader(line):
-		r.single = true
-		r.next = Raw{Place: Place{r.file, 1, r.offset}}
-		return nil
-	}
-	return fmt.Errorf("read %s: %w", r.file, errNoMail)
+	head, _ := r.in.Peek(maxSeparator)
+	mbox := strings.HasSuffix(strings.TrimSuffix(strings.ToLower(r.file), ".gz"), ".mbox")
+	r.single = isHeader(head) && !mbox
+	r.next = Raw{Place: Place{r.file, r.next.Number + 1, r.offset}, Fragment: !isHeader(head)}
+	return nil
 }
 
-// body collects a message and stops after the separator that follows it, or at the end.
-func (r *Reader) body() error {
-	lineStart, afterBlank := true, false
+// discard passes over bytes that were peeked at.
+func (r *Reader) discard(n int) {
+	_, _ = r.in.Discard(n)
+	r.offset += int64(n)
+}
+
+// message collects a message and stops after the separator that follows it, or at the end.
+func (r *Reader) message() error {
+	header := header{length: -1}
+	var body literal
+	lineStart, afterBlank := true, true
 	for {
-		if lineStart && afterBlank && !r.single {
-			if next, err := r.message(); next || err != nil {
+		if lineStart && !r.single && r.offset >= body.end {
+			if next, err := r.separator(afterBlank); next || err != nil {
 				return err
 			}
 		}
@@ -135,30 +172,78 @@ func (r *Reader) body() error {
 		if err != nil {
 			return err
 		}
-		if lineStart && !r.single && isQuotedFrom(line) {
+		if lineStart && !r.single && !body.verbatim && isQuotedFrom(line) {
 			line = line[1:]
 		}
 		afterBlank = lineStart && string(line) == "\n"
+		bodyFollows := header.add(line, lineStart)
+		r.add(line, lineStart)
 		lineStart = line[len(line)-1] == '\n'
-		r.add(line)
+		if bodyFollows && !r.single {
+			body = r.literal(header.length) // looks ahead, which ends the life of line
+		}
 	}
 }
 
-// message takes the next line if it is a separator, and notes the message that begins there.
-func (r *Reader) message() (bool, error) {
+// header follows the header of a message for its Content-Length.
+type header struct {
+	length int // -1 when there is none
+	ended  bool
+}
+
+// add takes a line and tells whether it ended the header.
+func (h *header) add(line []byte, lineStart bool) bool {
+	if h.ended || !lineStart {
+		return false
+	}
+	const name = "content-length:"
+	if len(line) > len(name) && strings.EqualFold(string(line[:len(name)]), name) {
+		if n, err := strconv.Atoi(string(bytes.TrimSpace(line[len(name):]))); err == nil && n >= 0 {
+			h.length = n
+		}
+	}
+	h.ended = string(line) == "\n"
+	return h.ended
+}
+
+// literal is a body whose length was told and proved right: a separator or the end stands behind it.
+type literal struct {
+	end      int64 // offset of the first byte after it; 0 when there is none
+	verbatim bool  // nothing is quoted in it
+}
+
+// literal looks whether the body that begins here ends after length bytes. A writer that tells lengths quotes nothing
+// (mboxcl2) or, as many do, quotes all the same (mboxcl): that shows when a line begins with From.
+func (r *Reader) literal(length int) literal {
+	if length < 0 || length > window-2*maxSeparator {
+		return literal{}
+	}
+	ahead, _ := r.in.Peek(length + maxSeparator)
+	if len(ahead) < length {
+		return literal{}
+	}
+	body, rest := ahead[:length], bytes.TrimLeft(ahead[length:], "\r\n")
+	line, _, _ := bytes.Cut(rest, []byte("\n"))
+	if len(rest) > 0 && !isSeparator(line) || len(rest) == 0 && len(ahead) == length+maxSeparator {
+		return literal{}
+	}
+	verbatim := bytes.HasPrefix(body, []byte("From ")) || bytes.Contains(body, []byte("\nFrom "))
+	return literal{end: r.offset + int64(length), verbatim: verbatim}
+}
+
+// separator takes the next line if it is a separator, and notes the message that begins there. Without an empty line
+// before it a header must follow, since a text may quote such a line.
+func (r *Reader) separator(afterBlank bool) (bool, error) {
 	if start, _ := r.in.Peek(len("From ")); string(start) != "From " {
 		return false, nil // also at the end of the stream, which line reports
 	}
-	head, err := r.in.Peek(min(lineSize, max(r.in.Buffered(), 1000)))
-	if err != nil && !errors.Is(err, io.EOF) {
-		return false, err
-	}
-	line, _, _ := bytes.Cut(head, []byte("\n"))
-	if !isSeparator(line) {
+	head, _ := r.in.Peek(2 * maxSeparator)
+	line, rest, _ := bytes.Cut(head, []byte("\n"))
+	if !isSeparator(line) || !afterBlank && !isHeader(rest) {
 		return false, nil
 	}
 	r.next = Raw{Place: Place{r.file, r.next.Number + 1, r.offset}, Envelope: string(bytes.TrimSpace(line[len("From "):]))}
-	_, err = r.line()
+	_, err := r.line()
 	return true, err
 }
 
@@ -167,47 +252,63 @@ func (r *Reader) line() ([]byte, error) {
 	line, err := r.in.ReadSlice('\n')
 	r.offset += int64(len(line))
 	switch {
+	case errors.Is(err, bufio.ErrBufferFull) && line[len(line)-1] == '\r':
+		r.offset--
+		return line[:len(line)-1], r.in.UnreadByte() // it may belong to a line end
 	case errors.Is(err, bufio.ErrBufferFull):
 		return line, nil
 	case errors.Is(err, io.EOF) && len(line) > 0:
-		return append(bytes.Clone(bytes.TrimSuffix(line, []byte("\r"))), '\n'), nil
+		return append(bytes.TrimRight(bytes.Clone(line), "\r"), '\n'), nil
 	case err != nil:
 		return nil, err
 	}
-	if n := len(line); n > 1 && line[n-2] == '\r' {
-		line[n-2] = '\n'
-		line = line[:n-1]
-	}
+	text := bytes.TrimRight(line[:len(line)-1], "\r")
+	line = line[:len(text)+1]
+	line[len(text)] = '\n'
 	return line, nil
 }
 
 // add appends a line to the message, with the empty lines before it.
-func (r *Reader) add(line []byte) {
-	if string(line) == "\n" {
+func (r *Reader) add(line []byte, lineStart bool) {
+	if lineStart && string(line) == "\n" {
 		r.blanks++
 		return
 	}
-	for ; r.blanks > 0; r.blanks-- {
-		r.keep([]byte("\n"))
+	for r.blanks > 0 {
+		n := min(r.blanks, len(manyBlanks))
+		r.keep(manyBlanks[:n])
+		r.blanks -= n
 	}
 	r.keep(line)
 }
+
+var manyBlanks = bytes.Repeat([]byte("\n"), 4096)
 
 func (r *Reader) keep(line []byte) {
 	r.sum.Write(line)
 	r.kept = append(r.kept, line[:min(len(line), maxKept-len(r.kept))]...)
 }
 
-// separator is an mbox "From " line: a sender and a time. A line of prose that begins with From has no such time.
-var separator = regexp.MustCompile(`^From .*\b\d{1,2}:\d{2}(?::\d{2})?\b.*\b\d{4}\s*$`)
+// fromLine is an mbox "From " line: a sender and a time as asctime, RFC 5322 or ISO 8601 write it. A line of prose that
+// begins with From ends in no such time.
+var fromLine = regexp.MustCompile(`(?i)^From (?:.* )? *(?:` +
+	`(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,? +` + months + ` +\d{1,2},? +\d{1,2}:\d{2}(?::\d{2})?(?: +[a-z0-9+-]{1,6})* +\d{4}(?: +[+-]\d{4})?(?: +remote from .*)?` +
+	`|(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*, *)?\d{1,2} +` + months + ` +\d{4} +\d{1,2}:\d{2}(?::\d{2})?(?: +[a-z0-9+-]{1,6})*` +
+	`|\d{4}-\d{2}-\d{2}[T ]\d{1,2}:\d{2}(?::\d{2})?[a-z0-9:.+ -]*` +
+	`)\s*$`)
+
+const months = `(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*`
 
 func isSeparator(line []byte) bool {
-	return bytes.HasPrefix(line, []byte("From ")) && len(line) < 1000 && separator.Match(line)
+	return bytes.HasPrefix(line, []byte("From ")) && len(line) < maxSeparator && fromLine.Match(line)
 }
 
-var header = regexp.MustCompile(`^[!-9;-~]+[ \t]*:`)
+var headerLine = regexp.MustCompile(`^[!-9;-~]+[ \t]*:`)
 
-func isHeader(line []byte) bool { return header.Match(line) }
+// isHeader tells whether text begins with a header, or with the quoted separator that some servers put before it.
+func isHeader(text []byte) bool {
+	return headerLine.Match(text) || bytes.HasPrefix(text, []byte(">From "))
+}
 
 // isQuotedFrom tells a line of the mboxrd and mboxo forms: ">From " with any number of ">".
 func isQuotedFrom(line []byte) bool {

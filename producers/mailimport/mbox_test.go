@@ -61,13 +61,121 @@ func TestReader(t *testing.T) {
 		found{"1@0", envelope, "A: 1\n\nFrom me\n>From you\n> From x\n"})
 	f("prose that begins with From", from+"A: 1\n\nFrom here on\n\nFrom now to 2002\n",
 		found{"1@0", envelope, "A: 1\n\nFrom here on\n\nFrom now to 2002\n"})
-	f("separator without an empty line before it is text", from+"A: 1\n\nx\n"+from,
+	f("separator without an empty line before it", from+"A: 1\n\nx\n"+from+"B: 2\n",
+		found{"1@0", envelope, "A: 1\n\nx\n"}, found{"2@51", envelope, "B: 2\n"})
+	f("separator without an empty line before it and a header behind it is text", from+"A: 1\n\nx\n"+from,
 		found{"1@0", envelope, "A: 1\n\nx\n" + from})
+	f("prose with a time in it", from+"A: 1\n\nFrom now on we meet at 10:30 in 2003\n",
+		found{"1@0", envelope, "A: 1\n\nFrom now on we meet at 10:30 in 2003\n"})
+	f("NUL", from+"A: 1\n\nx\x00y\n\n"+from+"B: 2\n", found{"1@0", envelope, "A: 1\n\nx\x00y\n"}, found{"2@54", envelope, "B: 2\n"})
+	f("line ends translated twice", strings.ReplaceAll(from+"A: 1\n\nx\n", "\n", "\r\r\n"), found{"1@0", envelope, "A: 1\n\nx\n"})
+	f("byte order mark", "\xef\xbb\xbf"+from+"A: 1\n", found{"1@3", envelope, "A: 1\n"})
+	f("separator quoted by the server that took it", from+">From b@c Thu Aug 22 12:36:23 2002 remote from x\nA: 1\n",
+		found{"1@0", envelope, "From b@c Thu Aug 22 12:36:23 2002 remote from x\nA: 1\n"})
+	f("beginning is missing", "text of a lost message\n\n"+from+"A: 1\n", found{"1@0", "", "text of a lost message\n"}, found{"2@24", envelope, "A: 1\n"})
 	f("no line end at the end", from+"A: 1\n\nx", found{"1@0", envelope, "A: 1\n\nx\n"})
 	f("separator at the end", from+"A: 1\n\n"+from, found{"1@0", envelope, "A: 1\n"}, found{"2@49", envelope, ""})
 	f("single message", "A: 1\n\n>From x\n\n"+from, found{"1@0", "", "A: 1\n\n>From x\n\n" + from})
 	f("Gmail Takeout", "From 17@xxx Thu Aug 22 12:36:23 +0000 2002\nA: 1\n",
 		found{"1@0", "17@xxx Thu Aug 22 12:36:23 +0000 2002", "A: 1\n"})
+}
+
+// TestReaderBelievesContentLength: in mboxcl and mboxcl2 files a body may hold separators, if its length proves right.
+func TestReaderBelievesContentLength(t *testing.T) {
+	envelope := strings.TrimSpace(from[len("From "):])
+	const second = from + "B: 2\n\ny\n"
+	f := func(name, header, body string, want ...string) {
+		t.Run(name, func(t *testing.T) {
+			got, err := readAll(t, strings.NewReader(from+header+"\n"+body+"\n"+second))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var bodies []string
+			for _, message := range got {
+				if message.Envelope != envelope {
+					t.Errorf("envelope %q", message.Envelope)
+				}
+				bodies = append(bodies, message.Body)
+			}
+			if diff := cmp.Diff(append(want, "B: 2\n\ny\n"), bodies); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+	quoting := from + "C: 3\n\n>From z\n"
+	length := func(n int) string { return fmt.Sprintf("content-length: %d\n", n) }
+	f("right, nothing is quoted", length(len(quoting)), quoting, length(len(quoting))+"\n"+quoting)
+	f("right, all is quoted", length(len(">From z\n")), ">From z\n", length(len(">From z\n"))+"\nFrom z\n")
+	f("not given", "D: 4\n", quoting, "D: 4\n", "C: 3\n\nFrom z\n")
+	f("too small", length(3), quoting, length(3), "C: 3\n\nFrom z\n")
+	f("too large", length(len(quoting)+20), quoting, length(len(quoting)+20), "C: 3\n\nFrom z\n")
+	f("absurd", "Content-Length: 99999999999\n", quoting, "Content-Length: 99999999999\n", "C: 3\n\nFrom z\n")
+	f("negative", length(-1), "x\n", length(-1)+"\nx\n")
+	f("no number", "Content-Length: many\n", "x\n", "Content-Length: many\n\nx\n")
+
+	t.Run("at the end of the file", func(t *testing.T) {
+		got, err := readAll(t, strings.NewReader(from+length(len(quoting))+"\n"+quoting))
+		if err != nil || len(got) != 1 {
+			t.Errorf("%d messages, %v", len(got), err)
+		}
+	})
+}
+
+func TestIsSeparator(t *testing.T) {
+	for _, line := range []string{
+		"From a@b Thu Aug 22 12:36:23 2002", "From a@b Thu Aug  2 12:36 2002\r", "From - Thu Aug 22 12:36:23 2002", "From  Thu Aug 22 12:36:23 2002",
+		"From 17@xxx Thu Aug 22 12:36:23 +0000 2002", "From a@b Thu Aug 22 12:36:23 EDT 2002", "From a@b Thu Aug 22 12:36:23 2002 +0200",
+		"From a at b.example  Thu Aug 22 12:36:23 2002", "From a@b Thu, 22 Aug 2002 12:36:23 +0000", "From a@b 22 Aug 2002 12:36 GMT",
+		"From a@b 2002-08-22 12:36:23", "From a@b 2002-08-22T12:36:23.123+02:00", "From x!y Thu Aug 22 12:36:23 2002 remote from z",
+	} {
+		if !isSeparator([]byte(line)) {
+			t.Errorf("%q is none", line)
+		}
+	}
+	for _, line := range []string{
+		"From here", "From 10:30 to 12:00 in 2002", "From Thursday we open at 10:30", "from a@b Thu Aug 22 12:36:23 2002", ">From a@b Thu Aug 22 12:36:23 2002",
+		"From a@b Thu Aug 22 12:36:23 2002 it rained", "From: a@b Thu Aug 22 12:36:23 2002", "From a@b Foo Bar 22 12:36:23 2002",
+		"From a@b " + strings.Repeat("x", maxSeparator) + " Thu Aug 22 12:36:23 2002",
+	} {
+		if isSeparator([]byte(line)) {
+			t.Errorf("%q is one", line)
+		}
+	}
+}
+
+// TestReaderKnowsMboxByName: an mbox whose first line is lost is still cut into its messages.
+func TestReaderKnowsMboxByName(t *testing.T) {
+	const text = "A: 1\n\nx\n\n" + from + "B: 2\n"
+	for name, want := range map[string]int{"in.mbox": 2, "IN.MBOX.GZ": 2, "in.eml": 1, "-": 1} {
+		reader, count := NewReader(strings.NewReader(text), name), 0
+		for {
+			if _, err := reader.Next(); err != nil {
+				break
+			}
+			count++
+		}
+		if count != want {
+			t.Errorf("%s: %d messages, want %d", name, count, want)
+		}
+	}
+}
+
+// TestLineEndsAreTheSameInLongLines: a line end that the window cuts in two is still one.
+func TestLineEndsAreTheSameInLongLines(t *testing.T) {
+	hash := func(text string) [32]byte {
+		raw, err := NewReader(strings.NewReader(text), "f").Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return raw.Hash
+	}
+	const header = "A: 1\n\n"
+	for length := window - 3; length <= window+1; length++ {
+		text := header + strings.Repeat("z", length) + "\ny\n"
+		if hash(text) != hash(strings.ReplaceAll(text, "\n", "\r\n")) {
+			t.Errorf("a line of %d bytes depends on its line end", length)
+		}
+	}
 }
 
 func TestReaderRefusesOtherFiles(t *testing.T) {
@@ -168,8 +276,9 @@ func FuzzImport(f *testing.F) {
 	f.Add([]byte(from + "From: a@b.example\nSubject: =?utf-8?q?x?=\n\nhello\n"))
 	f.Add([]byte("From: a@b.example\nContent-Type: multipart/mixed; boundary=x\n\n--x\nContent-Type: text/html\n\n<b>hi</b>\n--x--\n"))
 	f.Add([]byte("From: \xe9 <a@b>\nDate: 32 Foo 99 25:00\nX-Gmail-Labels: \"a,b\", Spam\n\n\x00\xff"))
+	reader := NewReader(nil, "f")
 	f.Fuzz(func(t *testing.T, data []byte) {
-		reader := NewReader(bytes.NewReader(data), "f")
+		reader.reset(bytes.NewReader(data), Place{File: "f"})
 		for {
 			raw, err := reader.Next()
 			if err != nil {

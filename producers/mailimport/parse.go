@@ -1,27 +1,13 @@
 package mailimport
 
 import (
-	"bytes"
-	"encoding/csv"
 	"encoding/hex"
-	"net/mail"
-	"net/textproto"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
-
-	"github.com/jhillyerd/enmime/v2"
-	"golang.org/x/text/encoding/charmap"
 
 	"github.com/applylens/applylens/events"
-)
-
-// The limits of the import, where they are below those of the events.
-const (
-	maxRecipients  = 200
-	maxDisplayName = 200
 )
 
 // Options says for whom messages are parsed.
@@ -37,30 +23,20 @@ type BrokenError struct{ Reason string }
 // Error implements error.
 func (e *BrokenError) Error() string { return e.Reason }
 
-var parser = enmime.NewParser(
-	enmime.SkipMalformedParts(true),
-	enmime.MultipartWOBoundaryAsSinglePart(true),
-	enmime.StripMediaTypeInvalidCharacters(true),
-	enmime.DisableCharacterDetection(true), // where one is declared: a guess is often wrong and takes most of the time
-	enmime.MaxStoredPartErrors(10),
-	enmime.SetReadPartErrorPolicy(func(*enmime.Part, error) bool { return true }), // what was read of a cut part is better than nothing
-)
-
 // Parse turns a message into the event that tells of it. An error is a *BrokenError.
 func Parse(raw *Raw, options Options) (event *events.Event, err error) {
 	defer func() {
-		// A library that meets hostile bytes and fails must cost one message, not the file.
+		// Hostile bytes that a parser fails on must cost one message, not the file.
 		if recover() != nil {
 			event, err = nil, &BrokenError{"the parser gave up on it"}
 		}
 	}()
-	envelope, err := read(raw.Bytes)
-	if err != nil {
-		return nil, &BrokenError{"it is no MIME message"}
+	if raw.Fragment {
+		return nil, &BrokenError{"its beginning is missing"}
 	}
-	m := message{envelope: envelope, raw: raw}
-	if !m.hasAny("From", "Date", "Subject", "To", "Received", "Message-Id", "Return-Path") {
-		return nil, &BrokenError{"it has no header of a mail"}
+	m, err := read(raw)
+	if err != nil {
+		return nil, err
 	}
 	result := m.mail(options)
 	event = &events.Event{
@@ -78,22 +54,6 @@ func Parse(raw *Raw, options Options) (event *events.Event, err error) {
 	return event, nil
 }
 
-// read parses a message. When bytes get lost since none of its parts names their character set, it is taken for
-// Windows-1252, the superset of Latin 1 that most such mail is written in.
-func read(raw []byte) (*enmime.Envelope, error) {
-	envelope, err := parser.ReadEnvelope(bytes.NewReader(raw))
-	if err != nil || utf8.Valid(raw) || !strings.Contains(envelope.Text, replacement) {
-		return envelope, err
-	}
-	again, err := parser.ReadEnvelope(strings.NewReader(fromWindows1252(string(raw))))
-	if err != nil || strings.Count(again.Text, replacement) >= strings.Count(envelope.Text, replacement) {
-		return envelope, nil
-	}
-	return again, nil
-}
-
-const replacement = "\uFFFD"
-
 // identity tells messages of one person apart.
 func identity(m *events.Mail) string {
 	if m.MessageID != "" {
@@ -104,11 +64,23 @@ func identity(m *events.Mail) string {
 
 // message reads the parts of a mail out of a parsed message.
 type message struct {
-	envelope *enmime.Envelope
-	raw      *Raw
+	raw     *Raw
+	root    *part
+	body    body
+	charset string // of header bytes that are neither ASCII nor encoded: what the text declares
 }
 
-func (m message) mail(options Options) *events.Mail {
+func read(raw *Raw) (*message, error) {
+	m := &message{raw: raw, root: parsePart(raw.Bytes, 0)}
+	if !m.hasAny("From", "Date", "Subject", "To", "Received", "Message-Id", "Return-Path") {
+		return nil, &BrokenError{"it has no header of a mail"}
+	}
+	m.body.add(m.root, 0)
+	m.charset = m.body.charset
+	return m, nil
+}
+
+func (m *message) mail(options Options) *events.Mail {
 	text, truncated := m.text()
 	labels := m.labels()
 	folders := foldersOf(labels)
@@ -136,7 +108,7 @@ func (m message) mail(options Options) *events.Mail {
 			spamStatus:     m.get("X-Spam-Status"),
 			list:           listID != "",
 			spamFolder:     folders.spam,
-			attachments:    m.attachments(),
+			attachments:    m.body.attachments,
 		}.riskScore(),
 		Quarantined: folders.spam,
 		Labels:      labels,
@@ -152,50 +124,30 @@ func (m message) mail(options Options) *events.Mail {
 }
 
 // get returns a header on one line, decoded; the first when there are several.
-func (m message) get(name string) string {
-	values := m.all(name)
-	if len(values) == 0 {
-		return ""
-	}
-	return values[0]
+func (m *message) get(name string) string {
+	return m.decode(m.root.get(name))
 }
 
-func (m message) all(name string) []string {
-	values := m.envelope.GetHeaderValues(name)
-	for i, raw := range m.envelope.Root.Header[textproto.CanonicalMIMEHeaderKey(name)] {
-		// Old mail has bare eight-bit headers, nearly always of Western Europe.
-		if !utf8.ValidString(raw) && i < len(values) {
-			values[i] = fromWindows1252(raw)
-		}
-	}
+func (m *message) all(name string) []string {
+	values := slices.Clone(m.root.header[name])
 	for i, value := range values {
-		values[i] = strings.Join(strings.Fields(events.CleanText(value, len(value))), " ")
+		values[i] = m.decode(value)
 	}
 	return values
 }
 
-func (m message) hasAny(names ...string) bool {
-	return slices.ContainsFunc(names, func(name string) bool { return m.get(name) != "" })
+func (m *message) decode(value string) string {
+	decoded := decodeHeader(value, m.charset)
+	return strings.Join(strings.Fields(strings.ReplaceAll(decoded, "\x00", replacement)), " ")
 }
 
-func fromWindows1252(s string) string {
-	decoded, err := charmap.Windows1252.NewDecoder().String(s)
-	if err != nil {
-		return strings.ToValidUTF8(s, replacement)
-	}
-	return decoded
+func (m *message) hasAny(names ...string) bool {
+	return slices.ContainsFunc(names, func(name string) bool { return len(m.root.header[name]) > 0 })
 }
 
 // text returns the body as people would read it.
-func (m message) text() (text string, truncated bool) {
-	text = m.envelope.Text
-	if root := m.envelope.Root; text == "" && root.FirstChild == nil && strings.HasPrefix(root.ContentType, "multipart/") {
-		text = string(root.Content) // a multipart without a boundary is one text
-	}
-	if !utf8.ValidString(text) {
-		text = fromWindows1252(text)
-	}
-	text = strings.TrimSpace(strings.ReplaceAll(text, "\r\n", "\n"))
+func (m *message) text() (text string, truncated bool) {
+	text = strings.TrimSpace(m.body.text.String())
 	cut := events.CleanText(text, events.MaxText)
 	return cut, len(cut) < len(text) && len(text) > events.MaxText
 }
@@ -216,7 +168,7 @@ func messageID(header string, limit int) string {
 }
 
 // thread is the first message that this one goes back to, or itself.
-func (m message) thread(own string) string {
+func (m *message) thread(own string) string {
 	for _, name := range []string{"References", "In-Reply-To"} {
 		if first := angled.FindString(m.get(name)); first != "" {
 			if id := messageID(first, events.MaxThread); id != "" {
@@ -227,10 +179,12 @@ func (m message) thread(own string) string {
 	return own
 }
 
-func (m message) sender() events.Address {
+func (m *message) sender() events.Address {
 	for _, name := range []string{"From", "Sender", "Reply-To", "Return-Path"} {
-		if list := addresses(m.get(name)); len(list) > 0 {
-			return list[0]
+		for _, header := range m.root.header[name] {
+			if list := parseAddresses(header, m.charset); len(list) > 0 {
+				return list[0]
+			}
 		}
 	}
 	if first, _, _ := strings.Cut(m.raw.Envelope, " "); isAddress(first) {
@@ -239,12 +193,12 @@ func (m message) sender() events.Address {
 	return events.Address{Name: events.CleanText(m.get("From"), maxDisplayName)}
 }
 
-func (m message) recipients() []events.Address {
+func (m *message) recipients() []events.Address {
 	var found []events.Address
 	seen := map[string]bool{}
 	for _, name := range []string{"To", "Cc", "Bcc"} {
-		for _, header := range m.all(name) {
-			for _, address := range addresses(header) {
+		for _, header := range m.root.header[name] {
+			for _, address := range parseAddresses(header, m.charset) {
 				if key := strings.ToLower(address.Address); !seen[key] && len(found) < maxRecipients {
 					seen[key] = true
 					found = append(found, address)
@@ -257,7 +211,7 @@ func (m message) recipients() []events.Address {
 
 // deliveredTo joins the addresses that the owner named with the one that the last server delivered to; those below it
 // are of lists and forwarders on the way.
-func (m message) deliveredTo(own []string) []string {
+func (m *message) deliveredTo(own []string) []string {
 	found := slices.Clone(own)
 	if last := strings.ToLower(strings.Trim(m.get("Delivered-To"), "<>")); isAddress(last) && !slices.Contains(found, last) {
 		found = append(found, last)
@@ -265,39 +219,8 @@ func (m message) deliveredTo(own []string) []string {
 	return found
 }
 
-var bareAddress = regexp.MustCompile(`[^\s<>,;:"()\[\]\\@]+@[^\s<>,;:"()\\@]+`)
-
-func isAddress(s string) bool {
-	return len(s) <= events.MaxAddress && bareAddress.FindString(s) == s && s != ""
-}
-
-// addresses reads an address header; of one that breaks the rules it takes what looks like an address.
-func addresses(header string) []events.Address {
-	if header == "" {
-		return nil
-	}
-	if len(header) > 64<<10 {
-		header = header[:64<<10]
-	}
-	parsed, err := enmime.ParseAddressList(header)
-	if err != nil {
-		parsed = nil
-		for _, found := range bareAddress.FindAllString(header, maxRecipients) {
-			parsed = append(parsed, &mail.Address{Address: found})
-		}
-	}
-	var list []events.Address
-	for _, p := range parsed {
-		if address := strings.Trim(p.Address, ". '"); isAddress(address) && utf8.ValidString(address) {
-			name := strings.Join(strings.Fields(events.CleanText(p.Name, maxDisplayName)), " ")
-			list = append(list, events.Address{Name: name, Address: address})
-		}
-	}
-	return list
-}
-
 // listID is what stands in brackets in List-Id, lower case.
-func (m message) listID() string {
+func (m *message) listID() string {
 	id := m.get("List-Id")
 	if match := angled.FindStringSubmatch(id); match != nil {
 		id = match[1]
@@ -309,61 +232,4 @@ func (m message) listID() string {
 		return ""
 	}
 	return id
-}
-
-func (m message) attachments() []string {
-	var names []string
-	for _, parts := range [][]*enmime.Part{m.envelope.Attachments, m.envelope.Inlines, m.envelope.OtherParts} {
-		for _, part := range parts {
-			names = append(names, part.FileName)
-		}
-	}
-	return names
-}
-
-// labels are those of a Gmail Takeout, a list with commas and quotes.
-func (m message) labels() []string {
-	header := m.get("X-Gmail-Labels")
-	if header == "" {
-		return nil
-	}
-	reader := csv.NewReader(strings.NewReader(header))
-	reader.LazyQuotes, reader.TrimLeadingSpace = true, true
-	fields, err := reader.Read()
-	if err != nil {
-		fields = strings.Split(header, ",")
-	}
-	var labels []string
-	for _, field := range fields {
-		label := events.CleanText(strings.TrimSpace(field), events.MaxLabel)
-		if label != "" && !slices.Contains(labels, label) && len(labels) < events.MaxLabels {
-			labels = append(labels, label)
-		}
-	}
-	return labels
-}
-
-type folders struct {
-	category string
-	spam     bool
-}
-
-// gmailCategories are Gmail's tabs. Its updates hold anything from receipts to alerts, which the rules tell better.
-var gmailCategories = map[string]string{
-	"category promotions": "promo",
-	"category social":     "social",
-	"category forums":     "social",
-	"category purchases":  "finance",
-}
-
-func foldersOf(labels []string) folders {
-	var found folders
-	for _, label := range labels {
-		label = strings.ToLower(label)
-		if category, known := gmailCategories[label]; known {
-			found.category = category
-		}
-		found.spam = found.spam || label == "spam"
-	}
-	return found
 }

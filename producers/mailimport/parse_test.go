@@ -1,14 +1,12 @@
 package mailimport
 
 import (
-	"encoding/base64"
 	"errors"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"golang.org/x/text/encoding/charmap"
 
 	"github.com/applylens/applylens/events"
 )
@@ -68,45 +66,6 @@ caf=E9
 	}
 }
 
-func TestParseText(t *testing.T) {
-	f := func(name, message, want string) {
-		t.Run(name, func(t *testing.T) {
-			if got := parse(t, message).Text; got != want {
-				t.Errorf("got %q, want %q", got, want)
-			}
-		})
-	}
-	const head = "From: a@b.example\nMIME-Version: 1.0\n"
-	cyrillic, err := charmap.KOI8R.NewEncoder().String("Привет")
-	if err != nil {
-		t.Fatal(err)
-	}
-	f("HTML only", head+"Content-Type: text/html\n\n<html><style>p{}</style><p>Hello <b>you</b></p></html>", "Hello *you*")
-	f("nested", head+"Content-Type: multipart/mixed; boundary=o\n\n--o\nContent-Type: multipart/alternative; boundary=i\n\n"+
-		"--i\nContent-Type: text/plain\n\nplain\n--i\nContent-Type: text/html\n\n<p>html</p>\n--i--\n--o\nContent-Type: application/pdf\n\nx\n--o--\n", "plain")
-	f("no closing boundary", head+"Content-Type: multipart/mixed; boundary=o\n\n--o\nContent-Type: text/plain\n\nplain\n", "plain")
-	f("no boundary given", head+"Content-Type: multipart/mixed\n\nplain\n", "plain")
-	f("KOI8-R", head+"Content-Type: text/plain; charset=koi8-r\nContent-Transfer-Encoding: base64\n\n"+base64.StdEncoding.EncodeToString([]byte(cyrillic)), "Привет")
-	f("eight bits without a character set", head+"\ncaf\xe9\n", "café")
-	f("HTML of eight bits without a character set", head+"Content-Type: text/html\n\n<p>caf\xe9</p>\n", "café")
-	f("NUL", head+"\na\x00b\n", "a\uFFFDb")
-	f("no body", head, "")
-}
-
-func TestParseSubject(t *testing.T) {
-	f := func(header, want string) {
-		t.Helper()
-		if got := parse(t, "From: a@b.example\nSubject: "+header+"\n\nx\n").Subject; got != want {
-			t.Errorf("%q: got %q", header, got)
-		}
-	}
-	f("plain", "plain")
-	f("=?iso-2022-jp?B?GyRCJDMkcxsoQg==?=", "こん")
-	f("caf\xe9", "café")
-	f("=?no-such-charset?Q?x?=", "=?no-such-charset?Q?x?=")
-	f(strings.Repeat("ü", 3000), strings.Repeat("ü", events.MaxMailSubject/2))
-}
-
 func TestParseSender(t *testing.T) {
 	f := func(name, headers, want string) {
 		t.Run(name, func(t *testing.T) {
@@ -119,17 +78,10 @@ func TestParseSender(t *testing.T) {
 	f("broken From", "From: A B <x@y.example\n", "x@y.example")
 	f("From without an address", "From: A B\nSender: s@y.example\n", "s@y.example")
 	f("From of a mailing list's gateway", "From: \"x@y.example\" <relay@z.example>\n", "relay@z.example")
+	f("From of two persons", "From: x@y.example, z@y.example\n", "x@y.example")
+	f("two From, the first without an address", "From: nobody\nFrom: x@y.example\n", "x@y.example")
+	f("Return-Path", "Return-Path: <x@y.example>\n", "x@y.example")
 	f("none but the mbox line", "", "a@b.example")
-}
-
-func TestParseGmailLabels(t *testing.T) {
-	got := parse(t, "From: a@b.example\nX-Gmail-Labels: Inbox,\"Jobs, 2026\",Category Promotions,Spam\n\nx\n")
-	if diff := cmp.Diff([]string{"Inbox", "Jobs, 2026", "Category Promotions", "Spam"}, got.Labels); diff != "" {
-		t.Error(diff)
-	}
-	if got.Category != "promo" || !got.Quarantined || got.RiskScore == nil || *got.RiskScore != 90 {
-		t.Errorf("got %q %v %v", got.Category, got.Quarantined, got.RiskScore)
-	}
 }
 
 func TestParseTruncates(t *testing.T) {

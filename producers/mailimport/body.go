@@ -1,0 +1,117 @@
+package mailimport
+
+import (
+	"regexp"
+	"strings"
+
+	"github.com/applylens/applylens/events"
+)
+
+// maxForwarded is how many messages inside a message are read.
+const maxForwarded = 20
+
+// body is what a message says apart from its header.
+type body struct {
+	text        strings.Builder
+	links       []link
+	attachments []string // their names, of forwarded messages too
+	charset     string   // the first that a text declares
+	rich        bool     // some of the text was HTML
+	forwarded   int
+}
+
+// add reads a part and those inside it, in their order.
+func (b *body) add(p *part, depth int) {
+	switch {
+	case p.kind == "message/rfc822":
+		b.forward(p, depth)
+	case p.attachment:
+		b.attachments = append(b.attachments, p.name)
+	case p.kind == "multipart/alternative" && len(p.parts) > 0:
+		b.alternative(p, depth)
+	case len(p.parts) > 0:
+		for _, inner := range p.parts {
+			if p.kind == "multipart/digest" && inner.kind == "" {
+				inner.kind = "message/rfc822"
+			}
+			b.add(inner, depth+1)
+		}
+	case p.kind == "text/html", p.kind == "text/plain", p.multipart(), !strings.Contains(p.kind, "/"):
+		b.read(p)
+	default:
+		b.attachments = append(b.attachments, p.name)
+	}
+}
+
+// alternative adds the plain one of several forms of a text, unless it is empty or only says that there is another.
+func (b *body) alternative(p *part, depth int) {
+	var plain, rich string
+	for _, form := range p.parts {
+		one := body{charset: b.charset, forwarded: b.forwarded}
+		one.add(form, depth+1)
+		b.links = append(b.links, one.links...)
+		b.attachments = append(b.attachments, one.attachments...)
+		b.charset, b.forwarded = one.charset, one.forwarded
+		switch text := one.text.String(); {
+		case one.rich:
+			rich = text
+		case plain == "":
+			plain = text
+		}
+	}
+	if plain == "" || len(plain) < 1000 && len(rich) > 4*len(plain) {
+		plain, b.rich = rich, true
+	}
+	b.write(plain)
+}
+
+// forward adds the message that a part holds.
+func (b *body) forward(p *part, depth int) {
+	if b.forwarded++; b.forwarded > maxForwarded || depth >= maxDepth {
+		return
+	}
+	root := parsePart(p.content(), depth+1)
+	inner := message{root: root, charset: b.charset}
+	b.write("From: " + inner.get("From") + "\nSubject: " + inner.get("Subject"))
+	b.add(root, depth+1)
+}
+
+// read adds a part that is text.
+func (b *body) read(p *part) {
+	label := p.parameters["charset"]
+	if b.charset == "" {
+		b.charset = label
+	}
+	content := p.content()
+	if p.kind != "text/html" && !isHTML.Match(content) {
+		b.write(decodeText(content, label))
+		return
+	}
+	if label == "" {
+		if found := metaCharset.FindSubmatch(content[:min(len(content), 4<<10)]); found != nil {
+			label = string(found[1])
+		}
+	}
+	text, links := readPage(decodeText(content, label), events.MaxText)
+	b.rich, b.links = true, append(b.links, links...)
+	b.write(text)
+}
+
+var (
+	// isHTML knows a document that claims to be plain text.
+	isHTML = regexp.MustCompile(`(?i)^\s*<(?:!doctype html|html)\b`)
+
+	metaCharset = regexp.MustCompile(`(?i)charset\s*=\s*["']?([a-z0-9_:.-]+)`)
+)
+
+// write appends a text after an empty line.
+func (b *body) write(text string) {
+	text = strings.Trim(strings.ReplaceAll(text, "\r\n", "\n"), "\r\n")
+	if strings.TrimSpace(text) == "" || b.text.Len() > events.MaxText {
+		return
+	}
+	if b.text.Len() > 0 {
+		b.text.WriteString("\n\n")
+	}
+	b.text.WriteString(text)
+}

@@ -1,0 +1,171 @@
+package mailimport
+
+import (
+	"strings"
+	"unicode"
+
+	"golang.org/x/net/html"
+	"golang.org/x/net/html/atom"
+)
+
+// The limits of what is kept of a page, in links and in bytes of an address that stands behind its text.
+const (
+	maxLinks      = 500
+	maxShownLink  = 200
+	maxLinkTarget = 2000
+)
+
+// link is a link of a page: the text that people see and where it leads.
+type link struct{ text, target string }
+
+// page collects what people see of an HTML document. It works on tokens, so that no nesting is too deep for it.
+type page struct {
+	text  strings.Builder
+	limit int
+	links []link
+
+	space  bool // white space is due before the next word
+	breaks int  // line ends are due before the next word
+	pre    int  // levels of preformatted text
+
+	target string // of the link that is open
+	from   int    // where its text begins
+}
+
+// readPage returns the text of an HTML document, of which it reads no more than gives limit bytes, and its links.
+// Scripts, styles, comments and markup are left out; a link's address follows its text unless it is long or the same.
+func readPage(source string, limit int) (text string, links []link) {
+	p := &page{limit: limit}
+	tokens := html.NewTokenizer(strings.NewReader(source))
+	skipped := false // the token that follows is the inside of a script or the like
+	for p.text.Len() <= limit {
+		switch tokens.Next() {
+		case html.ErrorToken: // the end: there is no other fault in a string
+			p.closeLink()
+			return strings.TrimSpace(p.text.String()), p.links
+		case html.TextToken:
+			if !skipped {
+				p.words(string(tokens.Text()))
+			}
+			skipped = false
+		case html.StartTagToken, html.SelfClosingTagToken:
+			token := tokens.Token()
+			skipped = invisible[token.DataAtom]
+			if token.DataAtom == atom.Noscript {
+				tokens.NextIsNotRawText() // mail is shown without scripts
+			}
+			p.open(&token)
+		case html.EndTagToken:
+			name, _ := tokens.TagName()
+			skipped = false
+			p.close(atom.Lookup(name))
+		}
+	}
+	return strings.TrimSpace(p.text.String()), p.links
+}
+
+// invisible elements hold text that nobody sees. The tokenizer gives their inside as one token.
+var invisible = map[atom.Atom]bool{atom.Script: true, atom.Style: true, atom.Title: true, atom.Iframe: true, atom.Noframes: true, atom.Noembed: true}
+
+// lineEnds are the line ends before and after the blocks of a page.
+var lineEnds = map[atom.Atom]int{
+	atom.P: 2, atom.H1: 2, atom.H2: 2, atom.H3: 2, atom.H4: 2, atom.H5: 2, atom.H6: 2, atom.Ul: 2, atom.Ol: 2, atom.Dl: 2, atom.Blockquote: 2,
+	atom.Pre: 2, atom.Table: 2, atom.Hr: 2, atom.Center: 1, atom.Div: 1, atom.Tr: 1, atom.Dt: 1, atom.Dd: 1, atom.Option: 1, atom.Article: 1,
+	atom.Section: 1, atom.Header: 1, atom.Footer: 1, atom.Address: 1, atom.Form: 1, atom.Fieldset: 1, atom.Body: 1, atom.Li: 1,
+}
+
+func (p *page) open(token *html.Token) {
+	p.breaks = max(p.breaks, lineEnds[token.DataAtom])
+	switch token.DataAtom {
+	case atom.Br:
+		p.breaks++
+	case atom.Td, atom.Th:
+		p.space = true
+	case atom.Li:
+		p.words("- ")
+	case atom.Pre:
+		p.pre++
+	case atom.Img:
+		p.words(attribute(token, "alt"))
+	case atom.A:
+		p.closeLink()
+		p.target, p.from = strings.TrimSpace(attribute(token, "href")), p.text.Len()
+	}
+}
+
+func (p *page) close(element atom.Atom) {
+	p.breaks = max(p.breaks, lineEnds[element])
+	switch element {
+	case atom.Pre:
+		p.pre = max(p.pre-1, 0)
+	case atom.A:
+		p.closeLink()
+	}
+}
+
+// closeLink notes the link that is open and writes where it leads.
+func (p *page) closeLink() {
+	target := p.target
+	p.target = ""
+	if target == "" || len(target) > maxLinkTarget || len(p.links) == maxLinks || p.text.Len() > p.limit {
+		return
+	}
+	shown := strings.TrimSpace(p.text.String()[p.from:])
+	p.links = append(p.links, link{shown, target})
+	scheme, rest, _ := strings.Cut(target, ":")
+	rest = strings.Trim(rest, "/")
+	known := strings.EqualFold(scheme, "http") || strings.EqualFold(scheme, "https") || strings.EqualFold(scheme, "mailto")
+	if known && len(target) <= maxShownLink && shown != "" && !strings.HasSuffix(strings.Trim(shown, "/"), rest) {
+		p.space, p.breaks = true, 0
+		p.words("<" + target + "> ")
+	}
+}
+
+// words writes text with its white space drawn together, except in preformatted text.
+func (p *page) words(text string) {
+	if p.pre > 0 {
+		p.separate()
+		p.text.WriteString(strings.ReplaceAll(text, "\r", ""))
+		return
+	}
+	for text != "" {
+		end := strings.IndexFunc(text, isBlank)
+		if end != 0 {
+			if end < 0 {
+				end = len(text)
+			}
+			p.separate()
+			p.text.WriteString(text[:end])
+			text = text[end:]
+			continue
+		}
+		p.space = true
+		text = strings.TrimLeftFunc(text, isBlank)
+	}
+}
+
+// isBlank tells white space and the characters without width that pages pad their first lines with.
+func isBlank(r rune) bool {
+	return unicode.IsSpace(r) || r == '\u200b' || r == '\u034f' || r == '\ufeff' || r == '\u00ad'
+}
+
+// separate writes the line ends or the space that are due.
+func (p *page) separate() {
+	if p.text.Len() > 0 {
+		if p.breaks > 0 {
+			p.text.WriteString("\n\n"[:min(p.breaks, 2)])
+		} else if p.space {
+			p.text.WriteByte(' ')
+		}
+	}
+	p.breaks, p.space = 0, false
+}
+
+func attribute(token *html.Token, name string) string {
+	for _, a := range token.Attr {
+		if a.Key == name {
+			return a.Val
+		}
+	}
+	return ""
+}

@@ -1,0 +1,72 @@
+package mailimport
+
+import (
+	"encoding/csv"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/applylens/applylens/events"
+)
+
+// labels are those of a Gmail Takeout, a list with commas and quotes.
+func (m *message) labels() []string {
+	header := strings.Join(m.all("X-Gmail-Labels"), ",")
+	if header == "" {
+		return nil
+	}
+	reader := csv.NewReader(strings.NewReader(header))
+	reader.LazyQuotes, reader.TrimLeadingSpace = true, true
+	fields, err := reader.Read()
+	if err != nil {
+		fields = strings.Split(header, ",")
+	}
+	var labels []string
+	for _, field := range fields {
+		// A quote is doubled also where the label as a whole is not quoted.
+		label := events.CleanText(strings.TrimSpace(strings.ReplaceAll(field, `""`, `"`)), events.MaxLabel)
+		if label != "" && !slices.Contains(labels, label) && len(labels) < events.MaxLabels {
+			labels = append(labels, label)
+		}
+	}
+	return labels
+}
+
+// folders is what the labels of a message come to.
+type folders struct {
+	category string
+	spam     bool
+}
+
+// gmailTab knows the label of one of Gmail's tabs, which a Takeout writes in its owner's language: "Category Promotions",
+// "Kategorie: "Werbung"", "Catégorie : Promotions".
+var gmailTab = regexp.MustCompile(`^(?:category|kategorie|catégorie|categoría|categoria|categorie)\s*:?\s*["„“”«»]?\s*(.*)`)
+
+// gmailTabs tells the category of a tab by how its name begins, in English, German, French, Spanish, Italian, Portuguese,
+// Dutch and Czech. The other tabs, primary and updates, hold anything, which the rules tell better.
+var gmailTabs = []struct{ name, category string }{
+	{"promotion", "promo"}, {"werbung", "promo"}, {"promoci", "promo"}, {"promozion", "promo"}, {"promoç", "promo"}, {"reclame", "promo"}, {"promoakce", "promo"},
+	{"soci", "social"}, {"sozial", "social"}, {"réseaux soci", "social"}, {"redes soci", "social"},
+	{"for", "social"}, {"fór", "social"}, {"diskusní fór", "social"},
+	{"purchase", "finance"}, {"käufe", "finance"}, {"einkäufe", "finance"}, {"achats", "finance"}, {"compras", "finance"}, {"acquisti", "finance"},
+	{"aankopen", "finance"}, {"nákupy", "finance"},
+}
+
+func foldersOf(labels []string) folders {
+	var found folders
+	for _, label := range labels {
+		label = strings.ToLower(label)
+		found.spam = found.spam || label == "spam"
+		tab := gmailTab.FindStringSubmatch(label)
+		if tab == nil {
+			continue
+		}
+		for _, known := range gmailTabs {
+			if strings.HasPrefix(tab[1], known.name) {
+				found.category = known.category
+				break
+			}
+		}
+	}
+	return found
+}
