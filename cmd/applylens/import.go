@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -26,16 +28,23 @@ type importCommand struct {
 	Token     config.Secret `help:"Token of the user whose mail it is." env:"APPLYLENS_TOKEN"`
 	TokenFile string        `help:"File that holds the token." env:"APPLYLENS_TOKEN_FILE" type:"path"`
 	Address   []string      `help:"An address of the user's own, in addition to those in Delivered-To; may be repeated."`
-	Skip      int           `help:"Messages to pass over at the start, as an interrupted import told them."`
+	StateDir  string        `help:"Where an import notes how far it came; by default a directory of yours." env:"STATE_DIR" type:"path" placeholder:"DIR"`
+	Restart   bool          `help:"Begin anew where an interrupted import would go on."`
 }
 
-// Run publishes the mail of a file as mail.received. It can be repeated: the same message stays one mail.
+// Run publishes the mail of a file as mail.received. It can be repeated: the same message stays one mail. An import that was
+// interrupted goes on where it was.
 func (c *importCommand) Run(ctx context.Context, p *process) error {
 	user, err := c.user(ctx)
 	if err != nil {
 		return err
 	}
-	settings := mailimport.Config{Path: c.Path, Stdin: os.Stdin, UserID: user, Addresses: c.Address, Skip: c.Skip, Now: time.Now, Log: p.log}
+	stateDir, err := c.stateDir()
+	if err != nil {
+		return usageError{err}
+	}
+	settings := mailimport.Config{Path: c.Path, Stdin: os.Stdin, UserID: user, Addresses: c.Address,
+		StateDir: stateDir, Restart: c.Restart, Now: time.Now, Log: p.log}
 	if err := settings.Validate(); err != nil {
 		return usageError{err}
 	}
@@ -49,14 +58,33 @@ func (c *importCommand) Run(ctx context.Context, p *process) error {
 	settings.Progress = meter
 	result, err := mailimport.Run(ctx, conn, settings)
 	meter.Finish()
-	fmt.Fprintf(p.stdout, "%d messages imported, %d broken and skipped\n", result.Imported, result.Broken)
-	if err != nil && result.Done+c.Skip > 0 {
-		fmt.Fprintf(p.stdout, "to go on from here, repeat the command with --skip %d\n", max(result.Done, c.Skip))
+	c.report(p.stdout, result)
+	if ctx.Err() == nil {
+		return err
 	}
-	if ctx.Err() != nil {
-		return errors.New("interrupted")
+	if c.Path == mailimport.Stdin {
+		return errors.New("interrupted: standard input is imported from its beginning again, which is harmless")
 	}
-	return err
+	return errors.New("interrupted: the same command goes on from here")
+}
+
+func (c *importCommand) report(out io.Writer, result mailimport.Result) {
+	fmt.Fprintf(out, "%d messages imported, %d broken and skipped\n", result.Imported, result.Broken)
+	if result.Passed > 0 {
+		fmt.Fprintf(out, "%d messages were imported by the same command before, which was interrupted; --restart imports them again\n", result.Passed)
+	}
+}
+
+// stateDir is the directory asked for, or one of the user's.
+func (c *importCommand) stateDir() (string, error) {
+	if c.StateDir != "" || c.Path == mailimport.Stdin {
+		return c.StateDir, nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", fmt.Errorf("there is no home directory to note in how far an import came: give --state-dir: %w", err)
+	}
+	return filepath.Join(home, ".local", "state", "applylens"), nil
 }
 
 // user returns the id that --user gives or that the token belongs to.

@@ -1,11 +1,13 @@
 package mailimport
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -13,6 +15,7 @@ import (
 	"github.com/segmentio/kafka-go"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/broker"
 )
 
@@ -22,7 +25,8 @@ type Config struct {
 	Stdin     io.Reader // read when Path is Stdin
 	UserID    string    // whose mail it is
 	Addresses []string  // the person's own addresses, in addition to those that Delivered-To names
-	Skip      int       // messages to pass over at the start: those that an interrupted import reports as done
+	StateDir  string    // where the import notes how far it came. Default: it begins anew each time, as from Stdin.
+	Restart   bool      // forget what is noted
 	Now       func() time.Time
 	Log       *slog.Logger
 	Progress  Progress // Default: none.
@@ -34,9 +38,6 @@ func (c *Config) Validate() error {
 	if c.UserID == "" {
 		faults = append(faults, errors.New("no user is given"))
 	}
-	if c.Skip < 0 {
-		faults = append(faults, errors.New("the number of messages to skip is negative"))
-	}
 	for i, address := range c.Addresses {
 		c.Addresses[i] = strings.ToLower(strings.TrimSpace(address))
 		if !isAddress(c.Addresses[i]) {
@@ -46,47 +47,60 @@ func (c *Config) Validate() error {
 	return errors.Join(faults...)
 }
 
-// Result is what an import did. Done counts messages from the start that need not be imported again.
+// Result is what an import did, in messages.
 type Result struct {
-	Done     int
-	Imported int
-	Broken   int
+	Passed     int // over, since an interrupted import had published them
+	Imported   int
+	Broken     int
+	Unreadable int // files and directories
+}
+
+// Status is how far an import is. Bytes are those on disk; Total is 0 when it is not known.
+type Status struct {
+	Result
+	Read, Passed, Total int64
 }
 
 // Progress is told how an import goes on. It is called from one goroutine at a time.
 type Progress interface {
-	// Update is called often; total and read are bytes on disk, total is 0 when it is not known.
-	Update(messages, broken int, read, total int64)
+	// Update is called often.
+	Update(Status)
 	// Waiting is called with true when Kafka is away and with false when it is back.
 	Waiting(bool)
 }
 
-// Run imports all mail of config.Path. A message that is broken is logged with its place and skipped; a file that
-// cannot be read ends the import with an error, as does the end of ctx; Result then tells how far it came. The parser
-// works on one batch while Kafka takes another.
+// Run imports all mail of config.Path. A message that is broken is logged with its place and skipped, as is a file below a
+// directory that cannot be read to its end; there the import goes on and returns an error when all else is done. When
+// ctx ends it returns what it did so far. The parser works on one batch while Kafka takes another.
 func Run(ctx context.Context, conn *broker.Conn, config Config) (Result, error) {
 	if err := config.Validate(); err != nil {
-		return Result{}, err
-	}
-	files, err := inputs(config.Path)
-	if err != nil {
 		return Result{}, err
 	}
 	if config.Progress == nil {
 		config.Progress = noProgress{}
 	}
-	r := &run{config: config, batches: make(chan batch)}
+	files, faults, err := inputs(config.Path)
+	if err != nil {
+		return Result{}, err
+	}
+	r := &run{config: config, batches: make(chan batch), reader: NewReader(nil, ""), buffer: bufio.NewReaderSize(nil, 256<<10)}
 	for _, file := range files {
 		r.total += file.size
 	}
 	publisher := newPublisher(conn, config.Log, config.Progress.Waiting)
+	if err := r.resume(ctx, conn, publisher); err != nil {
+		return Result{}, errors.Join(err, publisher.close())
+	}
 	group, groupCtx := errgroup.WithContext(ctx)
+	var unread error // which must not stop the publishing of what was read
 	group.Go(func() error {
 		defer close(r.batches)
-		return r.read(groupCtx, files)
+		unread = r.read(groupCtx, files, faults)
+		return nil
 	})
 	group.Go(func() error { return r.publish(groupCtx, publisher) })
-	err = errors.Join(group.Wait(), publisher.close())
+	err = errors.Join(group.Wait(), unread)
+	err = errors.Join(err, publisher.close(), r.checkpoint.close(err == nil))
 	if ctx.Err() != nil {
 		err = ctx.Err()
 	}
@@ -95,56 +109,114 @@ func Run(ctx context.Context, conn *broker.Conn, config Config) (Result, error) 
 
 type noProgress struct{}
 
-func (noProgress) Update(int, int, int64, int64) {}
-func (noProgress) Waiting(bool)                  {}
+func (noProgress) Update(Status) {}
+func (noProgress) Waiting(bool)  {}
 
 // batch is a run of messages in the order of the files.
 type batch struct {
 	messages []kafka.Message
 	places   []Place
+	marks    []mark // that hold once Kafka has the messages
 	bytes    int
 	seen     int // messages read, the broken ones too
+	passed   int
 	broken   int
+	failed   int // files
 }
 
-// run is one import. The reading goroutine owns current, the publishing one result.
+func (b *batch) full() bool {
+	return len(b.messages) >= batchMessages || b.bytes >= batchBytes || b.seen+len(b.marks) >= 10*batchMessages
+}
+
+// run is one import. The reading goroutine owns reader, buffer and current, the publishing one result.
 type run struct {
-	config    Config
-	bytesRead atomic.Int64
-	total     int64
-	batches   chan batch
-	current   batch
-	toSkip    int
-	result    Result
+	config      Config
+	checkpoint  *checkpoint // nil when none is kept
+	total       int64
+	bytesRead   atomic.Int64
+	bytesPassed atomic.Int64
+	batches     chan batch
+	reader      *Reader
+	buffer      *bufio.Reader
+	current     batch
+	result      Result
 }
 
-func (r *run) read(ctx context.Context, files []input) error {
-	r.toSkip = r.config.Skip
-	for _, file := range files {
-		if err := r.readFile(ctx, file); err != nil {
-			return errors.Join(err, r.flush(ctx))
-		}
+// resume opens the checkpoint of this import: of the user, the very topic that is there now, and the path. An import
+// that cannot note how far it comes is still an import.
+func (r *run) resume(ctx context.Context, conn *broker.Conn, publisher *publisher) error {
+	if r.config.StateDir == "" || r.config.Path == Stdin {
+		return nil
 	}
-	return r.flush(ctx)
-}
-
-func (r *run) readFile(ctx context.Context, file input) (err error) {
-	in, closeFile, err := file.open(r.config.Stdin, &r.bytesRead)
+	topic, err := publisher.describe(ctx, conn)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, closeFile()) }()
-	reader := NewReader(in, file.path)
+	path, err := filepath.Abs(r.config.Path)
+	if err != nil {
+		return err
+	}
+	r.checkpoint, err = openCheckpoint(r.config.StateDir, r.config.Restart, r.config.UserID, topic.Cluster, fmt.Sprintf("%x", topic.ID),
+		conn.Topic(events.TopicMail), path)
+	if err != nil {
+		r.config.Log.Warn("import without a checkpoint: when interrupted it begins anew", "error", err)
+	}
+	return nil
+}
+
+func (r *run) read(ctx context.Context, files []input, faults []fault) error {
+	for _, fault := range faults {
+		r.fail(fault.path, fault.err)
+	}
+	for _, file := range files {
+		err := r.readFile(ctx, file)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil && file.path == r.config.Path {
+			return errors.Join(err, r.flush(ctx))
+		}
+		if err != nil {
+			r.fail(file.path, err)
+			faults = append(faults, fault{file.path, err})
+		}
+	}
+	if err := r.flush(ctx); err != nil {
+		return err
+	}
+	if len(faults) > 0 {
+		return fmt.Errorf("%d files or directories below %s could not be read to their end", len(faults), r.config.Path)
+	}
+	return nil
+}
+
+func (r *run) fail(path string, err error) {
+	r.config.Log.Warn("skip unreadable file", "file", path, "error", err)
+	r.current.failed++
+}
+
+func (r *run) readFile(ctx context.Context, file input) (err error) {
+	source, done, err := r.open(file)
+	if err != nil || done {
+		return err
+	}
+	defer func() { err = errors.Join(err, source.close()) }()
+	count := 0
 	for {
-		raw, err := reader.Next()
+		raw, err := r.reader.Next()
 		if errors.Is(err, io.EOF) {
+			r.current.marks = append(r.current.marks, mark{source.fingerprint, whole, count})
 			return nil
 		}
 		if err != nil {
 			return err
 		}
+		count = raw.Number
 		r.take(raw)
-		if len(r.current.messages) >= batchMessages || r.current.bytes >= batchBytes || r.current.seen >= 10*batchMessages {
+		if r.current.full() {
+			if next, ok := r.reader.position(); ok {
+				r.current.marks = append(r.current.marks, mark{source.fingerprint, next.Offset, next.Number})
+			}
 			if err := r.flush(ctx); err != nil {
 				return err
 			}
@@ -152,13 +224,48 @@ func (r *run) readFile(ctx context.Context, file input) (err error) {
 	}
 }
 
+// open makes the reader read a file from where an interrupted import left it. Done tells that all of it was imported.
+func (r *run) open(file input) (s *source, done bool, err error) {
+	before := r.bytesRead.Load()
+	s, err = file.open(r.config.Stdin, r.buffer, &r.bytesRead)
+	if err != nil {
+		return nil, false, err
+	}
+	at := r.checkpoint.at(s.fingerprint)
+	switch {
+	case at.offset == whole:
+		r.bytesRead.Store(before + file.size)
+		r.pass(at.messages, file.size)
+		return nil, true, s.close()
+	case at.offset == 0:
+		r.reader.reset(s, Place{File: file.path})
+		return s, false, nil
+	}
+	if err := s.skip(at.offset); err != nil {
+		return nil, false, errors.Join(err, s.close())
+	}
+	r.reader.reset(s, Place{file.path, at.messages, at.offset})
+	if ok, err := r.reader.resumes(); !ok { // the file was changed and kept its size and beginning
+		r.bytesRead.Store(before)
+		r.checkpoint.forget(s.fingerprint)
+		if err := errors.Join(err, s.close()); err != nil {
+			return nil, false, err
+		}
+		return r.open(file)
+	}
+	r.pass(at.messages, r.bytesRead.Load()-before)
+	return s, false, nil
+}
+
+// pass counts what was imported before.
+func (r *run) pass(messages int, bytes int64) {
+	r.current.passed += messages
+	r.bytesPassed.Add(bytes)
+}
+
 // take adds one message to the current batch.
 func (r *run) take(raw *Raw) {
 	r.current.seen++
-	if r.toSkip > 0 {
-		r.toSkip--
-		return
-	}
 	event, err := Parse(raw, Options{r.config.UserID, r.config.Addresses, r.config.Now().UTC().Truncate(time.Microsecond)})
 	if err != nil {
 		r.report(raw.Place, err)
@@ -192,6 +299,7 @@ func (r *run) flush(ctx context.Context) error {
 }
 
 func (r *run) publish(ctx context.Context, publisher *publisher) error {
+	noting := true
 	for next := range r.batches {
 		err := publisher.publish(ctx, next.messages, func(index int, err error) {
 			r.report(next.places[index], err)
@@ -201,10 +309,17 @@ func (r *run) publish(ctx context.Context, publisher *publisher) error {
 		if err != nil {
 			return err
 		}
-		r.result.Done += next.seen
+		if noting {
+			if err := r.checkpoint.note(next.marks); err != nil {
+				r.config.Log.Warn("go on without a checkpoint: when interrupted the import goes on from an earlier place", "error", err)
+				noting = false
+			}
+		}
+		r.result.Passed += next.passed
 		r.result.Imported += len(next.messages)
 		r.result.Broken += next.broken
-		r.config.Progress.Update(r.result.Done, r.result.Broken, r.bytesRead.Load(), r.total)
+		r.result.Unreadable += next.failed
+		r.config.Progress.Update(Status{Result: r.result, Read: r.bytesRead.Load(), Passed: r.bytesPassed.Load(), Total: r.total})
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -22,6 +23,7 @@ import (
 
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/broker"
+	"github.com/applylens/applylens/internal/config"
 	"github.com/applylens/applylens/internal/testenv"
 )
 
@@ -29,18 +31,27 @@ const threeMessages = from + "From: a@b.example\nMessage-Id: <1@b>\nSubject: one
 	from + "X-Broken: yes\n\nno mail\n\n" +
 	from + "From: c@d.example\nSubject: three\nDate: 1 Mar 2025 11:00:00 +0000\n\ny\n"
 
+// partitions is how many the mail topic of a test has.
+const partitions = 3
+
 func connect(t *testing.T) (*kfake.Cluster, *broker.Conn) {
 	t.Helper()
 	cluster, settings := testenv.Kfake(t)
+	return cluster, openConn(t, settings)
+}
+
+// openConn connects and creates the topics.
+func openConn(t *testing.T, settings config.Kafka) *broker.Conn {
+	t.Helper()
 	conn, err := broker.Open(settings)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(conn.Close)
-	if err := conn.EnsureTopics(t.Context(), broker.Layout{Partitions: 3, ReplicationFactor: 1}); err != nil {
+	if err := conn.EnsureTopics(t.Context(), broker.Layout{Partitions: partitions, ReplicationFactor: 1}); err != nil {
 		t.Fatal(err)
 	}
-	return cluster, conn
+	return conn
 }
 
 func configOf(t *testing.T, content []byte) (Config, *bytes.Buffer) {
@@ -59,7 +70,7 @@ func consume(t *testing.T, conn *broker.Conn, count int) []kafka.Message {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	reader := kafka.NewReader(kafka.ReaderConfig{Brokers: conn.Brokers, Topic: conn.Topic(events.TopicMail),
-		Partition: events.Partition([]byte("u1"), 3), MinBytes: 1, MaxBytes: 1 << 20, MaxWait: 50 * time.Millisecond})
+		Partition: events.Partition([]byte("u1"), partitions), MinBytes: 1, MaxBytes: 1 << 20, MaxWait: 50 * time.Millisecond})
 	defer reader.Close()
 	var messages []kafka.Message
 	for len(messages) < count {
@@ -104,7 +115,7 @@ func TestRun(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(Result{Done: 3, Imported: 2, Broken: 1}, result); diff != "" {
+		if diff := cmp.Diff(Result{Imported: 2, Broken: 1}, result); diff != "" {
 			t.Error(diff)
 		}
 	}
@@ -138,21 +149,98 @@ func TestRunPacked(t *testing.T) {
 			t.Errorf("%+v, %v", result, err)
 		}
 	})
+	t.Run("two packed files in one", func(t *testing.T) {
+		config, _ := configOf(t, append(bytes.Clone(packed.Bytes()), packed.Bytes()...))
+		if result, err := Run(t.Context(), conn, config); err != nil || result.Imported != 4 {
+			t.Errorf("%+v, %v", result, err)
+		}
+	})
 	t.Run("torn", func(t *testing.T) {
 		config, _ := configOf(t, packed.Bytes()[:packed.Len()-9])
+		result, err := Run(t.Context(), conn, config)
+		if !errors.Is(err, io.ErrUnexpectedEOF) || !strings.Contains(err.Error(), ": message 3 at byte ") || result != (Result{Imported: 1, Broken: 1}) {
+			t.Errorf("%+v, %v", result, err)
+		}
+	})
+	t.Run("not packed in spite of its first bytes", func(t *testing.T) {
+		config, _ := configOf(t, []byte("\x1f\x8bnonsense"))
 		if result, err := Run(t.Context(), conn, config); err == nil {
 			t.Errorf("%+v without an error", result)
 		}
 	})
 }
 
-func TestRunSkips(t *testing.T) {
+// TestRunGoesOnPastUnreadableFiles: one bad file in a directory costs what it holds and nothing else.
+func TestRunGoesOnPastUnreadableFiles(t *testing.T) {
 	_, conn := connect(t)
-	config, _ := configOf(t, []byte(threeMessages))
-	config.Skip = 1
+	dir := tree(t, map[string]string{
+		"a.mbox": threeMessages, "b.mbox": "%PDF-1.4", "c.mbox.gz": "\x1f\x8bnonsense", "cur/d": "From: a@b.example\nSubject: four\n\nx\n", "e.eml": "",
+	})
+	config, log := configOf(t, nil)
+	config.Path, config.StateDir = dir, t.TempDir()
 	result, err := Run(t.Context(), conn, config)
-	if diff := cmp.Diff(Result{Done: 3, Imported: 1, Broken: 1}, result); diff != "" || err != nil {
+	if diff := cmp.Diff(Result{Imported: 3, Broken: 1, Unreadable: 2}, result); diff != "" || err == nil {
 		t.Errorf("%v %s", err, diff)
+	}
+	for _, name := range []string{"b.mbox", "c.mbox.gz"} {
+		if !strings.Contains(log.String(), "file="+filepath.Join(dir, name)+" ") {
+			t.Errorf("%s is not named in the log %s", name, log)
+		}
+	}
+	got, _ := subjects(t, consume(t, conn, 3))
+	if diff := cmp.Diff([]string{"one", "three", "four"}, got); diff != "" {
+		t.Error(diff)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "b.mbox"), []byte(from+"From: a@b.example\nSubject: five\n\nx\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	result, err = Run(t.Context(), conn, config)
+	if diff := cmp.Diff(Result{Passed: 4, Imported: 1, Unreadable: 1}, result); diff != "" || err == nil {
+		t.Errorf("%v %s", err, diff)
+	}
+}
+
+// TestRunGoesOnPastLockedDirectories: what cannot be looked into is named, and the rest is imported.
+func TestRunGoesOnPastLockedDirectories(t *testing.T) {
+	dir := tree(t, map[string]string{"a.mbox": threeMessages, "f/g.eml": "From: a@b.example\n\nx\n"})
+	locked := filepath.Join(dir, "f")
+	if err := os.Chmod(locked, 0); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.Chmod(locked, 0o700) })
+	if _, err := os.ReadDir(locked); err == nil {
+		t.Skip("nothing is locked for root: run this test as another user")
+	}
+	_, conn := connect(t)
+	config, log := configOf(t, nil)
+	config.Path = dir
+	result, err := Run(t.Context(), conn, config)
+	if diff := cmp.Diff(Result{Imported: 2, Broken: 1, Unreadable: 1}, result); diff != "" || err == nil || !strings.Contains(log.String(), "file="+locked+" ") {
+		t.Errorf("%v %s %s", err, diff, log)
+	}
+}
+
+func TestRunWithoutTopic(t *testing.T) {
+	_, settings := testenv.Kfake(t)
+	conn, err := broker.Open(settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(conn.Close)
+	config, _ := configOf(t, []byte(threeMessages))
+	config.StateDir = t.TempDir()
+	if _, err := Run(t.Context(), conn, config); !errors.Is(err, kerr.UnknownTopicOrPartition) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestRunWithoutStateDirectory: an import that cannot note how far it comes is an import.
+func TestRunWithoutStateDirectory(t *testing.T) {
+	_, conn := connect(t)
+	config, log := configOf(t, []byte(threeMessages))
+	config.StateDir = config.Path // no directory
+	if result, err := Run(t.Context(), conn, config); err != nil || result.Imported != 2 || !strings.Contains(log.String(), "without a checkpoint") {
+		t.Errorf("%+v, %v, %s", result, err, log)
 	}
 }
 
@@ -197,7 +285,7 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	config, _ := configOf(t, []byte(threeMessages))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if result, err := Run(ctx, conn, config); !errors.Is(err, context.Canceled) || result.Done != 0 {
+	if result, err := Run(ctx, conn, config); !errors.Is(err, context.Canceled) || result != (Result{}) {
 		t.Errorf("%+v, %v", result, err)
 	}
 }
@@ -214,44 +302,13 @@ func TestRemaining(t *testing.T) {
 	}
 }
 
-func TestInputs(t *testing.T) {
-	dir := t.TempDir()
-	for _, name := range []string{"Maildir/cur/1:2,S", "Maildir/new/2", "Maildir/tmp/3", "Maildir/dovecot.index", "a.EML", "b.mbox.gz", "notes.txt"} {
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte("x"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	files, err := inputs(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var names []string
-	for _, file := range files {
-		name, _ := filepath.Rel(dir, file.path)
-		names = append(names, name)
-	}
-	if diff := cmp.Diff([]string{"Maildir/cur/1:2,S", "Maildir/new/2", "a.EML", "b.mbox.gz"}, names); diff != "" {
-		t.Error(diff)
-	}
-	if _, err := inputs(filepath.Join(dir, "Maildir/tmp")); err == nil {
-		t.Error("a directory without mail is accepted")
-	}
-	if _, err := inputs(filepath.Join(dir, "gone")); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("got %v", err)
-	}
-}
-
 func TestConfigValidate(t *testing.T) {
 	good := Config{UserID: "u", Addresses: []string{" Me@Home.example"}}
 	if err := good.Validate(); err != nil || good.Addresses[0] != "me@home.example" {
 		t.Errorf("%v, %v", err, good.Addresses)
 	}
-	bad := Config{Addresses: []string{"me"}, Skip: -1}
-	if err := bad.Validate(); err == nil || strings.Count(err.Error(), "\n") != 2 {
+	bad := Config{Addresses: []string{"me"}}
+	if err := bad.Validate(); err == nil || strings.Count(err.Error(), "\n") != 1 {
 		t.Errorf("got %v", err)
 	}
 }
@@ -275,31 +332,5 @@ func TestUserOf(t *testing.T) {
 		if _, err := UserOf(t.Context(), db, token); !errors.Is(err, ErrToken) {
 			t.Errorf("%s: %v", token, err)
 		}
-	}
-}
-
-func TestMeter(t *testing.T) {
-	now := importTime
-	var out bytes.Buffer
-	meter := NewMeter(&out, false, func() time.Time { return now })
-	now = now.Add(9 * time.Second)
-	meter.Update(10, 0, 1<<20, 4<<20)
-	now = now.Add(time.Second)
-	meter.Update(20, 1, 2<<20, 4<<20)
-	meter.Finish()
-	if want := " 50 %  20 messages, 2.0 MiB, 2/s, 1 broken, 10s left\n"; out.String() != want {
-		t.Errorf("got %q, want %q", out.String(), want)
-	}
-
-	out.Reset()
-	terminal := NewMeter(&out, true, func() time.Time { return now })
-	now = now.Add(time.Second)
-	terminal.Update(5, 0, 100, 0)
-	terminal.Waiting(true)
-	terminal.Waiting(true)
-	terminal.Finish()
-	line := "\r\x1b[K5 messages, 100 B, 5/s"
-	if want := line + line + "  waiting for Kafka" + line + "\n"; out.String() != want {
-		t.Errorf("got %q, want %q", out.String(), want)
 	}
 }

@@ -3,10 +3,11 @@ package mailimport
 import (
 	"fmt"
 	"io"
+	"strings"
 	"time"
 )
 
-// Meter writes the progress of an import: one line that changes on a terminal, and elsewhere a line now and then.
+// Meter writes the progress of an import: a bar that changes on a terminal, and elsewhere a line now and then.
 type Meter struct {
 	out      io.Writer
 	terminal bool
@@ -28,9 +29,9 @@ func NewMeter(out io.Writer, terminal bool, now func() time.Time) *Meter {
 }
 
 // Update implements Progress.
-func (m *Meter) Update(messages, broken int, read, total int64) {
+func (m *Meter) Update(status Status) {
 	now := m.now()
-	m.last = describe(messages, broken, read, total, now.Sub(m.began))
+	m.last = m.describe(status, now.Sub(m.began))
 	if now.Sub(m.written) < m.every {
 		return
 	}
@@ -62,19 +63,33 @@ func (m *Meter) write(line string) {
 	fmt.Fprintln(m.out, line)
 }
 
-// describe tells counts, rate and, when the total is known, the share done and the time that is left.
-func describe(messages, broken int, read, total int64, elapsed time.Duration) string {
+// describe tells counts, rate and, when the total is known, the share done and the time that is left; on a terminal with
+// a bar, in 80 columns.
+func (m *Meter) describe(s Status, elapsed time.Duration) string {
 	seconds := max(elapsed.Seconds(), 0.001)
-	line := fmt.Sprintf("%d messages, %s, %.0f/s", messages, size(read), float64(messages)/seconds)
-	if broken > 0 {
-		line += fmt.Sprintf(", %d broken", broken)
+	line := fmt.Sprintf("%d messages, %s, %.0f/s", s.Imported+s.Broken, size(s.Read), float64(s.Imported+s.Broken)/seconds)
+	if s.Broken > 0 {
+		line += fmt.Sprintf(", %d broken", s.Broken)
 	}
-	if total <= 0 || read <= 0 {
+	if s.Total <= 0 || s.Read <= 0 {
 		return line
 	}
-	share := min(float64(read)/float64(total), 1)
-	left := time.Duration(seconds / share * (1 - share) * float64(time.Second))
-	return fmt.Sprintf("%3.0f %%  %s, %s left", share*100, line, left.Round(time.Second))
+	share := min(float64(s.Read)/float64(s.Total), 1)
+	line = fmt.Sprintf("%3.0f %% %s%s", share*100, m.bar(share), line)
+	if fresh := s.Read - s.Passed; fresh > 0 { // what was passed over tells nothing of the time
+		left := time.Duration(seconds / float64(fresh) * float64(max(s.Total-s.Read, 0)) * float64(time.Second))
+		line += fmt.Sprintf(", %s left", left.Round(time.Second))
+	}
+	return line
+}
+
+func (m *Meter) bar(share float64) string {
+	if !m.terminal {
+		return ""
+	}
+	const width = 16
+	done := int(share * width)
+	return "[" + strings.Repeat("=", done) + strings.Repeat(" ", width-done) + "] "
 }
 
 func size(bytes int64) string {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/broker"
@@ -77,6 +78,22 @@ func (p *publisher) publish(ctx context.Context, messages []kafka.Message, refus
 		}
 	}
 	return nil
+}
+
+// describe returns the mail topic as it is now. It waits while Kafka is away; a topic that does not exist is an error.
+func (p *publisher) describe(ctx context.Context, conn *broker.Conn) (broker.Topic, error) {
+	for attempt := 1; ; attempt++ {
+		topic, err := conn.DescribeTopic(ctx, p.writer.Topic)
+		if err == nil || ctx.Err() != nil || errors.Is(err, kerr.UnknownTopicOrPartition) {
+			p.waiting(false)
+			return topic, err
+		}
+		p.waiting(true)
+		p.log.Warn("wait for Kafka", "topic", p.writer.Topic, "error", err)
+		if err := pause(ctx, attempt); err != nil {
+			return topic, err
+		}
+	}
 }
 
 // remaining returns which of pending are to be written again, reading err message by message.

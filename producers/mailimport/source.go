@@ -3,6 +3,7 @@ package mailimport
 import (
 	"bufio"
 	"compress/gzip"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -27,40 +28,50 @@ type input struct {
 	size int64
 }
 
+// fault is a file or directory that cannot be read.
+type fault struct {
+	path string
+	err  error
+}
+
 // mailEndings are the names under which mail files are found in a directory, beside all files of a Maildir's cur and
-// new.
+// new, and files without an ending that begin as an mbox does.
 var mailEndings = []string{".mbox", ".mbx", ".eml", ".mbox.gz", ".mbx.gz", ".eml.gz"}
 
-// inputs returns path itself, or the mail files below it in the order of their names.
-func inputs(path string) ([]input, error) {
+// inputs returns path itself, or the mail files below it in the order of their names. Links below it are not followed, so
+// there are no loops. What cannot be looked into is no reason to leave the rest out.
+func inputs(path string) (found []input, faults []fault, err error) {
 	if path == Stdin {
-		return []input{{path: Stdin}}, nil
+		return []input{{path: Stdin}}, nil, nil
 	}
-	info, err := os.Stat(path)
+	root, err := filepath.EvalSymlinks(path)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	info, err := os.Stat(root)
+	if err != nil {
+		return nil, nil, err
 	}
 	if !info.IsDir() {
-		return []input{{path, info.Size()}}, nil
+		return []input{{path, info.Size()}}, nil, nil
 	}
-	var found []input
-	err = filepath.WalkDir(path, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || !entry.Type().IsRegular() || !isMailFile(path) {
+	err = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil && path == root:
 			return err
+		case err != nil:
+			faults = append(faults, fault{path, err})
+		case entry.Type().IsRegular() && isMailFile(path):
+			if info, err := entry.Info(); err == nil { // otherwise a mail reader has just moved it
+				found = append(found, input{path, info.Size()})
+			}
 		}
-		info, err := entry.Info()
-		if errors.Is(err, fs.ErrNotExist) { // a mail reader moved it from new to cur
-			return nil
-		}
-		if err == nil {
-			found = append(found, input{path, info.Size()})
-		}
-		return err
+		return nil
 	})
-	if err == nil && len(found) == 0 {
-		err = fmt.Errorf("no mail file below %s: expected a Maildir or files ending in %s", path, strings.Join(mailEndings, ", "))
+	if err == nil && len(found)+len(faults) == 0 {
+		err = fmt.Errorf("no mail file below %s: expected a Maildir, mbox files or files ending in %s", path, strings.Join(mailEndings, ", "))
 	}
-	return found, err
+	return found, faults, err
 }
 
 func isMailFile(path string) bool {
@@ -69,36 +80,94 @@ func isMailFile(path string) bool {
 		return true
 	}
 	name := strings.ToLower(filepath.Base(path))
+	if !strings.Contains(name, ".") {
+		return beginsAsMbox(path)
+	}
 	return slices.ContainsFunc(mailEndings, func(ending string) bool { return strings.HasSuffix(name, ending) })
 }
 
-// open returns the unpacked bytes of the file and adds what is read of the packed ones to read.
-func (i input) open(stdin io.Reader, read *atomic.Int64) (io.Reader, func() error, error) {
-	packed, closeFile := stdin, func() error { return nil }
+// beginsAsMbox looks at the first line of a file, as mail readers keep folders in files that are named as the folder.
+func beginsAsMbox(path string) bool {
+	file, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	head := make([]byte, maxSeparator)
+	n, _ := io.ReadFull(file, head)
+	line, _, _ := strings.Cut(string(head[:n]), "\n")
+	return isSeparator([]byte(line))
+}
+
+// fingerprint tells files apart by their size and their beginning, whatever they are called.
+type fingerprint [16]byte
+
+// known is how much of a file goes into its fingerprint, in bytes.
+const known = 64 << 10
+
+// source is a file that is being read.
+type source struct {
+	io.Reader
+	fingerprint fingerprint
+	file        *os.File // nil for standard input
+	packed      bool
+	buffer      *bufio.Reader
+	counter     *counter
+}
+
+// open opens a file; buffer is memory for it, and what is read of the bytes on disk is added to read.
+func (i input) open(stdin io.Reader, buffer *bufio.Reader, read *atomic.Int64) (*source, error) {
+	s := &source{buffer: buffer, counter: &counter{stdin, read}}
 	if i.path != Stdin {
 		file, err := os.Open(i.path)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		packed, closeFile = file, file.Close
+		s.file, s.counter.in = file, file
 	}
-	buffered := bufio.NewReaderSize(&counted{packed, read}, 256<<10)
-	if magic, _ := buffered.Peek(2); string(magic) != "\x1f\x8b" {
-		return buffered, closeFile, nil
+	buffer.Reset(s.counter)
+	head, _ := buffer.Peek(known) // an error comes again when it is read
+	sum := sha256.Sum256(fmt.Appendf(nil, "%d %s", i.size, head))
+	copy(s.fingerprint[:], sum[:])
+	s.Reader = buffer
+	if s.packed = len(head) > 1 && string(head[:2]) == "\x1f\x8b"; s.packed {
+		unpacked, err := gzip.NewReader(buffer)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("unpack %s: %w", i.path, err), s.close())
+		}
+		s.Reader = unpacked
 	}
-	unpacked, err := gzip.NewReader(buffered)
-	if err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("unpack %s: %w", i.path, err), closeFile())
-	}
-	return unpacked, closeFile, nil
+	return s, nil
 }
 
-type counted struct {
+// skip passes over bytes of the unpacked file, of which nothing was read yet.
+func (s *source) skip(offset int64) error {
+	if s.packed || s.file == nil {
+		_, err := io.CopyN(io.Discard, s.Reader, offset)
+		return err
+	}
+	if _, err := s.file.Seek(offset, io.SeekStart); err != nil {
+		return err
+	}
+	s.counter.read.Add(offset - int64(s.buffer.Buffered()))
+	s.buffer.Reset(s.counter)
+	return nil
+}
+
+func (s *source) close() error {
+	if s.file == nil {
+		return nil
+	}
+	return s.file.Close()
+}
+
+// counter counts what is read.
+type counter struct {
 	in   io.Reader
 	read *atomic.Int64
 }
 
-func (c *counted) Read(p []byte) (int, error) {
+func (c *counter) Read(p []byte) (int, error) {
 	n, err := c.in.Read(p)
 	c.read.Add(int64(n))
 	return n, err
