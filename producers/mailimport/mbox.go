@@ -303,11 +303,9 @@ func isSeparator(line []byte) bool {
 	return bytes.HasPrefix(line, []byte("From ")) && len(line) < maxSeparator && fromLine.Match(line)
 }
 
-var headerLine = regexp.MustCompile(`^[!-9;-~]+[ \t]*:`)
-
 // isHeader tells whether text begins with a header, or with the quoted separator that some servers put before it.
 func isHeader(text []byte) bool {
-	return headerLine.Match(text) || bytes.HasPrefix(text, []byte(">From "))
+	return headerColon(text) > 0 || bytes.HasPrefix(text, []byte(">From "))
 }
 
 // isQuotedFrom tells a line of the mboxrd and mboxo forms: ">From " with any number of ">".

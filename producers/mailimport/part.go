@@ -87,15 +87,15 @@ func parseHeader(raw []byte) (header map[string][]string, body []byte) {
 	}
 	for len(raw) > 0 {
 		line, rest, _ := bytes.Cut(raw, []byte("\n"))
-		switch colon := len(headerLine.Find(line)); {
+		switch colon := headerColon(line); {
 		case len(line) == 0:
 			finish()
 			return header, rest
-		case line[0] != ' ' && line[0] != '\t' && colon > 0:
+		case colon > 0:
 			finish()
-			name = textproto.CanonicalMIMEHeaderKey(string(bytes.TrimRight(line[:colon-1], " \t")))
-			value = append(value[:0], line[colon:min(len(line), colon+maxValue)]...)
-		case line[0] == ' ' || line[0] == '\t' || headerLine.Match(rest) || bytes.HasPrefix(line, []byte("From ")):
+			name = textproto.CanonicalMIMEHeaderKey(string(bytes.TrimRight(line[:colon], " \t")))
+			value = append(value[:0], line[colon+1:min(len(line), colon+1+maxValue)]...)
+		case line[0] == ' ' || line[0] == '\t' || headerColon(rest) > 0 || bytes.HasPrefix(line, []byte("From ")):
 			if room := maxValue - len(value); room > 1 && !bytes.HasPrefix(line, []byte("From ")) {
 				line = bytes.TrimSpace(line)
 				value = append(append(value, ' '), line[:min(len(line), room-1)]...)
@@ -108,6 +108,22 @@ func parseHeader(raw []byte) (header map[string][]string, body []byte) {
 	}
 	finish()
 	return header, nil
+}
+
+// headerColon returns where the colon stands when text begins with a header, and -1 otherwise.
+func headerColon(text []byte) int {
+	end := 0
+	for end < len(text) && text[end] > ' ' && text[end] <= '~' && text[end] != ':' {
+		end++
+	}
+	name := end
+	for end < len(text) && (text[end] == ' ' || text[end] == '\t') {
+		end++
+	}
+	if name == 0 || end == len(text) || text[end] != ':' {
+		return -1
+	}
+	return end
 }
 
 // splitParts cuts the body of a multipart at its boundary. A last part that is not closed ends with the body.
