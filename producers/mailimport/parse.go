@@ -85,12 +85,13 @@ func (m *message) mail(options Options) *events.Mail {
 	labels := m.labels()
 	folders := foldersOf(labels)
 	listID := m.listID()
+	subject, sender := events.CleanText(m.get("Subject"), events.MaxMailSubject), m.sender()
 	result := &events.Mail{
 		UserID:      options.UserID,
 		MessageID:   messageID(m.get("Message-Id"), events.MaxMessageID),
 		ContentHash: hex.EncodeToString(m.raw.Hash[:]),
-		Subject:     events.CleanText(m.get("Subject"), events.MaxMailSubject),
-		Sender:      m.sender(),
+		Subject:     subject,
+		Sender:      sender,
 		Recipients:  m.recipients(),
 		DeliveredTo: m.deliveredTo(options.Addresses),
 		ListID:      listID,
@@ -109,6 +110,11 @@ func (m *message) mail(options Options) *events.Mail {
 			list:           listID != "",
 			spamFolder:     folders.spam,
 			attachments:    m.body.attachments,
+			sender:         sender.Address,
+			replyTo:        m.replyTo(),
+			subject:        subject,
+			text:           text,
+			links:          m.body.links,
 		}.riskScore(),
 		Quarantined: folders.spam,
 		Labels:      labels,
@@ -191,6 +197,14 @@ func (m *message) sender() events.Address {
 		return events.Address{Address: first}
 	}
 	return events.Address{Name: events.CleanText(m.get("From"), maxDisplayName)}
+}
+
+// replyTo returns the address that answers go to, when another than the sender's is named.
+func (m *message) replyTo() string {
+	if list := parseAddresses(m.root.get("Reply-To"), m.charset); len(list) > 0 {
+		return list[0].Address
+	}
+	return ""
 }
 
 func (m *message) recipients() []events.Address {

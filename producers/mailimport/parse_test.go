@@ -131,30 +131,3 @@ func TestIdentity(t *testing.T) {
 		t.Error("different messages are the same")
 	}
 }
-
-func TestRiskScore(t *testing.T) {
-	f := func(name string, e evidence, want int) {
-		t.Run(name, func(t *testing.T) {
-			got := -1
-			if score := e.riskScore(); score != nil {
-				got = *score
-			}
-			if got != want {
-				t.Errorf("got %d, want %d", got, want)
-			}
-		})
-	}
-	const none = -1
-	f("nothing speaks", evidence{attachments: []string{"a.pdf"}}, none)
-	f("all pass", evidence{authentication: "mx; spf=pass; dkim=pass; dmarc=pass"}, 0)
-	f("dmarc and spf fail", evidence{authentication: "mx; spf=fail smtp.mailfrom=x; dmarc=fail"}, 80)
-	f("all fail", evidence{authentication: "mx; spf=fail; dkim=fail; dmarc=fail (p=REJECT)"}, 100)
-	f("dmarc fails over a list", evidence{authentication: "mx; dkim=fail; dmarc=fail", list: true}, 40)
-	f("one of two signatures holds", evidence{authentication: "mx; dkim=fail; dkim=pass"}, 0)
-	f("softfail", evidence{authentication: "mx; SPF=SoftFail"}, 10)
-	f("a program attached", evidence{attachments: []string{"a.pdf", "Invoice.PDF.exe "}}, 50)
-	f("spam filter", evidence{spamStatus: "Yes, hits=12", authentication: "mx; spf=pass"}, 85)
-	f("spam flag", evidence{spamFlag: "YES"}, 85)
-	f("spam filter says no", evidence{spamStatus: "No, hits=1"}, none)
-	f("spam folder", evidence{spamFolder: true}, 90)
-}

@@ -1,9 +1,15 @@
 package mailimport
 
 import (
+	"net"
+	"net/url"
 	"path"
 	"regexp"
 	"strings"
+
+	"golang.org/x/net/publicsuffix"
+
+	"github.com/applylens/applylens/internal/lexicon"
 )
 
 // evidence is what a message says about its own trustworthiness.
@@ -14,6 +20,11 @@ type evidence struct {
 	list           bool   // the message came over a mailing list, which breaks signatures
 	spamFolder     bool   // the owner's provider put it among the spam
 	attachments    []string
+	sender         string // addresses
+	replyTo        string
+	subject        string
+	text           string
+	links          []link
 }
 
 var (
@@ -24,48 +35,197 @@ var (
 		".vbs": true, ".js": true, ".jse": true, ".wsf": true, ".hta": true, ".lnk": true, ".msi": true, ".jar": true}
 )
 
-// riskScore returns 0..100, or nil when nothing speaks: a failed dmarc counts 60 (20 over a mailing list), a failed
-// spf or dkim 20, a soft failure 10, an attachment that runs 50, a spam filter's verdict 85, the spam folder 90.
+// riskScore returns 0..100, or nil when nothing speaks: the sum of what authentication, attachments, links, sender and words
+// count, or what a spam filter or the owner's provider found, whichever is more.
 func (e evidence) riskScore() *int {
-	score, known := 0, false
-	results := map[string]string{}
-	for _, m := range verdict.FindAllStringSubmatch(e.authentication, -1) {
-		method, result := strings.ToLower(m[1]), strings.ToLower(m[2])
-		if results[method] != "pass" { // one signature that holds is enough
-			results[method] = result
-		}
-		known = true
-	}
-	for method, result := range results {
-		score += authenticationRisk(method, result, e.list)
-	}
-	for _, name := range e.attachments {
-		if executable[strings.ToLower(path.Ext(strings.TrimSpace(name)))] {
-			score, known = score+50, true
-			break
-		}
+	score, known := e.authenticationRisk()
+	words := riskyWords.Count(e.subject + "\n" + e.text[:min(len(e.text), maxRead)])
+	score += e.attachmentRisk() + e.linkRisk() + e.senderRisk(words) + wordRisk(words)
+	if scrambledSubject.MatchString(e.subject) {
+		score += 40
 	}
 	if strings.EqualFold(strings.TrimSpace(e.spamFlag), "yes") || strings.HasPrefix(strings.ToLower(strings.TrimSpace(e.spamStatus)), "yes") {
-		score, known = max(score, 85), true
+		score = max(score, 85)
 	}
 	if e.spamFolder {
-		score, known = max(score, 90), true
+		score = max(score, 90)
 	}
-	if !known {
+	if score == 0 && !known {
 		return nil
 	}
 	score = min(score, 100)
 	return &score
 }
 
-func authenticationRisk(method, result string, list bool) int {
-	switch {
-	case result == "softfail":
-		return 10
-	case result != "fail":
-		return 0
-	case method == "dmarc" && !list:
-		return 60
+// authenticationRisk counts a failed dmarc 60 (20 over a mailing list), a failed spf or dkim 20, and a soft failure 10.
+func (e evidence) authenticationRisk() (score int, known bool) {
+	results := map[string]string{}
+	for _, m := range verdict.FindAllStringSubmatch(e.authentication, -1) {
+		method, result := strings.ToLower(m[1]), strings.ToLower(m[2])
+		if results[method] != "pass" { // one signature that holds is enough
+			results[method] = result
+		}
 	}
-	return 20
+	for method, result := range results {
+		switch {
+		case result == "softfail":
+			score += 10
+		case result == "fail" && method == "dmarc" && !e.list:
+			score += 60
+		case result == "fail":
+			score += 20
+		}
+	}
+	return score, len(results) > 0
 }
+
+// attachmentRisk counts a program 50.
+func (e evidence) attachmentRisk() int {
+	for _, name := range e.attachments {
+		if executable[strings.ToLower(path.Ext(strings.TrimSpace(name)))] {
+			return 50
+		}
+	}
+	return 0
+}
+
+// shownHost is a host name that a link shows instead of words.
+var shownHost = regexp.MustCompile(`^(?:https?://)?((?:[a-z0-9-]+\.)+[a-z]{2,})(?:/\S*)?$`)
+
+// linkRisk counts 30 when a link shows one domain and leads to another, which senders who count clicks do as well, or when
+// one leads to a bare number.
+func (e evidence) linkRisk() int {
+	risk := 0
+	for _, l := range e.links {
+		target, err := url.Parse(l.target)
+		if err != nil || target.Host == "" {
+			continue
+		}
+		shown := shownHost.FindStringSubmatch(strings.ToLower(l.text))
+		switch {
+		case shown != nil && domainOf(shown[1]) != domainOf(target.Hostname()):
+			return 30
+		case net.ParseIP(target.Hostname()) != nil:
+			risk = 30
+		}
+	}
+	if numberedHost.MatchString(e.text) {
+		risk = 30
+	}
+	return risk
+}
+
+// numberedHost is a link in plain text to a bare number, or one with a user name, which hides where it leads.
+var numberedHost = regexp.MustCompile(`https?://(?:\d{1,3}(?:\.\d{1,3}){3}\b|[^\s/@]{1,100}@)`)
+
+func domainOf(host string) string {
+	domain, err := publicsuffix.EffectiveTLDPlusOne(strings.ToLower(host))
+	if err != nil {
+		return host
+	}
+	return domain
+}
+
+// senderRisk counts a name of letters and digits by chance 30, a sender of bulk mail at a provider of free mailboxes 30,
+// and answers that go to such a provider though the mail comes from elsewhere 20.
+func (e evidence) senderRisk(words []int) int {
+	local, host, _ := strings.Cut(strings.ToLower(e.sender), "@")
+	_, replyHost, _ := strings.Cut(strings.ToLower(e.replyTo), "@")
+	risk := 0
+	if scrambledLocal.MatchString(local) && !e.list {
+		risk += 30
+	}
+	if freeMail[host] && words[ofLeaving] > 0 && !e.list {
+		risk += 30
+	}
+	if freeMail[replyHost] && replyHost != host {
+		risk += 20
+	}
+	return risk
+}
+
+// scrambledLocal is a local part that no person and no office chooses. Those with separators are of programs that know
+// by them whose mail came back.
+var scrambledLocal = regexp.MustCompile(`^(?:[a-z]+\d+[a-z]+\d[a-z0-9]*|[a-z]*\d{3,}[a-z]+\d[a-z0-9]*|[a-z]{2,}\d{5,}[a-z]*|[bcdfghjklmnpqrstvwxz]{6,})$`)
+
+// freeMail are providers of mailboxes for everybody, where no firm has its address.
+var freeMail = func() map[string]bool {
+	known := map[string]bool{}
+	for _, host := range strings.Fields("aol.com angelfire.com bigfoot.com btamail.net.cn caramail.com eudoramail.com excite.com flashmail.com " +
+		"gmail.com gmx.de gmx.net hotmail.com hushmail.com lycos.com mail.com mail.ru msn.com netscape.net outlook.com rediffmail.com usa.com web.de " +
+		"yahoo.ca yahoo.co.uk yahoo.com yahoo.de yandex.ru 126.com 163.com") {
+		known[host] = true
+	}
+	return known
+}()
+
+// maxRead is how much of a text words are looked for in, in bytes.
+const maxRead = 16 << 10
+
+// wordRisk adds what the words count.
+func wordRisk(words []int) int {
+	risk := 0
+	for _, g := range grounds {
+		if words[g.list] >= g.least {
+			risk += g.risk
+		}
+	}
+	return risk
+}
+
+// scrambledSubject ends in a number or in letters by chance, which make each copy of a mass mailing another.
+var scrambledSubject = regexp.MustCompile(`\s{2,}\S*\d{4,}\S*$|(?:\s|\.{2,})\d{5,}$|\d{3,}[A-Za-z]+\d*-\d+\S*$|\s[bcdfghjklmnpqrstvwxz]{4,}$|\s[a-z]*[bcdfghjklmnpqrstvwxz]{5,}[a-z]*$|[a-z?!.] [B-DF-HJ-NP-TV-Z]{3,}$`)
+
+// ground is a reason to distrust a text: when so many phrases of the list stand in it, it counts risk.
+type ground struct{ list, least, risk int }
+
+var grounds = []ground{
+	{ofMillions, 3, 40}, {ofMillions, 5, 45},
+	{ofPressure, 1, 40}, {ofPressure, 2, 20},
+	{ofPayment, 1, 40}, {ofPayment, 2, 25},
+	{ofRiches, 1, 30}, {ofRiches, 2, 30}, {ofRiches, 3, 20},
+	{ofQuackery, 1, 30}, {ofQuackery, 2, 20},
+	{ofDisclaimers, 1, 40}, {ofDisclaimers, 2, 20},
+	{ofBait, 1, 20}, {ofBait, 2, 10},
+}
+
+// The lists of riskyWords.
+const (
+	ofMillions = iota
+	ofPressure
+	ofPayment
+	ofRiches
+	ofQuackery
+	ofDisclaimers
+	ofBait
+	ofLeaving
+)
+
+// riskyWords are the phrases that count. Any number stands for every number.
+var riskyWords = lexicon.New(
+	[]string{ // the fraud that promises a share of millions
+		"million united states dollars", "million dollars", "million us dollars", "next of kin", "transfer of", "transfer this", "foreign account", "foreign partner", "confidential", "utmost",
+		"urgent", "beneficiary", "deposited", "security company", "late father", "late husband", "late head of state", "deceased", "your assistance", "mutual benefit", "huge sum", "the sum of",
+		"inheritance", "barrister", "nigeria", "strict confidence", "my late", "risk free", "god bless"},
+	[]string{ // what makes people give their password in a hurry
+		"account has been limited", "account will be closed", "account will be suspended", "has been suspended", "be deactivated", "unusual activity", "verify your", "confirm your details",
+		"confirm your account", "validate your", "update your account", "within 24 hours", "expires today"},
+	[]string{ // payment by what cannot be taken back, or to somebody else
+		"gift card", "gift cards", "bitcoin", "btc", "wallet", "processing fee", "customs fee", "pay the fee", "new bank account", "new bank details", "new account below", "western union",
+		"claim your prize", "you have won", "recorded you", "send me the codes"},
+	[]string{ // riches for nothing
+		"work from home", "working at home", "at home rep", "at home reps", "home business", "home based business", "make money", "earn $1", "extra income", "financial freedom",
+		"financial independence", "mlm", "get paid", "gets paid", "$$$", "no experience", "per week", "unlimited income", "investment opportunity", "without risk", "risk free", "no risk",
+		"chain letter", "guaranteed returns", "strong buy", "will explode", "skyrocket", "autopilot", "auto-pilot"},
+	[]string{ // quackery, and what may not be sold
+		"lose weight", "lbs in", "weight loss", "fat burning", "no prescription", "without a prescription", "drug test", "drug tests", "herbal", "miracle", "anti-aging", "hgh",
+		"university diploma", "university diplomas", "legal high", "get high"},
+	[]string{ // the words of those who know that they should not write
+		"is not spam", "not spam under", "we do not condone spam", "s 1618", "bill 1618", "h r 3113", "one time mailing", "received this email in error",
+		"received an email advertisement in error", "email advertisement", "bulk email", "this list will never be used again", "honor all removal requests", "strongly against sending unsolicited"},
+	[]string{ // goods that hardly anybody but spammers advertises by mail
+		"mortgage", "refinance", "lenders", "life insurance", "term life", "debt consolidation", "less than perfect credit", "out of debt", "toner", "toners", "extended warranty",
+		"extended auto warranty", "poker", "casino"},
+	[]string{ // how to leave: bulk mail
+		"unsubscribe", "opt out", "be removed", "removed from", "remove me", "remove your", "off our list", "future mailings", "click here", "the word remove", "with remove"},
+)

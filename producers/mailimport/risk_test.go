@@ -1,0 +1,61 @@
+package mailimport
+
+import "testing"
+
+func TestRiskScore(t *testing.T) {
+	f := func(name string, e evidence, want int) {
+		t.Run(name, func(t *testing.T) {
+			got := -1
+			if score := e.riskScore(); score != nil {
+				got = *score
+			}
+			if got != want {
+				t.Errorf("got %d, want %d", got, want)
+			}
+		})
+	}
+	const none = -1
+	f("nothing speaks", evidence{attachments: []string{"a.pdf"}, sender: "jo@x.example", subject: "Lunch?", text: "Are you hungry?"}, none)
+	f("all pass", evidence{authentication: "mx; spf=pass; dkim=pass; dmarc=pass"}, 0)
+	f("dmarc and spf fail", evidence{authentication: "mx; spf=fail smtp.mailfrom=x; dmarc=fail"}, 80)
+	f("all fail", evidence{authentication: "mx; spf=fail; dkim=fail; dmarc=fail (p=REJECT)"}, 100)
+	f("dmarc fails over a list", evidence{authentication: "mx; dkim=fail; dmarc=fail", list: true}, 40)
+	f("one of two signatures holds", evidence{authentication: "mx; dkim=fail; dkim=pass"}, 0)
+	f("softfail", evidence{authentication: "mx; SPF=SoftFail"}, 10)
+	f("a program attached", evidence{attachments: []string{"a.pdf", "Invoice.PDF.exe "}}, 50)
+	f("spam filter", evidence{spamStatus: "Yes, hits=12", authentication: "mx; spf=pass"}, 85)
+	f("spam flag", evidence{spamFlag: "YES"}, 85)
+	f("spam filter says no", evidence{spamStatus: "No, hits=1"}, none)
+	f("spam folder", evidence{spamFolder: true}, 90)
+
+	f("a link that shows another domain", evidence{links: []link{{"www.bank.example", "https://evil.example/x"}}}, 30)
+	f("a link that shows its domain", evidence{links: []link{{"https://www.bank.example/a", "https://login.bank.example/b"}}}, none)
+	f("a link that shows words", evidence{links: []link{{"Our offers", "https://shop.example"}}}, none)
+	f("a link to a number", evidence{links: []link{{"here", "http://203.0.113.7/x"}}}, 30)
+	f("a link to a number in plain text", evidence{text: "see http://203.0.113.7:81/x"}, 30)
+	f("a link with a user name", evidence{text: "see http://www.bank.example@evil.example/"}, 30)
+	f("a link that is none", evidence{links: []link{{"x", "http://[::1"}, {"y", "mailto:a@b"}}}, none)
+
+	f("a sender by chance", evidence{sender: "vy4tyht6c8986@x.example"}, 30)
+	f("a sender by chance over a list", evidence{sender: "vy4tyht6c8986@x.example", list: true}, none)
+	f("a sender with a year", evidence{sender: "jo1974@x.example"}, none)
+	f("a sender that is a program", evidence{sender: "bounce-2491k7-x3@x.example"}, none)
+	f("bulk mail from a free mailbox", evidence{sender: "jo@yahoo.com", text: "to be removed from this list, write"}, 30)
+	f("a person with a free mailbox", evidence{sender: "jo@yahoo.com", text: "Are you hungry?"}, none)
+	f("answers go to a free mailbox", evidence{sender: "jo@firm.example", replyTo: "boss@yahoo.com"}, 20)
+	f("answers go to the sender's own", evidence{sender: "jo@yahoo.com", replyTo: "jo.b@yahoo.com"}, none)
+	f("a subject with a random end", evidence{subject: "Lowest rates ihsxq"}, none)
+	f("a subject with consonants at its end", evidence{subject: "Lowest rates dfvhtk"}, 40)
+	f("a subject with a number at its end", evidence{subject: "Do you need money? 22956"}, 40)
+	f("a subject with a year at its end", evidence{subject: "Conference 2026"}, none)
+
+	f("a share of millions", evidence{text: "Dear Sir, I seek your assistance to transfer this fund in strict confidence. The sum of 20 million dollars was deposited."}, 85)
+	f("one word of it", evidence{text: "This is urgent."}, none)
+	f("a password in a hurry", evidence{text: "Your account will be closed within 24 hours. Verify your identity."}, 60)
+	f("gift cards", evidence{text: "Buy five gift cards and send me the codes."}, 65)
+	f("riches", evidence{text: "Make money and work from home."}, 60)
+	f("quackery", evidence{text: "Lose weight now"}, 30)
+	f("a disclaimer", evidence{text: "This is NOT SPAM."}, 40)
+	f("goods of spam", evidence{text: "Refinance your mortgage"}, 30)
+	f("the spam folder and words", evidence{spamFolder: true, text: "Your account will be closed within 24 hours."}, 90)
+}
