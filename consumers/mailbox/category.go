@@ -19,87 +19,180 @@ const (
 	Other        = "other"
 )
 
-// Category is the producer's, or else what plain rules say; the first that holds wins:
+// Category is the producer's, or else what plain rules over sender, subject, List-Id, List-Unsubscribe and the words of the
+// text say; the first that holds wins:
 //
-//	applications  the sender is an applicant tracking system, or the subject speaks of an application or interview
-//	finance       the sender is a payment processor, or the subject of a receipt, invoice, order or bill
-//	event         the sender sells tickets, or the subject invites to a meetup, webinar, conference or workshop
-//	promo         bulk mail whose subject or sender offers something; or a subject that can hardly be anything else
-//	newsletter    bulk mail that calls itself so, or that is no discussion
-//	social        a social network, or a mailing list where people discuss: List-Id, or answers and [tags] to unsubscribe from
-//	personal      a person writes: neither bulk mail nor an automatic sender
+//	other         a notice that a machine writes: an absence, a bounce, a code, a warning
+//	newsletter    an item of a feed
+//	applications  the sender is an applicant tracking system or a job board, or the words are of an application
+//	finance       the sender is a payment processor or a billing office, or the subject is of a receipt, order, bill or account
+//	event         the sender sells tickets, or the subject invites to something
+//	social        a social network, or a notice of what somebody wrote in one
+//	promo         the words sell, more than they inform if it is bulk mail
+//	social        people discuss: a mailing list that does not only announce, a group, a subject with a list's tag
+//	newsletter    bulk mail, or a sender that only announces
+//	personal      a person writes
 //	other         the rest
 //
-// Answers are never finance, event, promo or newsletter by their subject. Bulk mail has List-Unsubscribe, or
-// says in its text how to unsubscribe, or comes from a sender that calls itself a list.
+// What is risky is nothing else than event, promo, when it sells or is bulk mail, and other, when it pretends.
+// An answer is no event, finance or newsletter by its subject. docs/mail.md tells how often the rules are right.
 func Category(m *events.Mail, senderDomain string) string {
 	if given := strings.ToLower(strings.TrimSpace(m.Category)); given != "" {
 		return given
 	}
-	local, _, _ := strings.Cut(strings.ToLower(m.Sender.Address), "@")
-	subject := strings.ToLower(m.Subject[:min(len(m.Subject), maxSubject)])
-	answer := answerSubject.MatchString(subject)
-	list := m.ListID != ""
-	listlike := bulkSender.MatchString(local)
-	bulk := m.Unsubscribe || !list && (listlike || offersToUnsubscribe(m.Text))
-	announces := list && announcingList.MatchString(strings.ToLower(m.ListID))
-	discusses := list || m.Unsubscribe && !listlike && (answer || taggedSubject.MatchString(subject))
+	s := look(m, senderDomain)
+	switch found := s.category(); {
+	case !s.risky || found == Promo || found == Event:
+		return found
+	case found == Newsletter || s.selling > 1:
+		return Promo
+	}
+	return Other
+}
 
+// sight is what the rules see of a mail.
+type sight struct {
+	domain  string // of the sender, registrable
+	local   string // of the sender, lower case
+	subject string // lower case
+	says    []int  // how many phrases of each list the subject holds
+
+	answer    bool // the subject is of an answer or a forwarded mail
+	list      bool // a List-Id is given
+	announces bool // by a list on which nobody answers
+	group     bool // people write to each other
+	bulk      bool // sent to many who can leave
+	automatic bool // no person reads answers
+	selling   int  // signs that it sells
+	telling   int  // signs of a publication
+	hiring    int  // words of an application
+	risky     bool
+}
+
+func look(m *events.Mail, senderDomain string) *sight {
+	s := &sight{domain: senderDomain, subject: strings.ToLower(m.Subject[:min(len(m.Subject), maxSubject)])}
+	s.local, _, _ = strings.Cut(strings.ToLower(m.Sender.Address), "@")
+	s.says = subjectWords.Count(s.subject)
+	text := textWords.Count(ends(m.Text))
+	bulkSender := bulkSender.MatchString(s.local)
+
+	s.answer = answerSubject.MatchString(s.subject)
+	s.list = m.ListID != ""
+	s.announces = s.list && announcingList.MatchString(strings.ToLower(m.ListID))
+	s.automatic = s.local == "" || automaticSender.MatchString(s.local)
+	s.group = !s.announces && (s.list || text[ofGroups] > 0) ||
+		!bulkSender && !s.automatic && (m.Unsubscribe && s.answer || listTag.MatchString(s.subject))
+	s.bulk = m.Unsubscribe || s.announces || !s.list && (bulkSender || text[ofLeaving] > 0)
+	s.selling = text[ofSelling] + 2*one(s.says[ofOffers] > 0) + 2*one(s.says[ofHardSell] > 0) + one(promoSender.MatchString(s.local))
+	s.telling = publicationWords.Count(m.Text[:min(len(m.Text), maxOpening)])[0] + 2*one(s.says[ofPublications] > 0) + one(bulkSender)
+	s.hiring = text[ofHiring] + one(s.says[ofHiringSubjects] > 0)
+	s.risky = m.RiskScore != nil && *m.RiskScore >= risky
+	return s
+}
+
+func (s *sight) category() string {
 	switch {
-	case applicantSystems[senderDomain], !list && !listlike && applicationSubject.MatchString(subject):
-		return Applications
-	case paymentProcessors[senderDomain], !answer && !list && financeSubject.MatchString(subject):
-		return Finance
-	case ticketSellers[senderDomain], !answer && eventSubject.MatchString(subject):
-		return Event
-	case socialNetworks[senderDomain]:
-		return Social
-	case !answer && !list && hardSell.MatchString(subject):
-		return Promo
-	case !answer && bulk && (!list || announces) && (promoSubject.MatchString(subject) || promoSender.MatchString(local)):
-		return Promo
-	case !answer && (announces || newsletterSubject.MatchString(subject)), bulk && !discusses:
+	case s.notice():
+		return Other
+	case feedSender.MatchString(s.local):
 		return Newsletter
-	case discusses:
+	case s.application():
+		return Applications
+	case paymentProcessors[s.domain], !s.answer && !s.group && (billingSender.MatchString(s.local) || s.says[ofMoney] > 0):
+		return Finance
+	case ticketSellers[s.domain], !s.answer && s.invites():
+		return Event
+	case socialNetworks[s.domain], (s.bulk || s.automatic) && s.says[ofNetworks] > 0:
 		return Social
-	case !automaticSender.MatchString(local) && local != "":
+	case s.sells():
+		return Promo
+	case s.group:
+		return Social
+	case s.bulk, !s.answer && s.says[ofPublications] > 0:
+		return Newsletter
+	case !s.automatic:
 		return Personal
 	}
 	return Other
 }
 
-// maxSubject is how much of a subject is looked at, in bytes: a subject is untrusted text, and each rule reads it once.
-const maxSubject = 300
-
-func offersToUnsubscribe(text string) bool {
-	return strings.Contains(text, "unsubscribe") || strings.Contains(text, "Unsubscribe") || strings.Contains(text, "UNSUBSCRIBE")
+// notice tells what a machine writes about something that happened.
+func (s *sight) notice() bool {
+	return daemon.MatchString(s.local) || s.says[ofNotices] > 0 || noticeTag.MatchString(s.subject)
 }
 
-// The rules for text in lower case.
+// application tells that somebody is to get a job: a subject that says so or, of a person who sells nothing, two words of it.
+func (s *sight) application() bool {
+	jobs := jobSender.MatchString(s.local)
+	switch {
+	case applicantSystems[s.domain], jobs && !s.list:
+		return true
+	case s.group, s.bulk && !jobs:
+		return false
+	}
+	return s.says[ofApplications] > 0 || s.hiring > 1 && s.selling < 3
+}
+
+// invites tells an invitation by its words or, of a sender that is no person, by what it is to.
+func (s *sight) invites() bool {
+	return s.says[ofInvitations] > 0 || (s.bulk || s.list || s.automatic) && s.says[ofEvents] > 0
+}
+
+// sells tells advertising by how many signs of it there are: a person needs more of them than a sender of bulk mail, and a
+// group more than a person; bulk mail needs more of them than of a publication.
+func (s *sight) sells() bool {
+	switch {
+	case s.group:
+		return !s.answer && s.selling > 4
+	case s.bulk:
+		return s.selling > s.telling && (s.selling > 2 || s.says[ofOffers] > 0)
+	case s.answer:
+		return s.selling > 4
+	}
+	return s.selling > 2
+}
+
+// The parts of a text that are looked at, in bytes: a text is untrusted, and most of what tells its kind stands at its ends.
+const (
+	maxSubject = 300
+	maxOpening = 1000
+	maxHead    = 3000
+	maxTail    = 2000
+)
+
+func ends(text string) string {
+	if len(text) <= maxHead+maxTail {
+		return text
+	}
+	return text[:maxHead] + " " + text[len(text)-maxTail:]
+}
+
+func one(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// risky is the score from which a mail is not taken for what it seems.
+const risky = 50
+
+// The rules for subjects and the local parts of senders, in lower case.
 var (
 	answerSubject = regexp.MustCompile(`^\s*(?:\[[^\]]*\]\s*)?(?:re|aw|sv|antw|fwd?)(?:\[\d+\])?:`)
 
-	taggedSubject = regexp.MustCompile(`^\s*\[[^\]]+\]`)
+	// listTag is what lists put before subjects. Tickets, monitors and filters do so too.
+	listTag   = regexp.MustCompile(`^\s*(?:(?:re|aw|sv|antw|fwd?): ?)*\[[a-z][a-z _+-]*[a-z0-9]\]`)
+	noticeTag = regexp.MustCompile(`^\[(?:ticket|case|down|up|alert)\b`)
 
-	applicationSubject = regexp.MustCompile(`\b(?:your application|job application|application (?:received|status|update|for the)|thank you for applying|` +
-		`interview (?:invitation|confirmation|schedule|request|with|for the)|phone screen|on-?site interview|offer letter|next steps with|recruiter)\b`)
-
-	financeSubject = regexp.MustCompile(`\b(?:receipts?|invoices?|payment (?:received|confirmation|due|reminder)|your payment|` +
-		`order confirmation|your order|order #|purchase confirmation|your purchase|billing statement|your bill|account statement|your statement|refund|transaction)\b`)
-
-	eventSubject = regexp.MustCompile(`\b(?:meet-?ups?|webinars?|conferences?|workshops?|hackathons?|seminars?|rsvp|save the date|user group meeting)\b`)
-
-	hardSell = regexp.MustCompile(`\d ?% off\b|\bfree shipping\b|\blimited time\b|\bsave (?:up to|\$|\d)|\b(?:lowest|low) (?:price|rate)s?\b|` +
-		`\bspecial offer|\bact now\b|\bmake money\b|\bcredit card debt\b|\blife insurance\b|\bviagra\b|\bmortgage rates?\b|\bfree trial\b|\$\$\$`)
-
-	promoSubject = regexp.MustCompile(`\b(?:sales?|discounts?|deals?|offers?|coupons?|promotions?|promo|save|savings|clearance|free|bargains?|exclusive|shop|buy|gifts?)\b|% off`)
-
-	newsletterSubject = regexp.MustCompile(`\b(?:newsletter|digest|bulletin|round-?up|weekly|daily|headlines|news alert|issue #?\d+|e-?zine)\b`)
-
-	bulkSender      = regexp.MustCompile(`news|list|digest|bulletin|update|mailer|letter|announce|subscri|express|feed`)
+	bulkSender      = regexp.MustCompile(`news|lists?\b|digest|bulletin|update|mailer\b|letter|announce|subscri|express|feed|dispatch`)
+	feedSender      = regexp.MustCompile(`^rss|^feeds?\b|feeds?$`)
 	promoSender     = regexp.MustCompile(`offer|deal|promo|market|special|sale|save|shop|store|gift`)
-	automaticSender = regexp.MustCompile(`no-?_?reply|do-?not-?reply|mailer-daemon|postmaster|bounce|automat|^(?:notifications?|alerts?|info|support|service|admin|root|webmaster|system|contact|hello|team)$`)
-	announcingList  = regexp.MustCompile(`news|announce|digest|bulletin|letter|marketing|offers|deals|promo`)
+	jobSender       = regexp.MustCompile(`^(?:careers?|jobs?|job-?alerts?.*|recruit\w*|talent|karriere|bewerbung)$`)
+	billingSender   = regexp.MustCompile(`^(?:billing|invoices?|receipts?|payments?|orders?|auto-confirm|payroll|payouts?|accounts?-?receivable|rechnung(?:en)?|factur\w*|buchhaltung)$`)
+	daemon          = regexp.MustCompile(`mailer-daemon|postmaster|^(?:root|nobody|cron|ci|monitor\w*|scanner)$`)
+	automaticSender = regexp.MustCompile(`no-?_?reply|do-?not-?reply|bounce|automat|^(?:notif\w*|alerts?|info|support|service|admin|webmaster|system|contact|hello|team)$`)
+	announcingList  = regexp.MustCompile(`news|announce|digest|bulletin|letter|marketing|offers|deals|promo|updates`)
 )
 
 // The registrable domains that tell a category by themselves.

@@ -1,6 +1,7 @@
 package mailbox
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/applylens/applylens/events"
@@ -47,6 +48,14 @@ func TestCategory(t *testing.T) {
 		m.ListID = id
 		return m
 	}
+	written := func(m events.Mail, text string) events.Mail {
+		m.Text = text
+		return m
+	}
+	scored := func(m events.Mail, score int) events.Mail {
+		m.RiskScore = &score
+		return m
+	}
 	given := mail("a@b.example", "50% off")
 	given.Category = " Finance "
 	footer := mail("hello@shop.example", "Things for spring")
@@ -73,6 +82,32 @@ func TestCategory(t *testing.T) {
 	f("person", mail("jo@x.example", "Lunch?"), Personal)
 	f("automatic", mail("no-reply@x.example", "Signed in"), Other)
 	f("nobody", mail("", "x"), Other)
+
+	f("bounce", written(mail("MAILER-DAEMON@x.example", "Undelivered Mail Returned to Sender"), "unsubscribe"), Other)
+	f("absence", mail("jo@x.example", "Automatic reply: Lunch?"), Other)
+	f("ticket", mail("jo@x.example", "[Ticket 12] Lunch?"), Other)
+	f("item of a feed", mail("rssfeeds@x.example", "Tickets are on sale"), Newsletter)
+	f("job board", bulk("alerts@jobs.example", "12 new jobs"), Newsletter)
+	f("job board's own sender", bulk("job-alerts@x.example", "Go engineer in Lisbon"), Applications)
+	f("recruiter", written(mail("jo@x.example", "Your background"), "I am hiring for a senior position."), Applications)
+	f("one word of a job", written(mail("jo@x.example", "Lunch?"), "I saw your profile."), Personal)
+	f("job fraud", written(mail("jo@x.example", "Hiring"), "A position with a great opportunity! Earn an income, per month, guaranteed."), Promo)
+	f("billing office", bulk("billing@x.example", "March"), Finance)
+	f("order with its number", mail("hello@x.example", "Order #4471 is on its way"), Finance)
+	f("bill in German", mail("jo@x.example", "Ihre Rechnung 12"), Finance)
+	f("calendar", mail("jo@x.example", "Kick-off @ Mon 16 Mar 2026"), Event)
+	f("person who mentions a conference", mail("jo@x.example", "conference dinner"), Personal)
+	f("notice of a network", mail("notifications@tide.example", "Jo mentioned you"), Social)
+	f("list's tag", mail("jo@x.example", "Re: [dev] crash"), Social)
+	f("footer of a list", written(mail("jo@x.example", "crash"), "_____\nhttps://x.example/mailman/listinfo/dev"), Social)
+	f("advertising over a list", written(list("dev.example", "Earn money"), "Click here. Guaranteed income, no obligation, credit card."), Promo)
+	f("newsletter with offers", written(bulk("hello@x.example", "The weekly"), "In this issue: news, this week. Special offer! Discount!"), Newsletter)
+	f("bulk mail that sells by its text", written(bulk("hello@x.example", "Spring is here"), "Shop now. Free shipping. Discounts."), Promo)
+	f("risky and personal", scored(mail("jo@x.example", "Lunch?"), risky), Other)
+	f("risky and bulk", scored(footer, risky), Promo)
+	f("risky receipt", scored(mail("service@paypal.com", "Receipt"), risky), Other)
+	f("hardly risky", scored(mail("jo@x.example", "Lunch?"), risky-1), Personal)
+	f("long text", written(mail("jo@x.example", "Hello"), strings.Repeat("word ", 50_000)+"unsubscribe"), Newsletter)
 }
 
 func TestSizeFollowsWhatIsHeld(t *testing.T) {
