@@ -1,0 +1,18 @@
+package sample_test
+
+import (
+	"testing"
+
+	"github.com/applylens/applylens/consumers/mailbox"
+)
+
+// BenchmarkCategory measures the rules on the mail that was sorted by hand.
+func BenchmarkCategory(b *testing.B) {
+	all := messages(b, "testdata/real.mbox.gz")
+	for b.Loop() {
+		for _, m := range all {
+			mailbox.Category(m, mailbox.Registrable(m.Sender.Address))
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*len(all)), "µs/mail")
+}
