@@ -3,6 +3,7 @@ package policy
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"regexp/syntax"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/applylens/applylens/internal/moment"
 )
 
 // The limits of a condition, checked when it is parsed.
@@ -20,9 +23,6 @@ const (
 	MaxRegex  = 1000 // bytes of one regular expression
 	MaxSteps  = 2000 // steps into which all regular expressions are compiled: for each byte of a text, each may be taken
 )
-
-// maxSpan is the furthest that a relative time may lie from now.
-const maxSpan = 100 * 365 * 24 * time.Hour
 
 // Error tells where and why a condition or a policy is refused. Pointer is an RFC 6901 JSON pointer, empty for the
 // whole; Detail is a plain sentence for people.
@@ -301,7 +301,7 @@ func order(holds func(sign int) bool) func(kind, []byte, string) (test, error) {
 	return func(k kind, source []byte, at string) (test, error) {
 		if k == timeKind {
 			want, err := timeLiteral(source, at)
-			return func(value any, now time.Time) bool { return holds(value.(time.Time).Compare(want.at(now))) }, err
+			return func(value any, now time.Time) bool { return holds(value.(time.Time).Compare(want.At(now))) }, err
 		}
 		var want float64
 		if err := json.Unmarshal(source, &want); err != nil || isNull(source) {
@@ -403,54 +403,20 @@ func textLiteral(source []byte, at string) (string, error) {
 	return s, nil
 }
 
-// moment is an absolute time, or one relative to now.
-type moment struct {
-	fixed    time.Time
-	offset   time.Duration
-	relative bool
-}
-
-func (m moment) at(now time.Time) time.Time {
-	if m.relative {
-		return now.Add(m.offset)
-	}
-	return m.fixed
-}
-
-var relativeTime = regexp.MustCompile(`^now(?:([+-])([0-9]{1,9})([mhdw]))?$`)
-
-var units = map[string]time.Duration{"m": time.Minute, "h": time.Hour, "d": 24 * time.Hour, "w": 7 * 24 * time.Hour}
-
-func timeLiteral(source []byte, at string) (moment, error) {
+func timeLiteral(source []byte, at string) (moment.Moment, error) {
 	fault := &Error{at, `The right side is a time here: RFC 3339 such as "2026-01-31T09:00:00Z", or relative such as "now-7d".`}
 	var s string
 	if err := json.Unmarshal(source, &s); err != nil {
-		return moment{}, fault
+		return moment.Moment{}, fault
 	}
-	if parts := relativeTime.FindStringSubmatch(s); parts != nil {
-		return relative(parts, at)
+	m, err := moment.Parse(s)
+	switch {
+	case errors.Is(err, moment.ErrFar):
+		return m, &Error{at, "A relative time lies at most 100 years from now."}
+	case err != nil:
+		return m, fault
 	}
-	fixed, err := time.Parse(time.RFC3339, s)
-	if err != nil {
-		return moment{}, fault
-	}
-	return moment{fixed: fixed}, nil
-}
-
-func relative(parts []string, at string) (moment, error) {
-	if parts[1] == "" {
-		return moment{relative: true}, nil
-	}
-	count, _ := strconv.ParseInt(parts[2], 10, 64) // at most nine digits
-	unit := units[parts[3]]
-	if count > int64(maxSpan/unit) {
-		return moment{}, &Error{at, "A relative time lies at most 100 years from now."}
-	}
-	offset := time.Duration(count) * unit
-	if parts[1] == "-" {
-		offset = -offset
-	}
-	return moment{offset: offset, relative: true}, nil
+	return m, nil
 }
 
 func isNull(source []byte) bool { return bytes.Equal(bytes.TrimSpace(source), []byte("null")) }
