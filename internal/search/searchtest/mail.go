@@ -1,0 +1,177 @@
+package searchtest
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/applylens/applylens/consumers/mailbox"
+	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/search"
+	"github.com/applylens/applylens/internal/words"
+)
+
+// Mail is a mail as it was received, and the application that belongs to it, if any.
+type Mail struct {
+	events.Mail
+	ATS *ATS
+}
+
+// ATS is what a mail's application says.
+type ATS struct {
+	System, Stage, Company string
+	GhostingRisk           float64
+}
+
+// ID is the id under which the mail is found.
+func (m *Mail) ID() events.UUID { return mailbox.MailID(&m.Mail) }
+
+// fulfils tells in the most obvious way whether a mail is what a node asks for.
+func (m *Mail) fulfils(n search.Node) bool {
+	switch n := n.(type) {
+	case search.All:
+		return true
+	case search.And:
+		return !slices.ContainsFunc(n, func(part search.Node) bool { return !m.fulfils(part) })
+	case search.Or:
+		return slices.ContainsFunc(n, m.fulfils)
+	case search.Not:
+		return !m.fulfils(n.Inner)
+	case search.Phrase:
+		return slices.ContainsFunc(m.texts(n.Field), func(text string) bool { return says(text, n) })
+	case search.Value:
+		return slices.ContainsFunc(m.values(n.Field), func(value string) bool {
+			value = words.Lower(value)
+			return value == n.Text || n.Prefix && strings.HasPrefix(value, n.Text)
+		})
+	case search.Between[float64]:
+		value, ok := m.number(n.Field)
+		return ok && (n.Low == nil || value > n.Low.Value || value == n.Low.Value && !n.Low.Excluded) &&
+			(n.High == nil || value < n.High.Value || value == n.High.Value && !n.High.Excluded)
+	case search.Between[time.Time]:
+		value, ok := m.time(n.Field)
+		return ok && (n.Low == nil || value.After(n.Low.Value) || value.Equal(n.Low.Value) && !n.Low.Excluded) &&
+			(n.High == nil || value.Before(n.High.Value) || value.Equal(n.High.Value) && !n.High.Excluded)
+	case search.Exists:
+		return m.has(n.Field)
+	}
+	panic("a node that nobody knows")
+}
+
+// says tells whether the words of a text contain those of a phrase next to each other.
+func says(text string, n search.Phrase) bool {
+	sought := " " + strings.Join(n.Words, " ")
+	if !n.Prefix {
+		sought += " "
+	}
+	return strings.Contains(" "+words.Join(text)+" ", sought)
+}
+
+func (m *Mail) texts(field search.Field) []string {
+	switch field {
+	case search.Subject:
+		return []string{m.Subject}
+	case search.Body:
+		return []string{m.Text}
+	case search.Sender:
+		return []string{m.Sender.Name, m.Sender.Address}
+	}
+	return m.values(field) // of To
+}
+
+// values are the texts of a field, without empty ones.
+func (m *Mail) values(field search.Field) []string {
+	var list []string
+	switch field {
+	case search.Subject:
+		list = []string{m.Subject}
+	case search.Body:
+		list = []string{m.Text}
+	case search.Sender:
+		list = []string{m.Sender.Address}
+	case search.To:
+		for _, recipient := range m.Recipients {
+			list = append(list, recipient.Address)
+		}
+	case search.SenderDomain:
+		list = []string{mailbox.Registrable(m.Sender.Address)}
+	case search.Category:
+		list = []string{m.Category}
+	case search.Labels:
+		list = m.Labels
+	case search.ListID:
+		list = []string{m.ListID}
+	case search.ID:
+		list = []string{m.ID().String()}
+	case search.Quarantined:
+		list = []string{map[bool]string{false: "false", true: "true"}[m.Quarantined]}
+	}
+	if m.ATS != nil {
+		switch field {
+		case search.System:
+			list = []string{m.ATS.System}
+		case search.Stage:
+			list = []string{m.ATS.Stage}
+		case search.Company:
+			list = []string{m.ATS.Company}
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(list), func(text string) bool { return text == "" })
+}
+
+func (m *Mail) number(field search.Field) (float64, bool) {
+	switch {
+	case field == search.RiskScore && m.RiskScore != nil:
+		return float64(*m.RiskScore), true
+	case field == search.GhostingRisk && m.ATS != nil:
+		return m.ATS.GhostingRisk, true
+	}
+	return 0, false
+}
+
+func (m *Mail) time(field search.Field) (time.Time, bool) {
+	if field == search.ExpiresAt {
+		return m.ExpiresAt, !m.ExpiresAt.IsZero()
+	}
+	return m.ReceivedAt, true
+}
+
+func (m *Mail) has(field search.Field) bool {
+	switch field {
+	case search.RiskScore, search.GhostingRisk:
+		_, ok := m.number(field)
+		return ok
+	case search.ReceivedAt, search.ExpiresAt:
+		_, ok := m.time(field)
+		return ok
+	}
+	return len(m.values(field)) > 0
+}
+
+// expected returns what an engine that has the mails must answer.
+func expected(mails []Mail, request search.Request) []search.Hit {
+	hits := []search.Hit{}
+	for i := range mails {
+		m := &mails[i]
+		if m.UserID != request.UserID || !m.fulfils(request.Where) {
+			continue
+		}
+		hit := search.Hit{ID: m.ID(), ReceivedAt: m.ReceivedAt}
+		for i, wish := range request.Should {
+			if m.fulfils(wish) {
+				hit.Matched = append(hit.Matched, i)
+			}
+		}
+		hits = append(hits, hit)
+	}
+	slices.SortFunc(hits, func(a, b search.Hit) int {
+		if diff := len(b.Matched) - len(a.Matched); diff != 0 {
+			return diff
+		}
+		if diff := b.ReceivedAt.Compare(a.ReceivedAt); diff != 0 {
+			return diff
+		}
+		return strings.Compare(a.ID.String(), b.ID.String())
+	})
+	return hits[:min(len(hits), request.Limit)]
+}
