@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/applylens/applylens/internal/ats"
+	"github.com/applylens/applylens/internal/search/keys"
 )
 
 // eraseMails removes all mails of persons from a version and returns their ids.
@@ -41,16 +42,16 @@ DELETE FROM mails WHERE version = $1 AND id = ANY ($2::uuid[])`
 const putMails = `
 INSERT INTO mails AS t (version, id, user_id, message_id, thread, subject, sender, sender_name, sender_domain,
     recipients, list_id, received_at, category, risk_score, quarantined, labels, expires_at, text, truncated,
-    content_hash, updated_at, parties, companies)
+    content_hash, updated_at, parties, companies, search_words)
 SELECT $1, x.id, x.user_id, x.message_id, x.thread, x.subject, x.sender, x.sender_name, x.sender_domain,
     x.recipients::text[], x.list_id, x.received_at, x.category, x.risk_score, x.quarantined, x.labels::text[],
-    x.expires_at, x.text, x.truncated, x.content_hash, x.updated_at, x.parties::text[], x.companies::text[]
+    x.expires_at, x.text, x.truncated, x.content_hash, x.updated_at, x.parties::text[], x.companies::text[], x.search_words
 FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
     $10::text[], $11::text[], $12::timestamptz[], $13::text[], $14::int[], $15::bool[], $16::text[],
-    $17::timestamptz[], $18::text[], $19::bool[], $20::bigint[], $21::timestamptz[], $22::text[], $23::text[])
+    $17::timestamptz[], $18::text[], $19::bool[], $20::bigint[], $21::timestamptz[], $22::text[], $23::text[], $24::text[])
     AS x(id, user_id, message_id, thread, subject, sender, sender_name, sender_domain,
     recipients, list_id, received_at, category, risk_score, quarantined, labels,
-    expires_at, text, truncated, content_hash, updated_at, parties, companies)
+    expires_at, text, truncated, content_hash, updated_at, parties, companies, search_words)
 ON CONFLICT (id, version) DO UPDATE SET
     thread        = excluded.thread,
     subject       = excluded.subject,
@@ -70,7 +71,8 @@ ON CONFLICT (id, version) DO UPDATE SET
     content_hash  = excluded.content_hash,
     updated_at    = excluded.updated_at,
     parties       = excluded.parties,
-    companies     = excluded.companies
+    companies     = excluded.companies,
+    search_words  = excluded.search_words
 WHERE t.content_hash <> excluded.content_hash
 RETURNING t.id`
 
@@ -167,8 +169,7 @@ func writeMails(ctx context.Context, tx pgx.Tx, version int, entries []*entry, c
 		var columns columns
 		count := 0
 		for size := 0; count < len(entries) && count < maxRows && (count == 0 || size < maxBytes); count++ {
-			columns.add(&entries[count].row)
-			size += entries[count].row.size()
+			size += columns.add(&entries[count].row)
 		}
 		entries = entries[count:]
 		ids, err := collect[[16]byte](ctx, tx, putMails, columns.arguments(version)...)
@@ -259,10 +260,12 @@ type columns struct {
 	truncated                                              []bool
 	hashes                                                 []int64
 	updatedAt                                              []time.Time
-	parties, companies                                     []string
+	parties, companies, searchWords                        []string
 }
 
-func (c *columns) add(r *Row) {
+// add adds a row and returns roughly how many bytes it takes. What search looks at is made here and not in the fold,
+// which would hold it for a whole batch.
+func (c *columns) add(r *Row) int {
 	c.ids = append(c.ids, r.ID)
 	c.users = append(c.users, r.UserID)
 	c.messageIDs = append(c.messageIDs, r.MessageID)
@@ -285,12 +288,20 @@ func (c *columns) add(r *Row) {
 	c.updatedAt = append(c.updatedAt, r.UpdatedAt)
 	c.parties = append(c.parties, arrayLiteral(r.Parties))
 	c.companies = append(c.companies, arrayLiteral(r.Companies))
+	sought := keys.Mail{
+		UserID: r.UserID, Subject: r.Subject, Text: r.Text, Sender: r.Sender, SenderName: r.SenderName, SenderDomain: r.SenderDomain,
+		Recipients: r.Recipients, Labels: r.Labels, Category: r.Category, ListID: r.ListID,
+		Quarantined: r.Quarantined, HasRiskScore: r.RiskScore != nil, HasExpiry: r.ExpiresAt != nil,
+	}
+	words := sought.Join()
+	c.searchWords = append(c.searchWords, words)
+	return r.size() + len(words)
 }
 
 func (c *columns) arguments(version int) []any {
 	return []any{version, c.ids, c.users, c.messageIDs, c.threads, c.subjects, c.senders, c.senderNames, c.senderDomains,
 		c.recipients, c.lists, c.receivedAt, c.categories, c.riskScores, c.quarantined, c.labels,
-		c.expiresAt, c.texts, c.truncated, c.hashes, c.updatedAt, c.parties, c.companies}
+		c.expiresAt, c.texts, c.truncated, c.hashes, c.updatedAt, c.parties, c.companies, c.searchWords}
 }
 
 var literalEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
