@@ -14,6 +14,7 @@ import (
 	"github.com/applylens/applylens/internal/config"
 	"github.com/applylens/applylens/internal/outbox"
 	"github.com/applylens/applylens/internal/postgres"
+	pgsearch "github.com/applylens/applylens/internal/search/postgres"
 )
 
 // apiCommand serves the HTTP API in a process of its own; the relay that it wakes may run elsewhere.
@@ -35,7 +36,7 @@ func (c *apiCommand) Run(ctx context.Context, p *process) error {
 	}
 	waker, gate := &outbox.Waker{Pool: links.pool}, &restoredGate{pool: links.pool}
 	handler, err := api.New(api.Config{
-		Pool: links.pool, Log: p.log, Registry: newRegistry(), Wake: waker.Wake, Gate: gate.check, ATS: ats.OfMails(links.pool),
+		Pool: links.pool, Search: pgsearch.New(links.pool), Log: p.log, Registry: newRegistry(), Wake: waker.Wake, Gate: gate.check, ATS: ats.OfMails(links.pool),
 		Extend: operations(links),
 	})
 	if err != nil {

@@ -22,6 +22,7 @@ import (
 	"github.com/applylens/applylens/internal/embedded"
 	"github.com/applylens/applylens/internal/outbox"
 	"github.com/applylens/applylens/internal/postgres"
+	pgsearch "github.com/applylens/applylens/internal/search/postgres"
 	"github.com/applylens/applylens/producers/relay"
 )
 
@@ -154,7 +155,7 @@ func (c *upCommand) startParts(ctx context.Context, running *errgroup.Group, p *
 	}
 	signal := outbox.NewSignal()
 	handler, err := api.New(api.Config{
-		Pool: links.pool, Log: p.log, Registry: registry, Wake: signal.Set, Gate: (&restoredGate{pool: links.pool}).check, ATS: ats.OfMails(links.pool),
+		Pool: links.pool, Search: pgsearch.New(links.pool), Log: p.log, Registry: registry, Wake: signal.Set, Gate: (&restoredGate{pool: links.pool}).check, ATS: ats.OfMails(links.pool),
 		Extend: operations(links),
 	})
 	if err != nil {

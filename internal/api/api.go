@@ -16,12 +16,16 @@ import (
 
 	"github.com/applylens/applylens/internal/auth"
 	"github.com/applylens/applylens/internal/policy"
+	"github.com/applylens/applylens/internal/search"
 )
 
 // Config is what the API needs.
 type Config struct {
 	// Pool is the migrated database. Required.
 	Pool *pgxpool.Pool
+
+	// Search finds mail. Required.
+	Search search.Engine
 
 	// Log takes what operators should know. Default: slog.Default().
 	Log *slog.Logger
@@ -56,6 +60,9 @@ func (c *Config) Validate() error {
 	if c.Pool == nil {
 		return errors.New("api: no Pool")
 	}
+	if c.Search == nil {
+		return errors.New("api: no Search")
+	}
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
@@ -81,6 +88,7 @@ func (c *Config) Validate() error {
 type server struct {
 	pool    *pgxpool.Pool
 	users   *auth.Store
+	engine  search.Engine
 	log     *slog.Logger
 	wake    func()
 	gate    func(context.Context) error
@@ -109,7 +117,7 @@ func New(config Config) (http.Handler, error) {
 		return nil, fmt.Errorf("register API metrics: %w", err)
 	}
 	s := &server{
-		pool: config.Pool, users: auth.NewStore(config.Pool), log: config.Log,
+		pool: config.Pool, users: auth.NewStore(config.Pool), engine: config.Search, log: config.Log,
 		wake: config.Wake, gate: config.Gate, ats: config.ATS, page: config.Page,
 		mux: http.NewServeMux(), root: http.NewServeMux(),
 		limiter: newLimiter(config.Rate, config.Burst), metrics: m,
@@ -135,6 +143,7 @@ func (s *server) operations(extend []func(huma.API)) huma.API {
 	s.routeActions(api)
 	s.routePreferences(api)
 	s.routeStats(api)
+	s.routeSearch(api)
 	for _, register := range extend {
 		register(api)
 	}

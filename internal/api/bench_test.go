@@ -10,13 +10,14 @@ import (
 	"time"
 
 	"github.com/applylens/applylens/internal/auth"
+	"github.com/applylens/applylens/internal/search/postgres"
 	"github.com/applylens/applylens/internal/testenv"
 )
 
 // BenchmarkApprove approves pending actions one after the other, and reports the 99th percentile.
 func BenchmarkApprove(b *testing.B) {
 	pool, _ := testenv.Database(b)
-	handler, err := New(Config{Pool: pool, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Rate: 1e9, Burst: 1e9})
+	handler, err := New(Config{Pool: pool, Search: postgres.New(pool), Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Rate: 1e9, Burst: 1e9})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/applylens/applylens/internal/search/postgres"
 )
 
 var update = flag.Bool("update", false, "write schema/openapi.json anew")
@@ -23,7 +25,7 @@ func unconnected(t *testing.T) *server {
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
-	handler, err := New(Config{Pool: pool})
+	handler, err := New(Config{Pool: pool, Search: postgres.New(pool)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -250,7 +250,7 @@ func TestProposeRefusals(t *testing.T) {
 		t.Helper()
 		same(t, p.post("/actions/propose", body).want(status).problem().Errors[0].Location, location)
 	}
-	f(`{"query":"category:promo"}`, "body.query", http.StatusUnprocessableEntity)
+	f(`{"query":"category:promo AND"}`, "body.query", http.StatusUnprocessableEntity)
 	f(`{"limit":0}`, "body.limit", http.StatusUnprocessableEntity)
 	f(`{"limit":1001}`, "body.limit", http.StatusUnprocessableEntity)
 	f(`{"email_ids":["x"]}`, "body.email_ids[0]", http.StatusNotFound)

@@ -68,8 +68,8 @@ type proposeInput struct {
 }
 
 type proposeBody struct {
-	Query    string   `json:"query,omitempty" maxLength:"1000" doc:"Must be empty: queries come with search"`
-	EmailIDs []string `json:"email_ids,omitempty" maxItems:"1000" doc:"Ids of mails; empty: the newest"`
+	Query    string   `json:"query,omitempty" maxLength:"1000" doc:"What GET /search takes as q; empty: all mail"`
+	EmailIDs []string `json:"email_ids,omitempty" maxItems:"1000" doc:"Ids of mails, of which a query takes those that it finds; empty: the newest that it finds"`
 	Limit    int      `json:"limit,omitempty" default:"100" minimum:"1" maximum:"1000" doc:"How many of the newest mails, when no ids are given"`
 }
 
@@ -95,13 +95,18 @@ func (s *server) propose(ctx context.Context, in *proposeInput) (*answered[[]act
 	if in.Body != nil {
 		body = *in.Body
 	}
-	if body.Query != "" {
-		return nil, invalidField("body.query", "queries come with search: give email_ids, or neither for the newest mails")
+	query, err := parseQuery("body.query", body.Query)
+	if err != nil {
+		return nil, err
 	}
 	if err := s.open(ctx); err != nil {
 		return nil, err
 	}
-	proposals, err := s.choose(ctx, mailChoice{body.EmailIDs, body.Limit})
+	mails, err := s.askedAbout(ctx, &body, query)
+	if err != nil {
+		return nil, err
+	}
+	proposals, err := s.choose(ctx, mails)
 	if err != nil {
 		return nil, err
 	}
@@ -110,17 +115,13 @@ func (s *server) propose(ctx context.Context, in *proposeInput) (*answered[[]act
 	})
 }
 
-// choose asks the person's policies about the chosen mails. It only reads, before the lock is taken.
-func (s *server) choose(ctx context.Context, choice mailChoice) ([]proposed, error) {
+// choose asks the person's policies about mails. It only reads, before the lock is taken.
+func (s *server) choose(ctx context.Context, mails []policy.Mail) ([]proposed, error) {
 	policies, err := s.policies(ctx)
 	if err != nil {
 		return nil, err
 	}
 	set, err := policy.NewSet(policies)
-	if err != nil {
-		return nil, err
-	}
-	mails, err := s.mails(ctx, choice)
 	if err != nil {
 		return nil, err
 	}
@@ -187,25 +188,30 @@ func file(ctx context.Context, tx *transaction, list []proposed) ([]actionView, 
 // mails reads the chosen mails, newest first, with the applications that belong to them. Ids of mails that the person
 // does not have are a 404.
 func (s *server) mails(ctx context.Context, choice mailChoice) ([]policy.Mail, error) {
-	user := auth.From(ctx).ID
-	query, arg := selectNewestMails, any(choice.limit)
-	if len(choice.ids) > 0 {
-		ids, err := mailIDs(choice.ids)
-		if err != nil {
-			return nil, err
-		}
-		query, arg = selectMails, uuids(ids)
+	if len(choice.ids) == 0 {
+		return s.readMails(ctx, selectNewestMails, choice.limit)
 	}
-	rows, err := s.pool.Query(ctx, query, user, arg)
+	ids, err := mailIDs(choice.ids)
+	if err != nil {
+		return nil, err
+	}
+	mails, err := s.readMails(ctx, selectMails, uuids(ids))
+	if err != nil {
+		return nil, err
+	}
+	return mails, allFound(choice.ids, mails)
+}
+
+// readMails runs selectNewestMails or selectMails.
+func (s *server) readMails(ctx context.Context, sql string, arg any) ([]policy.Mail, error) {
+	user := auth.From(ctx).ID
+	rows, err := s.pool.Query(ctx, sql, user, arg)
 	if err != nil {
 		return nil, fmt.Errorf("read mails: %w", err)
 	}
 	mails, err := pgx.CollectRows(rows, scanMail)
 	if err != nil {
 		return nil, fmt.Errorf("read mails: %w", err)
-	}
-	if err := allFound(choice.ids, mails); err != nil {
-		return nil, err
 	}
 	return mails, s.attachATS(ctx, user, mails)
 }

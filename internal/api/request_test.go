@@ -21,6 +21,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/applylens/applylens/internal/auth"
+	"github.com/applylens/applylens/internal/search/postgres"
 )
 
 func TestBodiesAreChecked(t *testing.T) {
@@ -357,7 +358,7 @@ func TestDatabaseDown(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer pool.Close()
-	handler, err := New(Config{Pool: pool, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	handler, err := New(Config{Pool: pool, Search: postgres.New(pool), Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/auth"
 )
 
@@ -60,21 +61,52 @@ func (w *Waiting) timeout() (time.Duration, error) {
 }
 
 // waitFor returns when the live version of group has folded the event that the caller waits for, at once when there
-// is none. The timeout is looked at between queries only, since a query that is broken off costs its connection.
+// is none.
 func (s *server) waitFor(ctx context.Context, w *Waiting, group, topic string) error {
 	timeout, err := w.timeout()
 	if err != nil || w.Wait == "" {
 		return err
 	}
-	user, end := auth.From(ctx).ID, time.Now().Add(timeout)
+	return s.awaitFolded(ctx, w, time.Now().Add(timeout), group, topic)
+}
+
+// waitForSearch returns when a search finds and ranks by what the event that the caller waits for has changed: mail, or
+// what was learned. It asks both groups, since one that does not read the event's topic has nothing to fold of it.
+func (s *server) waitForSearch(ctx context.Context, w *Waiting) error {
+	timeout, err := w.timeout()
+	if err != nil || w.Wait == "" {
+		return err
+	}
+	end := time.Now().Add(timeout)
+	if err := s.awaitFolded(ctx, w, end, "weights", events.TopicActions); err != nil {
+		return err
+	}
+	if err := s.awaitFolded(ctx, w, end, "mailbox", events.TopicMail); err != nil {
+		return err
+	}
+	asked := time.Now()
+	return await(ctx, end, "the event was not indexed in time; it is not lost", func() (bool, error) {
+		indexed, err := s.engine.Indexed(ctx, auth.From(ctx).ID, asked)
+		return indexed, engineProblem(ctx, err)
+	})
+}
+
+func (s *server) awaitFolded(ctx context.Context, w *Waiting, end time.Time, group, topic string) error {
+	return await(ctx, end, "the event was not folded in time; it is not lost", func() (bool, error) {
+		return s.folded(ctx, auth.From(ctx).ID, w.Wait, group, topic)
+	})
+}
+
+// await asks until the answer is yes, at least once, and gives up at end with 504. Time is looked at between questions
+// only, since a query that is broken off costs its connection.
+func await(ctx context.Context, end time.Time, late string, done func() (bool, error)) error {
 	for pause := firstPause; ; pause = min(pause*3/2, longestPause) {
-		folded, err := s.folded(ctx, user, w.Wait, group, topic)
-		if folded || err != nil {
+		if yes, err := done(); yes || err != nil {
 			return err
 		}
 		left := time.Until(end)
 		if left <= 0 {
-			return huma.Error504GatewayTimeout("the event was not folded in time; it is not lost")
+			return huma.Error504GatewayTimeout(late)
 		}
 		select {
 		case <-ctx.Done():

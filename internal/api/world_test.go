@@ -19,6 +19,7 @@ import (
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/auth"
 	"github.com/applylens/applylens/internal/outbox"
+	"github.com/applylens/applylens/internal/search/postgres"
 	"github.com/applylens/applylens/internal/testenv"
 )
 
@@ -34,7 +35,7 @@ func newWorld(t *testing.T, settings ...func(*Config)) *world {
 	t.Helper()
 	t.Parallel()
 	pool, _ := testenv.Database(t)
-	config := Config{Pool: pool, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	config := Config{Pool: pool, Search: postgres.New(pool), Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
 	for _, set := range settings {
 		set(&config)
 	}
