@@ -36,7 +36,7 @@ const (
 type wish struct {
 	boost string
 	node  search.Node
-	why   func(h *hit) string
+	why   func(m *hitMail) string
 }
 
 // taste is what a caller wants lifted beside urgent mail.
@@ -60,26 +60,26 @@ func (t *taste) wishes() []wish {
 		}
 		if t.meetup > meetupLiked {
 			why := fmt.Sprintf("You approve of meetups: %s has the weight %.1f", meetupFeature, t.meetup)
-			list = append(list, wish{"learned_meetup", subjectSays("meetup"), func(*hit) string { return why }})
+			list = append(list, wish{"learned_meetup", subjectSays("meetup"), func(*hitMail) string { return why }})
 		}
 	case money:
 		list = append(list, inSubject("receipt"), inSubject("invoice"), inSubject("payment"), inCategory("finance"))
 	}
 	if place, ok := search.Named(t.near); ok {
 		why := fmt.Sprintf("It is about an event and names %s", strings.Join(words.Split(t.near), " "))
-		list = append(list, wish{"near", search.And{aboutEvent(), place}, func(*hit) string { return why }})
+		list = append(list, wish{"near", search.And{aboutEvent(), place}, func(*hitMail) string { return why }})
 	}
 	return list
 }
 
 func inCategory(category string) wish {
 	why := "Its category is " + category
-	return wish{"category_" + category, anyValue(search.Category, []string{category}), func(*hit) string { return why }}
+	return wish{"category_" + category, anyValue(search.Category, []string{category}), func(*hitMail) string { return why }}
 }
 
 func inSubject(word string) wish {
 	why := "Its subject says " + word
-	return wish{word, subjectSays(word), func(*hit) string { return why }}
+	return wish{word, subjectSays(word), func(*hitMail) string { return why }}
 }
 
 // subjectSays holds when the subject has the word or its plural, as the features of mail are found.
@@ -110,8 +110,8 @@ func anyValue(field search.Field, texts []string) search.Node {
 // gone is why mail is high whose application has changed since an index saw it.
 const gone = "It was urgent when it was indexed; its application has changed since"
 
-func whyGhosting(h *hit) string {
-	a := h.ATS
+func whyGhosting(m *hitMail) string {
+	a := m.ATS
 	if a == nil || a.GhostingRisk < ghosted {
 		return gone
 	}
@@ -119,11 +119,11 @@ func whyGhosting(h *hit) string {
 	if a.Stage != "" {
 		since = "the stage became " + a.Stage
 	}
-	return fmt.Sprintf("No answer for %d days since %s%s: risk %.2f", h.quietDays, since, at(a.Company), a.GhostingRisk)
+	return fmt.Sprintf("No answer for %d days since %s%s: risk %.2f", m.quietDays, since, at(a.Company), a.GhostingRisk)
 }
 
-func whyStage(h *hit) string {
-	a := h.ATS
+func whyStage(m *hitMail) string {
+	a := m.ATS
 	if a == nil || !slices.ContainsFunc(urgentStages, func(stage string) bool { return words.Lower(stage) == words.Lower(a.Stage) }) {
 		return gone
 	}

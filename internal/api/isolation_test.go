@@ -88,7 +88,7 @@ func attempts(alice target) map[string][]attempt {
 			{"/policy/stats?window_days=365", nil, http.StatusOK},
 			{"/policy/stats?timeout=1ms&wait=" + alice.event, nil, http.StatusNotFound},
 		},
-		"POST /actions/propose":      {{"/actions/propose", nil, http.StatusOK}, {"/actions/propose", mails, http.StatusNotFound}},
+		"POST /actions/propose":      {{"/actions/propose", nil, http.StatusOK}, {"/actions/propose", mails, http.StatusNotFound}, {"/actions/propose", map[string]any{"query": "category:promo"}, http.StatusOK}},
 		"GET /actions/tray":          {{"/actions/tray?limit=1000", nil, http.StatusOK}},
 		"POST /actions/{id}/approve": refused(action + "/approve"),
 		"POST /actions/{id}/reject":  refused(action + "/reject"),
@@ -99,6 +99,11 @@ func attempts(alice target) map[string][]attempt {
 		"GET /preferences": {
 			{"/preferences", nil, http.StatusOK},
 			{"/preferences?timeout=1ms&wait=" + alice.event, nil, http.StatusNotFound},
+		},
+		"GET /search": {
+			{"/search", nil, http.StatusOK},
+			{"/search?q=canary+OR+id:" + alice.proposed, nil, http.StatusOK},
+			{"/search?timeout=1ms&wait=" + alice.event, nil, http.StatusNotFound},
 		},
 		"PUT /preferences/{feature}": {
 			{"/preferences/contains:canary", map[string]any{"weight": 1}, http.StatusUnprocessableEntity}, // only she has such a feature
@@ -181,7 +186,7 @@ func TestEventsOfOthersCannotBeWaitedFor(t *testing.T) {
 	alice, bob := w.person("alice"), w.person("bob")
 	alice.action()
 	event := alice.events()[0].ID
-	for _, path := range []string{"/preferences", "/policy/stats"} {
+	for _, path := range []string{"/preferences", "/policy/stats", "/search"} {
 		bob.get(path + "?wait=" + event).want(http.StatusNotFound)
 		bob.get(path + "?wait=" + events.DeriveUUID("nothing").String()).want(http.StatusNotFound)
 	}

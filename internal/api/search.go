@@ -60,8 +60,13 @@ type (
 		Snippet    string     `json:"snippet" doc:"Some of the text, around a word that was searched for"`
 		ATS        *atsOrNone `json:"ats" doc:"The application that the mail belongs to, as it is now"`
 		Boosts     []boost    `json:"boosts" nullable:"false" doc:"Why the hit is high"`
-		text       string
-		quietDays  int // since the application's stage changed
+	}
+
+	// hitMail is a hit and what else is read to make it.
+	hitMail struct {
+		hit
+		text      string
+		quietDays int // since the application's stage changed
 	}
 	boost struct {
 		Boost string `json:"boost" enum:"ghosting_risk,stage,category_event,meetup,conference,webinar,learned_meetup,near,receipt,invoice,payment,category_finance"`
@@ -112,11 +117,7 @@ func (s *server) find(ctx context.Context, in *searchInput) (*searchOutput, erro
 		return nil, err
 	}
 	output := &searchOutput{}
-	output.Body.Hits, err = s.hits(ctx, found, wishes)
-	for i := range output.Body.Hits {
-		h := &output.Body.Hits[i]
-		h.Snippet = search.Snippet(h.text, where, snippetLength)
-	}
+	output.Body.Hits, err = s.hits(ctx, found, where, wishes)
 	return output, err
 }
 
@@ -141,35 +142,36 @@ func request(ctx context.Context, where search.Node, wishes []wish, limit int) s
 
 // hits reads the mails that were found, in their order, and tells why they are high. A mail that has gone since it was
 // indexed is left out.
-func (s *server) hits(ctx context.Context, found []search.Hit, wishes []wish) ([]hit, error) {
+func (s *server) hits(ctx context.Context, found []search.Hit, where search.Node, wishes []wish) ([]hit, error) {
 	rows, err := s.pool.Query(ctx, selectHits, auth.From(ctx).ID, uuids(hitIDs(found)))
 	if err != nil {
 		return nil, fmt.Errorf("read hits: %w", err)
 	}
-	read, err := pgx.CollectRows(rows, scanHit)
+	mails, err := pgx.CollectRows(rows, scanHit)
 	if err != nil {
 		return nil, fmt.Errorf("read hits: %w", err)
 	}
-	byID := make(map[string]*hit, len(read))
-	for i := range read {
-		byID[read[i].ID] = &read[i]
+	byID := make(map[string]*hitMail, len(mails))
+	for i := range mails {
+		byID[mails[i].ID] = &mails[i]
 	}
-	list := make([]hit, 0, len(read))
+	list := make([]hit, 0, len(mails))
 	for _, f := range found {
-		h := byID[f.ID.String()]
-		if h == nil {
+		m := byID[f.ID.String()]
+		if m == nil {
 			continue
 		}
 		for _, i := range f.Matched {
-			h.Boosts = append(h.Boosts, boost{wishes[i].boost, wishes[i].why(h)})
+			m.Boosts = append(m.Boosts, boost{wishes[i].boost, wishes[i].why(m)})
 		}
-		list = append(list, *h)
+		m.Snippet = search.Snippet(m.text, where, snippetLength)
+		list = append(list, m.hit)
 	}
 	return list, nil
 }
 
-func scanHit(row pgx.CollectableRow) (hit, error) {
-	h := hit{Boosts: []boost{}}
+func scanHit(row pgx.CollectableRow) (hitMail, error) {
+	h := hitMail{hit: hit{Boosts: []boost{}}}
 	var id [16]byte
 	var a atsOrNone
 	var has bool
