@@ -227,6 +227,9 @@ func (d *demo) show(ctx context.Context, dir string) error {
 	if err := d.showLag(ctx); err != nil {
 		return err
 	}
+	if err := d.showUrgent(ctx); err != nil {
+		return err
+	}
 	d.say("next: . %s && curl -H \"Authorization: Bearer $APPLYLENS_TOKEN\" $APPLYLENS_URL/actions/tray?limit=3", filepath.Join(dir, "env"))
 	d.say("      psql \"$DATABASE_URL\" -c 'SELECT * FROM policy_stats' ; applylens lag ; %s/openapi.json", d.address)
 	d.say("Ctrl-C ends it; the data stays in %s", dir)

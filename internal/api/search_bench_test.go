@@ -1,0 +1,94 @@
+package api
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/applylens/applylens/consumers/mailbox"
+	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/auth"
+	"github.com/applylens/applylens/internal/load"
+	"github.com/applylens/applylens/internal/search/postgres"
+	"github.com/applylens/applylens/internal/testenv"
+)
+
+// BenchmarkSearch searches the mail of one person with 100,000 mails and 40 applications, and reports the median and the
+// 99th percentile of the answers.
+func BenchmarkSearch(b *testing.B) {
+	pool, _ := testenv.Database(b)
+	fill(b, pool, "alice", 100_000)
+	handler, err := New(Config{Pool: pool, Search: postgres.New(pool), Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Rate: 1e9, Burst: 1e9})
+	if err != nil {
+		b.Fatal(err)
+	}
+	secret, err := auth.NewStore(pool).CreateToken(b.Context(), "alice", auth.Bearer, "", time.Time{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, query := range []struct{ name, parameters string }{
+		{"newest", ""},
+		{"networking", "mode=networking&near=york"},
+		{"money", "mode=money"},
+		{"frequent word", "q=meeting"},
+		{"rare word", "q=receipt+gugu*"},
+		{"promo of a week", "q=" + url.QueryEscape("category:promo AND received_at:[now-7d TO now]")},
+		{"stage", "q=ats.stage:onsite"},
+		{"phrase", "q=" + url.QueryEscape(`"thank you for"`) + "&mode=money"},
+	} {
+		b.Run(query.name, func(b *testing.B) {
+			took := make([]time.Duration, 0, b.N)
+			for b.Loop() {
+				r := httptest.NewRequest(http.MethodGet, "/search?"+query.parameters, nil)
+				r.Header.Set("Authorization", "Bearer "+secret)
+				recorder, start := httptest.NewRecorder(), time.Now()
+				handler.ServeHTTP(recorder, r)
+				took = append(took, time.Since(start))
+				if recorder.Code != http.StatusOK {
+					b.Fatal(recorder.Code, recorder.Body)
+				}
+			}
+			slices.Sort(took)
+			b.ReportMetric(milliseconds(took[len(took)/2]), "p50-ms")
+			b.ReportMetric(milliseconds(took[len(took)*99/100]), "p99-ms")
+		})
+	}
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// fill makes a person with mail of the last five years, and applications of which one in a thousand mails speaks.
+func fill(b *testing.B, pool *pgxpool.Pool, user string, count int) {
+	b.Helper()
+	if _, err := auth.NewStore(pool).CreateUser(b.Context(), auth.User{ID: user}); err != nil {
+		b.Fatal(err)
+	}
+	mails, now := load.NewMails(7), time.Now()
+	list := make([]events.Event, 0, 5000)
+	for i := range count {
+		m := mails.Next(user, i, now.Add(-time.Duration(i)*5*365*24*time.Hour/time.Duration(count)))
+		m.DeliveredTo = []string{home}
+		if i%1000 == 500 {
+			m.Sender, m.Category = events.Address{Name: "Recruiter", Address: fmt.Sprintf("recruiter@firm%d.com", i/1000%40)}, "applications"
+		}
+		if list = append(list, events.Event{Envelope: events.Envelope{Type: events.TypeMailReceived}, Mail: m}); len(list) == cap(list) {
+			foldAll(b, pool, mailbox.Group(), list...)
+			list = list[:0]
+		}
+	}
+	foldAll(b, pool, mailbox.Group(), list...)
+	for i := range 40 {
+		applied(b, pool, events.Application{ApplicationID: fmt.Sprint(i), Company: fmt.Sprint("Firm", i), Stage: []string{"Applied", "Screen", "Onsite", "Offer"}[i%4], LastStageChange: daysAgo(i)})
+	}
+	if _, err := pool.Exec(b.Context(), "VACUUM ANALYZE"); err != nil {
+		b.Fatal(err)
+	}
+}
