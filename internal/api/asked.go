@@ -17,7 +17,7 @@ func (s *server) askedAbout(ctx context.Context, body *proposeBody, query *searc
 		return s.mails(ctx, mailChoice{body.EmailIDs, body.Limit})
 	}
 	if len(body.EmailIDs) == 0 {
-		found, err := s.searchMails(ctx, "body.query", request(ctx, where, nil, body.Limit))
+		found, err := s.searchMails(ctx, "body.query", requestFor(ctx, where, nil, body.Limit))
 		if err != nil {
 			return nil, err
 		}
@@ -41,7 +41,7 @@ func (s *server) among(ctx context.Context, where search.Node, mails []policy.Ma
 		for i := range some {
 			named[i] = some[i].ID
 		}
-		hits, err := s.searchMails(ctx, "body.query", request(ctx, search.And{where, anyValue(search.ID, named)}, nil, len(some)))
+		hits, err := s.searchMails(ctx, "body.query", requestFor(ctx, search.And{where, anyValue(search.ID, named)}, nil, len(some)))
 		if err != nil {
 			return nil, err
 		}

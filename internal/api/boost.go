@@ -10,10 +10,10 @@ import (
 	"github.com/applylens/applylens/internal/words"
 )
 
-// The modes of a search; no mode is off.
+// The modes of a search beside off, which is none.
 const (
-	networking = "networking"
-	money      = "money"
+	networkingMode = "networking"
+	moneyMode      = "money"
 )
 
 // ghosted is the risk from which on an application is urgent.
@@ -26,7 +26,7 @@ var urgentStages = []string{"Onsite", "Offer", "Final Round", "Negotiation"}
 var eventWords = []string{"meetup", "conference", "webinar"}
 
 // meetupFeature is what decisions on mail about meetups teach, and meetupLiked the weight above which meetups are
-// lifted further in mode networking.
+// lifted further in networking mode.
 const (
 	meetupFeature = events.FeatureContains + "meetup"
 	meetupLiked   = 0.5
@@ -53,20 +53,20 @@ func (t *taste) wishes() []wish {
 		{"stage", anyValue(search.Stage, urgentStages), whyStage},
 	}
 	switch t.mode {
-	case networking:
+	case networkingMode:
 		list = append(list, inCategory("event"))
 		for _, word := range eventWords {
 			list = append(list, inSubject(word))
 		}
 		if t.meetup > meetupLiked {
-			why := fmt.Sprintf("You approve of meetups: %s has the weight %.1f", meetupFeature, t.meetup)
+			why := fmt.Sprintf("You like meetups: %s has the weight %g", meetupFeature, t.meetup)
 			list = append(list, wish{"learned_meetup", subjectSays("meetup"), func(*hitMail) string { return why }})
 		}
-	case money:
+	case moneyMode:
 		list = append(list, inSubject("receipt"), inSubject("invoice"), inSubject("payment"), inCategory("finance"))
 	}
 	if place, ok := search.Named(t.near); ok {
-		why := fmt.Sprintf("It is about an event and names %s", strings.Join(words.Split(t.near), " "))
+		why := "It is about an event and names " + strings.Join(strings.Fields(t.near), " ")
 		list = append(list, wish{"near", search.And{aboutEvent(), place}, func(*hitMail) string { return why }})
 	}
 	return list
@@ -119,7 +119,7 @@ func whyGhosting(m *hitMail) string {
 	if a.Stage != "" {
 		since = "the stage became " + a.Stage
 	}
-	return fmt.Sprintf("No answer for %d days since %s%s: risk %.2f", m.quietDays, since, at(a.Company), a.GhostingRisk)
+	return fmt.Sprintf("No answer for %d days since %s%s: risk %.2f", m.quietDays, since, atCompany(a.Company), a.GhostingRisk)
 }
 
 func whyStage(m *hitMail) string {
@@ -127,10 +127,10 @@ func whyStage(m *hitMail) string {
 	if a == nil || !slices.ContainsFunc(urgentStages, func(stage string) bool { return words.Lower(stage) == words.Lower(a.Stage) }) {
 		return gone
 	}
-	return fmt.Sprintf("The application%s is at the stage %s", at(a.Company), a.Stage)
+	return fmt.Sprintf("The application%s is at the stage %s", atCompany(a.Company), a.Stage)
 }
 
-func at(company string) string {
+func atCompany(company string) string {
 	if company == "" {
 		return ""
 	}
