@@ -103,14 +103,9 @@ type actionView struct {
 }
 
 func (a *action) view() actionView {
-	v := actionView{
+	return actionView{
 		ID: a.ID.String(), EmailID: a.EmailID, PolicyID: a.PolicyID, Action: a.Action, Params: a.Params,
 		Confidence: a.Confidence, Explored: a.Explored, Rationale: a.Rationale,
-		Status: a.Status, CreatedAt: a.CreatedAt.UTC(),
+		Status: a.Status, CreatedAt: a.CreatedAt.UTC(), DecidedAt: utc(a.DecidedAt),
 	}
-	if a.DecidedAt != nil {
-		at := a.DecidedAt.UTC()
-		v.DecidedAt = &at
-	}
-	return v
 }

@@ -63,10 +63,7 @@ func (s *server) tray(ctx context.Context, in *trayInput) (*trayOutput, error) {
 		var t trayItem
 		err := row.Scan(&t.ID, &t.Action, &t.Params, &t.Confidence, &t.Explored, &t.Rationale, &t.CreatedAt,
 			&t.Policy.ID, &t.Policy.Name, &t.Email.ID, &t.Email.Subject, &t.Email.Sender, &t.Email.ReceivedAt)
-		t.CreatedAt = t.CreatedAt.UTC()
-		if t.Email.ReceivedAt != nil {
-			*t.Email.ReceivedAt = t.Email.ReceivedAt.UTC()
-		}
+		t.CreatedAt, t.Email.ReceivedAt = t.CreatedAt.UTC(), utc(t.Email.ReceivedAt)
 		return t, err
 	})
 	if err != nil {
