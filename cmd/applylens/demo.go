@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -56,7 +57,7 @@ func (d *demo) play(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := d.folded(ctx, imported.Imported); err != nil {
+	if _, err := d.caughtUp(ctx); err != nil {
 		return err
 	}
 	d.say("imported %d messages of sample mail through Kafka in %s", imported.Imported, time.Since(began).Round(10*time.Millisecond))
@@ -67,36 +68,6 @@ func (d *demo) play(ctx context.Context) error {
 		return err
 	}
 	return d.syncWarehouse(ctx)
-}
-
-const countMailsSQL = `SELECT count(*) FROM live_mails WHERE user_id = $1`
-
-// folded waits until the mailbox holds the imported mail; a message that came twice is one mail.
-func (d *demo) folded(ctx context.Context, imported int) error {
-	ticker := time.NewTicker(50 * time.Millisecond)
-	defer ticker.Stop()
-	before, still := -1, 0
-	for still < 20 {
-		var count int
-		if err := d.links.pool.QueryRow(ctx, countMailsSQL, localUser).Scan(&count); err != nil {
-			return err
-		}
-		if count >= imported {
-			return nil
-		}
-		if count > 0 && count == before {
-			still++
-		} else {
-			still = 0
-		}
-		before = count
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-ticker.C:
-		}
-	}
-	return nil
 }
 
 // meetupMailsSQL picks the meetups of one organiser, since learning is about mail that is alike.
@@ -238,22 +209,27 @@ func (d *demo) show(ctx context.Context, dir string) error {
 
 // showLag waits until everything is folded and prints the lag.
 func (d *demo) showLag(ctx context.Context) error {
+	groups, err := d.caughtUp(ctx)
+	if err == nil {
+		d.say("lag: 0 records and 0 seconds in all %d groups", groups)
+	}
+	return err
+}
+
+// caughtUp returns when all groups have folded what is in Kafka, and how many groups there are.
+func (d *demo) caughtUp(ctx context.Context) (int, error) {
 	for {
 		report, err := lag.Read(ctx, lag.Config{Broker: d.links.broker, Pool: d.links.pool})
 		if err != nil {
-			return err
+			return 0, err
 		}
-		behind := false
-		for _, group := range report.Groups {
-			behind = behind || group.Status != lag.OK
-		}
-		if !behind {
-			d.say("lag: 0 records and 0 seconds in all %d groups", len(report.Groups))
-			return nil
+		behind := func(g lag.Group) bool { return g.Status != lag.OK }
+		if !slices.ContainsFunc(report.Groups, behind) {
+			return len(report.Groups), nil
 		}
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return 0, ctx.Err()
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
