@@ -17,6 +17,8 @@ import (
 
 	"github.com/applylens/applylens/consumers"
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/load"
+	"github.com/applylens/applylens/internal/search/keys"
 	"github.com/applylens/applylens/internal/testenv"
 )
 
@@ -336,14 +338,48 @@ func TestAllColumns(t *testing.T) {
 	}
 }
 
+// TestSearchWords: what search looks at is stored with a mail, and a mail that has more of it than PostgreSQL keeps is
+// stored all the same.
+func TestSearchWords(t *testing.T) {
+	db, _ := testenv.Database(t)
+	event := received("u1", "a", "Müller's text", 0)
+	large := received("u1", "b", "x", 0)
+	for i := range events.MaxRecipients {
+		var address strings.Builder
+		for word := i * 64; address.Len() < events.MaxAddress-10; word++ {
+			fmt.Fprintf(&address, "%x.", word)
+		}
+		large.Mail.Recipients = append(large.Mail.Recipients, events.Address{Address: address.String() + "@x.example"})
+	}
+	store(t, db, live, []*events.Event{event, large})
+	find := func(mail *events.Event, keys string) (found bool) {
+		t.Helper()
+		err := db.QueryRow(t.Context(), "SELECT search_keys(search_words) @@ $2::tsquery FROM live_mails WHERE id = $1", [16]byte(MailID(mail.Mail)), keys).Scan(&found)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	mark := keys.Mark("u1")
+	for key, want := range map[string]bool{mark: true, mark + "bmüller": true, mark + "bm": false, mark + "fann@mail.example.co.uk": true, mark + "sabout": true} {
+		if find(event, keys.Quote(key)) != want {
+			t.Errorf("%s is found: %v", key, !want)
+		}
+	}
+	if !find(large, keys.Quote(mark+"bx")) {
+		t.Error("the text of a mail with many recipients is not found")
+	}
+}
+
+// BenchmarkStore stores new mails of real length; their keys go into the inverted index of search.
 func BenchmarkStore(b *testing.B) {
 	db, _ := testenv.Database(b)
-	text := strings.Repeat("some words of a mail ", 100)
+	mails := load.NewMails(1)
 	for n := range b.N {
 		b.StopTimer()
 		var log []*events.Event
 		for i := range 5000 {
-			log = append(log, received("u1", fmt.Sprint(n, "-", i), text, 0))
+			log = append(log, &events.Event{Envelope: events.Envelope{Type: events.TypeMailReceived}, Mail: mails.Next("u1", 5000*n+i, start)})
 		}
 		b.StartTimer()
 		store(b, db, live, log)

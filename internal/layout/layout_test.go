@@ -6,6 +6,7 @@ import (
 	"go/token"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -37,10 +38,10 @@ func TestPackagesDependInOneDirection(t *testing.T) {
 	}{
 		{"events", []string{"cmd", "consumers", "producers", "internal", "schema"}},
 		{"schema", []string{"cmd", "consumers", "producers", "internal", "events"}},
-		{"consumers", []string{"producers", "cmd", "internal/api", "internal/crash"}},
+		{"consumers", []string{"producers", "cmd", "internal/api", "internal/crash", "internal/search/postgres", "internal/search/elastic"}},
 		{"producers", []string{"consumers", "cmd", "internal/api", "internal/crash"}},
-		{"internal/api", []string{"consumers", "producers", "internal/search/postgres"}}, // it knows the port only
-		{"internal/crash/oracle", []string{"consumers", "events"}},                       // it must not share a mistake with what it checks
+		{"internal/api", []string{"consumers", "producers", "internal/search/postgres", "internal/search/elastic"}}, // it knows the port only
+		{"internal/crash/oracle", []string{"consumers", "events"}},                                                  // it must not share a mistake with what it checks
 		{"internal", []string{"cmd"}},
 	}
 	for path, list := range imports(t) {
@@ -82,6 +83,26 @@ func TestEventsUseTheStandardLibraryOnly(t *testing.T) {
 	for _, imported := range imports(t)["events"] {
 		if first, _, _ := strings.Cut(imported, "/"); strings.Contains(first, ".") {
 			t.Errorf("events imports %s", imported)
+		}
+	}
+}
+
+// The query language and what is stored for it mean the same for every engine: they import nothing of one.
+func TestTheSearchPortKnowsNoEngine(t *testing.T) {
+	allowed := map[string][]string{
+		"internal/words": nil, "internal/moment": nil, "internal/search/keys": {"internal/words"},
+		"internal/search": {"events", "internal/moment", "internal/words"},
+	}
+	all := imports(t)
+	for path, list := range allowed {
+		if len(all[path]) == 0 {
+			t.Errorf("there is no package %s", path)
+		}
+		for _, imported := range all[path] {
+			own, isOwn := strings.CutPrefix(imported, module)
+			if isOwn && !slices.Contains(list, own) || within(imported, "github.com/jackc") {
+				t.Errorf("%s imports %s", path, imported)
+			}
 		}
 	}
 }

@@ -3,6 +3,7 @@ package load
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,19 +21,26 @@ type Mails struct {
 // vocabularySize is how many different words the mails have together.
 const vocabularySize = 60_000
 
-// frequent are the words that mails have most often; the others are made up.
-var frequent = strings.Fields(`the to and of you a in for is on this we your with be that are it at from will have our i as or by
-	not if can please mail all more an so me has my do new about any up out but time get was now here thank us meeting
-	today week email may one just they like team see project there which would know his when work no date order
-	information monday let next march free day what send help who invoice interview meetup offer payment receipt conference`)
+// frequent are the words that mails have most often, topical ones that some mails have; the others are made up.
+var (
+	frequent = strings.Fields(`the to and of you a in for is on this we your with be that are it at from will have our i as or by
+		not if can please mail all more an so me has my do new about any up out but time get was now here thank us meeting
+		today week email may one just they like team see project there which would know his when work no date
+		information monday let next march free day what send help who`)
+	topical = strings.Fields("order invoice payment interview offer receipt meetup conference webinar berlin")
+)
 
 // NewMails returns a generator.
 func NewMails(seed uint64) *Mails {
 	random := rand.New(rand.NewPCG(seed, 1))
-	m := &Mails{random: random, zipf: rand.NewZipf(random, 1.07, 4, vocabularySize-1), words: frequent}
+	m := &Mails{random: random, zipf: rand.NewZipf(random, 1.07, 4, vocabularySize-1), words: slices.Clone(frequent)}
 	const consonants, vowels = "bcdfghklmnprstvw", "aeiou"
 	seen := map[string]bool{}
-	for len(m.words) < vocabularySize {
+	for topic := 0; len(m.words) < vocabularySize; {
+		if topic < len(topical) && len(m.words) == 400+200*topic {
+			m.words = append(m.words, topical[topic])
+			topic++
+		}
 		var b strings.Builder
 		for range 2 + random.IntN(3) {
 			b.WriteByte(consonants[random.IntN(len(consonants))])

@@ -217,4 +217,3 @@ func blank(n int) string {
 	}
 	return fmt.Sprint(n)
 }
-

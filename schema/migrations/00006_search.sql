@@ -7,7 +7,7 @@ ALTER TABLE mails ADD COLUMN search_words text NOT NULL DEFAULT '';
 -- The keys as a set, which PostgreSQL looks up in an inverted index but computes only while it writes one: what it costs
 -- keeps the planner from computing it for each mail of a search.
 CREATE FUNCTION search_keys(search_words text) RETURNS tsvector
-LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 100000
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 10000000
 AS 'BEGIN RETURN array_to_tsvector(string_to_array(search_words, '' '')); END';
 
 -- New mails wait in a list until there are many, since sorting them in one by one is far slower. Every search reads that

@@ -15,11 +15,12 @@ import (
 // is an argument. The first argument is the user, the second the limit.
 type statement struct {
 	index
-	args []any
+	args    []any
+	applied bool // something asks for applications
 }
 
 func newStatement(request search.Request) *statement {
-	return &statement{index{keys.Mark(request.UserID)}, []any{request.UserID, request.Limit}}
+	return &statement{index: index{keys.Mark(request.UserID)}, args: []any{request.UserID, request.Limit}}
 }
 
 // arg returns the placeholder of another argument.
@@ -38,11 +39,11 @@ const (
 
 // condition returns the condition that n holds for the mail m. It is never null.
 func (s *statement) condition(n search.Node, keyed where) string {
-	if _, all := n.(search.All); keyed == apart && !all && every(n, isTextual) {
+	if keyed == apart && asksWords(n) {
 		return "m.id IN (SELECT id FROM (" + s.scan(n) + ") found)"
 	}
-	if application, ok := s.application(n); ok {
-		return "m.id IN (" + selectApplications + application + ")"
+	if onlyApplications(n) {
+		return "m.id IN (" + s.applications(n) + ")"
 	}
 	switch n := n.(type) {
 	case search.All:
@@ -125,40 +126,39 @@ func between[T float64 | time.Time](s *statement, column string, low, high *sear
 	return strings.Join(parts, " AND ")
 }
 
-// selectApplications is the beginning of a query for the mails to which an application of some kind belongs.
-const selectApplications = "SELECT a.mail_id FROM live_ats a WHERE a.user_id = $1 AND "
-
 // atsColumns are the columns of live_ats.
 var atsColumns = map[search.Field]string{search.Stage: "a.stage", search.System: "a.system", search.Company: "a.company"}
 
-// application returns n as a condition on the application a of a mail. It does so only for what cannot hold for a mail
-// without an application: comparisons with applications, joined by and and or.
-func (s *statement) application(n search.Node) (string, bool) {
-	if !onlyApplications(n) {
-		return "", false
-	}
-	condition := func(n search.Node) string { text, _ := s.application(n); return text }
+// applications returns a query for the ids of the mails to which an application belongs for which n holds.
+func (s *statement) applications(n search.Node) string {
+	return "SELECT a.mail_id FROM ats a WHERE " + s.ofApplication(n)
+}
+
+// ofApplication returns the condition that n holds for the application a.
+func (s *statement) ofApplication(n search.Node) string {
+	s.applied = true
 	switch n := n.(type) {
 	case search.And:
-		return s.joined(n, " AND ", condition), true
+		return s.joined(n, " AND ", s.ofApplication)
 	case search.Or:
-		return s.joined(n, " OR ", condition), true
+		return s.joined(n, " OR ", s.ofApplication)
 	case search.Between[float64]:
-		return between(s, "a.ghosting_risk", n.Low, n.High), true
+		return between(s, "a.ghosting_risk", n.Low, n.High)
 	case search.Exists:
 		if column, ok := atsColumns[n.Field]; ok {
-			return column + " <> ''", true
+			return column + " <> ''"
 		}
-		return "a.ghosting_risk IS NOT NULL", true
+		return "a.ghosting_risk IS NOT NULL"
 	}
 	value := n.(search.Value)
 	column := atsColumns[value.Field]
 	if value.Prefix {
-		return "starts_with(lower(" + column + "), " + s.arg(value.Text) + ")", true
+		return "starts_with(lower(" + column + "), " + s.arg(value.Text) + ")"
 	}
-	return "lower(" + column + ") = " + s.arg(value.Text), true
+	return "lower(" + column + ") = " + s.arg(value.Text)
 }
 
+// onlyApplications tells whether n compares with applications and nothing else, and cannot hold for a mail without one.
 func onlyApplications(n search.Node) bool {
 	other := func(part search.Node) bool { return !onlyApplications(part) }
 	switch n := n.(type) {
@@ -166,12 +166,6 @@ func onlyApplications(n search.Node) bool {
 		return !slices.ContainsFunc(n, other)
 	case search.Or:
 		return !slices.ContainsFunc(n, other)
-	case search.Value:
-		return isATS(n.Field)
-	case search.Exists:
-		return isATS(n.Field)
-	case search.Between[float64]:
-		return isATS(n.Field)
 	}
-	return false
+	return isApplication(n)
 }

@@ -167,15 +167,28 @@ var (
 
 func isATS(field search.Field) bool { return strings.HasPrefix(string(field), "ats.") }
 
+// isApplication tells whether a comparison is one with the application that a mail belongs to.
+func isApplication(leaf search.Node) bool {
+	switch n := leaf.(type) {
+	case search.Value:
+		return isATS(n.Field)
+	case search.Exists:
+		return isATS(n.Field)
+	case search.Between[float64]:
+		return isATS(n.Field)
+	}
+	return false
+}
+
 // isIndexed tells whether the index of keys can tell exactly for which mails a comparison holds.
 func isIndexed(leaf search.Node) bool {
 	switch n := leaf.(type) {
 	case search.Phrase:
 		return len(n.Words) == 1
 	case search.Value:
-		return !isATS(n.Field) && n.Field != search.ID
+		return n.Field != search.ID && !isApplication(n)
 	case search.Exists:
-		return !isATS(n.Field)
+		return !isApplication(n)
 	}
 	return false
 }

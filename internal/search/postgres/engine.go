@@ -21,12 +21,11 @@ import (
 )
 
 // settings bound a search and keep its plan from depending on statistics, which know nothing of single users: reading
-// the whole table is never right, and compiling or sharing the work costs more than it saves.
+// the whole table is never right, and sharing the work costs more than it saves.
 const settings = `
 SET LOCAL statement_timeout = '2s';
 SET LOCAL work_mem = '64MB';
 SET LOCAL enable_seqscan = off;
-SET LOCAL jit = off;
 SET LOCAL max_parallel_workers_per_gather = 0`
 
 // Engine implements search.Engine.

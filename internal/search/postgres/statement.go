@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -12,12 +13,21 @@ import (
 // found among them, and what few fulfil costs little in the index, which returns mails in no useful order.
 const nearby = 200
 
-// The order of hits that fulfil equally many wishes.
-const newestFirst = " ORDER BY m.received_at DESC, m.id"
+// The orders of hits: of all, and of those that fulfil equally many wishes.
+const (
+	bestFirst   = " ORDER BY tier DESC, m.received_at DESC, m.id"
+	newestFirst = " ORDER BY m.received_at DESC, m.id"
+)
 
 // fence keeps PostgreSQL from merging a subquery with the query around it: from walking through mails in the order of
 // the hits because it expects many, and from looking at texts before it knows that they are needed.
 const fence = " OFFSET 0"
+
+// words is the column that conditions on rows look at, made of a row's own text or of that of the mail with its id.
+const (
+	ownWords  = "' ' || m.search_words || ' ' AS words"
+	mailWords = "(SELECT ' ' || w.search_words || ' ' FROM live_mails w WHERE w.id = m.id) AS words"
+)
 
 // search returns the text of the statement. Its rows are the hits in the order that the port promises, with the columns
 // id, received_at and wishes, a bit for each part of Should that the mail fulfils.
@@ -26,97 +36,177 @@ const fence = " OFFSET 0"
 // as far as hits are missing.
 func (s *statement) search(request search.Request) string {
 	var with, hits []string
-	missing := "" // what holds for the other mails, and only while hits are missing
+	missing := "" // what holds for the other mails, and for none when no hits are missing
 	if len(request.Should) > 0 {
-		with = append(with, "lifted AS MATERIALIZED ("+s.lifted(request)+")")
-		hits = append(hits, "(SELECT id, received_at, tier, wishes FROM lifted ORDER BY tier DESC, received_at DESC, id LIMIT $2)")
-		missing = " AND (SELECT count(*) FROM lifted) < $2 AND NOT (m.id IN (SELECT id FROM lifted))"
+		with = append(with, s.lifted(request)...)
+		hits = append(hits, "SELECT id, received_at, tier, wishes FROM best")
+		missing = " AND (SELECT count(*) FROM best) < $2 AND NOT (m.id IN (SELECT id FROM lifted))"
 	}
 	const others = "SELECT id, received_at, 0, 0 FROM "
-	if _, keyed := s.tsquery(request.Where); keyed && request.Limit <= nearby/2 {
+	if slices.ContainsFunc(conjuncts(request.Where), asksWords) && request.Limit <= nearby/2 {
 		with = append(with, "near AS MATERIALIZED ("+s.near(request.Where)+missing+")")
 		hits = append(hits, others+"near WHERE (SELECT count(*) FROM near) >= $2")
 		missing += " AND (SELECT count(*) FROM near) < $2"
 	}
 	hits = append(hits, others+"("+s.newest(request.Where, missing)+") far")
-	text := "SELECT id, received_at, wishes FROM (" + strings.Join(hits, " UNION ALL ") + ") hits (id, received_at, tier, wishes)" +
-		" ORDER BY tier DESC, received_at DESC, id LIMIT $2"
+	if s.applied {
+		with = append([]string{"ats AS MATERIALIZED (" + s.applicationsOf(request.Where) + ")"}, with...)
+	}
+	text := "SELECT id, received_at, wishes FROM (" + strings.Join(hits, " UNION ALL ") + ") m (id, received_at, tier, wishes)" + bestFirst + " LIMIT $2"
 	if len(with) > 0 {
 		text = "WITH " + strings.Join(with, ", ") + " " + text
 	}
 	return text
 }
 
-// lifted returns a query for the mails that fulfil a wish, with the number of those wishes and their bits.
-func (s *statement) lifted(request search.Request) string {
-	parts := make([]string, len(request.Should))
+// lifted returns named queries: of them, lifted are the mails that fulfil a wish, with the number of those wishes and
+// their bits, and best those among them that are hits, as many as are needed.
+func (s *statement) lifted(request search.Request) []string {
+	var named, parts []string
+	var applied search.Or
 	for i, wish := range request.Should {
-		parts[i] = "SELECT id, received_at, " + strconv.Itoa(1<<i) + " AS wish FROM (" + s.scan(search.And{request.Where, wish}) + ") found"
+		bit := strconv.Itoa(1 << i)
+		if onlyApplications(wish) {
+			applied = append(applied, wish)
+			// IS TRUE keeps the list of applications a table to look up in, and no join.
+			parts = append(parts, "SELECT id, received_at, "+bit+" FROM applied m WHERE (m.id IN ("+s.applications(wish)+")) IS TRUE")
+			continue
+		}
+		query := s.candidates(search.And{request.Where, wish}, "")
+		parts = append(parts, "SELECT id, received_at, "+bit+" FROM ("+s.seeing(query, wish)+") m")
 	}
-	return "SELECT id, received_at, count(*) AS tier, sum(wish) AS wishes FROM (" + strings.Join(parts, " UNION ALL ") +
-		") found GROUP BY id, received_at"
+	if len(applied) > 0 {
+		named = append(named, "applied AS MATERIALIZED ("+s.withApplication(request.Where, applied)+")")
+	}
+	best := "SELECT * FROM lifted m"
+	if seen := s.seen(request.Where); seen != "" {
+		best = lazily(best, mailWords, seen, bestFirst)
+	} else {
+		best += bestFirst + " LIMIT $2"
+	}
+	return append(named, "lifted AS MATERIALIZED (SELECT id, received_at, count(*) AS tier, sum(wish) AS wishes FROM ("+
+		strings.Join(parts, " UNION ALL ")+") m (id, received_at, wish) GROUP BY id, received_at)", "best AS MATERIALIZED ("+best+")")
+}
+
+// applicationsOf returns a query for the applications of the mails for which n may hold, whatever those applications are.
+func (s *statement) applicationsOf(n search.Node) string {
+	known, _ := splitApplications(n)
+	touched := s.candidates(known, " AND m.id = ANY (ARRAY(SELECT mail_id FROM touched_mails WHERE user_id = $1))")
+	return "SELECT mail_id, stage, system, company, ghosting_risk(last_stage_change, interview_date, now()) AS ghosting_risk" +
+		" FROM ats_of(ARRAY(SELECT m.id FROM (" + touched + ") m)) WHERE user_id = $1"
+}
+
+// withApplication returns a query for the candidates for n whose application fulfils a wish. What n says of other things
+// than applications is known of all mails that have a row in ats.
+func (s *statement) withApplication(n, wish search.Node) string {
+	query := "SELECT m.id, m.received_at FROM live_mails m WHERE m.user_id = $1 AND m.id = ANY (ARRAY(" + s.applications(wish) + "))"
+	_, unknown := splitApplications(n)
+	for _, part := range unknown {
+		query += " AND " + s.condition(part, apart)
+	}
+	return query
+}
+
+// splitApplications returns the parts of n that do not ask for applications, and those that do.
+func splitApplications(n search.Node) (others, asking search.And) {
+	for _, part := range conjuncts(n) {
+		if every(part, func(leaf search.Node) bool { return !isApplication(leaf) }) {
+			others = append(others, part)
+		} else {
+			asking = append(asking, part)
+		}
+	}
+	return others, asking
 }
 
 // near returns a query for those of the newest mails for which n holds; a condition may follow.
 func (s *statement) near(n search.Node) string {
 	newest := "SELECT * FROM live_mails m WHERE m.user_id = $1"
 	for _, part := range conjuncts(n) {
-		if period, ok := part.(search.Between[time.Time]); ok && period.Field == search.ReceivedAt {
+		if isPeriod(part) {
 			newest += " AND " + s.condition(part, onRow)
 		}
 	}
 	newest += newestFirst + " LIMIT " + strconv.Itoa(nearby)
-	return "SELECT m.id, m.received_at FROM (" + withWords("("+newest+")") + ") m WHERE " + s.condition(n, onRow)
+	return "SELECT m.id, m.received_at FROM (SELECT m.*, " + ownWords + " FROM (" + newest + ") m" + fence + ") m WHERE " + s.condition(n, onRow)
 }
 
-// withWords adds to rows that have search_words the column words, which conditions on rows look at.
-func withWords(rows string) string {
-	return "SELECT m.*, ' ' || m.search_words || ' ' AS words FROM " + rows + " m" + fence
+// newest returns a query for the newest mails for which n and another condition hold.
+func (s *statement) newest(n search.Node, and string) string {
+	query := s.candidates(n, and)
+	if seen := s.seen(n); seen != "" {
+		return lazily(query, ownWords, seen, newestFirst)
+	}
+	if _, keyed := s.tsquery(n); keyed {
+		query = "SELECT * FROM (" + query + fence + ") m"
+	}
+	return query + newestFirst + " LIMIT $2"
+}
+
+// lazily returns a query for the first rows of a query for which a condition on words holds. Words are looked at in the
+// order of the rows and only until there are enough, for which each level must say the order.
+func lazily(query, words, seen, order string) string {
+	return "SELECT * FROM (SELECT m.*, " + words + " FROM (" + query + order + fence + ") m" + order + fence + ") m WHERE " + seen + order + " LIMIT $2"
 }
 
 // scan returns a query for all mails for which n holds.
-func (s *statement) scan(n search.Node) string {
-	candidates, seen := s.candidates(n, "")
+func (s *statement) scan(n search.Node) string { return s.seeing(s.candidates(n, ""), n) }
+
+// seeing returns a query for those candidates for which n holds as far as it must be seen from their words.
+func (s *statement) seeing(candidates string, n search.Node) string {
+	seen := s.seen(n)
 	if seen == "" {
 		return candidates
 	}
-	return "SELECT m.id, m.received_at FROM (" + withWords("("+candidates+fence+")") + ") m WHERE " + seen
+	return "SELECT * FROM (SELECT m.*, " + ownWords + " FROM (" + candidates + fence + ") m" + fence + ") m WHERE " + seen
 }
 
-// newest returns a query for the newest mails for which n and another condition holds. Texts are looked at in the order
-// of the hits and only until there are enough.
-func (s *statement) newest(n search.Node, and string) string {
-	candidates, seen := s.candidates(n, and)
-	_, keyed := s.tsquery(n)
-	switch {
-	case seen != "":
-		rows := withWords("(" + candidates + newestFirst + fence + ")")
-		return "SELECT m.id, m.received_at FROM (" + rows + ") m WHERE " + seen + newestFirst + " LIMIT $2"
-	case keyed:
-		return "SELECT m.id, m.received_at FROM (" + candidates + fence + ") m" + newestFirst + " LIMIT $2"
+// candidates returns a query for the mails m for which n holds, as far as it can be told without their words, and
+// another condition holds.
+func (s *statement) candidates(n search.Node, and string) string {
+	user, keyed := "m.user_id = $1", ""
+	if query, ok := s.tsquery(n); ok {
+		keyed = " AND search_keys(m.search_words) @@ " + s.arg(query) + "::tsquery"
+		if !slices.ContainsFunc(conjuncts(n), isPeriod) {
+			user = "m.user_id || '' = $1" // the keys are the user's: no index of users need be read beside that of keys
+		}
 	}
-	return candidates + newestFirst + " LIMIT $2"
-}
-
-// candidates returns a query for the mails m for which n may hold, and what must be seen from their text for n to hold;
-// nothing when n holds for all of them.
-func (s *statement) candidates(n search.Node, and string) (query, seen string) {
-	where := " FROM live_mails m WHERE m.user_id = $1" + and
-	if keys, ok := s.tsquery(n); ok {
-		where += " AND search_keys(m.search_words) @@ " + s.arg(keys) + "::tsquery"
-	}
-	var texts []string
+	where := user + keyed + and
+	var applied search.And
 	for _, part := range conjuncts(n) {
 		switch {
-		case every(part, isIndexed):
 		case every(part, isTextual):
-			texts = append(texts, s.condition(part, onRow))
+		case onlyApplications(part):
+			applied = append(applied, part)
 		default:
 			where += " AND " + s.condition(part, apart)
 		}
 	}
-	if len(texts) == 0 {
-		return "SELECT m.id, m.received_at" + where, ""
+	if len(applied) > 0 {
+		where += " AND m.id = ANY (ARRAY(" + s.applications(applied) + "))" // an array, which the index of ids can look up
 	}
-	return "SELECT m.id, m.received_at, m.search_words" + where, strings.Join(texts, " AND ")
+	return "SELECT m.id, m.received_at, m.search_words FROM live_mails m WHERE " + where
+}
+
+// seen returns what must be seen from the words of candidates for n to hold, nothing when n holds for all of them.
+func (s *statement) seen(n search.Node) string {
+	var parts []string
+	for _, part := range conjuncts(n) {
+		if every(part, isTextual) && !every(part, isIndexed) {
+			parts = append(parts, s.condition(part, onRow))
+		}
+	}
+	return strings.Join(parts, " AND ")
+}
+
+// asksWords tells whether a part is about words and keys, and about nothing else.
+func asksWords(part search.Node) bool {
+	_, all := part.(search.All)
+	return !all && every(part, isTextual)
+}
+
+// isPeriod tells whether a part bounds when mails were received.
+func isPeriod(part search.Node) bool {
+	period, ok := part.(search.Between[time.Time])
+	return ok && period.Field == search.ReceivedAt
 }

@@ -56,7 +56,10 @@ func drawMail(t *rapid.T, user string, number int) Mail {
 		m.ExpiresAt = clock(t)
 	}
 	if rapid.IntRange(0, 2).Draw(t, "applied") == 0 {
-		m.ATS = &ATS{System: pick(systems), Stage: pick(stages), Company: pick(companies), GhostingRisk: float64(rapid.IntRange(0, 4).Draw(t, "ghosting")) / 4}
+		m.apply(pick(systems), pick(stages), pick(companies), rapid.SampledFrom([]int{-1, 0, 13, 14, 15, 30}).Draw(t, "days"))
+		if rapid.IntRange(0, 3).Draw(t, "interview") == 0 {
+			m.Application.InterviewDate = now
+		}
 	}
 	return m
 }
@@ -141,7 +144,9 @@ func drawValue(t *rapid.T) search.Node {
 
 func drawNumbers(t *rapid.T) search.Node {
 	if rapid.Bool().Draw(t, "ghosting") {
-		return drawBetween(t, search.GhostingRisk, func() float64 { return float64(rapid.IntRange(0, 4).Draw(t, "number")) / 4 })
+		return drawBetween(t, search.GhostingRisk, func() float64 {
+			return rapid.SampledFrom([]float64{0, 0.1, 0.15, 0.2, 0.6, 0.92, 0.95, 1}).Draw(t, "number")
+		})
 	}
 	return drawBetween(t, search.RiskScore, func() float64 { return float64(rapid.IntRange(0, 8).Draw(t, "number")) * 12.5 })
 }

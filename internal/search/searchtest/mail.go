@@ -1,6 +1,7 @@
 package searchtest
 
 import (
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -11,16 +12,37 @@ import (
 	"github.com/applylens/applylens/internal/words"
 )
 
-// Mail is a mail as it was received, and the application that belongs to it, if any.
+// Mail is a mail as it was received, and the application that belongs to it, if any: no other mail of the suite has
+// the application's address among its recipients.
 type Mail struct {
 	events.Mail
-	ATS *ATS
+	Application *events.Application
 }
 
-// ATS is what a mail's application says.
-type ATS struct {
-	System, Stage, Company string
-	GhostingRisk           float64
+// apply makes an application that belongs to the mail and to no other. Of a change that lies days back, half a day more
+// has passed, so that the risk stays the same while the tests run; below zero it is unknown.
+func (m *Mail) apply(system, stage, company string, days int) {
+	address := m.ID().String() + "@apply.example"
+	m.Recipients = append(m.Recipients, events.Address{Address: address})
+	m.Application = &events.Application{System: system, ApplicationID: m.ID().String(), Addresses: []string{address}, Company: company, Stage: stage,
+		SrcVersion: 1, RecordedAt: now}
+	if days >= 0 {
+		m.Application.LastStageChange = time.Now().Add(-time.Duration(days)*24*time.Hour - 12*time.Hour).Truncate(time.Second)
+	}
+}
+
+// ghostingRisk is the risk that nobody will answer, as the product defines it.
+func ghostingRisk(a *events.Application) float64 {
+	days := math.Floor(time.Since(a.LastStageChange).Hours() / 24)
+	switch {
+	case !a.InterviewDate.IsZero():
+		return 0.1
+	case a.LastStageChange.IsZero():
+		return 0.2
+	case days < 14:
+		return 0.1
+	}
+	return min(1, (50+3*days)/100)
 }
 
 // ID is the id under which the mail is found.
@@ -106,14 +128,14 @@ func (m *Mail) values(field search.Field) []string {
 	case search.Quarantined:
 		list = []string{map[bool]string{false: "false", true: "true"}[m.Quarantined]}
 	}
-	if m.ATS != nil {
+	if m.Application != nil {
 		switch field {
 		case search.System:
-			list = []string{m.ATS.System}
+			list = []string{m.Application.System}
 		case search.Stage:
-			list = []string{m.ATS.Stage}
+			list = []string{m.Application.Stage}
 		case search.Company:
-			list = []string{m.ATS.Company}
+			list = []string{m.Application.Company}
 		}
 	}
 	return slices.DeleteFunc(slices.Clone(list), func(text string) bool { return text == "" })
@@ -123,8 +145,8 @@ func (m *Mail) number(field search.Field) (float64, bool) {
 	switch {
 	case field == search.RiskScore && m.RiskScore != nil:
 		return float64(*m.RiskScore), true
-	case field == search.GhostingRisk && m.ATS != nil:
-		return m.ATS.GhostingRisk, true
+	case field == search.GhostingRisk && m.Application != nil:
+		return ghostingRisk(m.Application), true
 	}
 	return 0, false
 }

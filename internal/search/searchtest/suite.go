@@ -23,8 +23,8 @@ import (
 type Subject struct {
 	Engine search.Engine
 
-	// Put adds mails, or replaces those with the same id, as if they had been received, and returns when the engine
-	// finds them.
+	// Put adds mails and their applications, or replaces those with the same id, as if they had been received, and returns
+	// when the engine finds them.
 	Put func(t testing.TB, mails ...Mail)
 }
 
@@ -66,11 +66,9 @@ func shelf(user string) []Mail {
 		{Mail: events.Mail{MessageID: "promo", Subject: "50% off: Straße & Größe", Text: "the big sale. Unsubscribe now", Category: "promo", RiskScore: risk(85),
 			Sender: events.Address{Address: "no-reply@shop.example"}, ReceivedAt: days(3), ExpiresAt: days(1), Quarantined: true}},
 		{Mail: events.Mail{MessageID: "offer", Subject: "Your offer", Text: "Dear Me, we are happy to offer you the position", Category: "applications",
-			Sender: events.Address{Name: "Acme Recruiting", Address: "jobs@acme.example"}, ReceivedAt: days(7), RiskScore: risk(0)},
-			ATS: &ATS{System: "greenhouse", Stage: "Offer", Company: "Acme", GhostingRisk: 0.1}},
+			Sender: events.Address{Name: "Acme Recruiting", Address: "jobs@acme.example"}, ReceivedAt: days(7), RiskScore: risk(0)}},
 		{Mail: events.Mail{MessageID: "silence", Subject: "We have received your application", Text: "…", Category: "applications",
-			Sender: events.Address{Name: "Ünicorn GmbH", Address: "hr@xn--nicorn-3ya.example"}, ReceivedAt: days(20)},
-			ATS: &ATS{System: "lever", Stage: "Final Round", Company: "Ünicorn GmbH", GhostingRisk: 0.98}},
+			Sender: events.Address{Name: "Ünicorn GmbH", Address: "hr@xn--nicorn-3ya.example"}, ReceivedAt: days(20)}},
 		{Mail: events.Mail{MessageID: "japanese", Subject: "会議は東京で", Text: "よろしくお願いします。 Tokyo meetup", Category: "personal",
 			Sender: events.Address{Name: "東京", Address: "tokyo@x.example"}, ReceivedAt: days(30), ExpiresAt: days(-3)}},
 		{Mail: events.Mail{MessageID: "bare", Category: "other", ReceivedAt: time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC)}},
@@ -78,6 +76,8 @@ func shelf(user string) []Mail {
 	for i := range mails {
 		mails[i].UserID, mails[i].RecordedAt = user, now
 	}
+	mails[2].apply("greenhouse", "Offer", "Acme", 3)
+	mails[3].apply("lever", "Final Round", "Ünicorn GmbH", 16)
 	return mails
 }
 
@@ -302,7 +302,9 @@ func testReplaced(t *testing.T, s Subject) {
 	s.Put(t, before...)
 	after := slices.Clone(before)
 	after[0].Subject, after[0].ReceivedAt, after[0].Labels = "Changed", days(10), nil
-	after[2].ATS = &ATS{System: "greenhouse", Stage: "Rejected", Company: "Acme", GhostingRisk: 0.7}
+	after[2].Recipients = nil
+	after[2].apply("greenhouse", "Rejected", "Acme", 14)
+	after[2].Application.SrcVersion = 2
 	s.Put(t, after[0], after[2])
 	for _, query := range []string{"", "subject:meetup", "changed", "labels:*", "ats.stage:offer", "ats.stage:rejected", "ats.ghosting_risk:>0.6"} {
 		request := search.Request{UserID: user, Where: search.MustParse(query).At(now), Should: wishes("ats.stage:rejected"), Limit: 100}
