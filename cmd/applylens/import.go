@@ -58,7 +58,9 @@ func (c *importCommand) Run(ctx context.Context, p *process) error {
 	settings.Progress = meter
 	result, err := mailimport.Run(ctx, conn, settings)
 	meter.Finish()
-	c.report(p.stdout, result)
+	if err == nil || result != (mailimport.Result{}) {
+		report(p.stdout, result)
+	}
 	if ctx.Err() == nil {
 		return err
 	}
@@ -68,7 +70,7 @@ func (c *importCommand) Run(ctx context.Context, p *process) error {
 	return errors.New("interrupted: the same command goes on from here")
 }
 
-func (c *importCommand) report(out io.Writer, result mailimport.Result) {
+func report(out io.Writer, result mailimport.Result) {
 	fmt.Fprintf(out, "%d messages imported, %d broken and skipped\n", result.Imported, result.Broken)
 	if result.Passed > 0 {
 		fmt.Fprintf(out, "%d messages were imported by the same command before, which was interrupted; --restart imports them again\n", result.Passed)

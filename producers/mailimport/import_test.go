@@ -280,6 +280,42 @@ func TestRunWaitsForKafka(t *testing.T) {
 	}
 }
 
+// waits records what an import says of Kafka.
+type waits struct {
+	noProgress
+	said []bool
+}
+
+func (w *waits) Waiting(waiting bool) { w.said = append(w.said, waiting) }
+
+// TestRunWaitsForKafkaAtItsStart: an import that would look where it was waits as well.
+func TestRunWaitsForKafkaAtItsStart(t *testing.T) {
+	cluster, conn := connect(t)
+	refusals := 0
+	cluster.ControlKey(int16(kmsg.Metadata), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		if refusals++; refusals > 2 {
+			return nil, nil, false
+		}
+		response := request.ResponseKind().(*kmsg.MetadataResponse)
+		for _, topic := range request.(*kmsg.MetadataRequest).Topics {
+			answer := kmsg.NewMetadataResponseTopic()
+			answer.Topic, answer.ErrorCode = topic.Topic, kerr.LeaderNotAvailable.Code
+			response.Topics = append(response.Topics, answer)
+		}
+		return response, nil, true
+	})
+	config, _ := configOf(t, []byte(threeMessages))
+	said := &waits{}
+	config.StateDir, config.Progress = t.TempDir(), said
+	if result, err := Run(t.Context(), conn, config); err != nil || result.Imported != 2 {
+		t.Fatalf("%+v, %v", result, err)
+	}
+	if len(said.said) < 3 || !said.said[0] || said.said[len(said.said)-1] {
+		t.Errorf("said %v", said.said)
+	}
+}
+
 func TestRunEndsWithItsContext(t *testing.T) {
 	_, conn := connect(t)
 	config, _ := configOf(t, []byte(threeMessages))

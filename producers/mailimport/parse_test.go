@@ -1,7 +1,11 @@
 package mailimport
 
 import (
+	"compress/gzip"
 	"errors"
+	"fmt"
+	"io"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -80,8 +84,66 @@ func TestParseSender(t *testing.T) {
 	f("From of a mailing list's gateway", "From: \"x@y.example\" <relay@z.example>\n", "relay@z.example")
 	f("From of two persons", "From: x@y.example, z@y.example\n", "x@y.example")
 	f("two From, the first without an address", "From: nobody\nFrom: x@y.example\n", "x@y.example")
+	f("Reply-To", "Reply-To: x@y.example\nReturn-Path: <z@y.example>\n", "x@y.example")
 	f("Return-Path", "Return-Path: <x@y.example>\n", "x@y.example")
 	f("none but the mbox line", "", "a@b.example")
+}
+
+func TestParseHeaders(t *testing.T) {
+	f := func(name, headers string, read func(*events.Mail) any, want any) {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(want, read(parse(t, "From: a@b.example\nMessage-Id: <m@b>\n"+headers+"\nx\n"))); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+	thread := func(m *events.Mail) any { return m.Thread }
+	f("thread of the first reference", "References: <r@b>\n <s@b>\nIn-Reply-To: <t@b>\n", thread, "r@b")
+	f("thread of what it answers", "In-Reply-To: Your message of Monday <t@b>\n", thread, "t@b")
+	f("thread of its own", "In-Reply-To: Your message of Monday\n", thread, "m@b")
+
+	listID := func(m *events.Mail) any { return m.ListID }
+	f("list in brackets", "List-Id: \"The <x\" list <News.Lists.example>\n", listID, "news.lists.example")
+	f("list without brackets", "List-Id: The list news.lists.example\n", listID, "news.lists.example")
+	f("list of a name too long", "List-Id: <"+strings.Repeat("x", events.MaxListID+1)+">\n", listID, "")
+
+	expires := func(m *events.Mail) any { return m.ExpiresAt }
+	f("expiry", "Date: 1 Mar 2025 10:00:00 +0000\nExpires: 2 Mar 2025 10:00:00 +0000\n", expires, time.Date(2025, 3, 2, 10, 0, 0, 0, time.UTC))
+	f("expiry before it came", "Date: 1 Mar 2025 10:00:00 +0000\nExpires: 1 Feb 2025 10:00:00 +0000\n", expires, time.Time{})
+	f("expiry that is no date", "Date: 1 Mar 2025 10:00:00 +0000\nExpires: soon\n", expires, time.Time{})
+
+	recipients := func(m *events.Mail) any { return len(m.Recipients) }
+	f("recipients of all kinds", "To: a@b, c@d\nCc: e@f\nBcc: g@h\nTo: A@B\n", recipients, 4)
+	f("too many recipients", "To: "+manyAddresses(150)+"\nCc: "+manyAddresses(150)+"x@y\n", recipients, 151)
+	f("far too many recipients", "To: "+manyAddresses(500)+"\n", recipients, maxRecipients)
+
+	id := func(m *events.Mail) any { return m.MessageID }
+	f("first of two ids", "Message-Id: <other@b>\n", id, "m@b")
+}
+
+func manyAddresses(count int) string {
+	var list strings.Builder
+	for i := range count {
+		fmt.Fprintf(&list, "a%d@b.example, ", i)
+	}
+	return list.String()
+}
+
+func TestMessageID(t *testing.T) {
+	f := func(header, want string) {
+		t.Helper()
+		if got := messageID(header, 20); got != want {
+			t.Errorf("%q: got %q, want %q", header, got, want)
+		}
+	}
+	f("<a@b>", "a@b")
+	f("a@b", "a@b")
+	f(" <a@b> (added by a server)", "a@b")
+	f("<a b>", "")
+	f("<a\uFFFD@b>", "")
+	f("<>", "")
+	f("", "")
+	f("<"+strings.Repeat("a", 21)+">", "")
 }
 
 func TestParseTruncates(t *testing.T) {
@@ -129,5 +191,40 @@ func TestIdentity(t *testing.T) {
 	}
 	if id("u", unnamed) == id("u", unnamed+"y\n") || id("u", named) == id("v", named) || id("u", named) == id("u", unnamed) {
 		t.Error("different messages are the same")
+	}
+}
+
+// TestImportsAtAnyTimeAreTheSame: real mail, imported in two years, is the same event but for the time of the import.
+func TestImportsAtAnyTimeAreTheSame(t *testing.T) {
+	file, err := os.Open("../../internal/sample/testdata/real.mbox.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = file.Close() })
+	unpacked, err := gzip.NewReader(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader := NewReader(unpacked, "f")
+	count := 0
+	for ; ; count++ {
+		raw, err := reader.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, firstErr := Parse(raw, Options{UserID: "u", RecordedAt: importTime})
+		second, secondErr := Parse(raw, Options{UserID: "u", RecordedAt: importTime.AddDate(1, 0, 0)})
+		if firstErr != nil || secondErr != nil {
+			t.Fatal(firstErr, secondErr)
+		}
+		if first.ID != second.ID || events.ContentHash(first) != events.ContentHash(second) {
+			t.Errorf("%s differs", raw.Place)
+		}
+	}
+	if count < 200 {
+		t.Errorf("%d messages", count)
 	}
 }
