@@ -146,7 +146,7 @@ func TestUpDemoLearnsAndKeepsWhatItLearned(t *testing.T) {
 
 	first := startUp(t, path, "--demo", "--data-dir", dir)
 	printed := first.until("Ctrl-C ends it", 5*time.Minute)
-	for _, want := range []string{"ApplyLens is ready at http://127.0.0.1:", "rose from", "contains:meetup", "by system       greenhouse 52, lever 21, workday 16", "lag: 0 records"} {
+	for _, want := range []string{"ApplyLens is ready at http://127.0.0.1:", "rose from", "contains:meetup", "by system       greenhouse 52, lever 21, workday 16", "urgent recruiter mail first:", "lag: 0 records"} {
 		if !strings.Contains(printed, want) {
 			t.Errorf("the demo did not print %q:\n%s", want, printed)
 		}
