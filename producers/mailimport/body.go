@@ -36,12 +36,16 @@ func (b *body) add(p *part, depth int) {
 			}
 			b.add(inner, depth+1)
 		}
-	case p.kind == "text/html", p.kind == "text/plain", p.multipart(), !strings.Contains(p.kind, "/"):
+	case strings.HasPrefix(p.kind, "text/") && !structured[p.kind], p.multipart(), !strings.Contains(p.kind, "/"):
 		b.read(p)
 	default:
 		b.attachments = append(b.attachments, p.name)
 	}
 }
+
+// structured are kinds of text that are data, or another form of a page.
+var structured = map[string]bool{"text/calendar": true, "text/vcard": true, "text/x-vcard": true, "text/directory": true, "text/css": true,
+	"text/csv": true, "text/rtf": true, "text/x-amp-html": true, "text/watch-html": true}
 
 // alternative adds the plain one of several forms of a text, unless it is empty or only says that there is another.
 func (b *body) alternative(p *part, depth int) {

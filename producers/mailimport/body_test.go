@@ -61,6 +61,9 @@ func TestParseText(t *testing.T) {
 		"plain\n\nFrom: c@d.example\nSubject: café\n\ninner")
 	f("digest", multipart("digest", "o", "\nFrom: c@d.example\nSubject: s\n\none\n", "\nFrom: e@f.example\nSubject: t\n\ntwo\n"),
 		"From: c@d.example\nSubject: s\n\none\n\nFrom: e@f.example\nSubject: t\n\ntwo")
+	f("patch", multipart("mixed", "o", plain, "Content-Type: text/x-patch\n\n+one\n"), "plain\n\n+one")
+	f("calendar", multipart("alternative", "o", plain, "Content-Type: text/calendar\n\nBEGIN:VCALENDAR\n"), "plain")
+	f("another form of a page", multipart("alternative", "o", "Content-Type: text/x-amp-html\n\n<p>amp</p>\n", page), "rich")
 	f("signed", multipart("signed", "o", plain, "Content-Type: application/pgp-signature\n\nx\n"), "plain")
 	f("NUL", "\na\x00b\n", "a\uFFFDb")
 	f("CRLF in base64", "Content-Transfer-Encoding: base64\n\n"+base64.StdEncoding.EncodeToString([]byte("a\r\nb\r\n")), "a\nb")

@@ -1,7 +1,7 @@
 package mailimport
 
 import (
-	"net"
+	"net/netip"
 	"net/url"
 	"path"
 	"regexp"
@@ -42,7 +42,7 @@ func (e evidence) riskScore() *int {
 	words := riskyWords.Count(e.subject + "\n" + e.text[:min(len(e.text), maxRead)])
 	score += e.attachmentRisk() + e.linkRisk() + e.senderRisk(words) + wordRisk(words)
 	if scrambledSubject.MatchString(e.subject) {
-		score += 40
+		score += 30
 	}
 	if strings.EqualFold(strings.TrimSpace(e.spamFlag), "yes") || strings.HasPrefix(strings.ToLower(strings.TrimSpace(e.spamStatus)), "yes") {
 		score = max(score, 85)
@@ -93,30 +93,34 @@ func (e evidence) attachmentRisk() int {
 var shownHost = regexp.MustCompile(`^(?:https?://)?((?:[a-z0-9-]+\.)+[a-z]{2,})(?:/\S*)?$`)
 
 // linkRisk counts 30 when a link shows one domain and leads to another, which senders who count clicks do as well, or when
-// one leads to a bare number.
+// one leads to a bare number or behind a user name. People on mailing lists write about such links.
 func (e evidence) linkRisk() int {
-	risk := 0
+	if e.list {
+		return 0
+	}
 	for _, l := range e.links {
 		target, err := url.Parse(l.target)
 		if err != nil || target.Host == "" {
 			continue
 		}
 		shown := shownHost.FindStringSubmatch(strings.ToLower(l.text))
-		switch {
-		case shown != nil && domainOf(shown[1]) != domainOf(target.Hostname()):
+		if shown != nil && domainOf(shown[1]) != domainOf(target.Hostname()) || target.User != nil || isPublicNumber(target.Hostname()) {
 			return 30
-		case net.ParseIP(target.Hostname()) != nil:
-			risk = 30
 		}
 	}
-	if numberedHost.MatchString(e.text) {
-		risk = 30
+	if found := oddHost.FindStringSubmatch(e.text); found != nil && (found[1] == "" || isPublicNumber(found[1])) {
+		return 30
 	}
-	return risk
+	return 0
 }
 
-// numberedHost is a link in plain text to a bare number, or one with a user name, which hides where it leads.
-var numberedHost = regexp.MustCompile(`https?://(?:\d{1,3}(?:\.\d{1,3}){3}\b|[^\s/@]{1,100}@)`)
+// oddHost is a link in plain text to a bare number, or behind a user name.
+var oddHost = regexp.MustCompile(`https?://(?:(\d{1,3}(?:\.\d{1,3}){3})\b|[^\s/@]{1,100}@)`)
+
+func isPublicNumber(host string) bool {
+	address, err := netip.ParseAddr(host)
+	return err == nil && !address.IsPrivate() && !address.IsLoopback()
+}
 
 func domainOf(host string) string {
 	domain, err := publicsuffix.EffectiveTLDPlusOne(strings.ToLower(host))
@@ -126,27 +130,30 @@ func domainOf(host string) string {
 	return domain
 }
 
-// senderRisk counts a name of letters and digits by chance 30, a sender of bulk mail at a provider of free mailboxes 30,
-// and answers that go to such a provider though the mail comes from elsewhere 20.
+// senderRisk counts a name of letters and digits by chance 20, a sender of bulk mail at a provider of free mailboxes 30,
+// and answers that go to such a provider though the mail comes from elsewhere 10. Lists carry mail of any sender.
 func (e evidence) senderRisk(words []int) int {
+	if e.list {
+		return 0
+	}
 	local, host, _ := strings.Cut(strings.ToLower(e.sender), "@")
 	_, replyHost, _ := strings.Cut(strings.ToLower(e.replyTo), "@")
 	risk := 0
-	if scrambledLocal.MatchString(local) && !e.list {
-		risk += 30
+	if scrambledLocal.MatchString(local) {
+		risk += 20
 	}
-	if freeMail[host] && words[ofLeaving] > 0 && !e.list {
+	if freeMail[host] && words[ofLeaving] > 0 {
 		risk += 30
 	}
 	if freeMail[replyHost] && replyHost != host {
-		risk += 20
+		risk += 10
 	}
 	return risk
 }
 
-// scrambledLocal is a local part that no person and no office chooses. Those with separators are of programs that know
-// by them whose mail came back.
-var scrambledLocal = regexp.MustCompile(`^(?:[a-z]+\d+[a-z]+\d[a-z0-9]*|[a-z]*\d{3,}[a-z]+\d[a-z0-9]*|[a-z]{2,}\d{5,}[a-z]*|[bcdfghjklmnpqrstvwxz]{6,})$`)
+// scrambledLocal is a local part that hardly a person chooses. Those with separators are of programs that know by them
+// whose mail came back.
+var scrambledLocal = regexp.MustCompile(`^(?:[a-z]+\d+[a-z]+\d[a-z0-9]*|[a-z]*\d{3,}[a-z]+\d[a-z0-9]*|[bcdfghjklmnpqrstvwxz]{6,})$`)
 
 // freeMail are providers of mailboxes for everybody, where no firm has its address.
 var freeMail = func() map[string]bool {
@@ -174,25 +181,28 @@ func wordRisk(words []int) int {
 }
 
 // scrambledSubject ends in a number or in letters by chance, which make each copy of a mass mailing another.
-var scrambledSubject = regexp.MustCompile(`\s{2,}\S*\d{4,}\S*$|(?:\s|\.{2,})\d{5,}$|\d{3,}[A-Za-z]+\d*-\d+\S*$|\s[bcdfghjklmnpqrstvwxz]{4,}$|\s[a-z]*[bcdfghjklmnpqrstvwxz]{5,}[a-z]*$|[a-z?!.] [B-DF-HJ-NP-TV-Z]{3,}$`)
+var scrambledSubject = regexp.MustCompile(`[?!]+ \d{4,}$|\.{3,}\d{4,}$|\d{3,}[A-Za-z]+\d*-\d+\S*$|\s[bcdfghjklmnpqrstvwxz]{5,}$|\s[a-z]*[bcdfghjklmnpqrstvwxz]{6,}[a-z]*$`)
 
-// ground is a reason to distrust a text: when so many phrases of the list stand in it, it counts risk.
+// ground is a reason to distrust a text: when so many phrases of the list stand in it, it counts risk. A single phrase
+// counts little, since honest mail has it too.
 type ground struct{ list, least, risk int }
 
 var grounds = []ground{
 	{ofMillions, 3, 40}, {ofMillions, 5, 45},
-	{ofPressure, 1, 40}, {ofPressure, 2, 20},
-	{ofPayment, 1, 40}, {ofPayment, 2, 25},
-	{ofRiches, 1, 30}, {ofRiches, 2, 30}, {ofRiches, 3, 20},
-	{ofQuackery, 1, 30}, {ofQuackery, 2, 20},
+	{ofPressure, 1, 15}, {ofPressure, 2, 25}, {ofPressure, 3, 20},
+	{ofDemands, 1, 40}, {ofDemands, 2, 40},
+	{ofPayment, 1, 15}, {ofPayment, 2, 20},
+	{ofRiches, 1, 15}, {ofRiches, 2, 25}, {ofRiches, 3, 25}, {ofRiches, 4, 15},
+	{ofQuackery, 1, 15}, {ofQuackery, 2, 25},
 	{ofDisclaimers, 1, 40}, {ofDisclaimers, 2, 20},
-	{ofBait, 1, 20}, {ofBait, 2, 10},
+	{ofBait, 1, 10}, {ofBait, 2, 15},
 }
 
 // The lists of riskyWords.
 const (
 	ofMillions = iota
 	ofPressure
+	ofDemands
 	ofPayment
 	ofRiches
 	ofQuackery
@@ -210,19 +220,21 @@ var riskyWords = lexicon.New(
 	[]string{ // what makes people give their password in a hurry
 		"account has been limited", "account will be closed", "account will be suspended", "has been suspended", "be deactivated", "unusual activity", "verify your", "confirm your details",
 		"confirm your account", "validate your", "update your account", "within 24 hours", "expires today"},
-	[]string{ // payment by what cannot be taken back, or to somebody else
-		"gift card", "gift cards", "bitcoin", "btc", "wallet", "processing fee", "customs fee", "pay the fee", "new bank account", "new bank details", "new account below", "western union",
-		"claim your prize", "you have won", "recorded you", "send me the codes"},
+	[]string{ // demands that nobody honest makes
+		"processing fee", "new bank account", "new bank details", "new account below", "western union", "claim your prize", "you have won", "have recorded you", "send me the codes",
+		"wallet below", "bitcoin to the", "pay the fee", "your bank details"},
+	[]string{ // payment by what cannot be taken back
+		"gift card", "gift cards", "bitcoin", "btc", "wallet", "customs fee", "money transfer"},
 	[]string{ // riches for nothing
 		"work from home", "working at home", "at home rep", "at home reps", "home business", "home based business", "make money", "earn $1", "extra income", "financial freedom",
-		"financial independence", "mlm", "get paid", "gets paid", "$$$", "no experience", "per week", "unlimited income", "investment opportunity", "without risk", "risk free", "no risk",
+		"financial independence", "mlm", "everybody gets paid", "$$$", "no experience necessary", "no experience needed", "no experience is required", "unlimited income", "investment opportunity", "without risk", "risk free", "no risk",
 		"chain letter", "guaranteed returns", "strong buy", "will explode", "skyrocket", "autopilot", "auto-pilot"},
 	[]string{ // quackery, and what may not be sold
 		"lose weight", "lbs in", "weight loss", "fat burning", "no prescription", "without a prescription", "drug test", "drug tests", "herbal", "miracle", "anti-aging", "hgh",
 		"university diploma", "university diplomas", "legal high", "get high"},
 	[]string{ // the words of those who know that they should not write
-		"is not spam", "not spam under", "we do not condone spam", "s 1618", "bill 1618", "h r 3113", "one time mailing", "received this email in error",
-		"received an email advertisement in error", "email advertisement", "bulk email", "this list will never be used again", "honor all removal requests", "strongly against sending unsolicited"},
+		"is not spam", "not spam under", "we do not condone spam", "s 1618", "bill 1618", "h r 3113", "one time mailing",
+		"email advertisement in error", "bulk email", "this list will never be used again", "honor all removal requests", "strongly against sending unsolicited"},
 	[]string{ // goods that hardly anybody but spammers advertises by mail
 		"mortgage", "refinance", "lenders", "life insurance", "term life", "debt consolidation", "less than perfect credit", "out of debt", "toner", "toners", "extended warranty",
 		"extended auto warranty", "poker", "casino"},
