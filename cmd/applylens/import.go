@@ -39,12 +39,8 @@ func (c *importCommand) Run(ctx context.Context, p *process) error {
 	if err != nil {
 		return err
 	}
-	stateDir, err := c.stateDir()
-	if err != nil {
-		return usageError{err}
-	}
 	settings := mailimport.Config{Path: c.Path, Stdin: os.Stdin, UserID: user, Addresses: c.Address,
-		StateDir: stateDir, Restart: c.Restart, Now: time.Now, Log: p.log}
+		StateDir: c.stateDir(p), Restart: c.Restart, Now: time.Now, Log: p.log}
 	if err := settings.Validate(); err != nil {
 		return usageError{err}
 	}
@@ -77,16 +73,17 @@ func report(out io.Writer, result mailimport.Result) {
 	}
 }
 
-// stateDir is the directory asked for, or one of the user's.
-func (c *importCommand) stateDir() (string, error) {
+// stateDir is the directory asked for, or one of the user's; none when there is no home.
+func (c *importCommand) stateDir(p *process) string {
 	if c.StateDir != "" || c.Path == mailimport.Stdin {
-		return c.StateDir, nil
+		return c.StateDir
 	}
 	home, err := os.UserHomeDir()
 	if err != nil {
-		return "", fmt.Errorf("there is no home directory to note in how far an import came: give --state-dir: %w", err)
+		p.log.Warn("import without a checkpoint: give --state-dir", "error", err)
+		return ""
 	}
-	return filepath.Join(home, ".local", "state", "applylens"), nil
+	return filepath.Join(home, ".local", "state", "applylens")
 }
 
 // user returns the id that --user gives or that the token belongs to.

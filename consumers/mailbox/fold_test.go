@@ -95,6 +95,8 @@ func TestCategory(t *testing.T) {
 	f("billing office", bulk("billing@x.example", "March"), Finance)
 	f("order with its number", mail("hello@x.example", "Order #4471 is on its way"), Finance)
 	f("bill in German", mail("jo@x.example", "Ihre Rechnung 12"), Finance)
+	f("balance that is none of money", bulk("hello@x.example", "Work and life in balance"), Newsletter)
+	f("low balance", mail("alerts@bank.example", "Low balance alert"), Finance)
 	f("calendar", mail("jo@x.example", "Kick-off @ Mon 16 Mar 2026"), Event)
 	f("person who mentions a conference", mail("jo@x.example", "conference dinner"), Personal)
 	f("notice of a network", mail("notifications@tide.example", "Jo mentioned you"), Social)

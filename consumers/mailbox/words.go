@@ -17,7 +17,7 @@ var textWords = lexicon.New(
 		"my subscriptions", "you are receiving this", "you're receiving this", "you received this email because", "you get this because", "you have received this e-mail",
 		"no longer wish to receive", "future mailings", "our mailing list", "abmelden", "abbestellen", "désabonner", "darse de baja"},
 	[]string{ // the footers of groups where people write to each other
-		"listinfo", "majordomo", "yahoo groups", "yahoogroups", "google groups", "googlegroups", "groups msn com", "unsubscribe from this group", "in discussion"},
+		"listinfo", "majordomo", "yahoo groups", "yahoogroups", "google groups", "googlegroups", "groups msn com", "unsubscribe from this group"},
 	[]string{ // offers
 		"order now", "order today", "buy now", "shop now", "call now", "act now", "apply now", "join now", "click here", "limited time", "special offer", "special offers",
 		"free shipping", "free delivery", "% off", "discount", "discounts", "money back", "guarantee", "guaranteed", "no obligation", "save up to", "lowest price", "lowest prices",
@@ -63,9 +63,10 @@ var subjectWords = lexicon.New(
 	[]string{"interview", "hiring", "candidate", "position", "role", "job", "applying"},
 	[]string{ // money
 		"receipt", "receipts", "invoice", "invoices", "payment received", "payment confirmation", "payment due", "payment reminder", "payment failed", "your payment", "your payments",
-		"order confirmation", "your order", "ordered", "order 1", "orders 1", "purchase confirmation", "your purchase", "paid you", "made a purchase", "statement", "your bill", "refund",
+		"order confirmation", "your order", "ordered", "order 1", "orders 1", "purchase confirmation", "your purchase", "paid you", "made a purchase", "statement is ready", "statement is available", "your statement", "account statement",
+		"bank statement", "card statement", "billing statement", "monthly statement", "your bill", "refund",
 		"refunded", "transaction", "payout", "payouts", "pay slip", "payslip", "payroll", "booking confirmation", "itinerary", "premium due", "membership renews", "subscription renews",
-		"your donation", "trade confirmation", "tax return", "tax assessment", "tax document", "balance", "direct debit", "overdue", "rechnung", "zahlung", "zahlungserinnerung",
+		"your donation", "trade confirmation", "tax return", "tax assessment", "tax document", "low balance", "your balance", "account balance", "direct debit", "overdue", "rechnung", "zahlung", "zahlungserinnerung",
 		"facture", "factura", "fattura"},
 	[]string{ // invitations
 		"invitation", "you're invited", "you are invited", "invites you", "rsvp", "save the date", "einladung", "register today", "register now", "seminar series",
