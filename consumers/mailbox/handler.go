@@ -10,7 +10,7 @@ import (
 )
 
 // FoldVersion grows when the same events fold to other rows.
-const FoldVersion = 2
+const FoldVersion = 1
 
 // Group returns the projection of mails.
 func Group() *consumers.Group {
