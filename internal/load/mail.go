@@ -61,7 +61,7 @@ func (m *Mails) Next(user string, number int, at time.Time) *events.Mail {
 	mail := &events.Mail{
 		UserID: user, MessageID: fmt.Sprintf("%d@load.example", number), Category: kind.name,
 		Subject:    kind.subjects[m.random.IntN(len(kind.subjects))] + ": " + m.text(2+m.random.IntN(6)),
-		Sender:     events.Address{Name: m.text(2), Address: fmt.Sprintf("%s@%s", m.words[m.random.IntN(500)], domain)},
+		Sender:     events.Address{Name: m.text(2), Address: fmt.Sprintf("team-%d@%s", skewed(m.random, 10), domain)},
 		Recipients: []events.Address{{Address: "me@home.example"}},
 		Labels:     []string{"inbox"}, ReceivedAt: at, RecordedAt: at,
 		Text: m.text(20 + int(m.random.ExpFloat64()*330)),

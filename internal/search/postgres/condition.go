@@ -29,17 +29,17 @@ func (s *statement) arg(value any) string {
 	return "$" + strconv.Itoa(len(s.args))
 }
 
-// where tells how a condition finds out what the keys of a mail are.
-type where bool
+// keySource tells how a condition finds out what the keys of a mail are.
+type keySource bool
 
 const (
-	onRow where = true  // from m.words, the mail's keys with a space around each
-	apart where = false // by looking them up in the index
+	fromRow   keySource = true  // from m.words, the mail's keys with a space around each
+	fromIndex keySource = false // by looking up which mails have them
 )
 
 // condition returns the condition that n holds for the mail m. It is never null.
-func (s *statement) condition(n search.Node, keyed where) string {
-	if keyed == apart && asksWords(n) {
+func (s *statement) condition(n search.Node, source keySource) string {
+	if source == fromIndex && asksWords(n) {
 		return "m.id IN (SELECT id FROM (" + s.scan(n) + ") found)"
 	}
 	if onlyApplications(n) {
@@ -49,11 +49,11 @@ func (s *statement) condition(n search.Node, keyed where) string {
 	case search.All:
 		return "true"
 	case search.And:
-		return s.joined(n, " AND ", func(part search.Node) string { return s.condition(part, keyed) })
+		return s.joined(n, " AND ", func(part search.Node) string { return s.condition(part, source) })
 	case search.Or:
-		return s.joined(n, " OR ", func(part search.Node) string { return s.condition(part, keyed) })
+		return s.joined(n, " OR ", func(part search.Node) string { return s.condition(part, source) })
 	case search.Not:
-		return "NOT " + s.condition(n.Inner, keyed)
+		return "NOT " + s.condition(n.Inner, source)
 	case search.Between[float64]:
 		return "(" + between(s, "m.risk_score::float8", n.Low, n.High) + ") IS TRUE"
 	case search.Between[time.Time]:

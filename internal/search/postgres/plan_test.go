@@ -184,6 +184,37 @@ func randomQuery(random *rand.Rand) string {
 	return b.String() + terms[random.IntN(len(terms))] + strings.Repeat(")", strings.Count(b.String(), "(")*random.IntN(2))
 }
 
+// TestBombs: queries that are as costly as the limits allow are answered or given up in time.
+func TestBombs(t *testing.T) {
+	pool := fill(t, 20_000)
+	f := func(name, part, between string, count int) {
+		t.Run(name, func(t *testing.T) {
+			var parts []string
+			for n := range count {
+				parts = append(parts, strings.ReplaceAll(part, "#", fmt.Sprint(n)))
+			}
+			query, err := search.Parse(strings.Join(parts, between))
+			if err != nil {
+				t.Fatal(err)
+			}
+			began := time.Now()
+			_, err = New(pool).Search(t.Context(), search.Request{UserID: "ann", Where: query.At(now), Should: wishes, Limit: 20})
+			if took := time.Since(began); err != nil && !errors.Is(err, search.ErrTooSlow) || took > 5*time.Second {
+				t.Errorf("%v after %v", err, took)
+			}
+		})
+	}
+	f("mixed", "(#1 OR risk_score:>#)", " ", 33)
+	f("mixed negated", "-(#1 OR received_at:<now)", " OR ", 24)
+	f("applications", "(the OR ats.stage:a#)", " ", 33)
+	f("beginnings", "1#*", " OR ", 90)
+	f("frequent words", "(the even)", " OR ", 33)
+	f("negations", "-the", " OR ", 50)
+	f("phrases", `"the number #"`, " OR ", 50)
+	f("one phrase", "the-number", "-", 90)
+	f("negated phrases", `-"the number #"`, " ", 50)
+}
+
 // TestTooSlow: a search that takes longer than it may is given up, and says so.
 func TestTooSlow(t *testing.T) {
 	pool := fill(t, 1000)

@@ -72,7 +72,7 @@ func (s *statement) lifted(request search.Request) []string {
 			parts = append(parts, "SELECT id, received_at, "+bit+" FROM applied m WHERE (m.id IN ("+s.applications(wish)+")) IS TRUE")
 			continue
 		}
-		query := s.candidates(search.And{request.Where, wish}, "")
+		query := s.candidates(search.And{request.Where, wish}, "", "")
 		parts = append(parts, "SELECT id, received_at, "+bit+" FROM ("+s.seeing(query, wish)+") m")
 	}
 	if len(applied) > 0 {
@@ -91,7 +91,7 @@ func (s *statement) lifted(request search.Request) []string {
 // applicationsOf returns a query for the applications of the mails for which n may hold, whatever those applications are.
 func (s *statement) applicationsOf(n search.Node) string {
 	known, _ := splitApplications(n)
-	touched := s.candidates(known, " AND m.id = ANY (ARRAY(SELECT mail_id FROM touched_mails WHERE user_id = $1))")
+	touched := s.candidates(known, "SELECT mail_id FROM touched_mails WHERE user_id = $1", "")
 	return "SELECT mail_id, stage, system, company, ghosting_risk(last_stage_change, interview_date, now()) AS ghosting_risk" +
 		" FROM ats_of(ARRAY(SELECT m.id FROM (" + touched + ") m)) WHERE user_id = $1"
 }
@@ -102,7 +102,7 @@ func (s *statement) withApplication(n, wish search.Node) string {
 	query := "SELECT m.id, m.received_at FROM live_mails m WHERE m.user_id = $1 AND m.id = ANY (ARRAY(" + s.applications(wish) + "))"
 	_, unknown := splitApplications(n)
 	for _, part := range unknown {
-		query += " AND " + s.condition(part, apart)
+		query += " AND " + s.condition(part, fromIndex)
 	}
 	return query
 }
@@ -124,16 +124,16 @@ func (s *statement) near(n search.Node) string {
 	newest := "SELECT * FROM live_mails m WHERE m.user_id = $1"
 	for _, part := range conjuncts(n) {
 		if isPeriod(part) {
-			newest += " AND " + s.condition(part, onRow)
+			newest += " AND " + s.condition(part, fromRow)
 		}
 	}
 	newest += newestFirst + " LIMIT " + strconv.Itoa(nearby)
-	return "SELECT m.id, m.received_at FROM (SELECT m.*, " + ownWords + " FROM (" + newest + ") m" + fence + ") m WHERE " + s.condition(n, onRow)
+	return "SELECT m.id, m.received_at FROM (SELECT m.*, " + ownWords + " FROM (" + newest + ") m" + fence + ") m WHERE " + s.condition(n, fromRow)
 }
 
 // newest returns a query for the newest mails for which n and another condition hold.
 func (s *statement) newest(n search.Node, and string) string {
-	query := s.candidates(n, and)
+	query := s.candidates(n, "", and)
 	if seen := s.seen(n); seen != "" {
 		return lazily(query, ownWords, seen, newestFirst)
 	}
@@ -150,7 +150,7 @@ func lazily(query, words, seen, order string) string {
 }
 
 // scan returns a query for all mails for which n holds.
-func (s *statement) scan(n search.Node) string { return s.seeing(s.candidates(n, ""), n) }
+func (s *statement) scan(n search.Node) string { return s.seeing(s.candidates(n, "", ""), n) }
 
 // seeing returns a query for those candidates for which n holds as far as it must be seen from their words.
 func (s *statement) seeing(candidates string, n search.Node) string {
@@ -162,30 +162,28 @@ func (s *statement) seeing(candidates string, n search.Node) string {
 }
 
 // candidates returns a query for the mails m for which n holds, as far as it can be told without their words, and
-// another condition holds.
-func (s *statement) candidates(n search.Node, and string) string {
-	user, keyed := "m.user_id = $1", ""
+// another condition holds; ids is a query for the ids of all mails in question, or empty.
+func (s *statement) candidates(n search.Node, ids, and string) string {
+	parts := conjuncts(n)
+	if applied := slices.DeleteFunc(slices.Clone(parts), func(part search.Node) bool { return !onlyApplications(part) }); len(applied) > 0 {
+		ids = s.applications(search.And(applied))
+	}
+	where := "m.user_id = $1"
 	if query, ok := s.tsquery(n); ok {
-		keyed = " AND search_keys(m.search_words) @@ " + s.arg(query) + "::tsquery"
-		if !slices.ContainsFunc(conjuncts(n), isPeriod) {
-			user = "m.user_id || '' = $1" // the keys are the user's: no index of users need be read beside that of keys
+		if ids != "" || !slices.ContainsFunc(parts, isPeriod) {
+			where = "m.user_id || '' = $1" // the keys are the user's: no index of users is to be read beside that of keys
+		}
+		where += " AND search_keys(m.search_words) @@ " + s.arg(query) + "::tsquery"
+	}
+	if ids != "" {
+		where += " AND m.id = ANY (ARRAY(" + ids + "))" // an array, which the index of ids can look up
+	}
+	for _, part := range parts {
+		if !every(part, isTextual) && !onlyApplications(part) {
+			where += " AND " + s.condition(part, fromIndex)
 		}
 	}
-	where := user + keyed + and
-	var applied search.And
-	for _, part := range conjuncts(n) {
-		switch {
-		case every(part, isTextual):
-		case onlyApplications(part):
-			applied = append(applied, part)
-		default:
-			where += " AND " + s.condition(part, apart)
-		}
-	}
-	if len(applied) > 0 {
-		where += " AND m.id = ANY (ARRAY(" + s.applications(applied) + "))" // an array, which the index of ids can look up
-	}
-	return "SELECT m.id, m.received_at, m.search_words FROM live_mails m WHERE " + where
+	return "SELECT m.id, m.received_at, m.search_words FROM live_mails m WHERE " + where + and
 }
 
 // seen returns what must be seen from the words of candidates for n to hold, nothing when n holds for all of them.
@@ -193,7 +191,7 @@ func (s *statement) seen(n search.Node) string {
 	var parts []string
 	for _, part := range conjuncts(n) {
 		if every(part, isTextual) && !every(part, isIndexed) {
-			parts = append(parts, s.condition(part, onRow))
+			parts = append(parts, s.condition(part, fromRow))
 		}
 	}
 	return strings.Join(parts, " AND ")
