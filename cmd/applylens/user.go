@@ -85,7 +85,7 @@ type userEraseCommand struct {
 const remains = `Folds and rebuilds forget the user when they come to it; until then what they had not folded may show: applylens lag.
 Still there:
   the Kafka log, which keeps the old records as it keeps all others
-  PostgreSQL's backups, write-ahead log and, until VACUUM, dead rows
+  PostgreSQL's backups, write-ahead log and, until VACUUM ANALYZE, dead rows and statistics
   exports, and what Prometheus has stored
   the order itself, with the id: in the outbox until it is sent and OUTBOX_KEEP is over
 `

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/applylens/applylens/consumers"
 	"github.com/applylens/applylens/events"
@@ -68,6 +69,30 @@ func TestErasingReachesHalfDroppedVersions(t *testing.T) {
 	_, err := erasing.Erase(t.Context(), w.pool, ann.id)
 	must(t, err)
 	w.onlyTheOrderIsLeft("after the commit")
+}
+
+// The indexer takes a document away when it looks at a marked mail and finds none.
+func TestErasingMarksTheMails(t *testing.T) {
+	w, ann, _ := peopled(t)
+	ids := func(sql string, args ...any) []string {
+		rows, err := w.pool.Query(t.Context(), sql, args...)
+		must(t, err)
+		list, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		must(t, err)
+		return list
+	}
+	mails := ids("SELECT id::text FROM mails WHERE user_id = $1 ORDER BY 1", ann.id)
+	w.exec("DELETE FROM dirty_mails WHERE mail_id::text <> $1", mails[0])
+	w.exec("UPDATE dirty_mails SET generation = 7")
+	_, err := erasing.Erase(t.Context(), w.pool, ann.id)
+	must(t, err)
+	want := []string{mails[0] + " 8"}
+	for _, id := range mails[1:] {
+		want = append(want, id+" 1")
+	}
+	if diff := cmp.Diff(want, ids("SELECT mail_id || ' ' || generation FROM dirty_mails ORDER BY 1")); diff != "" {
+		t.Errorf("marks (-want +got):\n%s", diff)
+	}
 }
 
 // erase begins to erase a person and returns when that waits for a lock, behind others, with what waits for its end.

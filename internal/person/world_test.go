@@ -29,6 +29,7 @@ import (
 	"github.com/applylens/applylens/internal/broker"
 	"github.com/applylens/applylens/internal/metrics"
 	"github.com/applylens/applylens/internal/outbox"
+	search "github.com/applylens/applylens/internal/search/postgres"
 	"github.com/applylens/applylens/internal/testenv"
 	"github.com/applylens/applylens/producers/mailimport"
 	"github.com/applylens/applylens/producers/relay"
@@ -81,7 +82,7 @@ func (w *world) use(pool *pgxpool.Pool) {
 	must(w.t, err)
 	w.pool, w.users, w.registry = pool, auth.NewStore(pool), prometheus.NewRegistry()
 	w.groups = []*consumers.Group{weights.Group(w.registry, labels), policystats.Group(w.registry, labels), mailbox.Group()}
-	w.handler, err = api.New(api.Config{Pool: pool, Log: w.log, Registry: w.registry, Wake: w.signal.Set})
+	w.handler, err = api.New(api.Config{Pool: pool, Search: search.New(pool), Log: w.log, Registry: w.registry, Wake: w.signal.Set})
 	must(w.t, err)
 }
 
