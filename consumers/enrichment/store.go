@@ -21,7 +21,7 @@ FROM jsonb_to_recordset($2::jsonb) AS x(
 LEFT JOIN applications t ON t.version = $1 AND t.system = x.system AND t.application_id = x.application_id
 WHERE (t.version IS NULL OR x.src_version > t.src_version)`
 
-// markAddresses marks, in key order, the keys that an application had and has, where more than its version changes.
+// markAddresses marks the keys that an application had and has, where more than its version changes.
 const markAddresses = `
 WITH changed AS (
     SELECT x.system, x.application_id, x.keys` + newer + `
@@ -33,9 +33,7 @@ WITH changed AS (
     UNION
     SELECT k.address, k.company FROM changed c, jsonb_to_recordset(c.keys) AS k(address text, company text)
 )
-INSERT INTO dirty_addresses AS d (address, company)
-SELECT address, company FROM touched ORDER BY address COLLATE "C", company COLLATE "C"
-ON CONFLICT (address, company) DO UPDATE SET generation = d.generation + 1`
+SELECT mark_addresses(array_agg(address), array_agg(company)) FROM touched`
 
 // dropKeys removes the keys that an application no longer has.
 const dropKeys = `

@@ -116,6 +116,7 @@ func marks(ctx context.Context, db *pgxpool.Pool) (map[string]int64, error) {
 
 func TestWriteGivesTheRowsOfOneByOne(t *testing.T) {
 	db, _ := testenv.Database(t)
+	testenv.Index(t, db)
 	ctx, batch := t.Context(), Group().NewBatch()
 	rapid.Check(t, func(t *rapid.T) {
 		if _, err := db.Exec(ctx, "TRUNCATE applications, application_keys, dirty_addresses"); err != nil {
@@ -162,6 +163,7 @@ func TestWriteGivesTheRowsOfOneByOne(t *testing.T) {
 
 func TestMarks(t *testing.T) {
 	db, _ := testenv.Database(t)
+	testenv.Index(t, db)
 	ctx := t.Context()
 	for _, step := range []struct {
 		name  string
@@ -187,8 +189,17 @@ func TestMarks(t *testing.T) {
 	}
 }
 
+func TestWithoutAnIndexNothingIsMarked(t *testing.T) {
+	db, _ := testenv.Database(t)
+	writeLog(t, db, live, changedTo("1", 1, "Applied", "a@x.org"))
+	if got, err := marks(t.Context(), db); err != nil || len(got) != 0 {
+		t.Errorf("marks %v (%v)", got, err)
+	}
+}
+
 func TestAShadowMarksNothing(t *testing.T) {
 	db, _ := testenv.Database(t)
+	testenv.Index(t, db)
 	ctx := t.Context()
 	if _, err := db.Exec(ctx, "CREATE TABLE applications_2 PARTITION OF applications FOR VALUES IN (2); CREATE TABLE application_keys_2 PARTITION OF application_keys FOR VALUES IN (2)"); err != nil {
 		t.Fatal(err)

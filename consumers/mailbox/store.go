@@ -89,16 +89,14 @@ INSERT INTO mail_correspondents (version, user_id, address)
 SELECT $1, x.user_id, x.address FROM unnest($2::text[], $3::text[]) AS x(user_id, address)
 ON CONFLICT DO NOTHING`
 
-// markMails tells the indexer which mails to look at again, in the order given, which all writers of marks share.
+// markMails tells the indexer which mails to look at again.
 const markMails = `
-INSERT INTO dirty_mails AS d (mail_id) SELECT x.id FROM unnest($1::uuid[]) AS x(id)
-ON CONFLICT (mail_id) DO UPDATE SET generation = d.generation + 1`
+SELECT mark_mails($1)`
 
-// markAddresses tells the indexer that these addresses became a person's own, in the order given, so that mail may match
-// another application now.
+// markAddresses tells the indexer that these addresses became a person's own, so that mail may match another
+// application now.
 const markAddresses = `
-INSERT INTO dirty_addresses AS d (address, company) SELECT x.address, '*' FROM unnest($1::text[]) AS x(address)
-ON CONFLICT (address, company) DO UPDATE SET generation = d.generation + 1`
+SELECT mark_addresses($1, array_fill('*'::text, ARRAY[cardinality($1::text[])]))`
 
 // The limits of one statement, which bound the memory of both sides.
 const (
@@ -215,17 +213,15 @@ func writeAddresses(ctx context.Context, tx pgx.Tx, version int, own addresses, 
 	return nil
 }
 
-// mark writes the marks of changes, in the order of their keys.
+// mark writes the marks of changes.
 func mark(ctx context.Context, tx pgx.Tx, version int, changed changes) error {
-	slices.SortFunc(changed.mails, func(a, b [16]byte) int { return slices.Compare(a[:], b[:]) })
-	if mails := slices.Compact(changed.mails); len(mails) > 0 {
-		if _, err := tx.Exec(ctx, markMails, mails); err != nil {
+	if len(changed.mails) > 0 {
+		if _, err := tx.Exec(ctx, markMails, changed.mails); err != nil {
 			return fmt.Errorf("mark mails: %w", err)
 		}
 	}
-	slices.Sort(changed.addresses)
-	if addresses := slices.Compact(changed.addresses); len(addresses) > 0 {
-		if _, err := tx.Exec(ctx, markAddresses, addresses); err != nil {
+	if len(changed.addresses) > 0 {
+		if _, err := tx.Exec(ctx, markAddresses, changed.addresses); err != nil {
 			return fmt.Errorf("mark addresses: %w", err)
 		}
 	}

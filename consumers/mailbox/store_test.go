@@ -219,6 +219,7 @@ func idOf(event *events.Event) string { return MailID(event.Mail).String() }
 
 func TestMarks(t *testing.T) {
 	db, _ := testenv.Database(t)
+	testenv.Index(t, db)
 	a, b := received("u1", "a", "x", 0, "Me+tag@x.example"), received("u1", "b", "x", 0)
 	changed, c := received("u1", "a", "y", 1), received("u2", "c", "x", 0, "me@x.example")
 	steps := []struct {
@@ -244,8 +245,17 @@ func TestMarks(t *testing.T) {
 	}
 }
 
+func TestWithoutAnIndexNothingIsMarked(t *testing.T) {
+	db, _ := testenv.Database(t)
+	store(t, db, live, []*events.Event{received("u1", "a", "x", 0, "me@x.example")}, []*events.Event{erased("u1")})
+	if got := marks(t, db); len(got) != 0 {
+		t.Errorf("marks %v", got)
+	}
+}
+
 func TestAShadowVersionHasNoEffectOutsideItsRows(t *testing.T) {
 	db, _ := testenv.Database(t)
+	testenv.Index(t, db)
 	_, err := db.Exec(t.Context(), `CREATE TABLE mails_2 PARTITION OF mails FOR VALUES IN (2);
 		CREATE TABLE mail_addresses_2 PARTITION OF mail_addresses FOR VALUES IN (2);
 		CREATE TABLE mail_correspondents_2 PARTITION OF mail_correspondents FOR VALUES IN (2)`)

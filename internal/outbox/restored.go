@@ -41,6 +41,21 @@ func Restored(ctx context.Context, db Querier) (bool, error) {
 	return restored, nil
 }
 
+// Server identifies a database server and the line of its history that it is on.
+type Server struct {
+	System   int64
+	Timeline int32
+}
+
+// Identity returns the server that holds the database now.
+func Identity(ctx context.Context, db Querier) (Server, error) {
+	var here Server
+	if err := db.QueryRow(ctx, selectIdentity).Scan(&here.System, &here.Timeline); err != nil {
+		return Server{}, fmt.Errorf("read database identity: %w", err)
+	}
+	return here, nil
+}
+
 // AcceptIdentity ends the state that Restored reports. Only the relay calls it, when the database has what the log has.
 func AcceptIdentity(ctx context.Context, db Execer) error {
 	if _, err := db.Exec(ctx, acceptIdentity); err != nil {

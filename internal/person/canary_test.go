@@ -18,6 +18,7 @@ import (
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/outbox"
 	erasing "github.com/applylens/applylens/internal/person"
+	"github.com/applylens/applylens/internal/testenv"
 )
 
 // found is where a word stands: the rows of each table.
@@ -107,6 +108,7 @@ const (
 // keeps everything.
 func TestNothingIsLeftOfAnErasedPerson(t *testing.T) {
 	w := newWorld(t)
+	testenv.Index(t, w.pool) // so that marks name persons too
 	w.relay()
 	stop := w.fold()
 	ann, bob := w.newPerson(canary), w.newPerson(bystander)

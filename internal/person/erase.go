@@ -44,9 +44,9 @@ const eraseFolded = `DELETE FROM %s WHERE user_id = $1`
 
 // eraseMails does so for the mails and marks each of them, so that the indexer takes its document away.
 const eraseMails = `
-WITH gone AS (DELETE FROM mails WHERE user_id = $1 RETURNING id)
-INSERT INTO dirty_mails AS d (mail_id) SELECT DISTINCT id FROM gone ORDER BY id
-ON CONFLICT (mail_id) DO UPDATE SET generation = d.generation + 1`
+WITH gone AS (DELETE FROM mails WHERE user_id = $1 RETURNING id),
+marked AS (SELECT mark_mails(array_agg(id)) FROM gone)
+SELECT DISTINCT id FROM gone, marked`
 
 // selectLeftovers finds what an interrupted drop of a version left of such tables: their parents no longer show them.
 const selectLeftovers = `

@@ -19,7 +19,9 @@ var ofNobody = map[string]string{
 	"deployment":       "the identity of the deployment",
 	"dirty_addresses":  "marks for the indexer; Erase takes those of a person",
 	"dirty_mails":      "marks for the indexer, by ids that are hashes",
+	"dirty_versions":   "marks for the indexer, by numbers of versions",
 	"goose_db_version": "which migrations were applied",
+	"index_ageing":     "a time",
 	"position_audit":   "what operators did, and why",
 	"positions":        "offsets",
 	"projections":      "which version is live",
@@ -27,6 +29,7 @@ var ofNobody = map[string]string{
 	"relay_sequences":  "numbers",
 	"relays":           "the terms of relays",
 	"repeats":          "hashes",
+	"search_indices":   "names and states of indices",
 	"topic_partitions": "counts",
 	"versions":         "which versions there are",
 

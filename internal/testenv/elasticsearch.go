@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/applylens/applylens/internal/testenv/server"
 )
 
@@ -23,6 +25,15 @@ func Elasticsearch(t testing.TB) (address, prefix string) {
 	prefix = "test-" + randomText() + "-"
 	t.Cleanup(func() { deleteIndices(t, address, prefix) })
 	return address, prefix
+}
+
+// Index lets a database believe that an Elasticsearch index is kept like it, so that changes are marked.
+func Index(t testing.TB, db *pgxpool.Pool) {
+	t.Helper()
+	const statement = `INSERT INTO search_indices (name, mapping_version, state, system_identifier, timeline_id) VALUES ('test', 0, 'live', 0, 0)`
+	if _, err := db.Exec(context.Background(), statement); err != nil {
+		t.Fatalf("register an index: %v", err)
+	}
 }
 
 // deleteIndices names them one by one, since clusters refuse to delete by a pattern unless they are told otherwise.
