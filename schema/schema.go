@@ -1,5 +1,6 @@
 // Package schema holds the durable shapes of ApplyLens as embedded files: the SQL migrations, the JSON Schemas of the
-// events, the AsyncAPI document and the views over warehouses. It holds no logic beyond handing them out.
+// events, the AsyncAPI document, the Elasticsearch index and the views over warehouses. It holds no logic beyond handing
+// them out.
 package schema
 
 import "embed"
@@ -15,6 +16,13 @@ var Migrations embed.FS
 //
 //go:embed events/*.json
 var Events embed.FS
+
+// EmailIndex is the Elasticsearch index of mails: settings and mapping. mappings._meta.version grows with every change.
+// What queries compare stands in words, values, numbers and times, in the form in which it is compared; times are
+// microseconds. has lists the fields that a mail has. received_at and ats are for people and dashboards.
+//
+//go:embed elasticsearch/emails.json
+var EmailIndex []byte
 
 // AsyncAPI is the AsyncAPI 3 document of the topics and their messages; it refers to the files of Events.
 //

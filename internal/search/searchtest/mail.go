@@ -31,8 +31,8 @@ func (m *Mail) apply(system, stage, company string, days int) {
 	}
 }
 
-// ghostingRisk is the risk that nobody will answer, as the product defines it.
-func ghostingRisk(a *events.Application) float64 {
+// GhostingRisk is the risk that nobody will answer, as the product defines it.
+func GhostingRisk(a *events.Application) float64 {
 	days := math.Floor(time.Since(a.LastStageChange).Hours() / 24)
 	switch {
 	case !a.InterviewDate.IsZero():
@@ -146,7 +146,7 @@ func (m *Mail) number(field search.Field) (float64, bool) {
 	case field == search.RiskScore && m.RiskScore != nil:
 		return float64(*m.RiskScore), true
 	case field == search.GhostingRisk && m.Application != nil:
-		return ghostingRisk(m.Application), true
+		return GhostingRisk(m.Application), true
 	}
 	return 0, false
 }
