@@ -1,0 +1,220 @@
+package indexer
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/applylens/applylens/events"
+)
+
+// disturbed changes mails and applications, in rounds, while a fault is there, and holds that the index is right when it
+// has gone. bitten tells whether the fault did something.
+func (w *world) disturbed(begin, end func(), bitten func() bool) {
+	w.t.Helper()
+	w.fold(many("ada", 60)...)
+	w.settle()
+	begin()
+	for round := range 5 {
+		w.fold(w.changes(round)...)
+		w.looksAgain(1)
+	}
+	w.eventually("the fault bites", func() error {
+		if !bitten() {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	end()
+	w.fold(received("ada", "last"))
+	w.settle()
+	w.same()
+}
+
+// changes are new, changed and forgotten mails, and applications that come, change and go.
+func (w *world) changes(round int) []*events.Event {
+	var part []*events.Event
+	for i := range 20 {
+		part = append(part, received("ada", fmt.Sprint(10*round+i), func(m *events.Mail) { m.Subject = fmt.Sprint("round ", round) }))
+	}
+	part = append(part, applied("1", int64(round+1), by("ada@example.org"), inStage(fmt.Sprint("stage ", round))))
+	if round == 3 {
+		part = append(part, &events.Event{Envelope: events.Envelope{Type: events.TypeUserErased}, Erasure: &events.Erasure{UserID: "ada"}}, received("ada", "5"))
+	}
+	return part
+}
+
+// TestFaultsDelayAndLoseNothing: whatever Elasticsearch answers, the index is behind and then right.
+func TestFaultsDelayAndLoseNothing(t *testing.T) {
+	bulks := func(w *world, more int) func() bool {
+		before := w.proxy.count("POST _bulk")
+		return func() bool { return w.proxy.count("POST _bulk") >= before+more }
+	}
+	inject := func(f fault) func(w *world) (begin, end func(), bitten func() bool) {
+		return func(w *world) (begin, end func(), bitten func() bool) {
+			return func() { w.proxy.inject(f) }, func() { w.proxy.inject(nil) }, bulks(w, 3)
+		}
+	}
+	for name, fault := range map[string]func(w *world) (begin, end func(), bitten func() bool){
+		"some items are answered 429": inject(rejects(3)),
+		"all items are answered 429":  inject(rejects(1)),
+		"503":                         inject(unavailable),
+		"the answer is lost after the write landed": inject(lostAnswer),
+		"the index is read-only": func(w *world) (begin, end func(), bitten func() bool) {
+			setting := func(value string) func() {
+				return func() {
+					w.put(http.MethodPut, w.liveIndex()+"/_settings", `{"index.blocks.read_only_allow_delete": `+value+`}`)
+				}
+			}
+			return setting("true"), setting("null"), bulks(w, 3)
+		},
+		"writing is blocked": func(w *world) (begin, end func(), bitten func() bool) {
+			setting := func(value string) func() {
+				return func() { w.put(http.MethodPut, w.liveIndex()+"/_settings", `{"index.blocks.write": `+value+`}`) }
+			}
+			return setting("true"), setting("null"), bulks(w, 3)
+		},
+		"the index is deleted": func(w *world) (begin, end func(), bitten func() bool) {
+			lost := ""
+			return func() { lost = w.liveIndex(); w.must(w.open(w.server).Drop(w.t.Context(), lost)) }, func() {}, func() bool {
+				return scalar[bool](w, `SELECT EXISTS (SELECT FROM search_indices WHERE state = 'live' AND name <> $1)`, lost)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.start(func(c *Config) { c.BatchMails = 50 })
+			w.settle()
+			w.disturbed(fault(w))
+		})
+	}
+}
+
+// TestADocumentThatIsRefusedDelaysNoOther: it waits by itself, is counted, and is written when it can be.
+func TestADocumentThatIsRefusedDelaysNoOther(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	w.settle()
+	w.proxy.inject(refuses(mailID("ada", "3")))
+	w.fold(many("ada", 10)...)
+	w.eventually("nine are found", func() error {
+		if n := len(w.documents()); n != 9 || scalar[int](w, `SELECT count(*) FROM dirty_mails WHERE refusals = 1`) != 1 {
+			return fmt.Errorf("%d documents, %s", n, w.marks())
+		}
+		return nil
+	})
+	w.proxy.inject(nil)
+	w.fold(received("ada", "3", func(m *events.Mail) { m.Subject = "mended" })) // a change is tried at once
+	w.settle()
+	w.same()
+}
+
+// program builds the command with failpoints, once.
+var program = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "applylens-indexer-")
+	if err != nil {
+		return "", err
+	}
+	built = dir
+	path := filepath.Join(dir, "applylens")
+	if out, err := exec.Command("go", "build", "-tags", "failpoints", "-o", path, "../../../cmd/applylens").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+var built string // directory that program made
+
+func TestMain(m *testing.M) {
+	status := m.Run()
+	if built != "" {
+		_ = os.RemoveAll(built)
+	}
+	os.Exit(status)
+}
+
+// process starts the real command and returns what ends with it.
+func (w *world) process(variables ...string) (command *exec.Cmd, ended chan struct{}) {
+	w.t.Helper()
+	path, err := program()
+	w.must(err)
+	command = exec.Command(path, "index", "--metrics-listen", "", "--database-url", w.database, "--elasticsearch-url", w.proxy.url, "--elasticsearch-alias", w.alias())
+	command.Env = append(os.Environ(), variables...)
+	command.Stdout, command.Stderr = &w.log, &w.log
+	w.must(command.Start())
+	ended = make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = command.Wait() // its status is looked at where it matters
+	}()
+	w.t.Cleanup(func() {
+		_ = command.Process.Kill()
+		<-ended
+	})
+	return command, ended
+}
+
+// TestKilledAtEveryWindow: a process that dies between any two of its steps leaves marks behind, and the next one does
+// what they say.
+func TestKilledAtEveryWindow(t *testing.T) {
+	for _, point := range []string{"index_after_read", "index_after_bulk", "index_after_refresh"} {
+		t.Run(point, func(t *testing.T) {
+			w := newWorld(t)
+			w.setClock(time.Now()) // the process has a clock of its own
+			stop := w.start()
+			w.fold(many("ada", 30)...)
+			w.settle()
+			stop()
+			w.fold(w.changes(0)...)
+			command, ended := w.process("APPLYLENS_FAILPOINT=" + point + "=exit")
+			select {
+			case <-ended:
+			case <-time.After(patience):
+				t.Fatal("the process does not come to the failpoint")
+			}
+			if status, ok := command.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
+				t.Fatalf("it ended with %v", command.ProcessState)
+			}
+			w.fold(w.changes(1)...)
+			w.process()
+			w.settle()
+			w.same()
+		})
+	}
+}
+
+// TestControlBulkItems: with the guard the index is right although items were answered 429; without it the comparison
+// must fail, or else it proves nothing.
+func TestControlBulkItems(t *testing.T) {
+	run := func(t *testing.T, variables ...string) *world {
+		w := newWorld(t)
+		w.setClock(time.Now())
+		w.process(variables...)
+		w.settle()
+		w.proxy.inject(rejects(3))
+		before := w.proxy.count("POST _bulk")
+		w.fold(many("ada", 60)...)
+		w.eventually("items are rejected", func() error {
+			if w.proxy.count("POST _bulk") == before {
+				return errors.New("not yet")
+			}
+			return nil
+		})
+		w.proxy.inject(nil)
+		w.settle()
+		return w
+	}
+	t.Run("with the guard", func(t *testing.T) { run(t).same() })
+	t.Run("without the guard", func(t *testing.T) {
+		if w := run(t, "APPLYLENS_BREAK=bulk_items"); len(w.documents()) == 60 {
+			t.Error("without looking at the items the index is right all the same")
+		}
+	})
+}

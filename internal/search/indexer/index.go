@@ -1,0 +1,401 @@
+package indexer
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/applylens/applylens/internal/outbox"
+	"github.com/applylens/applylens/internal/search/elastic"
+)
+
+const (
+	// lockMarks waits for every transaction that may have marked nothing because there was no index, and lets later
+	// ones wait until they can see it.
+	lockMarks = `
+LOCK TABLE dirty_mails, dirty_addresses, dirty_versions IN SHARE ROW EXCLUSIVE MODE`
+
+	// selectIndices lists what there is.
+	selectIndices = `
+SELECT name, mapping_version, state, system_identifier, timeline_id FROM search_indices ORDER BY created_at, name`
+
+	// insertIndex plans an index.
+	insertIndex = `
+INSERT INTO search_indices (name, mapping_version, state, system_identifier, timeline_id) VALUES ($1, $2, 'planned', $3, $4)`
+
+	// setState moves an index from one state to another.
+	setState = `
+UPDATE search_indices SET state = $3, live_at = CASE WHEN $3 = 'live' THEN now() ELSE live_at END WHERE name = $1 AND state = $2`
+
+	// retireOthers retires what was behind the alias before.
+	retireOthers = `
+UPDATE search_indices SET state = 'retired' WHERE state IN ('live', 'frozen') AND name <> $1`
+
+	// deleteIndex forgets an index that is gone.
+	deleteIndex = `
+DELETE FROM search_indices WHERE name = $1`
+
+	// forget leaves no index and no mark.
+	forget = `
+WITH indices AS (DELETE FROM search_indices), mails AS (DELETE FROM dirty_mails), addresses AS (DELETE FROM dirty_addresses)
+DELETE FROM dirty_versions`
+
+	// markEverything marks every mail of the live mailbox.
+	markEverything = `
+SELECT mark_versions(ARRAY(SELECT live_version FROM projections WHERE group_name = 'mailbox'))`
+
+	// beginAgeing starts the clock of ageing; what is older is read anyway.
+	beginAgeing = `
+UPDATE index_ageing SET aged_until = GREATEST(aged_until, $1)`
+
+	// selectBackfilling tells whether there is still something to read that nobody has read for a new index.
+	selectBackfilling = `
+SELECT EXISTS (SELECT FROM dirty_versions) OR EXISTS (SELECT FROM dirty_mails WHERE backfill AND refusals = 0)`
+
+	// selectDeployment tells whose the index is.
+	selectDeployment = `
+SELECT id::text FROM deployment`
+)
+
+// The states of an index, as the table explains them.
+const (
+	planned  = "planned"
+	building = "building"
+	live     = "live"
+	frozen   = "frozen"
+	retired  = "retired"
+)
+
+// index is a row of search_indices.
+type index struct {
+	Name           string
+	MappingVersion int
+	State          string
+	System         int64
+	Timeline       int32
+}
+
+// indices are all rows.
+type indices []index
+
+// in returns the index in one of the states, or nil.
+func (list indices) in(states ...string) *index {
+	for i := range list {
+		for _, state := range states {
+			if list[i].State == state {
+				return &list[i]
+			}
+		}
+	}
+	return nil
+}
+
+func readIndices(ctx context.Context, db interface {
+	Query(context.Context, string, ...any) (pgx.Rows, error)
+}) (indices, error) {
+	rows, err := db.Query(ctx, selectIndices)
+	if err != nil {
+		return nil, fmt.Errorf("list indices: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[index])
+	if err != nil {
+		return nil, fmt.Errorf("list indices: %w", err)
+	}
+	return list, nil
+}
+
+// Plan sees to it that there is an index for the database as it is: none is planned when the live one, or one that is
+// being built, was made by this server for this mapping or, unless upgrade, any mapping. The indexer makes a planned
+// index and fills it beside the one that is searched. It returns the name of a newly planned one.
+func Plan(ctx context.Context, pool *pgxpool.Pool, client *elastic.Client, upgrade bool) (name string, err error) {
+	if err := checkAlias(ctx, pool, client); err != nil {
+		return "", err
+	}
+	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		name, err = plan(ctx, tx, client.Alias(), upgrade)
+		return err
+	})
+	if err != nil {
+		return "", fmt.Errorf("plan an index: %w", err)
+	}
+	return name, nil
+}
+
+func plan(ctx context.Context, tx pgx.Tx, alias string, upgrade bool) (string, error) {
+	if _, err := tx.Exec(ctx, lockMarks); err != nil {
+		return "", err
+	}
+	list, err := readIndices(ctx, tx)
+	if err != nil {
+		return "", err
+	}
+	here, err := outbox.Identity(ctx, tx)
+	if err != nil {
+		return "", err
+	}
+	enough := false
+	for _, state := range []string{planned, building, live} {
+		found := list.in(state)
+		switch {
+		case found == nil:
+		case found.System != here.System || found.Timeline != here.Timeline:
+			err = freeze(ctx, tx, found)
+		case upgrade && found.MappingVersion < elastic.MappingVersion():
+			if state != live { // it need not be finished
+				err = freeze(ctx, tx, found)
+			}
+		default:
+			enough = true
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+	if enough {
+		return "", nil
+	}
+	name := alias + "-" + strings.ToLower(rand.Text()[:10])
+	if _, err := tx.Exec(ctx, insertIndex, name, elastic.MappingVersion(), here.System, here.Timeline); err != nil {
+		return "", err
+	}
+	return name, nil
+}
+
+// freeze ends the writing of an index: one that is searched stays until another can take its place.
+func freeze(ctx context.Context, tx pgx.Tx, found *index) error {
+	to := retired
+	if found.State == live {
+		to = frozen
+	}
+	return move(ctx, tx, found.Name, found.State, to)
+}
+
+// move moves an index to another state; it is an error when somebody else has moved it meanwhile.
+func move(ctx context.Context, tx pgx.Tx, name, from, to string) error {
+	moved, err := tx.Exec(ctx, setState, name, from, to)
+	if err == nil && moved.RowsAffected() == 0 {
+		err = fmt.Errorf("index %s is no longer %s", name, from)
+	}
+	return err
+}
+
+// checkAlias refuses to take an alias from another deployment.
+func checkAlias(ctx context.Context, pool *pgxpool.Pool, client *elastic.Client) error {
+	deployment, err := deploymentID(ctx, pool)
+	if err != nil {
+		return err
+	}
+	owners, err := client.Owners(ctx, client.Alias())
+	if err != nil {
+		return err
+	}
+	for index, owner := range owners {
+		if owner != deployment {
+			return fmt.Errorf("alias %s shows index %s, which is not this deployment's: choose another with --elasticsearch-alias", client.Alias(), index)
+		}
+	}
+	return nil
+}
+
+func deploymentID(ctx context.Context, pool *pgxpool.Pool) (string, error) {
+	var id string
+	if err := pool.QueryRow(ctx, selectDeployment).Scan(&id); err != nil {
+		return "", fmt.Errorf("read deployment id: %w", err)
+	}
+	return id, nil
+}
+
+// tend moves indices to their next state, and returns them.
+func (x *indexer) tend(ctx context.Context, idle bool) (indices, error) {
+	list, err := readIndices(ctx, x.Pool)
+	if err != nil {
+		return nil, err
+	}
+	if found := list.in(planned); found != nil {
+		if err := x.create(ctx, found); err != nil {
+			return nil, err
+		}
+	}
+	if found := list.in(building); found != nil && idle {
+		if err := x.serve(ctx, found); err != nil {
+			return nil, err
+		}
+	}
+	for i := range list {
+		if list[i].State == retired {
+			if err := x.remove(ctx, list[i].Name); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return list, nil
+}
+
+// writable lists the names of those that take documents.
+func (list indices) writable() []string {
+	var names []string
+	for _, found := range list {
+		if found.State == building || found.State == live {
+			names = append(names, found.Name)
+		}
+	}
+	return names
+}
+
+// create makes a planned index, which begins to take documents, and marks everything for it.
+func (x *indexer) create(ctx context.Context, found *index) error {
+	deployment, err := deploymentID(ctx, x.Pool)
+	if err != nil {
+		return err
+	}
+	if err := x.Client.Create(ctx, found.Name, deployment); err != nil {
+		return err
+	}
+	err = pgx.BeginFunc(ctx, x.Pool, func(tx pgx.Tx) error {
+		if err := move(ctx, tx, found.Name, planned, building); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, markEverything); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, beginAgeing, x.Now())
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("begin to build %s: %w", found.Name, err)
+	}
+	found.State = building
+	x.Log.Info("building an index", "index", found.Name)
+	return nil
+}
+
+// serve lets searches read an index that has everything.
+func (x *indexer) serve(ctx context.Context, found *index) error {
+	var backfilling bool
+	if err := x.Pool.QueryRow(ctx, selectBackfilling).Scan(&backfilling); err != nil || backfilling {
+		return err
+	}
+	if err := checkAlias(ctx, x.Pool, x.Client); err != nil {
+		return err
+	}
+	before, err := x.Client.Owners(ctx, x.Client.Alias())
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(x.Client.Refresh(ctx, found.Name), x.Client.Serve(ctx, found.Name)); err != nil {
+		return err
+	}
+	err = pgx.BeginFunc(ctx, x.Pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, retireOthers, found.Name); err != nil {
+			return err
+		}
+		return move(ctx, tx, found.Name, building, live)
+	})
+	if err != nil {
+		return fmt.Errorf("note that %s is live: %w", found.Name, err)
+	}
+	found.State = live
+	x.Log.Info("searches read the index", "index", found.Name)
+	for replaced := range before { // also one that a restored database knows nothing of
+		if replaced != found.Name {
+			err = errors.Join(err, x.remove(ctx, replaced))
+		}
+	}
+	return err
+}
+
+// remove deletes an index in Elasticsearch, and then forgets it.
+func (x *indexer) remove(ctx context.Context, name string) error {
+	if err := x.Client.Drop(ctx, name); err != nil {
+		return err
+	}
+	if _, err := x.Pool.Exec(ctx, deleteIndex, name); err != nil {
+		return fmt.Errorf("forget index %s: %w", name, err)
+	}
+	return nil
+}
+
+// check sees to it that the indices exist and that searches read the live one, whatever somebody did in Elasticsearch.
+// Another index takes the place of one that is gone.
+func (x *indexer) check(ctx context.Context) error {
+	list, err := readIndices(ctx, x.Pool)
+	if err != nil {
+		return err
+	}
+	for _, found := range list {
+		if found.State != building && found.State != live {
+			continue
+		}
+		owners, err := x.Client.Owners(ctx, found.Name)
+		if err != nil {
+			return err
+		}
+		if len(owners) == 0 {
+			x.Log.Warn("the index is gone: another takes its place", "index", found.Name)
+			if _, err := x.Pool.Exec(ctx, deleteIndex, found.Name); err != nil {
+				return fmt.Errorf("forget index %s: %w", found.Name, err)
+			}
+		} else if found.State == live {
+			if err := x.Client.Serve(ctx, found.Name); err != nil {
+				return err
+			}
+		}
+	}
+	x.targets = nil
+	_, err = Plan(ctx, x.Pool, x.Client, false)
+	return err
+}
+
+// Indices lists the names of the indices that the database knows.
+func Indices(ctx context.Context, pool *pgxpool.Pool) ([]string, error) {
+	list, err := readIndices(ctx, pool)
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, len(list))
+	for i := range list {
+		names[i] = list[i].Name
+	}
+	return names, nil
+}
+
+// Forget deletes all indices and marks: from then on nobody marks anything. An indexer that still runs makes another
+// index.
+func Forget(ctx context.Context, pool *pgxpool.Pool, client *elastic.Client) error {
+	names, err := Indices(ctx, pool)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := client.Drop(ctx, name); err != nil {
+			return err
+		}
+	}
+	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, lockMarks); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, forget)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("forget the index: %w", err)
+	}
+	return nil
+}
+
+// Settled tells whether everything that was folded before a time can be found. now is the clock by which the time was
+// taken; the database's own may differ.
+func Settled(ctx context.Context, pool *pgxpool.Pool, asked, now time.Time) (bool, error) {
+	var settled bool
+	if err := pool.QueryRow(ctx, selectSettled, asked, now).Scan(&settled); err != nil {
+		return false, fmt.Errorf("look for marks: %w", err)
+	}
+	return settled, nil
+}

@@ -1,0 +1,394 @@
+package indexer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/applylens/applylens/consumers"
+	"github.com/applylens/applylens/consumers/enrichment"
+	"github.com/applylens/applylens/consumers/mailbox"
+	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/search"
+	"github.com/applylens/applylens/internal/search/elastic"
+)
+
+// many returns the events of mails of a person, numbered from 0.
+func many(user string, count int) []*events.Event {
+	list := make([]*events.Event, count)
+	for i := range list {
+		list[i] = received(user, fmt.Sprint(i))
+	}
+	return list
+}
+
+// TestAFirstIndexGetsWhatWasFoldedBefore, and what is folded while it is planned by a transaction that began before.
+func TestAFirstIndexGetsWhatWasFoldedBefore(t *testing.T) {
+	w := newWorld(t)
+	w.fold(many("ada", 20)...)
+	batch := mailbox.Group().NewBatch()
+	batch.Add(received("ada", "late"))
+	tx, err := w.pool.Begin(t.Context())
+	w.must(err)
+	w.must(batch.Write(t.Context(), tx, consumers.Version{Number: 1})) // it sees no index, and marks nothing
+	ended := make(chan error, 1)
+	go func() {
+		_, err := Plan(context.Background(), w.pool, w.client, false)
+		ended <- err
+	}()
+	w.eventually("planning waits for the transaction", func() error {
+		if !scalar[bool](w, `SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'dirty_mails'::regclass)`) {
+			return errors.New("it does not")
+		}
+		return nil
+	})
+	w.must(tx.Commit(t.Context()))
+	w.must(<-ended)
+	w.start()
+	w.settle()
+	w.same()
+}
+
+// TestMarksWaitForAnIndexThatIsBeingPlanned: who marks while the first index is being planned sees it.
+func TestMarksWaitForAnIndexThatIsBeingPlanned(t *testing.T) {
+	w := newWorld(t)
+	tx, err := w.pool.Begin(t.Context())
+	w.must(err)
+	_, err = plan(t.Context(), tx, "x", false)
+	w.must(err)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		w.fold(received("ada", "1"))
+	}()
+	w.eventually("marking waits", func() error {
+		if !scalar[bool](w, `SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'dirty_mails'::regclass)`) {
+			return errors.New("it does not")
+		}
+		return nil
+	})
+	w.must(tx.Commit(t.Context()))
+	<-ended
+	if n := scalar[int](w, `SELECT count(*) FROM dirty_mails`); n != 1 {
+		t.Errorf("%d marks, want 1", n)
+	}
+}
+
+// TestUpgradeWithoutAGap: an index of a newer mapping is filled beside the old one, and searches always find everything.
+func TestUpgradeWithoutAGap(t *testing.T) {
+	w := newWorld(t)
+	const count = 300
+	w.fold(many("ada", count)...)
+	stop := w.start(func(c *Config) { c.BatchMails = 20 })
+	w.settle()
+	old := w.liveIndex()
+	stop()
+	w.exec(`UPDATE search_indices SET mapping_version = 0`)
+	if name, err := Plan(t.Context(), w.pool, w.client, false); err != nil || name != "" {
+		t.Fatalf("without being told to upgrade it plans %q, %v", name, err)
+	}
+	name, err := Plan(t.Context(), w.pool, w.client, true)
+	w.must(err)
+	if again, err := Plan(t.Context(), w.pool, w.client, true); err != nil || again != "" {
+		t.Fatalf("asked twice it plans %q too, %v", again, err)
+	}
+
+	searching, gap := context.WithCancel(t.Context())
+	var searches sync.WaitGroup
+	engine := elastic.NewEngine(w.open(w.server), nil)
+	searches.Go(func() {
+		for searching.Err() == nil {
+			hits, err := engine.Search(t.Context(), search.Request{UserID: "ada", Where: search.All{}, Limit: 1000})
+			if err != nil || len(hits) != count {
+				t.Errorf("a search finds %d mails, %v", len(hits), err)
+				return
+			}
+		}
+	})
+	w.start(func(c *Config) { c.BatchMails = 20 })
+	w.fold(received("ada", "5", func(m *events.Mail) { m.Subject = "changed meanwhile" }))
+	w.settle()
+	w.eventually("the new index is searched", func() error {
+		if live := w.liveIndex(); live != name {
+			return fmt.Errorf("it is %s", live)
+		}
+		return nil
+	})
+	gap()
+	searches.Wait()
+	w.same()
+	w.gone(old)
+}
+
+// gone waits until an index is deleted.
+func (w *world) gone(index string) {
+	w.t.Helper()
+	w.eventually(index+" is deleted", func() error {
+		owners, err := w.open(w.server).Owners(context.Background(), index)
+		if err == nil && len(owners) > 0 {
+			err = errors.New("it is there")
+		}
+		return err
+	})
+}
+
+// TestARestoredDatabaseGetsANewIndex: its numbers may have been given before, so what the old index has would win.
+func TestARestoredDatabaseGetsANewIndex(t *testing.T) {
+	w := newWorld(t)
+	w.fold(many("ada", 5)...)
+	stop := w.start()
+	w.settle()
+	old := w.liveIndex()
+	stop()
+	// The backup was made before the numbers, and before mail 4; it was restored on another timeline.
+	w.exec(`SELECT setval('index_rev', 1)`)
+	w.exec(`DELETE FROM mails WHERE id = $1`, mailID("ada", "4"))
+	w.exec(`UPDATE search_indices SET timeline_id = timeline_id - 1`)
+	w.start()
+	w.eventually("another index is searched", func() error {
+		if scalar[bool](w, `SELECT EXISTS (SELECT FROM search_indices WHERE state = 'live' AND name <> $1)`, old) {
+			return nil
+		}
+		return errors.New(w.marks())
+	})
+	w.fold(received("ada", "1", func(m *events.Mail) { m.Subject = "changed since" }))
+	w.settle()
+	w.same()
+	w.gone(old)
+}
+
+// TestARestoredDatabaseKnowsNothingOfTheIndex: its own old one, which it does not know, goes when the new one is there.
+func TestARestoredDatabaseKnowsNothingOfTheIndex(t *testing.T) {
+	w := newWorld(t)
+	w.fold(many("ada", 5)...)
+	stop := w.start()
+	w.settle()
+	old := w.liveIndex()
+	stop()
+	w.exec(`DELETE FROM search_indices`)
+	w.start()
+	w.settle()
+	w.same()
+	w.gone(old)
+}
+
+func TestAnAliasOfAnotherDeploymentIsRefused(t *testing.T) {
+	w := newWorld(t)
+	w.must(errors.Join(w.client.Create(t.Context(), w.prefix+"others", "another"), w.client.Serve(t.Context(), w.prefix+"others")))
+	_, err := Plan(t.Context(), w.pool, w.client, true)
+	if err == nil || !strings.Contains(err.Error(), "--elasticsearch-alias") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestALostIndexIsMadeAnew, whether or not anything is written to it.
+func TestALostIndexIsMadeAnew(t *testing.T) {
+	for _, name := range []string{"while it is written", "while nothing happens"} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.fold(many("ada", 50)...)
+			stop := w.start()
+			w.settle()
+			lost := w.liveIndex()
+			if name == "while nothing happens" {
+				stop()
+			}
+			w.must(w.open(w.server).Drop(t.Context(), lost))
+			if name == "while it is written" {
+				w.fold(received("ada", "new"))
+			} else {
+				w.start()
+			}
+			w.eventually("another index is searched", func() error {
+				if scalar[bool](w, `SELECT EXISTS (SELECT FROM search_indices WHERE state = 'live' AND name <> $1)`, lost) {
+					return nil
+				}
+				return errors.New(w.marks())
+			})
+			w.settle()
+			w.same()
+		})
+	}
+}
+
+// TestSwapMarksBothVersions: what only the old version of the mailbox has disappears, what only the new one has is found,
+// and a rollback brings the first state back. Another version of the applications is another match.
+func TestSwapMarksBothVersions(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	w.fold(received("ada", "both"), received("ada", "old"), applied("1", 1, by("ada@example.org")))
+	w.settle()
+	ctx := t.Context()
+	version, err := consumers.CreateVersion(ctx, w.pool, mailbox.Group())
+	w.must(err)
+	changed := received("ada", "both", func(m *events.Mail) { m.Subject = "another rule" })
+	shadow := consumers.Version{Number: version, Shadow: true}
+	w.must(foldInto(w.pool, mailbox.Group(), shadow, []*events.Event{changed, received("ada", "new")}))
+	w.settle()
+	if n := len(w.documents()); n != 2 {
+		t.Fatalf("%d documents before the swap", n)
+	}
+	_, err = consumers.Swap(ctx, w.pool, "mailbox", version, -1, "tester", "test")
+	w.must(err)
+	w.settle()
+	w.same()
+	if _, there := w.documents()[mailID("ada", "old")]; there {
+		t.Error("a mail that only the old version has is still found")
+	}
+	_, err = consumers.Rollback(ctx, w.pool, "mailbox", "tester", "test")
+	w.must(err)
+	w.settle()
+	w.same()
+
+	version, err = consumers.CreateVersion(ctx, w.pool, enrichment.Group())
+	w.must(err)
+	w.must(foldInto(w.pool, enrichment.Group(), consumers.Version{Number: version, Shadow: true}, []*events.Event{applied("1", 1, by("ada@example.org"), inStage("Offer"))}))
+	_, err = consumers.Swap(ctx, w.pool, "enrichment", version, -1, "tester", "test")
+	w.must(err)
+	w.settle()
+	w.same()
+	if stage := w.documents()[mailID("ada", "old")].ATS.Stage; stage != "Offer" {
+		t.Errorf("after the swap the stage is %s", stage)
+	}
+}
+
+// TestADropLosesNoMark: a version that is dropped right after a swap still takes its documents away.
+func TestADropLosesNoMark(t *testing.T) {
+	w := newWorld(t)
+	stop := w.start()
+	w.fold(received("ada", "both"), received("ada", "old"))
+	w.settle()
+	stop()
+	ctx := t.Context()
+	version, err := consumers.CreateVersion(ctx, w.pool, mailbox.Group())
+	w.must(err)
+	w.must(foldInto(w.pool, mailbox.Group(), consumers.Version{Number: version, Shadow: true}, []*events.Event{received("ada", "both")}))
+	_, err = consumers.Swap(ctx, w.pool, "mailbox", version, -1, "tester", "test")
+	w.must(err)
+	w.must(consumers.DropVersion(ctx, w.pool, mailbox.Group(), 1))
+	w.start()
+	w.settle()
+	w.same()
+}
+
+// TestTwoAtOnceDoNoHarm: without the lock that lets one lead, the newest state of every mail wins all the same.
+func TestTwoAtOnceDoNoHarm(t *testing.T) {
+	w := newWorld(t)
+	_, err := Plan(t.Context(), w.pool, w.client, false)
+	w.must(err)
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	for range 3 {
+		c := w.config()
+		c.BatchMails = 7
+		o, err := newObservers(c.Registry)
+		w.must(err)
+		x := newIndexer(c, o)
+		running.Go(func() {
+			for ctx.Err() == nil {
+				if _, err := x.work(ctx); err != nil && ctx.Err() == nil && !strings.Contains(err.Error(), "no longer") {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	for round := range 40 {
+		var part []*events.Event
+		for i := range 30 {
+			part = append(part, received("ada", fmt.Sprint(i), func(m *events.Mail) { m.Subject = fmt.Sprint("round ", round) }))
+		}
+		w.fold(append(part, applied("1", int64(round+1), by("ada@example.org"), inStage(fmt.Sprint(round))))...)
+	}
+	w.settle()
+	w.same()
+	cancel()
+	running.Wait()
+}
+
+// TestSettledTellsNothingTooEarly: while a change cannot be found it says no, also when the mark was turned into another
+// or made again meanwhile; and in the end it says yes, however much is folded after the time asked for.
+func TestSettledTellsNothingTooEarly(t *testing.T) {
+	w := newWorld(t)
+	_, err := Plan(t.Context(), w.pool, w.client, false)
+	w.must(err)
+	c := w.config()
+	o, err := newObservers(c.Registry)
+	w.must(err)
+	x := newIndexer(c, o)
+	ctx := t.Context()
+	step := func() {
+		t.Helper()
+		for busy := true; busy; {
+			var err error
+			busy, err = x.work(ctx)
+			w.must(err)
+		}
+	}
+	for x.building || len(x.targets) == 0 {
+		step()
+	}
+	settled := func(asked time.Time, want bool, when string) {
+		t.Helper()
+		got, err := Settled(ctx, w.pool, asked, time.Now())
+		w.must(err)
+		if got != want {
+			t.Errorf("%s it says %v", when, got)
+		}
+	}
+	w.fold(received("ada", "1"), received("ada", "2"))
+	step()
+	settled(time.Now(), true, "after the mails were indexed")
+
+	w.fold(applied("1", 1, by("ada@example.org")))
+	asked := time.Now()
+	settled(asked, false, "while an address is marked")
+	_, err = x.turnAddresses(ctx)
+	w.must(err)
+	settled(asked, false, "when it was turned into marks of mails")
+
+	w.must(x.launch(ctx))
+	w.fold(received("ada", "1", func(m *events.Mail) { m.Subject = "later" }))
+	w.must(x.land(ctx))
+	settled(asked, false, "when the documents were sent and not refreshed")
+	w.must(x.flush(ctx, false))
+	settled(asked, true, "when what was asked for can be found, though more was folded since")
+	settled(time.Now(), false, "of what was folded since")
+	step()
+	settled(time.Now(), true, "in the end")
+
+	_, err = w.pool.Exec(ctx, `UPDATE search_indices SET state = 'building'`)
+	w.must(err)
+	settled(asked, false, "without an index that is searched")
+}
+
+// TestMemoryIsBoundedByBytes: a bulk holds as many large mails as its bytes allow, and one that is larger alone.
+func TestBulksAreBounded(t *testing.T) {
+	w := newWorld(t)
+	_, err := Plan(t.Context(), w.pool, w.client, false)
+	w.must(err)
+	c := w.config()
+	c.BatchBytes = 100_000
+	var part []*events.Event
+	for i := range 20 {
+		part = append(part, received("ada", fmt.Sprint(i), func(m *events.Mail) { m.Text = strings.Repeat("word ", 8000) }))
+	}
+	w.fold(append(part, received("ada", "large", func(m *events.Mail) { m.Text = strings.Repeat("large ", 20_000) }))...)
+	w.exec(`UPDATE dirty_mails SET marked_at = '2000-01-01' WHERE mail_id = $1`, mailID("ada", "large"))
+	x := newIndexer(c, nil)
+	b, err := x.take(t.Context(), []string{"x"})
+	w.must(err)
+	if len(b.marks) != 1 {
+		t.Errorf("%d mails with the large one", len(b.marks))
+	}
+	w.exec(`DELETE FROM dirty_mails WHERE mail_id = $1`, mailID("ada", "large"))
+	b, err = x.take(t.Context(), []string{"x"})
+	w.must(err)
+	if len(b.marks) != 2 || b.bulk.Size() > 120_000 {
+		t.Errorf("%d mails of 40 kB each and %d bytes", len(b.marks), b.bulk.Size())
+	}
+}

@@ -1,0 +1,286 @@
+package indexer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/failpoint"
+	"github.com/applylens/applylens/internal/search/elastic"
+)
+
+// tryLock makes one process the leader as long as its connection lives.
+const tryLock = `SELECT pg_try_advisory_lock($1)`
+
+// lockKey is the advisory lock of the leading indexer.
+const lockKey int64 = 0x6170_6c69_6478 // "aplidx"
+
+// How often the table of indices is looked at, and how often the indices themselves.
+const (
+	tendTime  = time.Second
+	checkTime = 30 * time.Second
+)
+
+// indexer is one process. Its loop alone touches it.
+type indexer struct {
+	Config
+	observers *observers
+
+	targets  []string // indices that take documents
+	building bool     // one of them is not searched yet
+	tended   time.Time
+	checked  time.Time
+	flying   map[*batch]bool
+	landed   chan landing
+	sent     sent
+	attempt  int // failures in a row
+}
+
+func newIndexer(config Config, o *observers) *indexer {
+	return &indexer{Config: config, observers: o, flying: map[*batch]bool{}, landed: make(chan landing, config.Senders)}
+}
+
+// Run keeps the index until ctx ends. Where there is none it makes one.
+func Run(ctx context.Context, config Config) error {
+	if err := config.Validate(); err != nil {
+		return err
+	}
+	o, err := newObservers(config.Registry)
+	if err != nil {
+		return fmt.Errorf("register indexer metrics: %w", err)
+	}
+	watching, stop := context.WithCancel(ctx)
+	defer stop()
+	go watch(watching, &config, o)
+	for ctx.Err() == nil {
+		x := newIndexer(config, o)
+		if err := x.lead(ctx); err != nil && ctx.Err() == nil {
+			config.Log.Warn("the indexer was interrupted", "error", err)
+		}
+		o.leader.Set(0)
+		wait(ctx, time.Second)
+	}
+	return nil
+}
+
+// lead works while it holds the lock; without the lock it returns at once.
+func (x *indexer) lead(ctx context.Context) error {
+	conn, err := pgx.ConnectConfig(ctx, x.Pool.Config().ConnConfig)
+	if err != nil {
+		return fmt.Errorf("connect for the lock: %w", err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // the lock goes with the connection
+	var leads bool
+	if err := conn.QueryRow(ctx, tryLock, lockKey).Scan(&leads); err != nil || !leads {
+		return err
+	}
+	x.observers.leader.Set(1)
+	x.Log.Info("the indexer leads")
+	if _, err := Plan(ctx, x.Pool, x.Client, false); err != nil {
+		return err
+	}
+	for ctx.Err() == nil {
+		if err := conn.Ping(ctx); err != nil {
+			return fmt.Errorf("hold the lock: %w", err)
+		}
+		busy, err := x.work(ctx)
+		switch {
+		case err != nil:
+			if ctx.Err() == nil {
+				x.observers.failures.WithLabelValues(reason(err)).Inc()
+				x.Log.Warn("the index falls behind", "error", err, "attempt", x.attempt+1)
+			}
+			wait(ctx, backoff(x.attempt, rand.Float64()))
+			x.attempt++
+		case busy:
+			x.attempt = 0
+		default:
+			x.attempt = 0
+			wait(ctx, x.Poll)
+		}
+	}
+	return ctx.Err()
+}
+
+// work takes one step, and tells whether there may be more to do at once.
+func (x *indexer) work(ctx context.Context) (busy bool, err error) {
+	if x.attempt > 0 { // what was sent before the failure need not wait for what was not
+		if err := x.flush(ctx, false); err != nil {
+			return false, err
+		}
+	}
+	if err := x.look(ctx, false); err != nil || len(x.targets) == 0 {
+		return false, err
+	}
+	marked, err := x.mark(ctx)
+	if err != nil {
+		return false, err
+	}
+	if err := x.launch(ctx); err != nil {
+		return false, err
+	}
+	more := len(x.flying) > 0
+	if more {
+		if err := x.land(ctx); err != nil {
+			return false, err
+		}
+	}
+	if err := x.flush(ctx, more); err != nil || marked || more {
+		return err == nil, err
+	}
+	return false, x.look(ctx, true)
+}
+
+// look tends the indices, now and then or when one may be complete, and checks that they are where they should be.
+func (x *indexer) look(ctx context.Context, idle bool) error {
+	if time.Since(x.checked) >= checkTime {
+		if err := x.check(ctx); err != nil {
+			return err
+		}
+		x.checked = time.Now()
+	}
+	if len(x.targets) > 0 && time.Since(x.tended) < tendTime && !(idle && x.building) {
+		return nil
+	}
+	list, err := x.tend(ctx, idle)
+	if err != nil {
+		return err
+	}
+	x.targets, x.building, x.tended = list.writable(), list.in(building) != nil, time.Now()
+	return nil
+}
+
+// mark turns all marks into marks of mails, and tells whether there may be some.
+func (x *indexer) mark(ctx context.Context) (bool, error) {
+	aged, err := x.age(ctx)
+	if err != nil {
+		return false, err
+	}
+	turned := addressesAtOnce
+	for turned == addressesAtOnce {
+		if turned, err = x.turnAddresses(ctx); err != nil {
+			return false, err
+		}
+	}
+	passed, err := x.turnVersions(ctx)
+	return aged || turned > 0 || passed, err
+}
+
+// errDelayed tells that Elasticsearch cannot take documents just now.
+var errDelayed = errors.New("Elasticsearch takes no documents now")
+
+// landing is a batch that was sent, and what became of it.
+type landing struct {
+	batch    *batch
+	outcomes []elastic.Outcome
+	err      error
+	took     time.Duration
+}
+
+// launch reads and sends batches, each in a goroutine, as long as there are marks and senders.
+func (x *indexer) launch(ctx context.Context) error {
+	for len(x.flying) < x.Senders {
+		b, err := x.take(ctx, x.targets)
+		if err != nil || b == nil {
+			return err
+		}
+		failpoint.Hit("index_after_read")
+		x.flying[b] = true
+		go func() {
+			began := time.Now()
+			outcomes, err := x.Client.Send(ctx, &b.bulk)
+			failpoint.Hit("index_after_bulk")
+			x.landed <- landing{b, outcomes, err, time.Since(began)}
+		}()
+	}
+	return nil
+}
+
+// land waits until one of the batches has landed, and notes what became of it.
+func (x *indexer) land(ctx context.Context) error {
+	l := <-x.landed
+	delete(x.flying, l.batch)
+	if l.err != nil {
+		return l.err
+	}
+	r := l.batch.judge(l.outcomes)
+	x.observers.count(&r, l.took)
+	x.sent.add(l.batch, r)
+	if err := x.delay(ctx, r.refused); err != nil {
+		return err
+	}
+	if r.missing {
+		x.checked = time.Time{}
+	}
+	if r.delayed > 0 {
+		return fmt.Errorf("%w: %d of %d", errDelayed, r.delayed, len(l.batch.marks))
+	}
+	return nil
+}
+
+// atWork are the mails that are being sent, or were and cannot be found yet: their marks are still there.
+func (x *indexer) atWork() map[events.UUID]bool {
+	ids := map[events.UUID]bool{}
+	for _, m := range x.sent.marks {
+		ids[m.id] = true
+	}
+	for b := range x.flying {
+		for _, m := range b.marks {
+			ids[m.id] = true
+		}
+	}
+	return ids
+}
+
+// flush lets searches find what was sent and takes the marks away, when it is time.
+func (x *indexer) flush(ctx context.Context, more bool) error {
+	if !x.sent.due(more) {
+		return nil
+	}
+	if err := x.Client.Refresh(ctx, x.targets...); err != nil {
+		return err
+	}
+	failpoint.Hit("index_after_refresh")
+	if err := x.clear(ctx, x.sent.marks, x.sent.readAt); err != nil {
+		return err
+	}
+	x.observers.enriched.WithLabelValues().Add(float64(x.sent.enriched))
+	x.sent = sent{}
+	return nil
+}
+
+// customPlans lets a transaction plan for the tables as they are: a plan kept from when they were empty would read them
+// as a whole.
+const customPlans = `SET LOCAL plan_cache_mode = force_custom_plan`
+
+// transact runs work in a transaction.
+func (x *indexer) transact(ctx context.Context, work func(pgx.Tx) error) error {
+	return pgx.BeginFunc(ctx, x.Pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, customPlans); err != nil {
+			return err
+		}
+		return work(tx)
+	})
+}
+
+// backoff returns how long to wait before attempt (from 0) is repeated: it doubles from 100 ms to 10 s, and between half
+// and all of it is drawn by random, which lies in [0,1).
+func backoff(attempt int, random float64) time.Duration {
+	const first, most = 100 * time.Millisecond, 10 * time.Second
+	long := min(first<<min(attempt, 10), most)
+	return long/2 + time.Duration(random*float64(long/2))
+}
+
+func wait(ctx context.Context, long time.Duration) {
+	timer := time.NewTimer(long)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}

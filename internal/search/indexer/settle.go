@@ -1,0 +1,150 @@
+package indexer
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/applylens/applylens/internal/failpoint"
+	"github.com/applylens/applylens/internal/search/elastic"
+)
+
+const (
+	// clearMails takes away the marks that are as they were when their mails were read. Of those that were made again
+	// since, what came before the reading is done.
+	clearMails = `
+WITH seen AS (
+    SELECT * FROM unnest($1::uuid[], $2::bigint[]) AS s(mail_id, generation)
+), mine AS (
+    SELECT d.mail_id, d.generation = s.generation AS done
+    FROM dirty_mails d JOIN seen s USING (mail_id) ORDER BY d.mail_id FOR UPDATE OF d
+), gone AS (
+    DELETE FROM dirty_mails d USING mine WHERE d.mail_id = mine.mail_id AND mine.done
+)
+UPDATE dirty_mails d SET marked_at = $3 FROM mine WHERE d.mail_id = mine.mail_id AND NOT mine.done`
+
+	// delayRefused lets marks of documents that were refused wait: a minute, two, four, up to a day.
+	delayRefused = `
+WITH seen AS (
+    SELECT * FROM unnest($1::uuid[], $2::bigint[]) AS s(mail_id, generation)
+), mine AS (
+    SELECT d.mail_id FROM dirty_mails d JOIN seen s USING (mail_id, generation) ORDER BY d.mail_id FOR UPDATE OF d
+)
+UPDATE dirty_mails d SET refusals = refusals + 1, not_before = now() + LEAST(interval '1 day', (1 << LEAST(refusals, 12)) * interval '1 minute')
+FROM mine WHERE d.mail_id = mine.mail_id`
+
+	// selectSettled tells whether no mark is as old as a time, by the database's clock, and searches read an index.
+	selectSettled = `
+WITH asked AS MATERIALIZED (SELECT $1::timestamptz + (clock_timestamp() - $2::timestamptz) AS at)
+SELECT NOT EXISTS (SELECT FROM dirty_mails WHERE NOT backfill AND marked_at <= (SELECT at FROM asked))
+   AND NOT EXISTS (SELECT FROM dirty_mails WHERE backfill AND marked_at <= (SELECT at FROM asked))
+   AND NOT EXISTS (SELECT FROM dirty_addresses WHERE marked_at <= (SELECT at FROM asked))
+   AND NOT EXISTS (SELECT FROM dirty_versions WHERE marked_at <= (SELECT at FROM asked))
+   AND EXISTS (SELECT FROM search_indices WHERE state = 'live')`
+)
+
+// result is what became of the mails of a batch.
+type result struct {
+	done, refused []mark
+	delayed       int // mails of which an operation has to be sent again
+	missing       bool
+	written       int // operations
+	superseded    int
+	enriched      int
+}
+
+// judge sorts the mails of a batch by what became of their operations: a mail is done when all of them are.
+func (b *batch) judge(outcomes []elastic.Outcome) result {
+	var r result
+	for i, m := range b.marks {
+		worst := elastic.Written
+		for _, outcome := range outcomes[i*b.targets : (i+1)*b.targets] {
+			worst = max(worst, outcome)
+			switch outcome {
+			case elastic.Written:
+				r.written++
+			case elastic.Superseded:
+				r.superseded++
+			}
+		}
+		switch {
+		case worst <= elastic.Superseded || failpoint.Broken("bulk_items"):
+			r.done = append(r.done, m)
+		case worst == elastic.Refused:
+			r.refused = append(r.refused, m)
+		default:
+			r.delayed++
+			r.missing = r.missing || worst == elastic.Missing
+		}
+		if worst == elastic.Written && b.enriched[m.id.String()] {
+			r.enriched++
+		}
+	}
+	return r
+}
+
+// sent are the marks of documents that were taken but cannot be found yet.
+type sent struct {
+	marks    []mark
+	readAt   time.Time // of the first of them
+	began    time.Time
+	enriched int
+}
+
+// add adds what a batch came to.
+func (s *sent) add(b *batch, r result) {
+	if len(s.marks) == 0 {
+		s.readAt, s.began = b.readAt, time.Now()
+	}
+	s.marks = append(s.marks, r.done...)
+	s.enriched += r.enriched
+}
+
+// due tells whether it is time to let searches find them: each time costs a segment.
+func (s *sent) due(more bool) bool {
+	return len(s.marks) > 0 && (!more || len(s.marks) >= refreshMails || time.Since(s.began) >= refreshTime)
+}
+
+// The most mails, and the longest time, that wait to be found while there is more to send.
+const (
+	refreshMails = 5000
+	refreshTime  = time.Second
+)
+
+// clear takes away the marks of what can be found now.
+func (x *indexer) clear(ctx context.Context, marks []mark, readAt time.Time) error {
+	generations := make([]int64, len(marks))
+	for i, m := range marks {
+		generations[i] = m.generation
+	}
+	err := x.transact(ctx, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, clearMails, ids(marks), generations, readAt)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("clear marks: %w", err)
+	}
+	return nil
+}
+
+// delay lets refused documents wait.
+func (x *indexer) delay(ctx context.Context, refused []mark) error {
+	if len(refused) == 0 {
+		return nil
+	}
+	generations := make([]int64, len(refused))
+	for i, m := range refused {
+		generations[i] = m.generation
+	}
+	err := x.transact(ctx, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, delayRefused, ids(refused), generations)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("delay refused documents: %w", err)
+	}
+	x.Log.Error("Elasticsearch refuses documents; they are tried again later", "documents", len(refused), "first", refused[0].id.String())
+	return nil
+}
