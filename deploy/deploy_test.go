@@ -84,7 +84,7 @@ func TestEveryGroupHasAService(t *testing.T) {
 			t.Errorf("service %s runs %q", group, got)
 		}
 	}
-	for _, name := range []string{"migrate", "topics", "api", "relay"} {
+	for _, name := range []string{"migrate", "topics", "api", "relay", "index"} {
 		if got := services[name]; len(got.Command) == 0 || got.Command[0] != name {
 			t.Errorf("service %s runs %q", name, got.Command)
 		}

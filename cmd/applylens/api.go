@@ -14,14 +14,18 @@ import (
 	"github.com/applylens/applylens/internal/config"
 	"github.com/applylens/applylens/internal/outbox"
 	"github.com/applylens/applylens/internal/postgres"
+	"github.com/applylens/applylens/internal/search"
+	"github.com/applylens/applylens/internal/search/elastic"
+	"github.com/applylens/applylens/internal/search/indexer"
 	pgsearch "github.com/applylens/applylens/internal/search/postgres"
 )
 
 // apiCommand serves the HTTP API in a process of its own; the relay that it wakes may run elsewhere.
 type apiCommand struct {
-	Kafka    config.Kafka    `embed:""`
-	Postgres config.Postgres `embed:""`
-	Listen   string          `help:"Address to serve HTTP on." env:"LISTEN" default:"127.0.0.1:8003" placeholder:"HOST:PORT"`
+	Kafka         config.Kafka         `embed:""`
+	Postgres      config.Postgres      `embed:""`
+	Elasticsearch config.Elasticsearch `embed:""`
+	Listen        string               `help:"Address to serve HTTP on." env:"LISTEN" default:"127.0.0.1:8003" placeholder:"HOST:PORT"`
 }
 
 // Run serves until the context ends, then drains.
@@ -34,9 +38,13 @@ func (c *apiCommand) Run(ctx context.Context, p *process) error {
 	if err := requireTokens(ctx, p, links.pool, c.Listen); err != nil {
 		return err
 	}
+	engine, err := newEngine(&c.Elasticsearch, links.pool)
+	if err != nil {
+		return usageError{err}
+	}
 	waker, gate := &outbox.Waker{Pool: links.pool}, &restoredGate{pool: links.pool}
 	handler, err := api.New(api.Config{
-		Pool: links.pool, Search: pgsearch.New(links.pool), Log: p.log, Registry: newRegistry(), Wake: waker.Wake, Gate: gate.check, ATS: ats.OfMails(links.pool),
+		Pool: links.pool, Search: engine, Log: p.log, Registry: newRegistry(), Wake: waker.Wake, Gate: gate.check, ATS: ats.OfMails(links.pool),
 		Extend: operations(links),
 	})
 	if err != nil {
@@ -48,6 +56,23 @@ func (c *apiCommand) Run(ctx context.Context, p *process) error {
 	}
 	p.log.Info("serving the API", "address", listener.Addr().String())
 	return api.Serve(ctx, listener, handler, p.log)
+}
+
+// newEngine returns an engine on the index of Elasticsearch, where that is given, and otherwise one on PostgreSQL.
+func newEngine(settings *config.Elasticsearch, pool *pgxpool.Pool) (search.Engine, error) {
+	if !settings.Given() {
+		return pgsearch.New(pool), nil
+	}
+	if err := settings.Validate(); err != nil {
+		return nil, err
+	}
+	client, err := elastic.Open(*settings)
+	if err != nil {
+		return nil, err
+	}
+	return elastic.NewEngine(client, func(ctx context.Context, asked time.Time) (bool, error) {
+		return indexer.Settled(ctx, pool, asked, time.Now())
+	}), nil
 }
 
 // requireTokens refuses to listen where others can reach us while nobody could be authenticated, which is how a

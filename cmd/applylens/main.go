@@ -26,6 +26,7 @@ type commandLine struct {
 
 	Up          upCommand          `cmd:"" help:"Run everything in one process, with an embedded broker and database."`
 	Consume     consumeCommand     `cmd:"" help:"Join consumer groups and fold their events."`
+	Index       indexCommand       `cmd:"" help:"Keep the Elasticsearch index like the database."`
 	Rebuild     rebuildCommand     `cmd:"" help:"Fold a projection anew from the log, compare, swap and roll back."`
 	Positions   positionsCommand   `cmd:"" help:"Show where groups stand and move them on after a halt."`
 	DeadLetters deadLettersCommand `cmd:"" name:"deadletters" help:"List, show, redrive and discard records that could not be applied."`

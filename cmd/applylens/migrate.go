@@ -4,15 +4,21 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/applylens/applylens/internal/config"
 	"github.com/applylens/applylens/internal/postgres"
+	"github.com/applylens/applylens/internal/search/elastic"
+	"github.com/applylens/applylens/internal/search/indexer"
 )
 
 type migrateCommand struct {
-	Postgres config.Postgres `embed:""`
+	Postgres      config.Postgres      `embed:""`
+	Elasticsearch config.Elasticsearch `embed:""`
 }
 
-// Run brings the database's schema up to date. Several at once wait for each other.
+// Run brings the database's schema up to date, and plans a search index where one is wanted and there is none of today's
+// mapping. Several at once wait for each other.
 func (c *migrateCommand) Run(ctx context.Context, p *process) error {
 	if err := c.Postgres.Validate(); err != nil {
 		return usageError{err}
@@ -26,5 +32,28 @@ func (c *migrateCommand) Run(ctx context.Context, p *process) error {
 		return err
 	}
 	fmt.Fprintln(p.stdout, "The database is up to date.")
+	if !c.Elasticsearch.Given() {
+		return nil
+	}
+	return c.planIndex(ctx, p, pool)
+}
+
+func (c *migrateCommand) planIndex(ctx context.Context, p *process, pool *pgxpool.Pool) error {
+	if err := c.Elasticsearch.Validate(); err != nil {
+		return usageError{err}
+	}
+	client, err := elastic.Open(c.Elasticsearch)
+	if err != nil {
+		return usageError{err}
+	}
+	name, err := indexer.Plan(ctx, pool, client, true)
+	switch {
+	case err != nil:
+		return err
+	case name == "":
+		fmt.Fprintln(p.stdout, "The search index is up to date.")
+	default:
+		fmt.Fprintf(p.stdout, "The search index %s is planned: applylens index fills it beside the one that is searched, and then lets searches read it.\n", name)
+	}
 	return nil
 }

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/applylens/applylens/internal/config"
+	"github.com/applylens/applylens/internal/ops"
+	"github.com/applylens/applylens/internal/postgres"
+	"github.com/applylens/applylens/internal/search/elastic"
+	"github.com/applylens/applylens/internal/search/indexer"
+)
+
+type indexCommand struct {
+	Postgres      config.Postgres      `embed:""`
+	Elasticsearch config.Elasticsearch `embed:""`
+	MetricsListen string               `help:"Address of /metrics, /healthz and /readyz; empty: none." default:"127.0.0.1:9466" env:"METRICS_LISTEN"`
+	Forget        bool                 `help:"Delete the index and keep none from now on, so that nothing is marked for it any more."`
+	Yes           bool                 `help:"With --forget: do it; without this it only tells what would be deleted."`
+}
+
+// Run keeps the index like the database until the context ends. Any number may run: one leads, the others stand by.
+func (c *indexCommand) Run(ctx context.Context, p *process) error {
+	boundMemory(consumerMiB)
+	if err := errors.Join(c.Postgres.Validate(), c.Elasticsearch.Validate()); err != nil {
+		return usageError{err}
+	}
+	pool, err := postgres.Open(ctx, c.Postgres, "applylens index")
+	if err != nil {
+		return usageError{err}
+	}
+	defer pool.Close()
+	client, err := elastic.Open(c.Elasticsearch)
+	if err != nil {
+		return usageError{err}
+	}
+	if c.Forget {
+		return c.forget(ctx, p, pool, client)
+	}
+	registry := newRegistry()
+	running, ctx := errgroup.WithContext(ctx)
+	running.Go(func() error {
+		return indexer.Run(ctx, indexer.Config{Pool: pool, Client: client, Log: p.log, Registry: registry})
+	})
+	if c.MetricsListen != "" {
+		ready := func() error { return pool.Ping(ctx) }
+		running.Go(func() error { return ops.Serve(ctx, c.MetricsListen, registry, ready) })
+	}
+	return running.Wait()
+}
+
+func (c *indexCommand) forget(ctx context.Context, p *process, pool *pgxpool.Pool, client *elastic.Client) error {
+	names, err := indexer.Indices(ctx, pool)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		fmt.Fprintln(p.stdout, name)
+	}
+	if !c.Yes {
+		fmt.Fprintln(p.stdout, "these indices would be deleted; repeat with --yes")
+		return nil
+	}
+	return indexer.Forget(ctx, pool, client)
+}
