@@ -110,7 +110,7 @@ func TestDecodeTransfer(t *testing.T) {
 
 // TestParseIsBounded: no message costs much more time or memory than its bytes, and each is read or refused.
 func TestParseIsBounded(t *testing.T) {
-	const size = 1 << 20
+	const size = 1 << 19
 	fill := func(text string) string { return strings.Repeat(text, size/len(text)) }
 	nested := ""
 	for depth := range 20_000 {
