@@ -10,8 +10,10 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -202,21 +204,44 @@ func TestRunGoesOnPastUnreadableFiles(t *testing.T) {
 
 // TestRunGoesOnPastLockedDirectories: what cannot be looked into is named, and the rest is imported.
 func TestRunGoesOnPastLockedDirectories(t *testing.T) {
+	if os.Geteuid() == 0 { // for whom nothing is locked
+		asNobody(t)
+		return
+	}
 	dir := tree(t, map[string]string{"a.mbox": threeMessages, "f/g.eml": "From: a@b.example\n\nx\n"})
 	locked := filepath.Join(dir, "f")
 	if err := os.Chmod(locked, 0); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.Chmod(locked, 0o700) })
-	if _, err := os.ReadDir(locked); err == nil {
-		t.Skip("nothing is locked for root: run this test as another user")
-	}
 	_, conn := connect(t)
 	config, log := configOf(t, nil)
 	config.Path = dir
 	result, err := Run(t.Context(), conn, config)
 	if diff := cmp.Diff(Result{Imported: 2, Broken: 1, Unreadable: 1}, result); diff != "" || err == nil || !strings.Contains(log.String(), "file="+locked+" ") {
 		t.Errorf("%v %s %s", err, diff, log)
+	}
+}
+
+// asNobody runs the test again in a process of a user without rights.
+func asNobody(t *testing.T) {
+	t.Helper()
+	const nobody = 65534
+	dir, err := os.MkdirTemp("", "nobody")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	program, err := os.ReadFile(os.Args[0])
+	copied := filepath.Join(dir, "test")
+	if err := errors.Join(err, os.WriteFile(copied, program, 0o755), os.Chmod(dir, 0o777)); err != nil {
+		t.Fatal(err)
+	}
+	command := exec.Command(copied, "-test.v", "-test.run=^"+t.Name()+"$")
+	command.Dir, command.Env = dir, append(os.Environ(), "TMPDIR="+dir, "HOME="+dir)
+	command.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	if out, err := command.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
 
