@@ -28,27 +28,34 @@ const requestTimeout = time.Minute
 
 // Open prepares a client for checked settings. It connects lazily: a cluster that is down is no error here.
 func Open(settings config.Elasticsearch) (*Client, error) {
-	parsed := elastictransport.Config{
-		UserAgent: "applylens",
-		Username:  settings.ElasticsearchUsername, Password: string(settings.ElasticsearchPassword), APIKey: string(settings.ElasticsearchAPIKey),
-		DisableRetry: true, // whoever asks knows whether to ask again
-		Transport:    http.DefaultTransport.(*http.Transport).Clone(),
+	options := []elastictransport.Option{
+		elastictransport.WithUserAgent("applylens"),
+		elastictransport.WithDisableRetry(), // whoever asks knows whether to ask again
+		elastictransport.WithTransport(http.DefaultTransport.(*http.Transport).Clone()),
 	}
+	var addresses []*url.URL
 	for _, text := range settings.ElasticsearchURL {
 		address, err := url.Parse(text)
 		if err != nil {
 			return nil, errors.New("--elasticsearch-url is not a URL")
 		}
-		parsed.URLs = append(parsed.URLs, address)
+		addresses = append(addresses, address)
+	}
+	options = append(options, elastictransport.WithURLs(addresses...))
+	switch {
+	case settings.ElasticsearchAPIKey != "":
+		options = append(options, elastictransport.WithAPIKey(string(settings.ElasticsearchAPIKey)))
+	case settings.ElasticsearchUsername != "":
+		options = append(options, elastictransport.WithBasicAuth(settings.ElasticsearchUsername, string(settings.ElasticsearchPassword)))
 	}
 	if settings.ElasticsearchCAFile != "" {
 		authorities, err := os.ReadFile(settings.ElasticsearchCAFile)
 		if err != nil {
 			return nil, fmt.Errorf("--elasticsearch-ca-file: %w", err)
 		}
-		parsed.CACert = authorities
+		options = append(options, elastictransport.WithCACert(authorities))
 	}
-	transport, err := elastictransport.New(parsed)
+	transport, err := elastictransport.NewClient(options...)
 	if err != nil {
 		return nil, fmt.Errorf("prepare Elasticsearch client: %w", err)
 	}
@@ -59,7 +66,7 @@ func Open(settings config.Elasticsearch) (*Client, error) {
 func (c *Client) Alias() string { return c.alias }
 
 // ErrNoAnswer tells that no answer came, or not the whole: what was asked for may have been done.
-var ErrNoAnswer = errors.New("Elasticsearch does not answer")
+var ErrNoAnswer = errors.New("no answer from Elasticsearch")
 
 // Error is an answer that says no. It holds nothing of the request.
 type Error struct {

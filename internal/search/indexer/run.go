@@ -172,7 +172,7 @@ func (x *indexer) mark(ctx context.Context) (bool, error) {
 }
 
 // errDelayed tells that Elasticsearch cannot take documents just now.
-var errDelayed = errors.New("Elasticsearch takes no documents now")
+var errDelayed = errors.New("no documents are taken by Elasticsearch at the moment")
 
 // landing is a batch that was sent, and what became of it.
 type landing struct {
