@@ -26,7 +26,7 @@ type indexCommand struct {
 // Run keeps the index like the database until the context ends. Any number may run: one leads, the others stand by.
 func (c *indexCommand) Run(ctx context.Context, p *process) error {
 	boundMemory(consumerMiB)
-	if err := errors.Join(c.Postgres.Validate(), c.Elasticsearch.Validate()); err != nil {
+	if err := errors.Join(c.Postgres.Validate(), c.Elasticsearch.Require(), c.Elasticsearch.Validate()); err != nil {
 		return usageError{err}
 	}
 	pool, err := postgres.Open(ctx, c.Postgres, "applylens index")

@@ -24,12 +24,17 @@ func (e *Elasticsearch) Given() bool { return len(e.ElasticsearchURL) > 0 }
 
 var aliasName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,99}$`)
 
-// Validate lists every fault of the settings.
+// Require returns an error when there is no address.
+func (e *Elasticsearch) Require() error {
+	if e.Given() {
+		return nil
+	}
+	return errors.New("no Elasticsearch is given: set --elasticsearch-url or ELASTICSEARCH_URL (http://host:port)")
+}
+
+// Validate lists every fault of the settings. That there is no address is none.
 func (e *Elasticsearch) Validate() error {
 	var faults []error
-	if !e.Given() {
-		faults = append(faults, errors.New("no Elasticsearch is given: set --elasticsearch-url or ELASTICSEARCH_URL (http://host:port)"))
-	}
 	for _, text := range e.ElasticsearchURL {
 		faults = append(faults, e.checkURL(text))
 	}
