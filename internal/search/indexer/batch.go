@@ -13,12 +13,15 @@ import (
 
 const (
 	// lockMails takes marks, what has changed before what is only read again and the oldest first, and tells how long
-	// the texts of their mails are.
+	// the texts of their mails are. Here and below OFFSET 0 looks mails up one by one, however wrong the statistics are.
 	lockMails = `
-SELECT d.mail_id, d.generation, COALESCE(octet_length(m.text) + octet_length(m.subject), 0)
+SELECT d.mail_id, d.generation, COALESCE(m.size, 0)
 FROM (SELECT mail_id, generation FROM dirty_mails
       WHERE not_before <= now() ORDER BY backfill, marked_at LIMIT $1 FOR UPDATE SKIP LOCKED) d
-LEFT JOIN mails m ON m.id = d.mail_id AND m.version = (SELECT live_version FROM projections WHERE group_name = 'mailbox')`
+LEFT JOIN LATERAL (
+    SELECT octet_length(text) + octet_length(subject) AS size FROM mails
+    WHERE id = d.mail_id AND version = (SELECT live_version FROM projections WHERE group_name = 'mailbox') OFFSET 0
+) m ON true`
 
 	// drawVersion draws the version of the documents that are read next, and tells as of when they are: never before
 	// what ageing has marked already.
@@ -32,7 +35,9 @@ SELECT d.id::text, m.user_id, m.received_at, m.expires_at, m.subject, m.text, m.
        a.system, a.application_id, a.stage, a.company, a.last_stage_change, a.interview_date,
        ghosting_risk(a.last_stage_change, a.interview_date, $2)
 FROM unnest($1::uuid[]) AS d(id)
-LEFT JOIN mails m ON m.id = d.id AND m.version = (SELECT live_version FROM projections WHERE group_name = 'mailbox')
+LEFT JOIN LATERAL (
+    SELECT * FROM mails WHERE id = d.id AND version = (SELECT live_version FROM projections WHERE group_name = 'mailbox') OFFSET 0
+) m ON true
 LEFT JOIN ats_of($1) a ON a.mail_id = d.id`
 )
 

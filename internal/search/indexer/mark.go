@@ -15,7 +15,7 @@ import (
 const (
 	// lockAddresses takes the oldest marks of addresses; who changes one waits until it is turned.
 	lockAddresses = `
-SELECT address, company, marked_at FROM dirty_addresses ORDER BY marked_at LIMIT $1 FOR UPDATE SKIP LOCKED`
+SELECT ctid::text, address, company, marked_at FROM dirty_addresses ORDER BY marked_at LIMIT $1 FOR UPDATE SKIP LOCKED`
 
 	// touch marks the mails that marked addresses touch, as of the earliest of those marks. Where the address is the
 	// person's own, these are the mails of the marked company, and for '*' of every company where an application has
@@ -57,10 +57,9 @@ ORDER BY m.id
 ON CONFLICT (mail_id) DO UPDATE SET generation = d.generation + 1, marked_at = LEAST(d.marked_at, excluded.marked_at),
     backfill = false, not_before = '-infinity'`
 
-	// deleteAddresses takes away marks that are locked.
+	// deleteAddresses takes away marks that are locked, by where they are.
 	deleteAddresses = `
-DELETE FROM dirty_addresses d USING unnest($1::text[], $2::text[]) AS x(address, company)
-WHERE d.address = x.address AND d.company = x.company`
+DELETE FROM dirty_addresses WHERE ctid = ANY ($1::text[]::tid[])`
 
 	// lockVersion takes one version of the mailbox whose mails are all to be marked, from some id on.
 	lockVersion = `
@@ -124,11 +123,11 @@ func (x *indexer) turnAddresses(ctx context.Context) (turned int, err error) {
 		if err != nil {
 			return err
 		}
-		var addresses, companies []string
-		var address, company string
+		var places, addresses, companies []string
+		var place, address, company string
 		var marked, earliest time.Time
-		_, err = pgx.ForEachRow(rows, []any{&address, &company, &marked}, func() error {
-			addresses, companies = append(addresses, address), append(companies, company)
+		_, err = pgx.ForEachRow(rows, []any{&place, &address, &company, &marked}, func() error {
+			places, addresses, companies = append(places, place), append(addresses, address), append(companies, company)
 			if earliest.IsZero() {
 				earliest = marked
 			}
@@ -140,7 +139,7 @@ func (x *indexer) turnAddresses(ctx context.Context) (turned int, err error) {
 		if _, err := tx.Exec(ctx, touch, addresses, companies, earliest); err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, deleteAddresses, addresses, companies)
+		_, err = tx.Exec(ctx, deleteAddresses, places)
 		return err
 	})
 	if err != nil {

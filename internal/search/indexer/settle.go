@@ -7,33 +7,29 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/failpoint"
 	"github.com/applylens/applylens/internal/search/elastic"
 )
 
 const (
-	// clearMails takes away the marks that are as they were when their mails were read. Of those that were made again
-	// since, what came before the reading is done.
-	clearMails = `
-WITH seen AS (
-    SELECT * FROM unnest($1::uuid[], $2::bigint[]) AS s(mail_id, generation)
-), mine AS (
-    SELECT d.mail_id, d.generation = s.generation AS done
-    FROM dirty_mails d JOIN seen s USING (mail_id) ORDER BY d.mail_id FOR UPDATE OF d
-), gone AS (
-    DELETE FROM dirty_mails d USING mine WHERE d.mail_id = mine.mail_id AND mine.done
-)
-UPDATE dirty_mails d SET marked_at = $3 FROM mine WHERE d.mail_id = mine.mail_id AND NOT mine.done`
+	// lockSeen locks marks, in the order in which everybody does, and tells how they are now.
+	lockSeen = `
+SELECT mail_id, generation FROM dirty_mails WHERE mail_id = ANY ($1::uuid[]) ORDER BY mail_id FOR UPDATE`
+
+	// deleteSeen takes away marks whose mails can be found as they were marked.
+	deleteSeen = `
+DELETE FROM dirty_mails WHERE mail_id = ANY ($1::uuid[])`
+
+	// renewSeen notes of marks that were made again meanwhile that what came before a time is done.
+	renewSeen = `
+UPDATE dirty_mails SET marked_at = $2 WHERE mail_id = ANY ($1::uuid[])`
 
 	// delayRefused lets marks of documents that were refused wait: a minute, two, four, up to a day.
 	delayRefused = `
-WITH seen AS (
-    SELECT * FROM unnest($1::uuid[], $2::bigint[]) AS s(mail_id, generation)
-), mine AS (
-    SELECT d.mail_id FROM dirty_mails d JOIN seen s USING (mail_id, generation) ORDER BY d.mail_id FOR UPDATE OF d
-)
-UPDATE dirty_mails d SET refusals = refusals + 1, not_before = now() + LEAST(interval '1 day', (1 << LEAST(refusals, 12)) * interval '1 minute')
-FROM mine WHERE d.mail_id = mine.mail_id`
+UPDATE dirty_mails
+SET refusals = refusals + 1, not_before = now() + LEAST(interval '1 day', (1 << LEAST(refusals, 12)) * interval '1 minute')
+WHERE mail_id = ANY ($1::uuid[])`
 
 	// selectSettled tells whether no mark is as old as a time, by the database's clock, and searches read an index.
 	selectSettled = `
@@ -115,12 +111,15 @@ const (
 
 // clear takes away the marks of what can be found now.
 func (x *indexer) clear(ctx context.Context, marks []mark, readAt time.Time) error {
-	generations := make([]int64, len(marks))
-	for i, m := range marks {
-		generations[i] = m.generation
-	}
 	err := x.transact(ctx, func(tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, clearMails, ids(marks), generations, readAt)
+		same, changed, err := compare(ctx, tx, marks)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, deleteSeen, same); err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, renewSeen, changed, readAt)
 		return err
 	})
 	if err != nil {
@@ -129,17 +128,38 @@ func (x *indexer) clear(ctx context.Context, marks []mark, readAt time.Time) err
 	return nil
 }
 
-// delay lets refused documents wait.
+// compare locks marks and tells which of them are as they were when their mails were read, and which were made again.
+func compare(ctx context.Context, tx pgx.Tx, marks []mark) (same, changed [][16]byte, err error) {
+	seen := make(map[events.UUID]int64, len(marks))
+	for _, m := range marks {
+		seen[m.id] = m.generation
+	}
+	rows, err := tx.Query(ctx, lockSeen, ids(marks))
+	if err != nil {
+		return nil, nil, err
+	}
+	var now mark
+	_, err = pgx.ForEachRow(rows, []any{(*[16]byte)(&now.id), &now.generation}, func() error {
+		if seen[now.id] == now.generation {
+			same = append(same, now.id)
+		} else {
+			changed = append(changed, now.id)
+		}
+		return nil
+	})
+	return same, changed, err
+}
+
+// delay lets refused documents wait, unless they have changed meanwhile.
 func (x *indexer) delay(ctx context.Context, refused []mark) error {
 	if len(refused) == 0 {
 		return nil
 	}
-	generations := make([]int64, len(refused))
-	for i, m := range refused {
-		generations[i] = m.generation
-	}
 	err := x.transact(ctx, func(tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, delayRefused, ids(refused), generations)
+		same, _, err := compare(ctx, tx, refused)
+		if err == nil {
+			_, err = tx.Exec(ctx, delayRefused, same)
+		}
 		return err
 	})
 	if err != nil {
