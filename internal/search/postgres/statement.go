@@ -90,10 +90,12 @@ func (s *statement) lifted(request search.Request) []string {
 
 // applicationsOf returns a query for the applications of the mails for which n may hold, whatever those applications are.
 func (s *statement) applicationsOf(n search.Node) string {
-	known, _ := splitApplications(n)
-	touched := s.candidates(known, "SELECT mail_id FROM touched_mails WHERE user_id = $1", "")
+	mails := "SELECT mail_id FROM touched_mails WHERE user_id = $1"
+	if known, _ := splitApplications(n); !every(known, isAll) {
+		mails = "SELECT id FROM (" + s.candidates(known, mails, "") + ") m"
+	}
 	return "SELECT mail_id, stage, system, company, ghosting_risk(last_stage_change, interview_date, now()) AS ghosting_risk" +
-		" FROM ats_of(ARRAY(SELECT m.id FROM (" + touched + ") m)) WHERE user_id = $1"
+		" FROM ats_of(ARRAY(" + mails + ")) WHERE user_id = $1"
 }
 
 // withApplication returns a query for the candidates for n whose application fulfils a wish. What n says of other things
@@ -171,7 +173,7 @@ func (s *statement) candidates(n search.Node, ids, and string) string {
 	where := "m.user_id = $1"
 	if query, ok := s.tsquery(n); ok {
 		if ids != "" || !slices.ContainsFunc(parts, isPeriod) {
-			where = "m.user_id || '' = $1" // the keys are the user's: no index of users is to be read beside that of keys
+			where = "m.user_id IS NOT DISTINCT FROM $1" // the keys are the user's: no index of users is to be read beside theirs
 		}
 		where += " AND search_keys(m.search_words) @@ " + s.arg(query) + "::tsquery"
 	}
@@ -196,6 +198,9 @@ func (s *statement) seen(n search.Node) string {
 	}
 	return strings.Join(parts, " AND ")
 }
+
+// isAll tells of no comparison that it holds for all mails, since every passes over All.
+func isAll(search.Node) bool { return false }
 
 // asksWords tells whether a part is about words and keys, and about nothing else.
 func asksWords(part search.Node) bool {
