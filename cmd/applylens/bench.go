@@ -10,15 +10,18 @@ import (
 )
 
 type benchCommand struct {
-	Parts    []string        `arg:"" optional:"" help:"What to measure: fold, rebuild, naive, swap, latency; all by default."`
+	Parts    []string        `arg:"" optional:"" help:"What to measure: fold, rebuild, naive, swap, latency, index; all by default, index only with Elasticsearch."`
 	Kafka    config.Kafka    `embed:""`
 	Postgres config.Postgres `embed:""`
+
+	Elasticsearch config.Elasticsearch `embed:""`
 
 	Events         int     `help:"Events in the log that is folded." default:"1000000"`
 	Users          int     `help:"Users whose events they are." default:"10000"`
 	Runs           int     `help:"Runs of each measurement." default:"3"`
 	Rate           float64 `help:"Approvals a second when delays are measured." default:"200"`
 	LatencySeconds int     `name:"latency-seconds" help:"For how long delays are measured." default:"10"`
+	Applications   int     `help:"Applications that change when the index is measured." default:"5000"`
 	Keep           bool    `help:"Leave the databases and topics behind, to look at."`
 	JSON           bool    `help:"Print JSON instead of tables."`
 }
@@ -31,8 +34,8 @@ func (c *benchCommand) Run(ctx context.Context, p *process) error {
 		return fmt.Errorf("find this program: %w", err)
 	}
 	settings := bench.Config{
-		Parts: c.Parts, Binary: binary, Kafka: c.Kafka, Postgres: c.Postgres, Log: p.log,
-		Events: c.Events, Users: c.Users, Runs: c.Runs, Rate: c.Rate, LatencySeconds: c.LatencySeconds, Keep: c.Keep,
+		Parts: c.Parts, Binary: binary, Kafka: c.Kafka, Postgres: c.Postgres, Elasticsearch: c.Elasticsearch, Log: p.log,
+		Events: c.Events, Users: c.Users, Runs: c.Runs, Rate: c.Rate, LatencySeconds: c.LatencySeconds, Applications: c.Applications, Keep: c.Keep,
 	}
 	if err := settings.Validate(); err != nil {
 		return usageError{err}

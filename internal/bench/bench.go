@@ -18,38 +18,48 @@ const (
 	Naive   = "naive"   // an upsert per event, to compare with
 	Swap    = "swap"    // a rebuilt version takes the live one's place, and back, while events are folded
 	Latency = "latency" // from a decision over HTTP to the learned weight
+	Index   = "index"   // from changed applications to their mails in Elasticsearch
 )
 
 // Config tells what is measured, and where.
 type Config struct {
-	Parts    []string        // Default: all.
+	Parts    []string        // Default: all, but Index only with Elasticsearch.
 	Binary   string          // of applylens, whose subcommands are measured
 	Kafka    config.Kafka    // the prefix of topics is extended
 	Postgres config.Postgres // names a server and a user that may create databases
 	Log      *slog.Logger
+
+	Elasticsearch config.Elasticsearch // the alias is another
 
 	Events         int     // in the log that is folded
 	Users          int     // whose events they are
 	Runs           int     // of each measurement
 	Rate           float64 // approvals a second
 	LatencySeconds int     // for how long
+	Applications   int     // that change when the index is measured
 	Keep           bool    // leave databases and topics behind
 }
 
 // Validate lists every fault of the settings and fills in the default.
 func (c *Config) Validate() error {
 	var faults []error
-	all := []string{Fold, Rebuild, Naive, Swap, Latency}
+	all := []string{Fold, Rebuild, Naive, Swap, Latency, Index}
 	if len(c.Parts) == 0 {
 		c.Parts = all
+		if !c.Elasticsearch.Given() {
+			c.Parts = all[:len(all)-1]
+		}
 	}
 	for _, part := range c.Parts {
 		if !slices.Contains(all, part) {
 			faults = append(faults, fmt.Errorf("%q cannot be measured: choose of %s", part, strings.Join(all, ", ")))
 		}
 	}
-	if c.Events < 1 || c.Runs < 1 || c.LatencySeconds < 1 {
-		faults = append(faults, errors.New("--events, --runs and --latency-seconds must be positive"))
+	if c.wants(Index) {
+		faults = append(faults, c.Elasticsearch.Validate())
+	}
+	if c.Events < 1 || c.Runs < 1 || c.LatencySeconds < 1 || c.Applications < 1 {
+		faults = append(faults, errors.New("--events, --runs, --latency-seconds and --applications must be positive"))
 	}
 	if c.Users < 2 {
 		faults = append(faults, errors.New("--users must be 2 or more"))
@@ -83,6 +93,11 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	}
 	if cfg.wants(Latency) {
 		if err := onStage(ctx, &cfg, report, measureLatency); err != nil {
+			return nil, err
+		}
+	}
+	if cfg.wants(Index) {
+		if err := onStage(ctx, &cfg, report, measureIndex); err != nil {
 			return nil, err
 		}
 	}

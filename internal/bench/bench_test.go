@@ -57,7 +57,7 @@ func settings(t *testing.T) Config {
 	}
 	cfg := Config{
 		Binary: path, Kafka: kafka, Postgres: config.Postgres{DatabaseURL: config.Secret(database)}, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
-		Events: 20_000, Users: 1000, Runs: 1, Rate: 200, LatencySeconds: 1,
+		Events: 20_000, Users: 1000, Runs: 1, Rate: 200, LatencySeconds: 1, Applications: 100,
 	}
 	if err := cfg.Validate(); err != nil {
 		t.Fatal(err)
@@ -68,7 +68,7 @@ func settings(t *testing.T) Config {
 // command is the real command with the settings.
 func command(t *testing.T, cfg Config, arguments ...string) *exec.Cmd {
 	t.Helper()
-	arguments = append([]string{"bench", "--events=20000", "--users=1000", "--runs=1", "--latency-seconds=1"}, arguments...)
+	arguments = append([]string{"bench", "--events=20000", "--users=1000", "--runs=1", "--latency-seconds=1", "--applications=100"}, arguments...)
 	c := exec.CommandContext(t.Context(), cfg.Binary, arguments...)
 	c.Env = config.Environ(os.Environ(), &cfg.Kafka, &cfg.Postgres)
 	return c
@@ -150,6 +150,9 @@ func TestBenchOfTheRealBinary(t *testing.T) {
 	}
 	if report.Swaps == nil || len(report.Swaps.Locked) != 2 || report.Swaps.Locked[0] <= 0 {
 		t.Errorf("swaps %+v", report.Swaps)
+	}
+	if os.Getenv("ELASTICSEARCH_URL") != "" && (report.Indexed == nil || report.Indexed.Mails != 200 || len(report.Indexed.Seconds) != 1) {
+		t.Errorf("index %+v", report.Indexed)
 	}
 	var text bytes.Buffer
 	if err := report.WriteText(&text); err != nil || !strings.Contains(text.String(), " 0 are wrong") {

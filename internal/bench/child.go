@@ -36,7 +36,7 @@ func (s *stage) start(ctx context.Context, arguments ...string) (*child, error) 
 	ctx, end := context.WithCancel(ctx)
 	c := &child{name: strings.Join(arguments, " "), end: end, done: make(chan struct{})}
 	c.command = exec.CommandContext(ctx, s.cfg.Binary, arguments...)
-	c.command.Env = config.Environ(os.Environ(), &s.kafka, &s.postgres, &config.Log{LogLevel: "info", LogFormat: "text"})
+	c.command.Env = config.Environ(os.Environ(), &s.kafka, &s.postgres, &s.elasticsearch, &config.Log{LogLevel: "info", LogFormat: "text"})
 	c.command.Stdout, c.command.Stderr = &c.output, &c.output
 	c.command.Cancel = func() error { return c.command.Process.Signal(syscall.SIGTERM) }
 	c.command.WaitDelay = config.ShutdownTimeout + 5*time.Second

@@ -1,4 +1,5 @@
-// Package bench measures what a deployment does: how fast groups fold and rebuild, how soon a decision is visible. It
+// Package bench measures what a deployment does: how fast groups fold and rebuild, how soon a decision is visible, and how
+// soon mail is found by a change of its application. It
 // measures processes of the real binary on real Kafka and PostgreSQL, with all guarantees on, and holds the tables that
 // come out against what was put in: a fast wrong result is a fault.
 //

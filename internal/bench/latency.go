@@ -242,7 +242,7 @@ func (c *client) awaitReady(ctx context.Context, first task, children []*child) 
 }
 
 func delays(outcomes []outcome, children []*child) *Delays {
-	result := &Delays{Approvals: len(outcomes), PeakMiB: map[string]float64{}, Target: visibleTarget}
+	result := &Delays{Approvals: len(outcomes), Target: visibleTarget}
 	var answered, visible []float64
 	for _, o := range outcomes {
 		if o.err == nil {
@@ -251,11 +251,18 @@ func delays(outcomes []outcome, children []*child) *Delays {
 		}
 	}
 	result.Answered, result.Visible = quantiles(answered), quantiles(visible)
+	result.PeakMiB = peaks(children)
+	return result
+}
+
+// peaks are the peak memories of processes by their subcommands.
+func peaks(children []*child) map[string]float64 {
+	sizes := map[string]float64{}
 	for _, c := range children {
 		name, _, _ := strings.Cut(c.name, " --")
-		result.PeakMiB[name] = mebibytes(c.peak)
+		sizes[name] = mebibytes(c.peak)
 	}
-	return result
+	return sizes
 }
 
 func quantiles(values []float64) Quantiles {

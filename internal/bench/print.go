@@ -30,6 +30,9 @@ func (r *Report) WriteText(w io.Writer) error {
 	if r.Latency != nil {
 		r.Latency.write(table, r.Settings)
 	}
+	if r.Indexed != nil {
+		r.Indexed.write(table)
+	}
 	fmt.Fprintln(table)
 	for _, fault := range r.Faults {
 		fmt.Fprintln(table, "WRONG RESULT:", fault)
@@ -78,8 +81,12 @@ func (d *Delays) write(w io.Writer, s Settings) {
 	d.Answered.write(w, "approve answered", "\t\t")
 	t := d.Target
 	d.Visible.write(w, "approve to visible in preferences", fmt.Sprintf("%g\t%g\t%s", t.AtLeast, t.Aim, verdict(d.Visible.P99 <= t.AtLeast, d.Visible.P99 <= t.Aim)))
+	writePeaks(w, d.PeakMiB)
+}
+
+func writePeaks(w io.Writer, peaks map[string]float64) {
 	var sizes []string
-	for name, size := range d.PeakMiB {
+	for name, size := range peaks {
 		sizes = append(sizes, fmt.Sprintf("%s %.0f", name, size))
 	}
 	slices.Sort(sizes)

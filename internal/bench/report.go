@@ -12,6 +12,7 @@ type Report struct {
 	Rates     []*Rate  `json:"rates"`
 	Swaps     *Swaps   `json:"swaps,omitempty"`
 	Latency   *Delays  `json:"latency,omitempty"`
+	Indexed   *Indexed `json:"index,omitempty"`
 	Consumers Target   `json:"consumer_mib"` // what a consumer's peak memory is to stay below
 	Checks    int      `json:"checks"`       // results that were held against what they must be
 	Faults    []string `json:"faults"`       // those that are wrong

@@ -19,6 +19,8 @@ import (
 	"github.com/applylens/applylens/internal/config"
 	"github.com/applylens/applylens/internal/load"
 	"github.com/applylens/applylens/internal/postgres"
+	"github.com/applylens/applylens/internal/search/elastic"
+	"github.com/applylens/applylens/internal/search/indexer"
 )
 
 // serverSQL reads what of the server decides how fast it can be.
@@ -39,6 +41,9 @@ type stage struct {
 	postgres config.Postgres
 	pool     *pgxpool.Pool
 	broker   *broker.Conn
+
+	elasticsearch config.Elasticsearch
+	index         *elastic.Client // nil unless the index is measured
 }
 
 func openStage(ctx context.Context, cfg *Config) (*stage, error) {
@@ -79,10 +84,14 @@ func (s *stage) onServer(ctx context.Context, statement string) error {
 	return err
 }
 
-// close deletes database, topics and groups, also when ctx has ended.
+// close deletes the index, the database, topics and groups, also when ctx has ended.
 func (s *stage) close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleaningTime)
 	defer cancel()
+	var err error
+	if s.index != nil && !s.cfg.Keep {
+		err = indexer.Forget(ctx, s.pool, s.index)
+	}
 	if s.pool != nil {
 		s.pool.Close()
 	}
@@ -93,7 +102,7 @@ func (s *stage) close(ctx context.Context) error {
 		s.cfg.Log.Info("kept", "database", s.name, "topic_prefix", s.kafka.TopicPrefix)
 		return nil
 	}
-	err := s.onServer(ctx, "DROP DATABASE IF EXISTS "+s.name+" WITH (FORCE)")
+	err = errors.Join(err, s.onServer(ctx, "DROP DATABASE IF EXISTS "+s.name+" WITH (FORCE)"))
 	if s.broker != nil {
 		err = errors.Join(err, s.deleteGroups(ctx), s.deleteTopics(ctx))
 	}
@@ -123,7 +132,8 @@ func (s *stage) deleteGroups(ctx context.Context) error {
 	defer ticker.Stop()
 	for {
 		busy := false
-		deleted, err := s.broker.Admin.DeleteGroups(ctx, s.broker.GroupID("weights"), s.broker.GroupID("policystats"), s.broker.GroupID(Naive))
+		deleted, err := s.broker.Admin.DeleteGroups(ctx, s.broker.GroupID("weights"), s.broker.GroupID("policystats"), s.broker.GroupID(Naive),
+			s.broker.GroupID("mailbox"), s.broker.GroupID("enrichment"))
 		for _, group := range deleted {
 			busy = busy || errors.Is(group.Err, kerr.NonEmptyGroup)
 			if group.Err != nil && !errors.Is(group.Err, kerr.GroupIDNotFound) && !errors.Is(group.Err, kerr.NonEmptyGroup) {
