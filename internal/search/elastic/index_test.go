@@ -23,7 +23,8 @@ func TestAChangedMappingHasAnotherVersion(t *testing.T) {
 	}
 }
 
-func open(t *testing.T) (*Client, string) {
+// connect returns a client for an alias of the test's own, and the prefix of its indices.
+func connect(t *testing.T) (*Client, string) {
 	t.Helper()
 	address, prefix := testenv.Elasticsearch(t)
 	client, err := Open(config.Elasticsearch{ElasticsearchURL: []string{address}, ElasticsearchAlias: prefix + "emails"})
@@ -34,7 +35,7 @@ func open(t *testing.T) (*Client, string) {
 }
 
 func TestIndicesComeAndGoAsOftenAsAsked(t *testing.T) {
-	client, prefix := open(t)
+	client, prefix := connect(t)
 	ctx := t.Context()
 	for range 2 {
 		if err := errors.Join(client.Create(ctx, prefix+"1", "mine"), client.Serve(ctx, prefix+"1")); err != nil {
@@ -64,7 +65,7 @@ func TestIndicesComeAndGoAsOftenAsAsked(t *testing.T) {
 // TestVersionsDecide: of two writes the one with the higher version stands, in whatever order they come; the same again
 // is harmless; and a bulk to an index that is gone makes none.
 func TestVersionsDecide(t *testing.T) {
-	client, prefix := open(t)
+	client, prefix := connect(t)
 	ctx, index := t.Context(), prefix+"1"
 	if err := client.Create(ctx, index, "mine"); err != nil {
 		t.Fatal(err)
