@@ -70,9 +70,10 @@ func newEngine(settings *config.Elasticsearch, pool *pgxpool.Pool) (search.Engin
 	if err != nil {
 		return nil, err
 	}
-	return elastic.NewEngine(client, func(ctx context.Context, asked time.Time) (bool, error) {
-		return indexer.Settled(ctx, pool, asked, time.Now())
-	}), nil
+	settled := func(ctx context.Context, userID string, asked time.Time) (bool, error) {
+		return indexer.Settled(ctx, pool, userID, asked, time.Now())
+	}
+	return elastic.NewEngine(client, settled), nil
 }
 
 // requireTokens refuses to listen where others can reach us while nobody could be authenticated, which is how a

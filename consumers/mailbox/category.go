@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/ats"
 )
 
 // The categories that the rules give. A producer may give others.
@@ -125,7 +126,7 @@ func (s *sight) notice() bool {
 func (s *sight) application() bool {
 	jobs := jobSender.MatchString(s.local)
 	switch {
-	case applicantSystems[s.domain], jobs && !s.list:
+	case ats.IsRelay(s.domain), jobs && !s.list:
 		return true
 	case s.group, s.bulk && !jobs:
 		return false
@@ -197,9 +198,6 @@ var (
 
 // The registrable domains that tell a category by themselves.
 var (
-	applicantSystems = set("greenhouse.io", "greenhouse-mail.io", "lever.co", "myworkday.com", "myworkdayjobs.com", "smartrecruiters.com",
-		"ashbyhq.com", "icims.com", "jobvite.com", "workable.com", "workablemail.com", "bamboohr.com", "taleo.net", "successfactors.com",
-		"recruitee.com", "teamtailor.com", "teamtailor-mail.com", "breezy.hr", "personio.de")
 	paymentProcessors = set("paypal.com", "stripe.com", "square.com", "squareup.com", "venmo.com", "wise.com", "klarna.com", "adyen.com", "paddle.com")
 	ticketSellers     = set("meetup.com", "eventbrite.com", "lu.ma", "ti.to", "evite.com", "ticketmaster.com", "hopin.com", "eventbrite.co.uk")
 	socialNetworks    = set("facebookmail.com", "facebook.com", "linkedin.com", "twitter.com", "x.com", "instagram.com", "pinterest.com",

@@ -178,7 +178,7 @@ func (s *stage) awaitIndexed(ctx context.Context, folded string, count int, argu
 		var done bool
 		err := s.pool.QueryRow(ctx, folded, append([]any{count}, arguments...)...).Scan(&done)
 		if err == nil && done {
-			done, err = indexer.Settled(ctx, s.pool, time.Now(), time.Now())
+			done, err = indexer.Settled(ctx, s.pool, "", time.Now(), time.Now())
 		}
 		if err != nil || done {
 			return err

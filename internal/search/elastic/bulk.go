@@ -51,6 +51,7 @@ type target struct {
 
 // Put adds the writing of a document as of a version.
 func (b *Bulk) Put(index string, document *Document, version int64) error {
+	document.Rev = version
 	if err := b.line(operation{Index: &target{writeAlias(index), document.ID, version, "external_gte"}}); err != nil {
 		return err
 	}

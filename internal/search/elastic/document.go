@@ -42,6 +42,7 @@ type ATS struct {
 // fields of internal/search are.
 type Document struct {
 	ID         string         `json:"id"`
+	Rev        int64          `json:"rev"` // its version, as Put sets it
 	UserID     string         `json:"user_id"`
 	ReceivedAt time.Time      `json:"received_at"`
 	ATS        *ATS           `json:"ats,omitempty"`

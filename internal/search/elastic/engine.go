@@ -23,12 +23,12 @@ const searchTime = 2 * time.Second
 // Engine implements search.Engine on the index behind the alias.
 type Engine struct {
 	client  *Client
-	settled func(ctx context.Context, asked time.Time) (bool, error)
+	settled func(ctx context.Context, userID string, asked time.Time) (bool, error)
 }
 
-// NewEngine returns an engine. settled tells whether everything that was folded before a time is in the index, as the
-// indexer's marks say.
-func NewEngine(client *Client, settled func(ctx context.Context, asked time.Time) (bool, error)) *Engine {
+// NewEngine returns an engine. settled tells whether everything of a person's that was folded before a time is in the
+// index, as the indexer's marks say.
+func NewEngine(client *Client, settled func(ctx context.Context, userID string, asked time.Time) (bool, error)) *Engine {
 	return &Engine{client, settled}
 }
 
@@ -108,6 +108,6 @@ func (a *answer) list() ([]search.Hit, error) {
 }
 
 // Indexed implements search.Engine.
-func (e *Engine) Indexed(ctx context.Context, _ string, asked time.Time) (bool, error) {
-	return e.settled(ctx, asked)
+func (e *Engine) Indexed(ctx context.Context, userID string, asked time.Time) (bool, error) {
+	return e.settled(ctx, userID, asked)
 }

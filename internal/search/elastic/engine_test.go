@@ -28,7 +28,7 @@ func open(t testing.TB) (*Client, string) {
 	return client, index
 }
 
-func settled(context.Context, time.Time) (bool, error) { return true, nil }
+func settled(context.Context, string, time.Time) (bool, error) { return true, nil }
 
 // mailOf is the mail as the mailbox fold would have stored it.
 func mailOf(m *searchtest.Mail) *Mail {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/elastic/go-elasticsearch/v8/esapi"
 
@@ -113,4 +114,25 @@ func (c *Client) Serve(ctx context.Context, index string) error {
 		return fmt.Errorf("let alias %s point at %s: %w", c.alias, index, err)
 	}
 	return nil
+}
+
+// Newest returns the highest version of the documents that can be found in an index, 0 when there are none.
+func (c *Client) Newest(ctx context.Context, index string) (int64, error) {
+	const body = `{"size": 1, "sort": [{"rev": {"order": "desc", "unmapped_type": "long"}}], "_source": false, "track_total_hits": false}`
+	var answer struct {
+		Hits struct {
+			Hits []struct {
+				Sort []int64 `json:"sort"`
+			} `json:"hits"`
+		} `json:"hits"`
+	}
+	if err := c.do(ctx, esapi.SearchRequest{Index: []string{index}, Body: strings.NewReader(body)}, &answer); err != nil {
+		return 0, fmt.Errorf("look for the newest document: %w", err)
+	}
+	for _, hit := range answer.Hits.Hits {
+		if len(hit.Sort) == 1 {
+			return hit.Sort[0], nil
+		}
+	}
+	return 0, nil
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // versions are the mappings that there were. A changed mapping needs another version, or no index would be made of it.
-var versions = map[int]string{1: "d134aae9bb0021aa"}
+var versions = map[int]string{1: "d134aae9bb0021aa", 2: "54c95c4051a7fff8"}
 
 func TestAChangedMappingHasAnotherVersion(t *testing.T) {
 	sum := sha256.Sum256(schema.EmailIndex)
@@ -92,6 +92,16 @@ func TestVersionsDecide(t *testing.T) {
 	send(Superseded, func(b *Bulk) error { return b.Delete(index, "1", 4) })
 	send(Written, func(b *Bulk) error { return b.Delete(index, "1", 6) })
 	send(Superseded, func(b *Bulk) error { return b.Put(index, document, 5) })
+	send(Written, func(b *Bulk) error { return b.Put(index, NewDocument(&Mail{ID: "2", UserID: "u"}), 9) })
+	if newest, err := client.Newest(ctx, index); err != nil || newest != 0 {
+		t.Errorf("the newest of what can be found is %d, %v", newest, err)
+	}
+	if err := client.Refresh(ctx, index); err != nil {
+		t.Fatal(err)
+	}
+	if newest, err := client.Newest(ctx, index); err != nil || newest != 9 {
+		t.Errorf("the newest is %d, %v", newest, err)
+	}
 	if err := client.Drop(ctx, index); err != nil {
 		t.Fatal(err)
 	}

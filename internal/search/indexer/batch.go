@@ -19,7 +19,7 @@ SELECT d.mail_id, d.generation, COALESCE(m.size, 0)
 FROM (SELECT mail_id, generation FROM dirty_mails
       WHERE not_before <= now() ORDER BY backfill, marked_at LIMIT $1 FOR UPDATE SKIP LOCKED) d
 LEFT JOIN LATERAL (
-    SELECT octet_length(text) + octet_length(subject) AS size FROM mails
+    SELECT octet_length(text) + octet_length(subject) + pg_column_size(recipients) AS size FROM mails
     WHERE id = d.mail_id AND version = (SELECT live_version FROM projections WHERE group_name = 'mailbox') OFFSET 0
 ) m ON true`
 

@@ -110,8 +110,19 @@ func TestADocumentThatIsRefusedDelaysNoOther(t *testing.T) {
 		}
 		return nil
 	})
+	for user, want := range map[string]bool{"ada": false, "bob": true} {
+		if settled, err := Settled(t.Context(), w.pool, user, time.Now(), time.Now()); err != nil || settled != want {
+			t.Errorf("that everything of %s's can be found is %v, %v", user, settled, err)
+		}
+	}
 	w.proxy.inject(nil)
 	w.fold(received("ada", "3", func(m *events.Mail) { m.Subject = "mended" })) // a change is tried at once
+	w.eventually("the mended one is found", func() error {
+		if n := w.count(); n != 10 {
+			return fmt.Errorf("%d documents, %s", n, w.marks())
+		}
+		return nil
+	})
 	w.settle()
 	w.same()
 }

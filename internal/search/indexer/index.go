@@ -58,6 +58,10 @@ UPDATE index_ageing SET aged_until = GREATEST(aged_until, $1)`
 	selectBackfilling = `
 SELECT EXISTS (SELECT FROM dirty_versions) OR EXISTS (SELECT FROM dirty_mails WHERE backfill AND refusals = 0)`
 
+	// selectDrawn reads the last version that was drawn.
+	selectDrawn = `
+SELECT last_value FROM index_rev`
+
 	// selectDeployment tells whose the index is.
 	selectDeployment = `
 SELECT id::text FROM deployment`
@@ -84,21 +88,17 @@ type index struct {
 // indices are all rows.
 type indices []index
 
-// in returns the index in one of the states, or nil.
-func (list indices) in(states ...string) *index {
+// in returns the index in a state, or nil.
+func (list indices) in(state string) *index {
 	for i := range list {
-		for _, state := range states {
-			if list[i].State == state {
-				return &list[i]
-			}
+		if list[i].State == state {
+			return &list[i]
 		}
 	}
 	return nil
 }
 
-func readIndices(ctx context.Context, db interface {
-	Query(context.Context, string, ...any) (pgx.Rows, error)
-}) (indices, error) {
+func readIndices(ctx context.Context, db querier) (indices, error) {
 	rows, err := db.Query(ctx, selectIndices)
 	if err != nil {
 		return nil, fmt.Errorf("list indices: %w", err)
@@ -110,11 +110,21 @@ func readIndices(ctx context.Context, db interface {
 	return list, nil
 }
 
+// querier is a pool or a transaction.
+type querier interface {
+	Query(context.Context, string, ...any) (pgx.Rows, error)
+	QueryRow(context.Context, string, ...any) pgx.Row
+}
+
 // Plan sees to it that there is an index for the database as it is: none is planned when the live one, or one that is
 // being built, was made by this server for this mapping or, unless upgrade, any mapping. The indexer makes a planned
 // index and fills it beside the one that is searched. It returns the name of a newly planned one.
 func Plan(ctx context.Context, pool *pgxpool.Pool, client *elastic.Client, upgrade bool) (name string, err error) {
 	if err := checkAlias(ctx, pool, client); err != nil {
+		return "", err
+	}
+	now, err := survey(ctx, pool, upgrade)
+	if err != nil || now.enough {
 		return "", err
 	}
 	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
@@ -127,44 +137,56 @@ func Plan(ctx context.Context, pool *pgxpool.Pool, client *elastic.Client, upgra
 	return name, nil
 }
 
+// plan does under the lock what survey asks for.
 func plan(ctx context.Context, tx pgx.Tx, alias string, upgrade bool) (string, error) {
 	if _, err := tx.Exec(ctx, lockMarks); err != nil {
 		return "", err
 	}
-	list, err := readIndices(ctx, tx)
-	if err != nil {
+	now, err := survey(ctx, tx, upgrade)
+	if err != nil || now.enough {
 		return "", err
 	}
-	here, err := outbox.Identity(ctx, tx)
-	if err != nil {
-		return "", err
-	}
-	enough := false
-	for _, state := range []string{planned, building, live} {
-		found := list.in(state)
-		switch {
-		case found == nil:
-		case found.System != here.System || found.Timeline != here.Timeline:
-			err = freeze(ctx, tx, found)
-		case upgrade && found.MappingVersion < elastic.MappingVersion():
-			if state != live { // it need not be finished
-				err = freeze(ctx, tx, found)
-			}
-		default:
-			enough = true
-		}
-		if err != nil {
+	for i := range now.useless {
+		if err := freeze(ctx, tx, &now.useless[i]); err != nil {
 			return "", err
 		}
 	}
-	if enough {
-		return "", nil
-	}
 	name := alias + "-" + strings.ToLower(rand.Text()[:10])
-	if _, err := tx.Exec(ctx, insertIndex, name, elastic.MappingVersion(), here.System, here.Timeline); err != nil {
+	if _, err := tx.Exec(ctx, insertIndex, name, elastic.MappingVersion(), now.here.System, now.here.Timeline); err != nil {
 		return "", err
 	}
 	return name, nil
+}
+
+// surveyed is what there is and what it is good for.
+type surveyed struct {
+	here    outbox.Server
+	enough  bool    // an index is there or comes that need not be replaced
+	useless indices // those that take no more documents
+}
+
+func survey(ctx context.Context, db querier, upgrade bool) (surveyed, error) {
+	var now surveyed
+	list, err := readIndices(ctx, db)
+	if err != nil {
+		return now, err
+	}
+	if now.here, err = outbox.Identity(ctx, db); err != nil {
+		return now, err
+	}
+	for _, found := range list {
+		if found.State == frozen || found.State == retired {
+			continue
+		}
+		outdated := upgrade && found.MappingVersion < elastic.MappingVersion()
+		switch {
+		case found.System != now.here.System || found.Timeline != now.here.Timeline, outdated && found.State != live:
+			now.useless = append(now.useless, found)
+		case !outdated: // an outdated live one goes on until the next is complete
+			now.enough = true
+		}
+	}
+	return now, nil
 }
 
 // freeze ends the writing of an index: one that is searched stays until another can take its place.
@@ -321,28 +343,19 @@ func (x *indexer) remove(ctx context.Context, name string) error {
 	return nil
 }
 
-// check sees to it that the indices exist and that searches read the live one, whatever somebody did in Elasticsearch.
-// Another index takes the place of one that is gone.
+// check sees to it that the indices exist, that searches read the live one, and that none knows more than the database,
+// whatever somebody did in Elasticsearch or restored. Another index takes the place of one that is lost or ahead.
 func (x *indexer) check(ctx context.Context) error {
+	if err := checkAlias(ctx, x.Pool, x.Client); err != nil {
+		return err
+	}
 	list, err := readIndices(ctx, x.Pool)
 	if err != nil {
 		return err
 	}
-	for _, found := range list {
-		if found.State != building && found.State != live {
-			continue
-		}
-		owners, err := x.Client.Owners(ctx, found.Name)
-		if err != nil {
-			return err
-		}
-		if len(owners) == 0 {
-			x.Log.Warn("the index is gone: another takes its place", "index", found.Name)
-			if _, err := x.Pool.Exec(ctx, deleteIndex, found.Name); err != nil {
-				return fmt.Errorf("forget index %s: %w", found.Name, err)
-			}
-		} else if found.State == live {
-			if err := x.Client.Serve(ctx, found.Name); err != nil {
+	for i := range list {
+		if list[i].State == building || list[i].State == live {
+			if err := x.checkOne(ctx, &list[i]); err != nil {
 				return err
 			}
 		}
@@ -350,6 +363,36 @@ func (x *indexer) check(ctx context.Context) error {
 	x.targets = nil
 	_, err = Plan(ctx, x.Pool, x.Client, false)
 	return err
+}
+
+func (x *indexer) checkOne(ctx context.Context, found *index) error {
+	owners, err := x.Client.Owners(ctx, found.Name)
+	if err != nil {
+		return err
+	}
+	if len(owners) == 0 {
+		x.Log.Warn("the index is gone: another takes its place", "index", found.Name)
+		if _, err := x.Pool.Exec(ctx, deleteIndex, found.Name); err != nil {
+			return fmt.Errorf("forget index %s: %w", found.Name, err)
+		}
+		return nil
+	}
+	newest, err := x.Client.Newest(ctx, found.Name)
+	if err != nil {
+		return err
+	}
+	var drawn int64
+	if err := x.Pool.QueryRow(ctx, selectDrawn).Scan(&drawn); err != nil {
+		return fmt.Errorf("read the last version: %w", err)
+	}
+	if newest > drawn {
+		x.Log.Warn("the index is ahead of the database, which was restored: another takes its place", "index", found.Name)
+		return pgx.BeginFunc(ctx, x.Pool, func(tx pgx.Tx) error { return freeze(ctx, tx, found) })
+	}
+	if found.State == live {
+		return x.Client.Serve(ctx, found.Name)
+	}
+	return nil
 }
 
 // Indices lists the names of the indices that the database knows.
@@ -390,11 +433,11 @@ func Forget(ctx context.Context, pool *pgxpool.Pool, client *elastic.Client) err
 	return nil
 }
 
-// Settled tells whether everything that was folded before a time can be found. now is the clock by which the time was
-// taken; the database's own may differ.
-func Settled(ctx context.Context, pool *pgxpool.Pool, asked, now time.Time) (bool, error) {
+// Settled tells whether everything of a person's that was folded before a time can be found. now is the clock by which
+// the time was taken; the database's own may differ.
+func Settled(ctx context.Context, pool *pgxpool.Pool, userID string, asked, now time.Time) (bool, error) {
 	var settled bool
-	if err := pool.QueryRow(ctx, selectSettled, asked, now).Scan(&settled); err != nil {
+	if err := pool.QueryRow(ctx, selectSettled, asked, now, userID).Scan(&settled); err != nil {
 		return false, fmt.Errorf("look for marks: %w", err)
 	}
 	return settled, nil

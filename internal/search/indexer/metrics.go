@@ -13,12 +13,13 @@ import (
 	"github.com/applylens/applylens/internal/search/elastic"
 )
 
-// selectWaiting counts the marks, and tells how old the oldest is of those that are not only to be read again.
+// selectWaiting counts the marks, and tells how old the oldest is of those that are neither only to be read again nor
+// refused.
 const selectWaiting = `
 SELECT (SELECT count(*) FROM dirty_mails WHERE NOT backfill), (SELECT count(*) FROM dirty_mails WHERE backfill),
        (SELECT count(*) FROM dirty_mails WHERE refusals > 0),
        COALESCE(extract(epoch FROM clock_timestamp() - LEAST(
-           (SELECT min(marked_at) FROM dirty_mails WHERE NOT backfill), (SELECT min(marked_at) FROM dirty_addresses))), 0)::double precision`
+           (SELECT min(marked_at) FROM dirty_mails WHERE NOT backfill AND refusals = 0), (SELECT min(marked_at) FROM dirty_addresses))), 0)::double precision`
 
 // observers are what /metrics says of the indexer.
 type observers struct {

@@ -81,9 +81,6 @@ func (x *indexer) lead(ctx context.Context) error {
 	}
 	x.observers.leader.Set(1)
 	x.Log.Info("the indexer leads")
-	if _, err := Plan(ctx, x.Pool, x.Client, false); err != nil {
-		return err
-	}
 	for ctx.Err() == nil {
 		if err := conn.Ping(ctx); err != nil {
 			return fmt.Errorf("hold the lock: %w", err)
@@ -243,6 +240,9 @@ func (x *indexer) flush(ctx context.Context, more bool) error {
 		return nil
 	}
 	if err := x.Client.Refresh(ctx, x.targets...); err != nil {
+		if elastic.IsMissing(err) { // nothing of it can be found: the marks stay
+			x.sent, x.checked = sent{}, time.Time{}
+		}
 		return err
 	}
 	failpoint.Hit("index_after_refresh")

@@ -31,11 +31,14 @@ UPDATE dirty_mails
 SET refusals = refusals + 1, not_before = now() + LEAST(interval '1 day', (1 << LEAST(refusals, 12)) * interval '1 minute')
 WHERE mail_id = ANY ($1::uuid[])`
 
-	// selectSettled tells whether no mark is as old as a time, by the database's clock, and searches read an index.
+	// selectSettled tells whether no mark is as old as a time, by the database's clock, and searches read an index. Of
+	// documents that were refused, which may take for ever, only the person's own count.
 	selectSettled = `
 WITH asked AS MATERIALIZED (SELECT $1::timestamptz + (clock_timestamp() - $2::timestamptz) AS at)
-SELECT NOT EXISTS (SELECT FROM dirty_mails WHERE NOT backfill AND marked_at <= (SELECT at FROM asked))
-   AND NOT EXISTS (SELECT FROM dirty_mails WHERE backfill AND marked_at <= (SELECT at FROM asked))
+SELECT NOT EXISTS (SELECT FROM dirty_mails WHERE NOT backfill AND refusals = 0 AND marked_at <= (SELECT at FROM asked))
+   AND NOT EXISTS (SELECT FROM dirty_mails WHERE backfill AND refusals = 0 AND marked_at <= (SELECT at FROM asked))
+   AND NOT EXISTS (SELECT FROM dirty_mails d JOIN live_mails m ON m.id = d.mail_id
+                   WHERE d.refusals > 0 AND m.user_id = $3 AND d.marked_at <= (SELECT at FROM asked))
    AND NOT EXISTS (SELECT FROM dirty_addresses WHERE marked_at <= (SELECT at FROM asked))
    AND NOT EXISTS (SELECT FROM dirty_versions WHERE marked_at <= (SELECT at FROM asked))
    AND EXISTS (SELECT FROM search_indices WHERE state = 'live')`

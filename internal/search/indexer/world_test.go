@@ -217,7 +217,7 @@ func (w *world) settle() {
 	w.t.Helper()
 	asked := time.Now()
 	w.eventually("the index is settled", func() error {
-		settled, err := Settled(context.Background(), w.pool, asked, time.Now())
+		settled, err := Settled(context.Background(), w.pool, "", asked, time.Now())
 		if err == nil && !settled {
 			err = fmt.Errorf("marks are left: %s", w.marks())
 		}
@@ -247,6 +247,17 @@ func (w *world) documents() map[string]elastic.Document {
 	}
 }
 
+// count is how many documents searches can find.
+func (w *world) count() int {
+	w.t.Helper()
+	response, err := http.Get(w.server + "/" + w.alias() + "/_count")
+	w.must(err)
+	defer response.Body.Close()
+	var answer struct{ Count int }
+	w.must(json.NewDecoder(response.Body).Decode(&answer))
+	return answer.Count
+}
+
 // page asks the server itself, so that no fault of the proxy is in the way.
 func (w *world) page(after string) []elastic.Document {
 	w.t.Helper()
@@ -269,6 +280,7 @@ func (w *world) page(after string) []elastic.Document {
 	}
 	var documents []elastic.Document
 	for _, hit := range answer.Hits.Hits {
+		hit.Source.Rev = 0 // whatever it is
 		documents = append(documents, hit.Source)
 	}
 	return documents
