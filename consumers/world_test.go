@@ -39,7 +39,7 @@ type world struct {
 	source   string
 	relay    events.UUID
 	seqs     map[int]int64
-	logs     *logBuffer
+	logs     *testenv.LogBuffer
 }
 
 const partitions = 3
@@ -60,7 +60,7 @@ func settle(t testing.TB, w *world, settings config.Kafka) *world {
 	producer, err := kgo.NewClient(kgo.SeedBrokers(settings.KafkaBrokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	must(t, err)
 	t.Cleanup(producer.Close)
-	w.conn, w.producer, w.seqs, w.logs = conn, producer, map[int]int64{}, &logBuffer{}
+	w.conn, w.producer, w.seqs, w.logs = conn, producer, map[int]int64{}, &testenv.LogBuffer{}
 	must(t, w.pool.QueryRow(t.Context(), "SELECT '/applylens/' || id FROM deployment").Scan(&w.source))
 	w.newRelay()
 	return w
@@ -269,25 +269,6 @@ func must(t testing.TB, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-// logBuffer keeps what was logged, for the message of a failed test.
-type logBuffer struct {
-	mu   sync.Mutex
-	text []byte
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.text = append(b.text, p...)
-	return len(p), nil
-}
-
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return string(b.text)
 }
 
 // relayOutbox publishes what waits in the outbox with stamps, as the relay does, and tells how much it was.

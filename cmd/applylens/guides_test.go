@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -294,17 +293,6 @@ func TestOperatorsGuide(t *testing.T) {
 	_, home, environment := atHome(t)
 	writeMailbox(t, filepath.Join(home, "mail.mbox"))
 	environment = append(environment, "KAFKA_BROKERS="+strings.Join(kafka.KafkaBrokers, ","), "TOPIC_PREFIX="+kafka.TopicPrefix,
-		"DATABASE_URL="+database, "LISTEN="+freeAddress(t), "METRICS_LISTEN=127.0.0.1:0")
+		"DATABASE_URL="+database, "LISTEN="+testenv.FreeAddress(t), "METRICS_LISTEN=127.0.0.1:0")
 	newShell(t, home, environment...).follow(t, filepath.Join("..", "..", "docs", "operate.md"))
-}
-
-// freeAddress is an address that nobody listens on at this moment.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
 }

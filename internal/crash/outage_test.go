@@ -3,7 +3,6 @@ package crash
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"testing"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/auth"
 	"github.com/applylens/applylens/internal/load"
+	"github.com/applylens/applylens/internal/testenv"
 )
 
 // addPending gives a person actions that wait for a decision.
@@ -27,7 +27,7 @@ func TestDecisionsWhileKafkaIsDown(t *testing.T) {
 	const decisions = 1000
 	w := startServers(t).world(t, "kafka down", seed(t), load.Profile{Users: 1})
 	ids, token := w.pending(decisions + 1)
-	address := freeAddress(t)
+	address := testenv.FreeAddress(t)
 	served := w.run([]string{"api", "--listen", address})
 	relay := w.relay()
 	w.consume()
@@ -91,13 +91,4 @@ func approve(ctx context.Context, address, token string, id events.UUID) error {
 		return fmt.Errorf("approving %s answers %s", id, response.Status)
 	}
 	return nil
-}
-
-// freeAddress names a port that nobody listens on at this moment.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	must(t, listener.Close())
-	return listener.Addr().String()
 }

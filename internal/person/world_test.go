@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -53,7 +52,7 @@ type world struct {
 	handler  http.Handler
 	groups   []*consumers.Group
 	registry *prometheus.Registry
-	logs     *logBuffer
+	logs     *testenv.LogBuffer
 	log      *slog.Logger
 	signal   *outbox.Signal
 }
@@ -69,7 +68,7 @@ func newWorld(t *testing.T) *world {
 	producer, err := kgo.NewClient(kgo.SeedBrokers(settings.KafkaBrokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	must(t, err)
 	t.Cleanup(producer.Close)
-	w := &world{t: t, conn: conn, producer: producer, logs: &logBuffer{}, signal: outbox.NewSignal()}
+	w := &world{t: t, conn: conn, producer: producer, logs: &testenv.LogBuffer{}, signal: outbox.NewSignal()}
 	w.log = slog.New(slog.NewTextHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	w.use(pool)
 	return w
@@ -317,24 +316,4 @@ func must(t testing.TB, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-// logBuffer keeps what was logged.
-type logBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-var _ io.Writer = (*logBuffer)(nil)
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
 }

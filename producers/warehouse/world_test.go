@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"sync"
 	"testing"
 	"time"
 
@@ -133,14 +132,14 @@ type world struct {
 	testing.TB
 	pool *pgxpool.Pool
 	now  time.Time
-	logs *logBuffer
+	logs *testenv.LogBuffer
 	cfg  Config
 }
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	pool, _ := testenv.Database(t)
-	w := &world{TB: t, pool: pool, now: start, logs: &logBuffer{}}
+	w := &world{TB: t, pool: pool, now: start, logs: &testenv.LogBuffer{}}
 	w.cfg = Config{Pool: pool, Log: slog.New(slog.NewTextHandler(w.logs, nil)), Now: func() time.Time { return w.now }}
 	return w
 }
@@ -262,22 +261,3 @@ func must(t testing.TB, err error) {
 }
 
 var errAway = errors.New("the warehouse is away")
-
-// logBuffer keeps what was logged.
-type logBuffer struct {
-	mu   sync.Mutex
-	text []byte
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.text = append(b.text, p...)
-	return len(p), nil
-}
-
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return string(b.text)
-}
