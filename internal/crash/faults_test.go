@@ -54,24 +54,25 @@ func TestCrashAtEveryWindow(t *testing.T) {
 func TestFaults(t *testing.T) {
 	seed, servers := seed(t), startServers(t)
 	type fault struct {
-		name string
-		test func(*world)
+		name       string
+		test       func(*world)
+		partitions int // of its topics
 	}
 	run := func(t *testing.T, number int, fault fault) {
-		w := servers.world(t, fault.name, seed+uint64(number), busy)
+		w := servers.worldOf(t, fault.name, seed+uint64(number), busy, fault.partitions)
 		fault.test(w)
 		w.settle()
 	}
 	t.Run("of processes", func(t *testing.T) {
 		for i, fault := range []fault{
-			{"killed at any moment", killedAtAnyMoment},
-			{"rebalance storm", rebalanceStorm},
-			{"zombie that has fetched", zombieFetched},
-			{"zombie that has begun", zombieBegun},
-			{"commits spoilt", commitsSpoilt},
-			{"sessions terminated", sessionsTerminated},
-			{"rebuilt and swapped", rebuiltAndSwapped},
-			{"killed before the mirror", killedBeforeTheMirror},
+			{"killed at any moment", killedAtAnyMoment, partitions},
+			{"rebalance storm", rebalanceStorm, partitions},
+			{"zombie that has fetched", zombieFetched, 1},
+			{"zombie that has begun", zombieBegun, 1},
+			{"commits spoilt", commitsSpoilt, partitions},
+			{"sessions terminated", sessionsTerminated, partitions},
+			{"rebuilt and swapped", rebuiltAndSwapped, partitions},
+			{"killed before the mirror", killedBeforeTheMirror, partitions},
 		} {
 			t.Run(fault.name, func(t *testing.T) {
 				t.Parallel()
@@ -80,7 +81,7 @@ func TestFaults(t *testing.T) {
 		}
 	})
 	t.Run("of servers", func(t *testing.T) {
-		for i, fault := range []fault{{"database crashes", postgresCrashes}, {"broker killed", brokerKilled}} {
+		for i, fault := range []fault{{"database crashes", postgresCrashes, partitions}, {"broker killed", brokerKilled, partitions}} {
 			t.Run(fault.name, func(t *testing.T) { run(t, 100+i, fault) })
 		}
 	})
@@ -117,15 +118,13 @@ func rebalanceStorm(w *world) {
 // zombieFetched stops a process with records in hand for longer than the session timeout, until another has folded
 // them, and lets it go on: it must not apply them.
 func zombieFetched(w *world) {
-	old := w.zombie("after_fetch=stop")
-	old.awaitHit("after_claim", old.counts()["after_claim"]) // it joined again
+	w.zombie("after_fetch=stop")
 	w.write(1000, 0)
 }
 
 // zombieBegun does so within a transaction: the compare-and-set must refuse it.
 func zombieBegun(w *world) {
 	old := w.zombie("after_begin=stop")
-	old.awaitHit("after_claim", old.counts()["after_claim"]) // after its transaction has ended
 	if counts := old.counts(); counts["after_begin"] == 0 || counts["after_cas"] > 0 {
 		w.t.Errorf("%s passed its compare-and-set; hit were %v", old.name, counts)
 	}
@@ -133,17 +132,20 @@ func zombieBegun(w *world) {
 }
 
 // zombie writes some records and returns the first of two processes, which was stopped as the rule says while the
-// other folded everything, and is running again. They fold one group only: a second one might be stopped while it
-// holds a lock.
+// other folded everything, went on, and has taken the other's place. They fold one group only, and a topic of one
+// partition: another transaction of theirs might be stopped while it holds locks.
 func (w *world) zombie(rule string, variables ...string) *process {
 	w.t.Helper()
 	w.group = groups[:1]
 	w.write(4000, 0)
 	old := w.consume(append(variables, "APPLYLENS_FAILPOINT="+rule)...)
 	old.awaitHit(rule, 0)
-	w.consume(variables...)
+	other := w.consume(variables...)
 	w.awaitFolded()
+	claims := old.counts()["after_claim"]
 	old.signal(syscall.SIGCONT)
+	other.stop()
+	old.awaitHit("after_claim", claims) // after its transaction has ended
 	return old
 }
 

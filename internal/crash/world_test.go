@@ -124,6 +124,12 @@ type world struct {
 
 func (s *servers) world(t *testing.T, name string, seed uint64, profile load.Profile) *world {
 	t.Helper()
+	return s.worldOf(t, name, seed, profile, partitions)
+}
+
+// worldOf is a world whose topics have as many partitions.
+func (s *servers) worldOf(t *testing.T, name string, seed uint64, profile load.Profile, partitions int) *world {
+	t.Helper()
 	w := &world{servers: s, t: t, name: name, random: rand.New(rand.NewPCG(seed, 1)), group: groups}
 	w.settings = config.Kafka{KafkaBrokers: []string{s.kafka.Addr()}, TopicPrefix: strings.ReplaceAll(name, " ", "-") + "."}
 	w.pool, w.database = testenv.NewDatabase(t, s.postgres.URL())
