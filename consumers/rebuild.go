@@ -137,7 +137,7 @@ func Rebuild(ctx context.Context, cfg Config, follow bool) (int, error) {
 // one is served meanwhile. It refuses when the log no longer holds all that the live version was folded from, since
 // only an operator may give that up.
 func Renew(ctx context.Context, cfg Config, maxLag int64, actor string) error {
-	live, rule, err := liveVersion(ctx, cfg.Pool, cfg.Group.Name)
+	live, rule, err := liveRule(ctx, &cfg)
 	if err != nil || rule == cfg.Group.FoldVersion {
 		return err
 	}

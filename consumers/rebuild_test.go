@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -92,6 +93,28 @@ func TestRenewBuildsByThisBinarysRule(t *testing.T) {
 	w.start(newer)
 	w.publishMixture(60, 61)
 	w.folded("weights", events.TopicActions)
+}
+
+// TestAnEmptyVersionTakesTheBinarysRule: the version that a migration made is no reason to build another one.
+func TestAnEmptyVersionTakesTheBinarysRule(t *testing.T) {
+	w := newWorld(t)
+	newer := w.weights(func(cfg *consumers.Config) { cfg.Group.FoldVersion += 2 })
+	must(t, consumers.Renew(t.Context(), newer, 0, "tester"))
+	if version, rule := w.liveRule(); version != 1 || rule != newer.Group.FoldVersion {
+		t.Errorf("version %d of rule %d is live, want version 1 of rule %d", version, rule, newer.Group.FoldVersion)
+	}
+	newest := w.weights(func(cfg *consumers.Config) { cfg.Group.FoldVersion += 3 })
+	stop := w.start(newest)
+	w.publishMixture(0, 60)
+	w.folded("weights", events.TopicActions)
+	stop()
+	w.start(newer) // has to wait: what is there was folded by another rule
+	w.wait("the older binary's complaint", func() (bool, string) {
+		return strings.Contains(w.logs.String(), "was folded by rule"), w.logs.String()
+	})
+	if version, rule := w.liveRule(); version != 1 || rule != newest.Group.FoldVersion {
+		t.Errorf("version %d of rule %d is live, want version 1 of rule %d", version, rule, newest.Group.FoldVersion)
+	}
 }
 
 // liveRule returns the number of the live version of weights and the rule that folded it.

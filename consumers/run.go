@@ -144,7 +144,7 @@ func foldLive(ctx context.Context, cfg *Config, partitions []int, commit func(ma
 // foldableVersion returns the live version, or an error when this binary would fold it differently from the one that
 // built it.
 func foldableVersion(ctx context.Context, cfg *Config) (int, error) {
-	version, foldVersion, err := liveVersion(ctx, cfg.Pool, cfg.Group.Name)
+	version, foldVersion, err := liveRule(ctx, cfg)
 	if err != nil {
 		return 0, err
 	}

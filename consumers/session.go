@@ -143,8 +143,8 @@ func (s *session) claim(ctx context.Context, tx pgx.Tx, partitions []int, starts
 	return s.readMemory(ctx, tx)
 }
 
-// checkState returns errFenced when the version is no longer what this session takes it for: a swap or a drop came
-// between the look at the versions and the claim. Folding a live version as a shadow would leave out its marks and
+// checkState returns errFenced when the version is no longer what this session takes it for: a swap, a drop or a binary
+// with another rule came between the look at the versions and the claim. Folding a live version as a shadow would leave out its marks and
 // counters; folding a retired one as live would leave the live one standing.
 func (s *session) checkState(ctx context.Context, tx pgx.Tx) error {
 	wanted := "live"
@@ -152,8 +152,9 @@ func (s *session) checkState(ctx context.Context, tx pgx.Tx) error {
 		wanted = "building"
 	}
 	var state string
-	err := tx.QueryRow(ctx, lockVersionSQL, s.place.group, s.place.version.Number).Scan(&state)
-	if errors.Is(err, pgx.ErrNoRows) || err == nil && state != wanted {
+	var rule int
+	err := tx.QueryRow(ctx, lockVersionSQL, s.place.group, s.place.version.Number).Scan(&state, &rule)
+	if errors.Is(err, pgx.ErrNoRows) || err == nil && (state != wanted || rule != s.cfg.Group.FoldVersion) {
 		return errFenced
 	}
 	if err != nil {

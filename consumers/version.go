@@ -238,6 +238,30 @@ func Pace(ctx context.Context, pool *pgxpool.Pool, group string, version, thrott
 	return nil
 }
 
+// liveRule returns the live version and the fold version that built it. A version into which nothing was folded yet, such
+// as the first one that a migration makes, takes this binary's.
+func liveRule(ctx context.Context, cfg *Config) (version, foldVersion int, err error) {
+	name, rule := cfg.Group.Name, cfg.Group.FoldVersion
+	version, foldVersion, err = liveVersion(ctx, cfg.Pool, name)
+	if err != nil || foldVersion == rule {
+		return version, foldVersion, err
+	}
+	err = pgx.BeginFunc(ctx, cfg.Pool, func(tx pgx.Tx) error {
+		if err := tx.QueryRow(ctx, lockProjectionSQL, name).Scan(nil, nil); err != nil { // until then nobody claims
+			return err
+		}
+		tag, err := tx.Exec(ctx, takeRuleSQL, name, version, rule)
+		if tag.RowsAffected() == 1 {
+			foldVersion = rule
+		}
+		return err
+	})
+	if err != nil {
+		return 0, 0, fmt.Errorf("look whether version %d of %s is empty: %w", version, name, err)
+	}
+	return version, foldVersion, nil
+}
+
 // liveVersion returns the live version of a group and the fold version that built it.
 func liveVersion(ctx context.Context, db querier, group string) (version, foldVersion int, err error) {
 	err = db.QueryRow(ctx, liveVersionSQL, group).Scan(&version, &foldVersion)

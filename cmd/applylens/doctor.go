@@ -15,12 +15,14 @@ import (
 	"github.com/applylens/applylens/internal/config"
 	"github.com/applylens/applylens/internal/metrics"
 	"github.com/applylens/applylens/internal/postgres"
+	"github.com/applylens/applylens/internal/search/elastic"
 )
 
 type doctorCommand struct {
-	Kafka    config.Kafka    `embed:""`
-	Postgres config.Postgres `embed:""`
-	JSON     bool            `help:"Print JSON instead of text."`
+	Kafka         config.Kafka         `embed:""`
+	Postgres      config.Postgres      `embed:""`
+	Elasticsearch config.Elasticsearch `embed:""`
+	JSON          bool                 `help:"Print JSON instead of text."`
 }
 
 // The levels of a finding. Only a failure changes the exit status.
@@ -40,8 +42,9 @@ type finding struct {
 
 // checkup is one run of all checks. It changes nothing.
 type checkup struct {
-	broker   *broker.Conn  // nil when its settings are wrong
-	pool     *pgxpool.Pool // nil when its settings are wrong
+	broker   *broker.Conn    // nil when its settings are wrong
+	pool     *pgxpool.Pool   // nil when its settings are wrong
+	index    *elastic.Client // nil when its settings are wrong, or there is none
 	groups   map[string]*consumers.Group
 	timeout  time.Duration // per check that asks a server
 	findings []finding
@@ -63,7 +66,7 @@ func (c *doctorCommand) Run(ctx context.Context, p *process) error {
 	}
 	check := &checkup{groups: newGroups(nil, users), timeout: 5 * time.Second}
 	defer check.close()
-	check.settings(ctx, &c.Kafka, &c.Postgres)
+	check.settings(ctx, c)
 	check.run(ctx)
 	failed := check.failed()
 	if c.JSON {
@@ -77,10 +80,11 @@ func (c *doctorCommand) Run(ctx context.Context, p *process) error {
 	return err
 }
 
-// run asks both servers, and leaves out what needs one that is away.
+// run asks the servers, and leaves out what needs one that is away.
 func (c *checkup) run(ctx context.Context) {
 	kafka := c.broker != nil && c.within(ctx, c.kafka)
 	database := c.pool != nil && c.within(ctx, c.database)
+	search := c.index != nil && c.within(ctx, c.elasticsearch)
 	if kafka {
 		c.within(ctx, c.topics)
 	}
@@ -89,6 +93,10 @@ func (c *checkup) run(ctx context.Context) {
 		c.within(ctx, c.relay)
 		c.within(ctx, c.deadLetters)
 		c.within(ctx, c.warehouse)
+		c.within(ctx, c.indexing)
+	}
+	if search && database {
+		c.within(ctx, c.alias)
 	}
 	if kafka && database {
 		c.within(ctx, c.partitionCounts)
@@ -106,25 +114,25 @@ func (c *checkup) within(ctx context.Context, check func(context.Context) bool) 
 }
 
 // settings checks what needs no connection, and prepares the connections.
-func (c *checkup) settings(ctx context.Context, kafka *config.Kafka, database *config.Postgres) {
-	faults := each(kafka.Validate())
+func (c *checkup) settings(ctx context.Context, given *doctorCommand) {
+	faults := each(given.Kafka.Validate())
 	if len(faults) == 0 {
 		var err error
-		c.broker, err = broker.Open(*kafka)
+		c.broker, err = broker.Open(given.Kafka)
 		faults = each(err)
 	}
-	wrong := each(database.Validate())
+	wrong := each(given.Postgres.Validate())
 	if len(wrong) == 0 {
 		var err error
-		c.pool, err = postgres.Open(ctx, *database, "applylens doctor")
+		c.pool, err = postgres.Open(ctx, given.Postgres, "applylens doctor")
 		wrong = each(err)
 	}
-	faults = append(faults, wrong...)
+	faults = append(append(faults, wrong...), c.openIndex(&given.Elasticsearch)...)
 	for _, fault := range faults {
 		c.add(levelFail, "settings", "set it as a flag or in the environment; applylens doctor --help lists both names", "%v", fault)
 	}
 	if len(faults) == 0 {
-		c.ok("settings", "Kafka %v, topic prefix %q, PostgreSQL %s", kafka.KafkaBrokers, kafka.TopicPrefix, c.pool.Config().ConnConfig.Host)
+		c.ok("settings", "Kafka %v, topic prefix %q, PostgreSQL %s", given.Kafka.KafkaBrokers, given.Kafka.TopicPrefix, c.pool.Config().ConnConfig.Host)
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/broker"
 	"github.com/applylens/applylens/internal/config"
+	"github.com/applylens/applylens/internal/search/elastic"
 	"github.com/applylens/applylens/internal/testenv"
 	"github.com/applylens/applylens/producers/relay"
 )
@@ -37,7 +38,7 @@ func newPatient(t *testing.T) *patient {
 	mustDo(t, err)
 	t.Cleanup(conn.Close)
 	mustDo(t, conn.EnsureTopics(t.Context(), broker.Layout{Partitions: 2, ReplicationFactor: 1}))
-	return &patient{t, doctorCommand{Kafka: kafka, Postgres: config.Postgres{DatabaseURL: config.Secret(url)}}, conn, pool}
+	return &patient{t, doctorCommand{Kafka: kafka, Postgres: config.Postgres{DatabaseURL: config.Secret(url)}, Elasticsearch: config.Elasticsearch{ElasticsearchAlias: "emails"}}, conn, pool}
 }
 
 func mustDo(t *testing.T, err error) {
@@ -121,6 +122,31 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 		p.expect(levelWarn, "warehouse", "the last sync of one failed: the network is down")
 		p.exec("UPDATE warehouse_sources SET held_at = now(), held_reason = 'empty', held_detail = 'the source has no rows'")
 		p.expect(levelFail, "warehouse", "for empty: the source has no rows")
+	})
+	t.Run("index that nobody keeps", func(t *testing.T) {
+		p := newPatient(t)
+		testenv.Index(t, p.pool)
+		p.expect(levelOK, "index", "0 mails wait")
+		p.exec("INSERT INTO dirty_mails (mail_id, refusals) VALUES (gen_random_uuid(), 1)")
+		p.expect(levelWarn, "index", "refused the documents of 1 mails")
+		p.exec("INSERT INTO dirty_mails (mail_id, marked_at) VALUES (gen_random_uuid(), now() - interval '2 hours')")
+		p.expect(levelFail, "index", "2 changed mails wait, the oldest change for 2h0m")
+	})
+	t.Run("Elasticsearch", func(t *testing.T) {
+		p := newPatient(t)
+		address, prefix := testenv.Elasticsearch(t)
+		p.command.Elasticsearch = config.Elasticsearch{ElasticsearchURL: []string{address}, ElasticsearchAlias: prefix + "emails"}
+		p.expect(levelOK, "elasticsearch", "0 indices")
+		p.expect(levelWarn, "index", "no index yet")
+		client, err := elastic.Open(p.command.Elasticsearch)
+		mustDo(t, err)
+		mustDo(t, client.Create(t.Context(), prefix+"other", "another deployment"))
+		mustDo(t, client.Serve(t.Context(), prefix+"other"))
+		p.expect(levelFail, "elasticsearch", "is not this deployment's")
+		p.command.Elasticsearch.ElasticsearchURL = []string{"http://127.0.0.1:1"}
+		p.expect(levelFail, "elasticsearch", "")
+		p.command.Elasticsearch.ElasticsearchURL = []string{"nowhere"}
+		p.expect(levelFail, "settings", "--elasticsearch-url is not")
 	})
 	t.Run("dead rows of the outbox", func(t *testing.T) {
 		p := newPatient(t)

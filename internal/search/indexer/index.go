@@ -120,7 +120,7 @@ type querier interface {
 // being built, was made by this server for this mapping or, unless upgrade, any mapping. The indexer makes a planned
 // index and fills it beside the one that is searched. It returns the name of a newly planned one.
 func Plan(ctx context.Context, pool *pgxpool.Pool, client *elastic.Client, upgrade bool) (name string, err error) {
-	if err := checkAlias(ctx, pool, client); err != nil {
+	if err := CheckAlias(ctx, pool, client); err != nil {
 		return "", err
 	}
 	now, err := survey(ctx, pool, upgrade)
@@ -207,8 +207,8 @@ func move(ctx context.Context, tx pgx.Tx, name, from, to string) error {
 	return err
 }
 
-// checkAlias refuses to take an alias from another deployment.
-func checkAlias(ctx context.Context, pool *pgxpool.Pool, client *elastic.Client) error {
+// CheckAlias returns an error when the alias shows an index of another deployment.
+func CheckAlias(ctx context.Context, pool *pgxpool.Pool, client *elastic.Client) error {
 	deployment, err := deploymentID(ctx, pool)
 	if err != nil {
 		return err
@@ -303,7 +303,7 @@ func (x *indexer) serve(ctx context.Context, found *index) error {
 	if err := x.Pool.QueryRow(ctx, selectBackfilling).Scan(&backfilling); err != nil || backfilling {
 		return err
 	}
-	if err := checkAlias(ctx, x.Pool, x.Client); err != nil {
+	if err := CheckAlias(ctx, x.Pool, x.Client); err != nil {
 		return err
 	}
 	before, err := x.Client.Owners(ctx, x.Client.Alias())
@@ -346,7 +346,7 @@ func (x *indexer) remove(ctx context.Context, name string) error {
 // check sees to it that the indices exist, that searches read the live one, and that none knows more than the database,
 // whatever somebody did in Elasticsearch or restored. Another index takes the place of one that is lost or ahead.
 func (x *indexer) check(ctx context.Context) error {
-	if err := checkAlias(ctx, x.Pool, x.Client); err != nil {
+	if err := CheckAlias(ctx, x.Pool, x.Client); err != nil {
 		return err
 	}
 	list, err := readIndices(ctx, x.Pool)

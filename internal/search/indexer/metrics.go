@@ -79,16 +79,18 @@ func reason(err error) string {
 	return "database"
 }
 
-// waiting is what the marks come to.
-type waiting struct {
-	changed, backfill, refused int64
-	lag                        float64 // seconds
+// Waiting is what the marks come to.
+type Waiting struct {
+	Changed, Backfill int64   // mails
+	Refused           int64   // of them, those whose document Elasticsearch refused last time
+	LagSeconds        float64 // age of the oldest change that cannot be found yet, of those that were not refused
 }
 
-func readWaiting(ctx context.Context, pool *pgxpool.Pool) (waiting, error) {
-	var w waiting
-	if err := pool.QueryRow(ctx, selectWaiting).Scan(&w.changed, &w.backfill, &w.refused, &w.lag); err != nil {
-		return waiting{}, fmt.Errorf("count marks: %w", err)
+// ReadWaiting counts what the index lacks.
+func ReadWaiting(ctx context.Context, pool *pgxpool.Pool) (Waiting, error) {
+	var w Waiting
+	if err := pool.QueryRow(ctx, selectWaiting).Scan(&w.Changed, &w.Backfill, &w.Refused, &w.LagSeconds); err != nil {
+		return Waiting{}, fmt.Errorf("count marks: %w", err)
 	}
 	return w, nil
 }
@@ -98,17 +100,17 @@ const watchTime = 5 * time.Second
 // watch looks at the marks now and then, whether this process leads or not, and tells while there are many.
 func watch(ctx context.Context, config *Config, o *observers) {
 	for before := int64(0); ctx.Err() == nil; wait(ctx, watchTime) {
-		w, err := readWaiting(ctx, config.Pool)
+		w, err := ReadWaiting(ctx, config.Pool)
 		if err != nil {
 			continue // the loop tells
 		}
-		o.waiting.WithLabelValues("changed").Set(float64(w.changed))
-		o.waiting.WithLabelValues("backfill").Set(float64(w.backfill))
-		o.refused.Set(float64(w.refused))
-		o.lag.Set(w.lag)
-		all := w.changed + w.backfill
+		o.waiting.WithLabelValues("changed").Set(float64(w.Changed))
+		o.waiting.WithLabelValues("backfill").Set(float64(w.Backfill))
+		o.refused.Set(float64(w.Refused))
+		o.lag.Set(w.LagSeconds)
+		all := w.Changed + w.Backfill
 		if all > 0 && before > 0 {
-			config.Log.Info("indexing", "mails_waiting", all, "per_second", (before-all)/int64(watchTime/time.Second), "lag_seconds", int64(w.lag))
+			config.Log.Info("indexing", "mails_waiting", all, "per_second", (before-all)/int64(watchTime/time.Second), "lag_seconds", int64(w.LagSeconds))
 		}
 		before = all
 	}
