@@ -13,6 +13,9 @@ type Version struct {
 	Number int
 	// Shadow is true for a version that is not live: it must have no effect outside its own rows.
 	Shadow bool
+	// Fresh tells that nothing of the batch's partitions was folded into this shadow before. Then it has no row of
+	// their keys yet, unless the topic has grown since and keys have changed partition.
+	Fresh bool
 }
 
 // Group is what a projection tells the loop about itself. It is immutable.

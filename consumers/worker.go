@@ -413,7 +413,9 @@ func (w *worker) write(ctx context.Context, advances []advance) (committing bool
 	if err := w.writeMemory(ctx, tx); err != nil {
 		return false, err
 	}
-	if err := w.batch.effects.Write(ctx, tx, w.s.place.version); err != nil {
+	version := w.s.place.version
+	version.Fresh = version.Shadow && w.fresh()
+	if err := w.batch.effects.Write(ctx, tx, version); err != nil {
 		return false, fmt.Errorf("write effects: %w", err)
 	}
 	failpoint.Hit("after_effects")
@@ -432,6 +434,16 @@ func (w *worker) write(ctx context.Context, advances []advance) (committing bool
 	}
 	failpoint.Hit("after_commit")
 	return true, nil
+}
+
+// fresh tells whether all partitions of the batch stand where reading them began.
+func (w *worker) fresh() bool {
+	for _, part := range w.parts {
+		if part.committed.next != part.committed.beganAt {
+			return false
+		}
+	}
+	return true
 }
 
 // writeMemory adds the numbers and effects by which repeats are known later.

@@ -47,7 +47,7 @@ func (b *batch) Add(event *events.Event) { b.Fold(event) }
 
 // Write implements consumers.Batch.
 func (b *batch) Write(ctx context.Context, tx pgx.Tx, version consumers.Version) error {
-	return b.columns.write(ctx, tx, version.Number, b.Tally)
+	return b.columns.write(ctx, tx, version, b.Tally)
 }
 
 // Committed implements consumers.Batch.

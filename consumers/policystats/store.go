@@ -7,6 +7,9 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/applylens/applylens/consumers"
+	"github.com/applylens/applylens/internal/postgres"
 )
 
 // eraseUsers removes all that a version has of persons.
@@ -37,13 +40,14 @@ type columns struct {
 	days                              []int32
 	fired, approved, rejected, missed []int32
 	updatedAt                         []time.Time
+	rows                              postgres.Rows
 }
 
 func (c *columns) reset() {
 	clear(c.users) // so that no string outlives its batch
 	*c = columns{
 		c.users[:0], c.policies[:0], c.days[:0],
-		c.fired[:0], c.approved[:0], c.rejected[:0], c.missed[:0], c.updatedAt[:0],
+		c.fired[:0], c.approved[:0], c.rejected[:0], c.missed[:0], c.updatedAt[:0], c.rows,
 	}
 }
 
@@ -58,23 +62,56 @@ func (c *columns) row(user string, count *count) {
 	c.updatedAt = append(c.updatedAt, time.UnixMicro(count.updatedAt))
 }
 
-// write adds a tally to a version within tx: first it deletes whom the tally erases, then it adds the rest.
-func (c *columns) write(ctx context.Context, tx pgx.Tx, version int, tally *Tally) error {
+// write adds a tally to a version within tx: first it deletes whom the tally erases, then it adds the rest. COPY takes
+// less than half the time of addCounts, where no row is there yet.
+func (c *columns) write(ctx context.Context, tx pgx.Tx, to consumers.Version, tally *Tally) error {
 	defer c.reset()
 	if users := tally.erased(); len(users) > 0 {
-		if _, err := tx.Exec(ctx, eraseUsers, version, users); err != nil {
+		if _, err := tx.Exec(ctx, eraseUsers, to.Number, users); err != nil {
 			return fmt.Errorf("erase policy counts: %w", err)
 		}
 	}
-	for part := range slices.Chunk(tally.sorted(), maxRows) {
+	order := tally.sorted()
+	if to.Fresh {
+		fresh, err := postgres.Fresh(ctx, tx, func(tx pgx.Tx) error { return c.copy(ctx, tx, to.Number, tally, order) })
+		if err != nil {
+			return fmt.Errorf("copy policy counts: %w", err)
+		}
+		if fresh {
+			return nil
+		}
+	}
+	for part := range slices.Chunk(order, maxRows) {
 		c.reset()
 		for _, i := range part {
 			c.row(tally.users[tally.counts[i].user].id, &tally.counts[i])
 		}
-		_, err := tx.Exec(ctx, addCounts, version,
+		_, err := tx.Exec(ctx, addCounts, to.Number,
 			c.users, c.policies, c.days, c.fired, c.approved, c.rejected, c.missed, c.updatedAt)
 		if err != nil {
 			return fmt.Errorf("add policy counts: %w", err)
+		}
+	}
+	return nil
+}
+
+func (c *columns) copy(ctx context.Context, tx pgx.Tx, version int, tally *Tally, order []uint32) error {
+	for part := range slices.Chunk(order, maxRows) {
+		for _, i := range part {
+			count := &tally.counts[i]
+			c.rows.Begin(9)
+			c.rows.Integer(int32(version))
+			c.rows.Text(tally.users[count.user].id)
+			c.rows.Bigint(count.policy)
+			c.rows.Date(count.day)
+			for _, number := range []int32{count.fired, count.approved, count.rejected, count.missed} {
+				c.rows.Bigint(int64(number))
+			}
+			c.rows.Timestamp(count.updatedAt)
+		}
+		err := c.rows.Copy(ctx, tx, "policy_days", "version", "user_id", "policy_id", "day", "fired", "approved", "rejected", "missed", "updated_at")
+		if err != nil {
+			return err
 		}
 	}
 	return nil

@@ -48,7 +48,7 @@ func (b *batch) Add(event *events.Event) { b.Learn(event) }
 
 // Write implements consumers.Batch.
 func (b *batch) Write(ctx context.Context, tx pgx.Tx, version consumers.Version) error {
-	return b.columns.write(ctx, tx, version.Number, b.Lessons)
+	return b.columns.write(ctx, tx, version, b.Lessons)
 }
 
 // Committed implements consumers.Batch.

@@ -7,6 +7,9 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/applylens/applylens/consumers"
+	"github.com/applylens/applylens/internal/postgres"
 )
 
 // forgetUsers removes all that a version has of persons.
@@ -45,12 +48,13 @@ type columns struct {
 	approvals, rejections []int32
 	pins                  []float64
 	updatedAt             []time.Time
+	rows                  postgres.Rows
 }
 
 func (c *columns) reset() {
 	clear(c.users) // so that no string outlives its batch
 	clear(c.features)
-	*c = columns{c.users[:0], c.features[:0], c.approvals[:0], c.rejections[:0], c.pins[:0], c.updatedAt[:0]}
+	*c = columns{c.users[:0], c.features[:0], c.approvals[:0], c.rejections[:0], c.pins[:0], c.updatedAt[:0], c.rows}
 }
 
 func (c *columns) key(l *Lessons, lesson *lesson) {
@@ -59,18 +63,57 @@ func (c *columns) key(l *Lessons, lesson *lesson) {
 }
 
 // write adds lessons to a version within tx: first what they forget, then what they teach.
-func (c *columns) write(ctx context.Context, tx pgx.Tx, version int, lessons *Lessons) error {
+func (c *columns) write(ctx context.Context, tx pgx.Tx, to consumers.Version, lessons *Lessons) error {
 	defer c.reset()
-	order := lessons.sorted()
+	version, order := to.Number, lessons.sorted()
 	if err := c.forget(ctx, tx, version, lessons, order); err != nil {
 		return err
 	}
+	if err := c.teach(ctx, tx, to, lessons, order); err != nil {
+		return err
+	}
+	return c.pin(ctx, tx, version, lessons, order)
+}
+
+// teach adds counts. COPY takes less than half the time of addCounts, where no row is there yet.
+func (c *columns) teach(ctx context.Context, tx pgx.Tx, to consumers.Version, lessons *Lessons, order []place) error {
+	if to.Fresh {
+		fresh, err := postgres.Fresh(ctx, tx, func(tx pgx.Tx) error { return c.copy(ctx, tx, to.Number, lessons, order) })
+		if err != nil {
+			return fmt.Errorf("copy weight counts: %w", err)
+		}
+		if fresh {
+			return nil
+		}
+	}
 	for part := range slices.Chunk(order, maxRows) {
-		if err := c.add(ctx, tx, version, lessons, part); err != nil {
+		if err := c.add(ctx, tx, to.Number, lessons, part); err != nil {
 			return err
 		}
 	}
-	return c.pin(ctx, tx, version, lessons, order)
+	return nil
+}
+
+func (c *columns) copy(ctx context.Context, tx pgx.Tx, version int, lessons *Lessons, order []place) error {
+	for part := range slices.Chunk(order, maxRows) {
+		for _, place := range part {
+			lesson := &lessons.lessons[place.lesson]
+			if !lesson.taught {
+				continue
+			}
+			c.rows.Begin(6)
+			c.rows.Integer(int32(version))
+			c.rows.Text(lessons.learners[lesson.user].id)
+			c.rows.Text(lessons.featureNames[lesson.feature])
+			c.rows.Bigint(int64(lesson.approvals))
+			c.rows.Bigint(int64(lesson.rejections))
+			c.rows.Timestamp(lesson.updatedAt)
+		}
+		if err := c.rows.Copy(ctx, tx, "weight_counts", "version", "user_id", "feature", "approvals", "rejections", "updated_at"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (c *columns) forget(ctx context.Context, tx pgx.Tx, version int, lessons *Lessons, order []place) error {

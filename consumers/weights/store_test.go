@@ -93,7 +93,8 @@ func TestWriteGivesTheRowsOfOneByOne(t *testing.T) {
 				batch.Add(&event)
 				want.fold(event)
 			}
-			if err := commit(ctx, db, batch, live); err != nil {
+			to := consumers.Version{Number: 1, Fresh: rapid.Bool().Draw(t, "fresh")} // true or not
+			if err := commit(ctx, db, batch, to); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -115,15 +116,20 @@ func TestWriteMoreRowsThanAStatementTakes(t *testing.T) {
 		batch.Add(&event)
 		want.fold(event)
 	}
-	if err := commit(t.Context(), db, batch, live); err != nil {
-		t.Fatal(err)
-	}
-	got, err := read(t.Context(), db, live.Number)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
+	for _, fresh := range []bool{true, false} {
+		if _, err := db.Exec(t.Context(), "TRUNCATE weight_counts"); err != nil {
+			t.Fatal(err)
+		}
+		if err := commit(t.Context(), db, batch, consumers.Version{Number: 1, Fresh: fresh}); err != nil {
+			t.Fatal(err)
+		}
+		got, err := read(t.Context(), db, live.Number)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("fresh %t: %s", fresh, diff)
+		}
 	}
 }
 

@@ -25,7 +25,7 @@ SELECT COALESCE(sum(approvals), 0)::bigint FROM weight_counts WHERE feature LIKE
 
 const (
 	approvers    = 100             // persons who approve
-	warmUp       = 2 * time.Second // whose delays do not count
+	warmUp       = 5 * time.Second // whose delays do not count: Kafka compiles what it runs often
 	readyWithin  = time.Minute
 	visibleLimit = "10s"
 )

@@ -1,4 +1,5 @@
-// Package postgres opens the database, brings its schema up to date and tells kinds of errors apart. It owns no table.
+// Package postgres opens the database, brings its schema up to date, tells kinds of errors apart and copies rows by the
+// thousand. It owns no table.
 package postgres
 
 import (

@@ -107,13 +107,15 @@ func (r *relay) serve(ctx context.Context, conn *pgx.Conn) error {
 }
 
 // connect opens a connection of the relay's own. The server notices within seconds when this process is gone, so that
-// another can lead.
+// another can lead. Plans are kept from when the outbox was empty, and would go on reading all of it however long it has
+// become: every statement finds its rows by an index.
 func (r *relay) connect(ctx context.Context) (*pgx.Conn, error) {
 	config := r.Pool.Config().ConnConfig.Copy()
 	config.RuntimeParams["application_name"] = "applylens-relay"
 	config.RuntimeParams["tcp_keepalives_idle"] = "5"
 	config.RuntimeParams["tcp_keepalives_interval"] = "5"
 	config.RuntimeParams["tcp_keepalives_count"] = "3"
+	config.RuntimeParams["enable_seqscan"] = "off"
 	config.OnNotification = nil
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {

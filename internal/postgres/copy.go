@@ -1,0 +1,93 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Rows are rows in the binary format of COPY (PostgreSQL's manual, "COPY", "Binary Format"). The memory is kept from
+// one Copy to the next; the zero value is ready for use.
+type Rows struct{ text []byte }
+
+// copyHeader is a signature, no flags and no extension; copyTrailer stands in the place of a row's number of columns.
+const (
+	copyHeader  = "PGCOPY\n\xff\r\n\x00" + "\x00\x00\x00\x00" + "\x00\x00\x00\x00"
+	copyTrailer = "\xff\xff"
+)
+
+// The day and the moment from which PostgreSQL counts, by those from which Unix does.
+var (
+	epoch      = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+	epochDay   = int32(epoch.Unix() / 86400)
+	epochMicro = epoch.UnixMicro()
+)
+
+// Begin begins a row. As many values have to follow, in the order of the columns.
+func (r *Rows) Begin(columns int) {
+	if len(r.text) == 0 {
+		r.text = append(r.text, copyHeader...)
+	}
+	r.text = binary.BigEndian.AppendUint16(r.text, uint16(columns))
+}
+
+// Text adds a value of type text.
+func (r *Rows) Text(value string) {
+	r.text = binary.BigEndian.AppendUint32(r.text, uint32(len(value)))
+	r.text = append(r.text, value...)
+}
+
+// Integer adds a value of type integer.
+func (r *Rows) Integer(value int32) {
+	r.text = binary.BigEndian.AppendUint32(r.text, 4)
+	r.text = binary.BigEndian.AppendUint32(r.text, uint32(value))
+}
+
+// Bigint adds a value of type bigint.
+func (r *Rows) Bigint(value int64) {
+	r.text = binary.BigEndian.AppendUint32(r.text, 8)
+	r.text = binary.BigEndian.AppendUint64(r.text, uint64(value))
+}
+
+// Date adds a value of type date, in days since 1970-01-01.
+func (r *Rows) Date(day int32) { r.Integer(day - epochDay) }
+
+// Timestamp adds a value of type timestamptz, in microseconds since 1970-01-01 00:00 UTC.
+func (r *Rows) Timestamp(micro int64) { r.Bigint(micro - epochMicro) }
+
+// Copy sends the rows to columns of a table within tx, and leaves none.
+func (r *Rows) Copy(ctx context.Context, tx pgx.Tx, table string, columns ...string) error {
+	if len(r.text) == 0 {
+		return nil
+	}
+	r.text = append(r.text, copyTrailer...)
+	defer func() { r.text = r.text[:0] }()
+	quoted := make([]string, len(columns))
+	for i, column := range columns {
+		quoted[i] = pgx.Identifier{column}.Sanitize()
+	}
+	statement := fmt.Sprintf("COPY %s (%s) FROM STDIN (FORMAT binary)", pgx.Identifier{table}.Sanitize(), strings.Join(quoted, ", "))
+	if _, err := tx.Conn().PgConn().CopyFrom(ctx, bytes.NewReader(r.text), statement); err != nil {
+		return fmt.Errorf("copy to %s: %w", table, err)
+	}
+	return nil
+}
+
+// Fresh runs insert, which makes rows of which none should be there yet. It returns false when one was, and then leaves
+// tx as it was before.
+func Fresh(ctx context.Context, tx pgx.Tx, insert func(pgx.Tx) error) (fresh bool, err error) {
+	const uniqueViolation = "23505"
+	err = pgx.BeginFunc(ctx, tx, insert) // a savepoint
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && refused.Code == uniqueViolation {
+		return false, nil
+	}
+	return err == nil, err
+}
