@@ -24,8 +24,8 @@ const learnedSQL = `
 SELECT COALESCE(sum(approvals), 0)::bigint FROM weight_counts WHERE feature LIKE 'category:%'`
 
 const (
-	approvers    = 100             // persons who approve
-	warmUp       = 5 * time.Second // whose delays do not count: Kafka compiles what it runs often
+	approvers    = 100              // persons who approve
+	warmUp       = 20 * time.Second // whose delays do not count: a broker that was just started compiles what it runs often
 	readyWithin  = time.Minute
 	visibleLimit = "10s"
 )

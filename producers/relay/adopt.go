@@ -11,6 +11,9 @@ import (
 func (t *term) adopt(ctx context.Context, found *layout) error {
 	ctx, cancel := context.WithTimeout(ctx, statementLimit)
 	defer cancel()
+	if err := t.mark(ctx); err != nil {
+		return err
+	}
 	t.layout, t.topics = found, nil
 	for _, topic := range events.Topics {
 		described, ok := found.topics[topic]

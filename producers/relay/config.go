@@ -62,6 +62,7 @@ func (c *Config) Validate() error {
 // The rhythm of a relay.
 const (
 	pollEvery      = 200 * time.Millisecond // the net under signals and notifications
+	markEvery      = 20 * time.Millisecond  // how long what was published may wait to be noted
 	lockEvery      = 500 * time.Millisecond // how often a follower asks for the lock
 	layoutEvery    = time.Second
 	layoutFresh    = 4 * time.Second // older knowledge of the topics is no ground for publishing

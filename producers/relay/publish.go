@@ -75,6 +75,9 @@ func (t *term) receivePublished(ctx context.Context, r result) error {
 // note puts published rows among those to be marked.
 func (t *term) note(p *partition, r result) {
 	again := 0
+	if len(t.marks.partitions) == 0 {
+		t.marks.since = time.Now()
+	}
 	for i, row := range r.rows {
 		t.marks.seqs = append(t.marks.seqs, row.seq)
 		t.marks.offsets = append(t.marks.offsets, r.base+int64(i))

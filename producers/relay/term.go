@@ -55,6 +55,7 @@ type numbers struct{ given, sent int64 }
 type marks struct {
 	seqs, offsets []int64
 	partitions    map[*partition]bool
+	since         time.Time // of the first
 }
 
 func newTerm(ctx context.Context, r *relay, conn *pgx.Conn) (*term, error) {
@@ -100,8 +101,10 @@ func (t *term) run(ctx context.Context) error {
 func (t *term) turn(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*statementLimit)
 	defer cancel()
-	if err := t.mark(ctx); err != nil {
-		return err
+	if t.markDue() {
+		if err := t.mark(ctx); err != nil {
+			return err
+		}
 	}
 	if !t.fresh() {
 		return nil
@@ -133,6 +136,9 @@ func (t *term) fresh() bool { return t.layout != nil && time.Since(t.layout.at) 
 // await returns when there is something to do, and takes the news in.
 func (t *term) await(ctx context.Context) error {
 	pause := min(pollEvery, t.untilRetry())
+	if len(t.marks.partitions) > 0 {
+		pause = min(pause, markEvery-time.Since(t.marks.since))
+	}
 	if t.more {
 		pause = 0
 	}
@@ -221,6 +227,20 @@ func (t *term) receive(ctx context.Context, r result) error {
 		return t.receiveInspection(ctx, r)
 	}
 	return t.receivePublished(ctx, r)
+}
+
+// markDue tells whether what was published is to be noted now. It waits a little, so that a busy relay notes many rows
+// in one transaction, but not where the table is about to be asked what was published.
+func (t *term) markDue() bool {
+	if len(t.marks.seqs) >= stampRows || time.Since(t.marks.since) >= markEvery {
+		return true
+	}
+	for _, p := range t.partitions {
+		if p.stage != stageReady || p.spilled {
+			return true
+		}
+	}
+	return false
 }
 
 // mark notes as published what was, and how far that reaches.
