@@ -101,7 +101,7 @@ SELECT mark_addresses($1, array_fill('*'::text, ARRAY[cardinality($1::text[])]))
 // The limits of one statement, which bound the memory of both sides.
 const (
 	maxRows  = 5000
-	maxBytes = 8 << 20
+	maxBytes = 2 << 20
 
 	maxCorrespondents = 20_000
 )
