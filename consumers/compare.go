@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -106,7 +108,7 @@ func compareOnce(ctx context.Context, cfg *Config, version int) (*Comparison, er
 			return nil, nil
 		}
 	}
-	if err := foldTo(ctx, cfg, version, vector, len(vector)); err != nil {
+	if err := foldTo(ctx, cfg, version, slices.Sorted(maps.Keys(vector)), vector); err != nil {
 		return nil, err
 	}
 	result := &Comparison{Group: cfg.Group.Name, LiveVersion: live, Version: version, Positions: vector}

@@ -1,10 +1,15 @@
 package consumers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Plan is what a rebuild would read.
@@ -169,12 +174,19 @@ func forRebuild(cfg Config) Config {
 	cfg.BatchRecords = max(cfg.BatchRecords, 1_000_000)
 	cfg.BatchLinger = max(cfg.BatchLinger, 2*time.Second)
 	cfg.BatchDeadline = max(cfg.BatchDeadline, 2*time.Minute)
+	cfg.FetchBytes = max(cfg.FetchBytes, 2<<20)
 	return cfg
 }
 
+// What is left to be folded in a rebuild, in records: much of it is folded partition by partition, and less than a
+// moment's worth is the end.
+const (
+	muchLeft     = 20_000
+	momentsWorth = 5000
+)
+
 // catchUp folds until what is left is less than a moment's worth, and once more to that end.
 func catchUp(ctx context.Context, cfg *Config, version int, follow bool) error {
-	const momentsWorth = 5000
 	for {
 		_, ends, err := logRange(ctx, cfg)
 		if err != nil {
@@ -184,33 +196,64 @@ func catchUp(ctx context.Context, cfg *Config, version int, follow bool) error {
 		if err != nil {
 			return err
 		}
-		stopAt := ends
-		if follow {
-			stopAt = nil
-		}
-		if err := foldTo(ctx, cfg, version, stopAt, len(ends)); err != nil {
-			return err
-		}
-		if follow || ctx.Err() != nil {
-			return ctx.Err()
-		}
 		var left int64
 		for p, end := range ends {
 			left += end - before[p]
 		}
-		if left < momentsWorth {
-			return nil
+		switch {
+		case left >= muchLeft:
+			err = foldInTurn(ctx, cfg, version, before, ends)
+		case follow:
+			return foldTo(ctx, cfg, version, slices.Sorted(maps.Keys(ends)), nil)
+		default:
+			err = foldTo(ctx, cfg, version, slices.Sorted(maps.Keys(ends)), ends)
+		}
+		if err != nil || left < momentsWorth {
+			return err
 		}
 	}
 }
 
-// foldTo folds a version that is not live up to exactly stopAt, or until ctx ends when stopAt is nil.
-func foldTo(ctx context.Context, cfg *Config, version int, stopAt map[int]int64, partitions int) error {
-	all := make([]int, partitions)
-	for p := range all {
-		all[p] = p
+// foldInTurn folds partitions to their ends, each by itself and as many at once as there are workers, those that have
+// most left first. A batch of one partition holds fewer keys than one of all of them that is as long, so that fewer rows
+// are written twice. A partition that halts does not keep the others from their ends.
+func foldInTurn(ctx context.Context, cfg *Config, version int, from, ends map[int]int64) error {
+	var partitions []int
+	for p, end := range ends {
+		if end > from[p] {
+			partitions = append(partitions, p)
+		}
 	}
-	s, err := openSession(ctx, cfg, Version{Number: version, Shadow: true}, all, stopAt)
+	slices.SortFunc(partitions, func(a, b int) int { return cmp.Or(cmp.Compare(ends[b]-from[b], ends[a]-from[a]), a-b) })
+	queue := make(chan int, len(partitions))
+	for _, p := range partitions {
+		queue <- p
+	}
+	close(queue)
+	own := *cfg
+	own.beside = min(cfg.Workers, len(partitions))
+	halted := make([]error, len(ends))
+	folding, ctx := errgroup.WithContext(ctx)
+	for range own.beside {
+		folding.Go(func() error {
+			for p := range queue {
+				err := foldTo(ctx, &own, version, []int{p}, ends)
+				var halt *HaltError
+				if errors.As(err, &halt) {
+					halted[p] = err
+				} else if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return errors.Join(append(halted, folding.Wait())...)
+}
+
+// foldTo folds partitions of a version that is not live up to exactly stopAt, or until ctx ends when stopAt is nil.
+func foldTo(ctx context.Context, cfg *Config, version int, partitions []int, stopAt map[int]int64) error {
+	s, err := openSession(ctx, cfg, Version{Number: version, Shadow: true}, partitions, stopAt)
 	if err != nil {
 		return err
 	}

@@ -71,6 +71,43 @@ func TestRebuildEqualsLiveAndSwaps(t *testing.T) {
 	}
 }
 
+// TestMuchIsRebuiltPartitionByPartition: one that halts does not keep the others from their ends.
+func TestMuchIsRebuiltPartitionByPartition(t *testing.T) {
+	w := newWorld(t)
+	const count, broken = 24_000, 1
+	var list []*kgo.Record
+	for n := range count {
+		if n == count/2 {
+			w.seqs[broken] += 5 // numbers that never come
+		}
+		list = append(list, w.own(decision(fmt.Sprint("user-", n%300), n)))
+	}
+	w.publish(list...)
+	_, err := consumers.Rebuild(t.Context(), w.weights(), false)
+	var halt *consumers.HaltError
+	if !errors.As(err, &halt) || halt.Reason != consumers.HaltSequence {
+		t.Fatalf("the rebuild ended with %v", err)
+	}
+	ends, err := w.conn.Admin.ListEndOffsets(t.Context(), w.conn.Topic(events.TopicActions))
+	must(t, err)
+	for p := range int32(partitions) {
+		end, _ := ends.Lookup(w.conn.Topic(events.TopicActions), p)
+		var next int64
+		must(t, w.pool.QueryRow(t.Context(), "SELECT next_offset FROM positions WHERE version = 2 AND partition = $1", p).Scan(&next))
+		if reached := next == end.Offset; reached != (p != broken) || next == 0 {
+			t.Errorf("partition %d stands at %d of %d", p, next, end.Offset)
+		}
+	}
+	var rows, sum int
+	const built = "SELECT count(*), sum(approvals) FROM weight_counts WHERE version = 2"
+	must(t, w.pool.QueryRow(t.Context(), built).Scan(&rows, &sum))
+	var folded int
+	must(t, w.pool.QueryRow(t.Context(), "SELECT sum(applied) FROM positions WHERE version = 2").Scan(&folded))
+	if rows != 300 || sum != folded {
+		t.Errorf("%d rows of %d approvals, want 300 of %d", rows, sum, folded)
+	}
+}
+
 func TestRenewBuildsByThisBinarysRule(t *testing.T) {
 	w := newWorld(t)
 	stop := w.start(w.weights())
