@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -232,23 +233,28 @@ func foldInTurn(ctx context.Context, cfg *Config, version int, from, ends map[in
 	close(queue)
 	own := *cfg
 	own.beside = min(cfg.Workers, len(partitions))
-	halted := make([]error, len(ends))
+	var mu sync.Mutex
+	var halted []error
 	folding, ctx := errgroup.WithContext(ctx)
 	for range own.beside {
 		folding.Go(func() error {
 			for p := range queue {
 				err := foldTo(ctx, &own, version, []int{p}, ends)
 				var halt *HaltError
-				if errors.As(err, &halt) {
-					halted[p] = err
-				} else if err != nil {
+				switch {
+				case errors.As(err, &halt):
+					mu.Lock()
+					halted = append(halted, err)
+					mu.Unlock()
+				case err != nil:
 					return err
 				}
 			}
 			return nil
 		})
 	}
-	return errors.Join(append(halted, folding.Wait())...)
+	err := folding.Wait()
+	return errors.Join(append(halted, err)...)
 }
 
 // foldTo folds partitions of a version that is not live up to exactly stopAt, or until ctx ends when stopAt is nil.
@@ -260,7 +266,8 @@ func foldTo(ctx context.Context, cfg *Config, version int, partitions []int, sto
 	err = s.run(ctx)
 	switch {
 	case errors.Is(err, errFenced):
-		return fmt.Errorf("version %d of %s was taken over by another process or swapped in: %w", version, cfg.Group.Name, err)
+		return fmt.Errorf("version %d of %s was taken over by another process, swapped in, or begun by another fold rule (see applylens rebuild list %[2]s): %[3]w",
+			version, cfg.Group.Name, err)
 	case err != nil:
 		return err
 	case ctx.Err() != nil:

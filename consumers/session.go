@@ -144,8 +144,8 @@ func (s *session) claim(ctx context.Context, tx pgx.Tx, partitions []int, starts
 }
 
 // checkState returns errFenced when the version is no longer what this session takes it for: a swap, a drop or a binary
-// with another rule came between the look at the versions and the claim. Folding a live version as a shadow would leave out its marks and
-// counters; folding a retired one as live would leave the live one standing.
+// with another rule came between the look at the versions and the claim. Folding a live version as a shadow would leave
+// out its marks and counters; folding a retired one as live would leave the live one standing.
 func (s *session) checkState(ctx context.Context, tx pgx.Tx) error {
 	wanted := "live"
 	if s.place.version.Shadow {

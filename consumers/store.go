@@ -25,7 +25,8 @@ UPDATE versions v SET fold_version = $3
 WHERE v.group_name = $1 AND v.version = $2
   AND NOT EXISTS (SELECT FROM positions p WHERE p.group_name = v.group_name AND p.version = v.version)`
 
-	// lockVersionSQL reads what a version is and by which rule it is folded, and keeps a swap or a drop from changing it until the transaction ends.
+	// lockVersionSQL reads what a version is and by which rule it is folded, and keeps a swap or a drop from changing it
+	// until the transaction ends.
 	lockVersionSQL = `
 SELECT CASE WHEN p.live_version = v.version THEN 'live' ELSE v.state END, v.fold_version
 FROM projections p JOIN versions v ON v.group_name = p.group_name AND v.version = $2
