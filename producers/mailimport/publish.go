@@ -13,6 +13,7 @@ import (
 
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/broker"
+	"github.com/applylens/applylens/internal/retry"
 )
 
 // The limits of what is published at once.
@@ -125,14 +126,7 @@ func permanent(err error) bool {
 
 // pause waits before the given attempt: twice as long each time, with jitter, up to a bound.
 func pause(ctx context.Context, attempt int) error {
-	wait := min(firstBackoff<<min(attempt-1, 10), lastBackoff)
-	wait = wait/2 + rand.N(wait/2)
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(wait):
-		return nil
-	}
+	return retry.Wait(ctx, retry.Delay(attempt-1, firstBackoff, lastBackoff, rand.Float64()))
 }
 
 // messageOf encodes an event for the mail topic.

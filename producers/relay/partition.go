@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+
+	"github.com/applylens/applylens/internal/retry"
 )
 
 // stage is how far the relay's knowledge of a partition's log goes.
@@ -112,6 +114,5 @@ func (p *partition) failed(now time.Time) {
 
 // backoff is the pause before attempt n+1: it doubles from 50 ms to 5 s, less up to a half by chance in [0,1).
 func backoff(n int, chance float64) time.Duration {
-	pause := min(50*time.Millisecond<<min(n-1, 10), 5*time.Second)
-	return pause - time.Duration(chance*float64(pause)/2)
+	return retry.Delay(n-1, 50*time.Millisecond, 5*time.Second, 1-chance)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/applylens/applylens/internal/outbox"
+	"github.com/applylens/applylens/internal/retry"
 )
 
 // relay is one candidate for leadership. Its fields are immutable.
@@ -53,7 +54,7 @@ func (r *relay) lead(ctx context.Context) {
 			attempt = 1
 		}
 		r.Log.Warn("relay interrupted", "error", err)
-		wait(ctx, backoff(attempt, rand.Float64()))
+		_ = retry.Wait(ctx, backoff(attempt, rand.Float64()))
 	}
 }
 
@@ -72,7 +73,7 @@ func (r *relay) term(ctx context.Context) error {
 		if locked {
 			break
 		}
-		wait(ctx, lockEvery/2+time.Duration(rand.Int64N(int64(lockEvery))))
+		_ = retry.Wait(ctx, lockEvery/2+time.Duration(rand.Int64N(int64(lockEvery))))
 	}
 	r.metrics.leader.Set(1)
 	defer r.metrics.leader.Set(0)
@@ -146,7 +147,7 @@ func (r *relay) listen(ctx context.Context) {
 	for attempt := 1; ctx.Err() == nil; attempt++ {
 		if err := r.hear(ctx); ctx.Err() == nil {
 			r.Log.Debug("relay does not hear notifications", "error", err)
-			wait(ctx, backoff(attempt, rand.Float64()))
+			_ = retry.Wait(ctx, backoff(attempt, rand.Float64()))
 		}
 	}
 	group.Wait()
@@ -188,7 +189,7 @@ func (r *relay) watchBacklog(ctx context.Context) {
 		} else if ctx.Err() == nil {
 			r.Log.Debug("outbox not counted", "error", err)
 		}
-		wait(ctx, gaugeEvery)
+		_ = retry.Wait(ctx, gaugeEvery)
 	}
 }
 
@@ -201,16 +202,6 @@ func (r *relay) prune(ctx context.Context) {
 		} else if pruned > 0 {
 			r.Log.Info("pruned sent outbox rows", "rows", pruned)
 		}
-		wait(ctx, pruneEvery)
-	}
-}
-
-// wait pauses, for as long as ctx lasts.
-func wait(ctx context.Context, pause time.Duration) {
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
+		_ = retry.Wait(ctx, pruneEvery)
 	}
 }

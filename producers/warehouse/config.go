@@ -2,7 +2,6 @@ package warehouse
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"log/slog"
 	"time"
@@ -103,15 +102,3 @@ const (
 
 // Acceptance lets one sync pass whatever the guard says.
 type Acceptance struct{ Actor, Reason string }
-
-// pause waits, and returns ctx's error when that ends first.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
-}

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"time"
+
+	"github.com/applylens/applylens/internal/retry"
 )
 
 // Plan tells when to sync.
@@ -98,7 +100,7 @@ func (r *runner) loop(ctx context.Context) {
 	before, err := r.state(ctx)
 	for failures := 1; err != nil; failures++ {
 		r.log.Warn("state of the warehouse not read", "error", err)
-		if pause(ctx, retryAfter(failures, rand.Float64())) != nil {
+		if retry.Wait(ctx, retryAfter(failures, rand.Float64())) != nil {
 			return
 		}
 		before, err = r.state(ctx)
@@ -136,7 +138,7 @@ func (r *runner) until(ctx context.Context, due time.Time) error {
 		if left <= 0 {
 			return ctx.Err()
 		}
-		if err := pause(ctx, min(left, lookEvery)); err != nil {
+		if err := retry.Wait(ctx, min(left, lookEvery)); err != nil {
 			return err
 		}
 	}
@@ -174,14 +176,14 @@ func FollowTopic(ctx context.Context, cfg Config, topic *Topic, report func(*Sum
 		case err != nil:
 			failures++
 			cfg.Log.Warn("change topic not read, tried again later", "topic", topic.Topic, "error", err)
-			_ = pause(ctx, min(retryAfter(failures, rand.Float64()), time.Minute))
+			_ = retry.Wait(ctx, min(retryAfter(failures, rand.Float64()), time.Minute))
 		default:
 			failures = 0
 			if summary.Held != nil || summary.anything() {
 				report(summary)
 			}
 			if summary.Held != nil {
-				_ = pause(ctx, heldTopicRetry) // without the lock, so that an operator can accept
+				_ = retry.Wait(ctx, heldTopicRetry) // without the lock, so that an operator can accept
 			}
 		}
 	}

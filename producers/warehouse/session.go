@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/applylens/applylens/internal/outbox"
+	"github.com/applylens/applylens/internal/retry"
 )
 
 // ErrBusy tells that another process syncs the source now.
@@ -104,7 +105,7 @@ func (s *session) lock(ctx context.Context) error {
 		case time.Now().After(deadline):
 			return ErrBusy
 		}
-		if err := pause(ctx, lockEvery); err != nil {
+		if err := retry.Wait(ctx, lockEvery); err != nil {
 			return err
 		}
 	}

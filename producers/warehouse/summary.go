@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/applylens/applylens/internal/retry"
 )
 
 // Summary is what a sync did. In a held sync, only what was read and why it is held are of use.
@@ -182,7 +184,7 @@ func (s *session) folded(ctx context.Context) (bool, error) {
 		if pending == 0 || !time.Now().Before(deadline) {
 			return pending == 0, nil
 		}
-		if err := pause(ctx, foldEvery); err != nil {
+		if err := retry.Wait(ctx, foldEvery); err != nil {
 			return false, err
 		}
 	}

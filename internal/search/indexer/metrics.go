@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/applylens/applylens/internal/metrics"
+	"github.com/applylens/applylens/internal/retry"
 	"github.com/applylens/applylens/internal/search/elastic"
 )
 
@@ -99,7 +100,7 @@ const watchTime = 5 * time.Second
 
 // watch looks at the marks now and then, whether this process leads or not, and tells while there are many.
 func watch(ctx context.Context, config *Config, o *observers) {
-	for before := int64(0); ctx.Err() == nil; wait(ctx, watchTime) {
+	for before := int64(0); ctx.Err() == nil; _ = retry.Wait(ctx, watchTime) {
 		w, err := ReadWaiting(ctx, config.Pool)
 		if err != nil {
 			continue // the loop tells

@@ -11,6 +11,7 @@ import (
 
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/failpoint"
+	"github.com/applylens/applylens/internal/retry"
 	"github.com/applylens/applylens/internal/search/elastic"
 )
 
@@ -24,6 +25,12 @@ const lockKey int64 = 0x6170_6c69_6478 // "aplidx"
 const (
 	tendTime  = time.Second
 	checkTime = 30 * time.Second
+)
+
+// How long a step that failed waits at first, and at most.
+const (
+	firstRetry = 100 * time.Millisecond
+	lastRetry  = 10 * time.Second
 )
 
 // indexer is one process. Its loop alone touches it.
@@ -63,7 +70,7 @@ func Run(ctx context.Context, config Config) error {
 			config.Log.Warn("the indexer was interrupted", "error", err)
 		}
 		o.leader.Set(0)
-		wait(ctx, time.Second)
+		_ = retry.Wait(ctx, time.Second)
 	}
 	return nil
 }
@@ -92,13 +99,13 @@ func (x *indexer) lead(ctx context.Context) error {
 				x.observers.failures.WithLabelValues(reason(err)).Inc()
 				x.Log.Warn("the index falls behind", "error", err, "attempt", x.attempt+1)
 			}
-			wait(ctx, backoff(x.attempt, rand.Float64()))
+			_ = retry.Wait(ctx, retry.Delay(x.attempt, firstRetry, lastRetry, rand.Float64()))
 			x.attempt++
 		case busy:
 			x.attempt = 0
 		default:
 			x.attempt = 0
-			wait(ctx, x.Poll)
+			_ = retry.Wait(ctx, x.Poll)
 		}
 	}
 	return ctx.Err()
@@ -266,21 +273,4 @@ func (x *indexer) transact(ctx context.Context, work func(pgx.Tx) error) error {
 		}
 		return work(tx)
 	})
-}
-
-// backoff returns how long to wait before attempt (from 0) is repeated: it doubles from 100 ms to 10 s, and between half
-// and all of it is drawn by random, which lies in [0,1).
-func backoff(attempt int, random float64) time.Duration {
-	const first, most = 100 * time.Millisecond, 10 * time.Second
-	long := min(first<<min(attempt, 10), most)
-	return long/2 + time.Duration(random*float64(long/2))
-}
-
-func wait(ctx context.Context, long time.Duration) {
-	timer := time.NewTimer(long)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
 }

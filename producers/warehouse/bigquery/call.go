@@ -18,6 +18,7 @@ import (
 	"golang.org/x/oauth2/google"
 
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/retry"
 	"github.com/applylens/applylens/producers/warehouse"
 )
 
@@ -173,12 +174,7 @@ func (v *View) call(ctx context.Context, method, path string, parameters url.Val
 			return nil, err
 		}
 		wait := v.Backoff << (attempt - 1)
-		timer := time.NewTimer(wait/2 + rand.N(wait/2+1))
-		select {
-		case <-ctx.Done():
-		case <-timer.C:
-		}
-		timer.Stop()
+		_ = retry.Wait(ctx, wait/2+rand.N(wait/2+1)) // try looks at ctx
 	}
 }
 
