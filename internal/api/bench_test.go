@@ -49,15 +49,22 @@ func BenchmarkApprove(b *testing.B) {
 	took := make([]time.Duration, 0, b.N)
 	b.ResetTimer()
 	for _, id := range ids {
-		r := httptest.NewRequest(http.MethodPost, "/actions/"+id+"/approve", nil)
-		r.Header.Set("Authorization", "Bearer "+secret)
-		recorder, start := httptest.NewRecorder(), time.Now()
-		handler.ServeHTTP(recorder, r)
-		took = append(took, time.Since(start))
-		if recorder.Code != http.StatusOK {
-			b.Fatal(recorder.Code, recorder.Body)
-		}
+		took = append(took, timed(b, handler, http.MethodPost, "/actions/"+id+"/approve", secret))
 	}
 	slices.Sort(took)
 	b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-µs")
+}
+
+// timed asks with a token and returns how long the answer, which must be 200, took.
+func timed(b *testing.B, handler http.Handler, method, target, secret string) time.Duration {
+	b.Helper()
+	r := httptest.NewRequest(method, target, nil)
+	r.Header.Set("Authorization", "Bearer "+secret)
+	recorder, start := httptest.NewRecorder(), time.Now()
+	handler.ServeHTTP(recorder, r)
+	took := time.Since(start)
+	if recorder.Code != http.StatusOK {
+		b.Fatal(recorder.Code, recorder.Body)
+	}
+	return took
 }

@@ -3,7 +3,6 @@ package api
 import (
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"slices"
 	"testing"
@@ -36,14 +35,7 @@ func BenchmarkSearch(b *testing.B) {
 		b.Run(query.name, func(b *testing.B) {
 			took := make([]time.Duration, 0, b.N)
 			for b.Loop() {
-				r := httptest.NewRequest(http.MethodGet, "/search?"+query.parameters, nil)
-				r.Header.Set("Authorization", "Bearer "+secret)
-				recorder, start := httptest.NewRecorder(), time.Now()
-				handler.ServeHTTP(recorder, r)
-				took = append(took, time.Since(start))
-				if recorder.Code != http.StatusOK {
-					b.Fatal(recorder.Code, recorder.Body)
-				}
+				took = append(took, timed(b, handler, http.MethodGet, "/search?"+query.parameters, secret))
 			}
 			slices.Sort(took)
 			b.ReportMetric(milliseconds(took[len(took)/2]), "p50-ms")

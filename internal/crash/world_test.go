@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -71,36 +70,20 @@ func startServers(t *testing.T) *servers {
 	return &servers{testenv.StartKafka(t), testenv.StartPostgres(t)}
 }
 
-// program builds the command with failpoints, once.
-var program = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "applylens-crash-")
-	if err != nil {
-		return "", err
-	}
-	built = dir
-	path := filepath.Join(dir, "applylens")
-	if out, err := exec.Command("go", "build", "-tags", "failpoints", "-o", path, "../../cmd/applylens").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build: %w\n%s", err, out)
-	}
-	return path, nil
-})
+var program testenv.Program
 
 func TestMain(m *testing.M) {
 	status := m.Run()
-	if built != "" {
-		_ = os.RemoveAll(built)
-	}
+	program.Remove()
 	os.Exit(status)
 }
-
-var built string // directory that program made
 
 func executable(t *testing.T) string {
 	t.Helper()
 	if os.Getenv("KAFKA_CLASSPATH") == "" || os.Getenv("PG_BIN") == "" {
 		t.Skip("set KAFKA_CLASSPATH and PG_BIN (make test does) to break a broker and a PostgreSQL of the test's own")
 	}
-	path, err := program()
+	path, err := program.Path()
 	must(t, err)
 	return path
 }
@@ -469,20 +452,7 @@ WHERE group_name = $1 AND state <> 'replaced' AND version = (SELECT live_version
 // eventually calls look until it returns nil, and gives up after patience.
 func eventually(t *testing.T, what string, look func() error) {
 	t.Helper()
-	ticker := time.NewTicker(50 * time.Millisecond)
-	defer ticker.Stop()
-	deadline := time.After(patience)
-	for {
-		err := look()
-		if err == nil {
-			return
-		}
-		select {
-		case <-ticker.C:
-		case <-deadline:
-			t.Fatalf("waiting until %s: %v", what, err)
-		}
-	}
+	testenv.Eventually(t, patience, 50*time.Millisecond, what, look)
 }
 
 // after returns when d has passed: a fault goes on for so long.

@@ -354,20 +354,16 @@ func TestKilledImportResumesOnKafka(t *testing.T) {
 
 func waitForRecords(t *testing.T, conn *broker.Conn, count int) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
-	for {
+	testenv.Eventually(t, 30*time.Second, 5*time.Millisecond, "enough is published", func() error {
 		ends, err := conn.Admin.ListEndOffsets(t.Context(), conn.Topic(events.TopicMail))
 		if err != nil {
 			t.Fatal(err)
 		}
 		total := int64(0)
 		ends.Each(func(end kadm.ListedOffset) { total += end.Offset })
-		if total >= int64(count) {
-			return
+		if total < int64(count) {
+			return fmt.Errorf("%d records of %d", total, count)
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%d records of %d", total, count)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+		return nil
+	})
 }

@@ -6,13 +6,12 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/testenv"
 )
 
 // disturbed changes mails and applications, in rounds, while a fault is there, and holds that the index is right when it
@@ -128,34 +127,18 @@ func TestADocumentThatIsRefusedDelaysNoOther(t *testing.T) {
 	w.same()
 }
 
-// program builds the command with failpoints, once.
-var program = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "applylens-indexer-")
-	if err != nil {
-		return "", err
-	}
-	built = dir
-	path := filepath.Join(dir, "applylens")
-	if out, err := exec.Command("go", "build", "-tags", "failpoints", "-o", path, "../../../cmd/applylens").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build: %w\n%s", err, out)
-	}
-	return path, nil
-})
-
-var built string // directory that program made
+var program testenv.Program
 
 func TestMain(m *testing.M) {
 	status := m.Run()
-	if built != "" {
-		_ = os.RemoveAll(built)
-	}
+	program.Remove()
 	os.Exit(status)
 }
 
 // process starts the real command and returns what ends with it.
 func (w *world) process(variables ...string) (command *exec.Cmd, ended chan struct{}) {
 	w.t.Helper()
-	path, err := program()
+	path, err := program.Path()
 	w.must(err)
 	command = exec.Command(path, "index", "--metrics-listen", "", "--database-url", w.database, "--elasticsearch-url", w.proxy.url, "--elasticsearch-alias", w.alias())
 	command.Env = append(os.Environ(), variables...)

@@ -39,7 +39,7 @@ type world struct {
 	proxy    *proxy
 	client   *elastic.Client
 
-	log logBuffer
+	log testenv.LogBuffer
 
 	mu    sync.Mutex
 	now   time.Time
@@ -55,31 +55,11 @@ func newWorld(t testing.TB) *world {
 	w.client = w.open(w.proxy.url)
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("log:\n%s", w.log.String())
+			text := w.log.String()
+			t.Logf("log:\n%s", text[max(0, len(text)-8000):])
 		}
 	})
 	return w
-}
-
-// logBuffer keeps what the indexer logs.
-type logBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-// Write implements io.Writer.
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-// String returns the end of it.
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	text := b.text.String()
-	return text[max(0, len(text)-8000):]
 }
 
 // atNoon is when worlds begin.
@@ -199,17 +179,7 @@ func foldInto(pool *pgxpool.Pool, group *consumers.Group, version consumers.Vers
 // eventually waits until ready returns nil.
 func (w *world) eventually(what string, ready func() error) {
 	w.t.Helper()
-	deadline := time.Now().Add(patience)
-	for {
-		err := ready()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			w.t.Fatalf("%s: %v", what, err)
-		}
-		time.Sleep(2 * time.Millisecond)
-	}
+	testenv.Eventually(w.t, patience, 2*time.Millisecond, what, ready)
 }
 
 // settle waits until everything that was folded can be found.
