@@ -13,8 +13,8 @@ ARGS ?=
 # How long a test of "make soak" goes on.
 SOAK ?= 10m
 
-SERVERS := go run ./internal/testenv/run -elasticsearch --
-REPORT := go run ./internal/testenv/report
+SERVERS := go run ./internal/testkit/testenv/run -elasticsearch --
+REPORT := go run ./internal/testkit/testenv/report
 
 .PHONY: help
 help: ## tell what there is
@@ -59,7 +59,7 @@ soak: ## run the tests that go on or go deeper when SOAK=10m is set, such as tho
 
 .PHONY: bench
 bench: ## measure folds, rebuilds and delays of the real binary on real servers; for example: make bench ARGS="fold --runs 5"
-	go run ./internal/testenv/run -durable -- go run ./cmd/applylens bench $(ARGS)
+	go run ./internal/testkit/testenv/run -durable -- go run ./cmd/applylens bench $(ARGS)
 
 .PHONY: bench-go
 bench-go: ## run the Go benchmarks, also those that need servers

@@ -24,7 +24,7 @@ import (
 	"github.com/applylens/applylens/internal/config"
 	"github.com/applylens/applylens/internal/metrics"
 	"github.com/applylens/applylens/internal/outbox"
-	"github.com/applylens/applylens/internal/testenv"
+	"github.com/applylens/applylens/internal/testkit/testenv"
 )
 
 const patience = 30 * time.Second

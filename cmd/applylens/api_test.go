@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/applylens/applylens/internal/auth"
-	"github.com/applylens/applylens/internal/testenv"
+	"github.com/applylens/applylens/internal/testkit/testenv"
 )
 
 func TestLoopbackAddresses(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/applylens/applylens/internal/sample"
-	"github.com/applylens/applylens/internal/testenv"
+	"github.com/applylens/applylens/internal/testkit/testenv"
 )
 
 // The guides hold what they show: every block that begins with "```sh test" is run, in order, in one shell for each

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/applylens/applylens/internal/testenv"
+	"github.com/applylens/applylens/internal/testkit/testenv"
 )
 
 // TestMigratePlansAnIndexOnce, and --forget takes it away, but not without being told twice.

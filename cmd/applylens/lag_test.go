@@ -18,7 +18,7 @@ import (
 	"github.com/applylens/applylens/consumers/lag"
 	"github.com/applylens/applylens/internal/broker"
 	"github.com/applylens/applylens/internal/config"
-	"github.com/applylens/applylens/internal/testenv"
+	"github.com/applylens/applylens/internal/testkit/testenv"
 )
 
 // newLagCommand returns a command on a broker and a database of the test's own.

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/applylens/applylens/internal/auth"
-	"github.com/applylens/applylens/internal/testenv"
+	"github.com/applylens/applylens/internal/testkit/testenv"
 )
 
 // called is what a command printed and how it ended.

@@ -13,7 +13,7 @@ import (
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/broker"
 	"github.com/applylens/applylens/internal/config"
-	"github.com/applylens/applylens/internal/testenv"
+	"github.com/applylens/applylens/internal/testkit/testenv"
 )
 
 func TestSecondsAreTheAgeOfTheNextRecord(t *testing.T) {

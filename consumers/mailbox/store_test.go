@@ -17,9 +17,9 @@ import (
 
 	"github.com/applylens/applylens/consumers"
 	"github.com/applylens/applylens/events"
-	"github.com/applylens/applylens/internal/load"
 	"github.com/applylens/applylens/internal/search/keys"
-	"github.com/applylens/applylens/internal/testenv"
+	"github.com/applylens/applylens/internal/testkit/load"
+	"github.com/applylens/applylens/internal/testkit/testenv"
 )
 
 var start = time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)

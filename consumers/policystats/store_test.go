@@ -15,7 +15,7 @@ import (
 	"github.com/applylens/applylens/consumers"
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/metrics"
-	"github.com/applylens/applylens/internal/testenv"
+	"github.com/applylens/applylens/internal/testkit/testenv"
 )
 
 var live = consumers.Version{Number: 1}

@@ -13,7 +13,7 @@ import (
 
 	"github.com/applylens/applylens/internal/auth"
 	"github.com/applylens/applylens/internal/search/postgres"
-	"github.com/applylens/applylens/internal/testenv"
+	"github.com/applylens/applylens/internal/testkit/testenv"
 )
 
 // fast returns an API that refuses nobody for being fast, and the token of its only person, alice.

@@ -12,8 +12,8 @@ import (
 
 	"github.com/applylens/applylens/consumers/mailbox"
 	"github.com/applylens/applylens/events"
-	"github.com/applylens/applylens/internal/load"
-	"github.com/applylens/applylens/internal/testenv"
+	"github.com/applylens/applylens/internal/testkit/load"
+	"github.com/applylens/applylens/internal/testkit/testenv"
 )
 
 // BenchmarkSearch searches the mail of one person with 100,000 mails and 40 applications, and reports the median and the

@@ -20,7 +20,7 @@ import (
 	"github.com/applylens/applylens/internal/auth"
 	"github.com/applylens/applylens/internal/outbox"
 	"github.com/applylens/applylens/internal/search/postgres"
-	"github.com/applylens/applylens/internal/testenv"
+	"github.com/applylens/applylens/internal/testkit/testenv"
 )
 
 // world is an API on a database of its own.

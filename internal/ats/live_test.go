@@ -17,9 +17,9 @@ import (
 	"github.com/applylens/applylens/consumers/mailbox"
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/ats"
-	"github.com/applylens/applylens/internal/ats/atstest"
 	"github.com/applylens/applylens/internal/policy"
-	"github.com/applylens/applylens/internal/testenv"
+	"github.com/applylens/applylens/internal/testkit/atstest"
+	"github.com/applylens/applylens/internal/testkit/testenv"
 )
 
 // fold lets a group fold events in one transaction; it passes over what is not its own.

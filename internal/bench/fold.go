@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/applylens/applylens/events"
-	"github.com/applylens/applylens/internal/load"
+	"github.com/applylens/applylens/internal/testkit/load"
 )
 
 // progressSQL tells how far a group has come in its version of a state: how many partitions have an owner, the sum of

@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/applylens/applylens/internal/load"
+	"github.com/applylens/applylens/internal/testkit/load"
 )
 
 // buildingSQL names the version that is being built, 0 when there is none.

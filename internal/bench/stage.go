@@ -17,10 +17,10 @@ import (
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/broker"
 	"github.com/applylens/applylens/internal/config"
-	"github.com/applylens/applylens/internal/load"
 	"github.com/applylens/applylens/internal/postgres"
 	"github.com/applylens/applylens/internal/search/elastic"
 	"github.com/applylens/applylens/internal/search/indexer"
+	"github.com/applylens/applylens/internal/testkit/load"
 )
 
 // serverSQL reads what of the server decides how fast it can be.

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/applylens/applylens/consumers"
-	"github.com/applylens/applylens/internal/load"
+	"github.com/applylens/applylens/internal/testkit/load"
 )
 
 const (

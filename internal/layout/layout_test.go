@@ -38,10 +38,10 @@ func TestPackagesDependInOneDirection(t *testing.T) {
 	}{
 		{"events", []string{"cmd", "consumers", "producers", "internal", "schema"}},
 		{"schema", []string{"cmd", "consumers", "producers", "internal", "events"}},
-		{"consumers", []string{"producers", "cmd", "internal/api", "internal/crash", "internal/search/postgres", "internal/search/elastic"}},
-		{"producers", []string{"consumers", "cmd", "internal/api", "internal/crash"}},
+		{"consumers", []string{"producers", "cmd", "internal/api", "internal/testkit/crash", "internal/search/postgres", "internal/search/elastic"}},
+		{"producers", []string{"consumers", "cmd", "internal/api", "internal/testkit/crash"}},
 		{"internal/api", []string{"consumers", "producers", "internal/search/postgres", "internal/search/elastic"}}, // it knows the port only
-		{"internal/crash/oracle", []string{"consumers", "events"}},                                                  // it must not share a mistake with what it checks
+		{"internal/testkit/oracle", []string{"consumers", "events"}},                                                // it must not share a mistake with what it checks
 		{"internal", []string{"cmd"}},
 	}
 	for path, list := range imports(t) {

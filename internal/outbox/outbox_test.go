@@ -13,7 +13,7 @@ import (
 
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/outbox"
-	"github.com/applylens/applylens/internal/testenv"
+	"github.com/applylens/applylens/internal/testkit/testenv"
 )
 
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)

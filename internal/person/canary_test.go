@@ -18,7 +18,7 @@ import (
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/outbox"
 	erasing "github.com/applylens/applylens/internal/person"
-	"github.com/applylens/applylens/internal/testenv"
+	"github.com/applylens/applylens/internal/testkit/testenv"
 )
 
 // found is where a word stands: the rows of each table.

@@ -14,7 +14,7 @@ import (
 	"github.com/applylens/applylens/consumers"
 	"github.com/applylens/applylens/events"
 	erasing "github.com/applylens/applylens/internal/person"
-	"github.com/applylens/applylens/internal/testenv"
+	"github.com/applylens/applylens/internal/testkit/testenv"
 )
 
 func TestErasingMayBeRepeated(t *testing.T) {

@@ -29,7 +29,7 @@ import (
 	"github.com/applylens/applylens/internal/metrics"
 	"github.com/applylens/applylens/internal/outbox"
 	search "github.com/applylens/applylens/internal/search/postgres"
-	"github.com/applylens/applylens/internal/testenv"
+	"github.com/applylens/applylens/internal/testkit/testenv"
 	"github.com/applylens/applylens/producers/mailimport"
 	"github.com/applylens/applylens/producers/relay"
 )

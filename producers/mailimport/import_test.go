@@ -26,7 +26,7 @@ import (
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/broker"
 	"github.com/applylens/applylens/internal/config"
-	"github.com/applylens/applylens/internal/testenv"
+	"github.com/applylens/applylens/internal/testkit/testenv"
 )
 
 const threeMessages = from + "From: a@b.example\nMessage-Id: <1@b>\nSubject: one\nDate: 1 Mar 2025 10:00:00 +0000\n\nx\n\n" +

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/applylens/applylens/internal/testenv"
+	"github.com/applylens/applylens/internal/testkit/testenv"
 )
 
 // endless makes applications as they are read, so that what a sync holds in memory is its own. It measures the heap now

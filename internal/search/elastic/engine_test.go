@@ -9,8 +9,8 @@ import (
 	"github.com/applylens/applylens/consumers/mailbox"
 	"github.com/applylens/applylens/internal/config"
 	"github.com/applylens/applylens/internal/search"
-	"github.com/applylens/applylens/internal/search/searchtest"
-	"github.com/applylens/applylens/internal/testenv"
+	"github.com/applylens/applylens/internal/testkit/searchtest"
+	"github.com/applylens/applylens/internal/testkit/testenv"
 )
 
 // open returns a client for an alias of the test's own, and the name of an index behind it.

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/applylens/applylens/events"
-	"github.com/applylens/applylens/internal/testenv"
+	"github.com/applylens/applylens/internal/testkit/testenv"
 )
 
 // disturbed changes mails and applications, in rounds, while a fault is there, and holds that the index is right when it

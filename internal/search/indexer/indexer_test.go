@@ -11,7 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/applylens/applylens/events"
-	"github.com/applylens/applylens/internal/ats/atstest"
+	"github.com/applylens/applylens/internal/testkit/atstest"
 )
 
 // history is what happens in one run of a test: events in parts, the days that pass after each, and whose addresses are

@@ -23,7 +23,7 @@ import (
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/config"
 	"github.com/applylens/applylens/internal/search/elastic"
-	"github.com/applylens/applylens/internal/testenv"
+	"github.com/applylens/applylens/internal/testkit/testenv"
 )
 
 // patience bounds how long the indexer is waited for.

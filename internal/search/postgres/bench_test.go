@@ -16,9 +16,9 @@ import (
 	"github.com/applylens/applylens/consumers"
 	"github.com/applylens/applylens/consumers/mailbox"
 	"github.com/applylens/applylens/events"
-	"github.com/applylens/applylens/internal/load"
 	"github.com/applylens/applylens/internal/search"
-	"github.com/applylens/applylens/internal/testenv"
+	"github.com/applylens/applylens/internal/testkit/load"
+	"github.com/applylens/applylens/internal/testkit/testenv"
 )
 
 // The mailboxes of the benchmark: one person's, and those of others who receive mail at the same time.

@@ -11,8 +11,8 @@ import (
 	"github.com/applylens/applylens/consumers/enrichment"
 	"github.com/applylens/applylens/consumers/mailbox"
 	"github.com/applylens/applylens/events"
-	"github.com/applylens/applylens/internal/search/searchtest"
-	"github.com/applylens/applylens/internal/testenv"
+	"github.com/applylens/applylens/internal/testkit/searchtest"
+	"github.com/applylens/applylens/internal/testkit/testenv"
 )
 
 func TestEngine(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 
 	"github.com/applylens/applylens/internal/search"
 	"github.com/applylens/applylens/internal/search/keys"
-	"github.com/applylens/applylens/internal/testenv"
+	"github.com/applylens/applylens/internal/testkit/testenv"
 )
 
 var now = time.Date(2026, 11, 26, 15, 4, 5, 0, time.UTC)

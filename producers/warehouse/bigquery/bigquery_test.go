@@ -17,7 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/applylens/applylens/internal/testenv"
+	"github.com/applylens/applylens/internal/testkit/testenv"
 	"github.com/applylens/applylens/producers/warehouse"
 )
 

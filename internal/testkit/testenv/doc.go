@@ -3,7 +3,7 @@
 //
 // A test that needs a server which is not there skips and names the variable that brings it. The command
 //
-//	go run ./internal/testenv/run -elasticsearch -- go test ./...
+//	go run ./internal/testkit/testenv/run -elasticsearch -- go test ./...
 //
 // starts the servers and sets the variables. What a test made is removed when it ends.
 package testenv

@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/applylens/applylens/internal/crash/oracle"
-	"github.com/applylens/applylens/internal/testenv"
+	"github.com/applylens/applylens/internal/testkit/oracle"
+	"github.com/applylens/applylens/internal/testkit/testenv"
 )
 
 // rowsSQL is one row of everything that is compared, for TestCompare to spoil.

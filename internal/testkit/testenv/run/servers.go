@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/applylens/applylens/internal/embedded"
-	"github.com/applylens/applylens/internal/testenv/server"
+	"github.com/applylens/applylens/internal/testkit/testenv/server"
 )
 
 // servers holds what was started and what tells the command of it.

@@ -8,8 +8,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/applylens/applylens/events"
-	"github.com/applylens/applylens/internal/load"
 	"github.com/applylens/applylens/internal/outbox"
+	"github.com/applylens/applylens/internal/testkit/load"
 )
 
 // relayWindows are the moments at which a relay may die.

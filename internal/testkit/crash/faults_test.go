@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/applylens/applylens/events"
-	"github.com/applylens/applylens/internal/crash/pgproxy"
+	"github.com/applylens/applylens/internal/testkit/pgproxy"
 )
 
 // windows are the moments at which a process may die, and the greatest number of the hit at which it does.

@@ -20,10 +20,10 @@ import (
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/broker"
 	"github.com/applylens/applylens/internal/config"
-	"github.com/applylens/applylens/internal/crash/oracle"
-	"github.com/applylens/applylens/internal/crash/pgproxy"
-	"github.com/applylens/applylens/internal/load"
-	"github.com/applylens/applylens/internal/testenv"
+	"github.com/applylens/applylens/internal/testkit/load"
+	"github.com/applylens/applylens/internal/testkit/oracle"
+	"github.com/applylens/applylens/internal/testkit/pgproxy"
+	"github.com/applylens/applylens/internal/testkit/testenv"
 )
 
 const (

@@ -11,7 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/applylens/applylens/internal/testenv/server"
+	"github.com/applylens/applylens/internal/testkit/testenv/server"
 )
 
 // Elasticsearch returns the address of ELASTICSEARCH_URL and a prefix for the test's own indices and aliases. Indices

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/applylens/applylens/internal/crash/pgproxy"
+	"github.com/applylens/applylens/internal/testkit/pgproxy"
 )
 
 // How long the faults of one world go on, and of all worlds when SOAK does not say.

@@ -6,9 +6,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/applylens/applylens/events"
-	"github.com/applylens/applylens/internal/crash/oracle"
-	"github.com/applylens/applylens/internal/load"
-	"github.com/applylens/applylens/internal/testenv"
+	"github.com/applylens/applylens/internal/testkit/load"
+	"github.com/applylens/applylens/internal/testkit/oracle"
+	"github.com/applylens/applylens/internal/testkit/testenv"
 )
 
 // TestReadCountsWhatWasWritten compares totals with the generator's own, which knows nothing of folding.

@@ -1,6 +1,6 @@
 // Command run starts real servers, runs a command that uses them, and stops them:
 //
-//	go run ./internal/testenv/run [-elasticsearch] [-durable] -- go test ./...
+//	go run ./internal/testkit/testenv/run [-elasticsearch] [-durable] -- go test ./...
 //
 // The command finds the servers by KAFKA_BROKERS, DATABASE_URL and ELASTICSEARCH_URL, and what starts more of them by
 // KAFKA_CLASSPATH, PG_BIN and ELASTICSEARCH_HOME. A server whose variable is set
@@ -21,7 +21,7 @@ import (
 	"time"
 
 	"github.com/applylens/applylens/internal/embedded"
-	"github.com/applylens/applylens/internal/testenv/server"
+	"github.com/applylens/applylens/internal/testkit/testenv/server"
 )
 
 func main() {

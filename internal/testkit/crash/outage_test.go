@@ -11,8 +11,8 @@ import (
 
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/auth"
-	"github.com/applylens/applylens/internal/load"
-	"github.com/applylens/applylens/internal/testenv"
+	"github.com/applylens/applylens/internal/testkit/load"
+	"github.com/applylens/applylens/internal/testkit/testenv"
 )
 
 // addPending gives a person actions that wait for a decision.

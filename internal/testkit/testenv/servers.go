@@ -5,7 +5,7 @@ import (
 	"os"
 	"testing"
 
-	"github.com/applylens/applylens/internal/testenv/server"
+	"github.com/applylens/applylens/internal/testkit/testenv/server"
 )
 
 // Postgres is a PostgreSQL server that a test may kill. What fails to happen to it ends the test.

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/applylens/applylens/events"
-	"github.com/applylens/applylens/internal/load"
+	"github.com/applylens/applylens/internal/testkit/load"
 )
 
 // TestControls breaks the same things with a guard and without it: with it the tables must be right, or the partition
