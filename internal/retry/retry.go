@@ -4,6 +4,8 @@ package retry
 
 import (
 	"context"
+	"errors"
+	"math/rand/v2"
 	"time"
 )
 
@@ -25,3 +27,35 @@ func Wait(ctx context.Context, d time.Duration) error {
 		return nil
 	}
 }
+
+// Until calls try, with the number of the attempt from 0, until it returns nil. Between attempts it waits by Delay, with
+// jitter. It returns ctx's error when ctx ends, and the error at once that try hands to Stop.
+func Until(ctx context.Context, first, most time.Duration, try func(attempt int) error) error {
+	for attempt := 0; ctx.Err() == nil; attempt++ {
+		err := try(attempt)
+		if err == nil {
+			return nil
+		}
+		var stop *stopped
+		if errors.As(err, &stop) {
+			return stop.err
+		}
+		if err := Wait(ctx, Delay(attempt, first, most, rand.Float64())); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// Stop marks an error of a try after which Until makes no further attempt. It returns nil for nil.
+func Stop(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &stopped{err}
+}
+
+type stopped struct{ err error }
+
+func (s *stopped) Error() string { return s.err.Error() }
+func (s *stopped) Unwrap() error { return s.err }

@@ -3,7 +3,9 @@ package retry
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -32,4 +34,71 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 	if err := Wait(ended, time.Hour); !errors.Is(err, context.Canceled) {
 		t.Errorf("a wait that was ended returns %v", err)
 	}
+}
+
+var errAway = errors.New("away")
+
+func TestUntilTriesAgainWithJitter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const first, most = 100 * time.Millisecond, time.Second
+		var at []time.Duration
+		start := time.Now()
+		err := Until(t.Context(), first, most, func(attempt int) error {
+			if attempt != len(at) {
+				t.Errorf("attempt %d follows %d others", attempt, len(at))
+			}
+			if at = append(at, time.Since(start)); len(at) < 8 {
+				return errAway
+			}
+			return nil
+		})
+		if err != nil || len(at) != 8 {
+			t.Fatalf("%v after %d attempts", err, len(at))
+		}
+		jitter := false
+		for i, long := range []time.Duration{1, 2, 4, 8, 10, 10, 10} {
+			waited, long := at[i+1]-at[i], long*first
+			if waited < long/2 || waited > long {
+				t.Errorf("waited %v after attempt %d, want %v to %v", waited, i, long/2, long)
+			}
+			jitter = jitter || waited != at[1]*long/first
+		}
+		if !jitter {
+			t.Error("there is no jitter")
+		}
+	})
+}
+
+func TestUntilEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		start := time.Now()
+		attempts := 0
+		err := Until(ctx, time.Second, 10*time.Second, func(int) error { attempts++; return errAway })
+		if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Minute {
+			t.Errorf("%v after %v, want the context's error after a minute", err, time.Since(start))
+		}
+		before := attempts
+		if err := Until(ctx, time.Second, time.Second, func(int) error { attempts++; return nil }); !errors.Is(err, context.DeadlineExceeded) || attempts != before {
+			t.Errorf("%v and %d attempts with a context that has ended", err, attempts-before)
+		}
+	})
+}
+
+func TestUntilStopsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		for _, stop := range []error{Stop(errAway), fmt.Errorf("wrapped: %w", Stop(errAway))} {
+			if err := Until(t.Context(), time.Hour, time.Hour, func(int) error { return stop }); err != errAway {
+				t.Errorf("%v, want the error that was given to Stop", err)
+			}
+		}
+		if err := Until(t.Context(), time.Hour, time.Hour, func(int) error { return Stop(nil) }); err != nil {
+			t.Error(err)
+		}
+		if time.Since(start) != 0 {
+			t.Errorf("it waited %v", time.Since(start))
+		}
+	})
 }
