@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/applylens/applylens/consumers/ledger"
 )
 
 // Metrics are what the loop counts; docs/metrics.md lists their meaning. Everything is counted after the commit.
@@ -65,20 +67,20 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 	return m
 }
 
-func (m *Metrics) count(group string, advances []advance, letters []deadLetter, began, now time.Time) {
+func (m *Metrics) count(group string, advances []ledger.Advance, letters []ledger.Letter, began, now time.Time) {
 	var applied, repeated, dead int64
 	var last time.Time
 	for _, a := range advances {
-		applied, repeated, dead = applied+a.applied, repeated+a.repeated, dead+a.deadLettered
-		if a.lastEventAt.After(last) {
-			last = a.lastEventAt
+		applied, repeated, dead = applied+a.Applied, repeated+a.Repeated, dead+a.DeadLettered
+		if a.LastEventAt.After(last) {
+			last = a.LastEventAt
 		}
 	}
 	m.records.WithLabelValues(group, "applied").Add(float64(applied))
 	m.records.WithLabelValues(group, "repeated").Add(float64(repeated))
 	m.records.WithLabelValues(group, "dead_lettered").Add(float64(dead))
 	for _, letter := range letters {
-		m.deadLetters.WithLabelValues(group, letter.reason).Inc()
+		m.deadLetters.WithLabelValues(group, letter.Reason).Inc()
 	}
 	m.batches.WithLabelValues(group).Observe(now.Sub(began).Seconds())
 	if !last.IsZero() {

@@ -3,6 +3,8 @@ package consumers
 import (
 	"context"
 	"time"
+
+	"github.com/applylens/applylens/internal/retry"
 )
 
 // pacer holds back a worker of a version that is being built, as its row asks. It follows the row within a second, also
@@ -49,7 +51,7 @@ func (p *pacer) bound(limit int) int {
 
 // wait returns when the next batch may be read.
 func (p *pacer) wait(ctx context.Context) error {
-	if !p.s.place.version.Shadow {
+	if !p.s.log.Shadow {
 		return nil
 	}
 	for {
@@ -75,14 +77,16 @@ func (p *pacer) wait(ctx context.Context) error {
 // look reads the row, as long as the version is paused or PostgreSQL is away.
 func (p *pacer) look(ctx context.Context) error {
 	for {
-		var paused bool
-		err := p.s.cfg.Pool.QueryRow(ctx, pacingSQL, p.s.place.group, p.s.place.version.Number).Scan(&p.throttle, &paused)
+		throttle, paused, err := p.s.log.Pace(ctx, p.s.cfg.Pool)
 		if err == nil && !paused {
-			p.looked = time.Now()
+			p.throttle, p.looked = throttle, time.Now()
 			return nil
 		}
-		if err := pause(ctx, 4); err != nil {
+		if err := retry.Wait(ctx, pausedPoll); err != nil {
 			return err
 		}
 	}
 }
+
+// pausedPoll is how often a paused version looks whether it may go on.
+const pausedPoll = 500 * time.Millisecond

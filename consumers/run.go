@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
+
+	"github.com/applylens/applylens/consumers/ledger"
 )
 
 // Run folds the group's topic into its live version, as a member of the Kafka group, until ctx ends. It waits for
@@ -109,7 +111,7 @@ func runSession(ctx context.Context, cfg *Config, partitions []int, commit func(
 		err := foldLive(ctx, cfg, partitions, commit)
 		switch {
 		case errors.Is(err, errReclaim):
-		case errors.Is(err, errFenced):
+		case errors.Is(err, ledger.ErrFenced):
 			return nil
 		default:
 			return err
@@ -135,7 +137,7 @@ func foldLive(ctx context.Context, cfg *Config, partitions []int, commit func(ma
 	go s.mirror.run(mirrorCtx)
 	cfg.Log.Info("positions claimed", "group", cfg.Group.Name, "version", version, "partitions", partitions)
 	err = s.run(ctx)
-	if errors.Is(err, errFenced) || errors.Is(err, errReclaim) {
+	if errors.Is(err, ledger.ErrFenced) || errors.Is(err, errReclaim) {
 		cfg.Log.Info("positions given up", "group", cfg.Group.Name, "version", version, "cause", err.Error())
 	}
 	return err
@@ -144,13 +146,38 @@ func foldLive(ctx context.Context, cfg *Config, partitions []int, commit func(ma
 // foldableVersion returns the live version, or an error when this binary would fold it differently from the one that
 // built it.
 func foldableVersion(ctx context.Context, cfg *Config) (int, error) {
-	version, foldVersion, err := liveRule(ctx, cfg)
+	version, foldVersion, err := ledger.LiveVersionFor(ctx, cfg.Pool, cfg.Group.Name, cfg.Group.FoldVersion)
 	if err != nil {
 		return 0, err
 	}
 	if foldVersion != cfg.Group.FoldVersion {
-		return 0, halt(HaltFoldVersion, "%s version %d was folded by rule %d, this binary folds by rule %d: build a new version with applylens rebuild run %s, or run the binary that fits",
-			cfg.Group.Name, version, foldVersion, cfg.Group.FoldVersion, cfg.Group.Name)
+		return 0, ledger.NewHalt(ledger.ReasonFoldVersion, ledger.At{Group: cfg.Group.Name, Partition: -1, Offset: -1},
+			"%s version %d was folded by rule %d, this binary folds by rule %d", cfg.Group.Name, version, foldVersion, cfg.Group.FoldVersion)
 	}
 	return version, nil
+}
+
+// Fold folds partitions of a version that is not live up to exactly stopAt, or until ctx ends when stopAt is nil. beside is
+// how many such calls fold into the version at the same time and share its rate.
+func Fold(ctx context.Context, cfg Config, version int, partitions []int, stopAt map[int]int64, beside int) error {
+	cfg.beside = beside
+	s, err := openSession(ctx, &cfg, Version{Number: version, Shadow: true}, partitions, stopAt)
+	if err == nil {
+		err = s.run(ctx)
+	}
+	switch {
+	case errors.Is(err, ledger.ErrFenced):
+		return fmt.Errorf("version %d of %s was taken over by another process, swapped in, or begun by another fold rule (see applylens rebuild list %[2]s): %[3]w",
+			version, cfg.Group.Name, err)
+	case err != nil:
+		return err
+	case ctx.Err() != nil:
+		return ctx.Err()
+	}
+	for _, part := range s.parts {
+		if at, halt := part.status.get(); halt != nil {
+			return fmt.Errorf("version %d of %s, partition %d at %d: %w", version, cfg.Group.Name, part.id, at.Offset, halt)
+		}
+	}
+	return nil
 }

@@ -8,35 +8,17 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/applylens/applylens/consumers"
-	"github.com/applylens/applylens/consumers/enrichment"
-	"github.com/applylens/applylens/consumers/mailbox"
-	"github.com/applylens/applylens/consumers/policystats"
-	"github.com/applylens/applylens/consumers/weights"
 	"github.com/applylens/applylens/internal/broker"
 	"github.com/applylens/applylens/internal/config"
-	"github.com/applylens/applylens/internal/metrics"
 	"github.com/applylens/applylens/internal/ops"
 	"github.com/applylens/applylens/internal/postgres"
 )
 
-// groupNames lists the groups in the order in which help and tables show them.
-var groupNames = []string{"weights", "policystats", "mailbox", "enrichment"}
-
-// newGroups returns the projections that this binary can fold, by short name.
-func newGroups(registry prometheus.Registerer, users *metrics.UserLabel) map[string]*consumers.Group {
-	groups := map[string]*consumers.Group{}
-	for _, group := range []*consumers.Group{weights.Group(registry, users), policystats.Group(registry, users), mailbox.Group(), enrichment.Group()} {
-		groups[group.Name] = group
-	}
-	return groups
-}
-
 type consumeCommand struct {
-	Groups          []string        `arg:"" enum:"weights,policystats,mailbox,enrichment" help:"Groups to join: weights, policystats, mailbox, enrichment."`
+	Groups          []string        `arg:"" enum:"${groups}" help:"Groups to join: ${groups}."`
 	Kafka           config.Kafka    `embed:""`
 	Postgres        config.Postgres `embed:""`
 	SessionTimeout  time.Duration   `help:"How long after its last heartbeat a process counts as gone." default:"10s" env:"SESSION_TIMEOUT"`
@@ -64,7 +46,7 @@ func (c *consumeCommand) Run(ctx context.Context, p *process) error {
 	for _, name := range c.Groups {
 		running.Go(func() error {
 			return consumers.Run(ctx, consumers.Config{
-				Group: groups[name], Broker: links.broker, Pool: links.pool, Log: p.log, Metrics: loop, Owner: owner(),
+				Group: groups.Find(name), Broker: links.broker, Pool: links.pool, Log: p.log, Metrics: loop, Owner: owner(),
 				SessionTimeout: c.SessionTimeout, AllowedSources: c.AllowedSources, DeadLetterLimit: c.DeadLetterLimit,
 			})
 		})

@@ -9,7 +9,8 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/applylens/applylens/consumers"
+	"github.com/applylens/applylens/consumers/ledger"
+	"github.com/applylens/applylens/consumers/operate"
 )
 
 type deadLettersCommand struct {
@@ -35,7 +36,7 @@ func (c *deadLettersListCommand) Run(ctx context.Context, p *process) error {
 		return err
 	}
 	defer links.close()
-	letters, err := consumers.ListDeadLetters(ctx, cfg.Pool, consumers.DeadLetterFilter{Group: c.Group, State: c.State, Reason: c.Cause, After: c.After, Limit: c.Limit})
+	letters, err := ledger.DeadLetters(ctx, cfg.Pool, ledger.LetterFilter{Group: c.Group, State: c.State, Reason: c.Cause, After: c.After, Limit: c.Limit})
 	if err != nil {
 		return err
 	}
@@ -53,7 +54,7 @@ type deadLettersShowCommand struct {
 
 // shownRecord is a dead letter as JSON: bytes as text where they are text.
 type shownRecord struct {
-	consumers.DeadLetter
+	ledger.DeadLetter
 	Key     string            `json:"key"`
 	Value   string            `json:"value"`
 	Base64  bool              `json:"value_is_base64"`
@@ -67,7 +68,7 @@ func (c *deadLettersShowCommand) Run(ctx context.Context, p *process) error {
 		return err
 	}
 	defer links.close()
-	d, err := consumers.ShowDeadLetter(ctx, cfg.Pool, c.ID)
+	d, err := ledger.ShowDeadLetter(ctx, cfg.Pool, c.ID)
 	if err != nil {
 		return err
 	}
@@ -96,7 +97,7 @@ func (c *deadLettersRedriveCommand) Run(ctx context.Context, p *process) error {
 	}
 	defer links.close()
 	return c.each(p, c.IDs, "redriven", func(id int64) error {
-		return consumers.Redrive(ctx, cfg.Pool, cfg.Broker, id, c.Actor, c.Force)
+		return operate.Redrive(ctx, cfg.Pool, cfg.Broker, id, c.Actor, c.Force)
 	})
 }
 
@@ -126,5 +127,5 @@ func (c *deadLettersDiscardCommand) Run(ctx context.Context, p *process) error {
 		return err
 	}
 	defer links.close()
-	return c.each(p, c.IDs, "discarded", func(id int64) error { return consumers.Discard(ctx, cfg.Pool, id, c.Actor, c.Reason) })
+	return c.each(p, c.IDs, "discarded", func(id int64) error { return operate.Discard(ctx, cfg.Pool, id, c.Actor, c.Reason) })
 }

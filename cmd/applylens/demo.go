@@ -219,7 +219,7 @@ func (d *demo) showLag(ctx context.Context) error {
 // caughtUp returns when all groups have folded what is in Kafka, and how many groups there are.
 func (d *demo) caughtUp(ctx context.Context) (int, error) {
 	for {
-		report, err := lag.Read(ctx, lag.Config{Broker: d.links.broker, Pool: d.links.pool})
+		report, err := lag.Read(ctx, lag.Config{Projections: projections(), Broker: d.links.broker, Pool: d.links.pool})
 		if err != nil {
 			return 0, err
 		}

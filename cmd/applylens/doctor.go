@@ -10,10 +10,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/applylens/applylens/consumers"
 	"github.com/applylens/applylens/internal/broker"
 	"github.com/applylens/applylens/internal/config"
-	"github.com/applylens/applylens/internal/metrics"
 	"github.com/applylens/applylens/internal/postgres"
 	"github.com/applylens/applylens/internal/search/elastic"
 )
@@ -45,8 +43,7 @@ type checkup struct {
 	broker   *broker.Conn    // nil when its settings are wrong
 	pool     *pgxpool.Pool   // nil when its settings are wrong
 	index    *elastic.Client // nil when its settings are wrong, or there is none
-	groups   map[string]*consumers.Group
-	timeout  time.Duration // per check that asks a server
+	timeout  time.Duration   // per check that asks a server
 	findings []finding
 }
 
@@ -60,15 +57,12 @@ func (c *checkup) ok(check, format string, args ...any) { c.add(levelOK, check, 
 
 // Run looks at everything and fails if a check does.
 func (c *doctorCommand) Run(ctx context.Context, p *process) error {
-	users, err := metrics.NewUserLabel(metrics.UserOff, nil)
-	if err != nil {
-		return err
-	}
-	check := &checkup{groups: newGroups(nil, users), timeout: 5 * time.Second}
+	check := &checkup{timeout: 5 * time.Second}
 	defer check.close()
 	check.settings(ctx, c)
 	check.run(ctx)
 	failed := check.failed()
+	var err error
 	if c.JSON {
 		err = printJSON(p.stdout, map[string]any{"healthy": failed == 0, "findings": check.findings})
 	} else {

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/applylens/applylens/consumers"
 	"github.com/applylens/applylens/consumers/lag"
+	"github.com/applylens/applylens/consumers/ledger"
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/outbox"
 	"github.com/applylens/applylens/internal/postgres"
@@ -105,20 +105,20 @@ func (c *checkup) schema(ctx context.Context) bool {
 
 // versions compares what folded the live versions with what this binary folds.
 func (c *checkup) versions(ctx context.Context) bool {
-	for _, name := range groupNames {
-		versions, err := consumers.Versions(ctx, c.pool, name)
+	for _, group := range knownGroups() {
+		versions, err := ledger.Versions(ctx, c.pool, group.Name)
 		if err != nil {
-			c.add(levelFail, "version "+name, "", "%v", err)
+			c.add(levelFail, "version "+group.Name, "", "%v", err)
 			return false
 		}
 		for _, v := range versions {
-			c.version(v, c.groups[name].FoldVersion)
+			c.version(v, group.FoldVersion)
 		}
 	}
 	return true
 }
 
-func (c *checkup) version(v consumers.VersionInfo, rule int) {
+func (c *checkup) version(v ledger.Version, rule int) {
 	check := "version " + v.Group
 	switch {
 	case v.State == "live" && v.FoldVersion != rule:
@@ -170,7 +170,7 @@ func (c *checkup) relay(ctx context.Context) bool {
 
 func (c *checkup) deadLetters(ctx context.Context) bool {
 	total := int64(0)
-	for _, name := range groupNames {
+	for _, name := range knownGroups().Names() {
 		var open int64
 		var oldest time.Time
 		if err := c.pool.QueryRow(ctx, openDeadLettersSQL, name).Scan(&open, &oldest); err != nil {
@@ -239,7 +239,7 @@ func (c *checkup) partitionCounts(ctx context.Context) bool {
 
 // positions shows the groups as applylens lag does.
 func (c *checkup) positions(ctx context.Context) {
-	report, err := lag.Read(ctx, lag.Config{Broker: c.broker, Pool: c.pool, Timeout: c.timeout})
+	report, err := lag.Read(ctx, lag.Config{Projections: projections(), Broker: c.broker, Pool: c.pool, Timeout: c.timeout})
 	if err != nil {
 		c.add(levelFail, "groups", "", "%v", err)
 		return

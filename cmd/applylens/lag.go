@@ -17,7 +17,7 @@ import (
 )
 
 type lagCommand struct {
-	Groups   []string        `arg:"" optional:"" help:"Groups to show: weights, policystats, mailbox, enrichment. Default: all."`
+	Groups   []string        `arg:"" optional:"" help:"Groups to show, of ${groups}. Default: all."`
 	Kafka    config.Kafka    `embed:""`
 	Postgres config.Postgres `embed:""`
 	Watch    bool            `help:"Look again and again, with rates, trend and time left."`
@@ -33,7 +33,7 @@ func (c *lagCommand) Run(ctx context.Context, p *process) error {
 		return err
 	}
 	defer links.close()
-	cfg := lag.Config{Broker: links.broker, Pool: links.pool, Groups: c.Groups, Interval: c.Interval}
+	cfg := lag.Config{Projections: projections(), Broker: links.broker, Pool: links.pool, Groups: c.Groups, Interval: c.Interval}
 	if err := cfg.Validate(); err != nil {
 		return usageError{err}
 	}
@@ -101,7 +101,7 @@ func (c *lagCommand) show(out io.Writer, report *lag.Report, terminal bool) erro
 // watchLag puts the lag of all groups on registry, measured every few seconds until ctx ends. It is measured by a
 // process that is not a consumer, since a group that nobody runs is what it has to tell.
 func watchLag(ctx context.Context, running *errgroup.Group, links *links, registry prometheus.Registerer) error {
-	monitor, err := lag.NewMonitor(lag.Config{Broker: links.broker, Pool: links.pool})
+	monitor, err := lag.NewMonitor(lag.Config{Projections: projections(), Broker: links.broker, Pool: links.pool})
 	if err != nil {
 		return err
 	}

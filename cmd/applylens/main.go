@@ -65,7 +65,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	var line commandLine
 	parser, err := kong.New(&line, kong.Name("applylens"),
 		kong.Description("Learns from people's decisions on their mail, event by event."),
-		kong.UsageOnError(), kong.Writers(stdout, stderr), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+		groupVariables(), kong.UsageOnError(), kong.Writers(stdout, stderr), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
 	if err != nil {
 		panic(err) // the struct above is wrong: our bug
 	}

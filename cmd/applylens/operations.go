@@ -23,7 +23,7 @@ func operations(links *links) []func(huma.API) {
 			Summary: "Consumer lag in records and exact seconds, with status and cause; null means unknown",
 		}
 		api.Route(routes, operation, func(ctx context.Context, _ *struct{}) (*lagAnswer, error) {
-			report, err := lag.Read(ctx, lag.Config{Broker: links.broker, Pool: links.pool})
+			report, err := lag.Read(ctx, lag.Config{Projections: projections(), Broker: links.broker, Pool: links.pool})
 			if err != nil {
 				return nil, huma.Error503ServiceUnavailable("neither Kafka nor PostgreSQL answers")
 			}

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/applylens/applylens/consumers"
+	"github.com/applylens/applylens/consumers/ledger"
+	"github.com/applylens/applylens/consumers/operate"
 	"github.com/applylens/applylens/events"
 )
 
@@ -32,17 +34,17 @@ func (c *positionsShowCommand) Run(ctx context.Context, p *process) error {
 	defer links.close()
 	version := 0
 	if !c.All {
-		versions, err := consumers.Versions(ctx, cfg.Pool, c.Group)
+		versions, err := ledger.Versions(ctx, cfg.Pool, c.Group)
 		if err != nil {
 			return err
 		}
 		for _, v := range versions {
-			if v.State == "live" {
+			if v.State == ledger.VersionLive {
 				version = v.Version
 			}
 		}
 	}
-	positions, err := consumers.ShowPositions(ctx, cfg.Pool, c.Group, version)
+	positions, err := ledger.Positions(ctx, cfg.Pool, c.Group, version)
 	if err != nil {
 		return err
 	}
@@ -74,15 +76,15 @@ type partitionArgument struct {
 }
 
 // operator returns what moves positions, with its connections.
-func (a *partitionArgument) operator(ctx context.Context, p *process) (*consumers.Operator, *links, error) {
+func (a *partitionArgument) operator(ctx context.Context, p *process) (*operate.Operator, *links, error) {
 	cfg, links, err := a.open(ctx, p.log)
 	if err != nil {
 		return nil, nil, err
 	}
-	return &consumers.Operator{Config: &cfg, Actor: a.Actor, Reason: a.Reason}, links, nil
+	return &operate.Operator{Config: &cfg, Actor: a.Actor, Reason: a.Reason}, links, nil
 }
 
-func (a *partitionArgument) report(p *process, moves []consumers.Move) error {
+func (a *partitionArgument) report(p *process, moves []operate.Move) error {
 	var rows [][]string
 	for _, m := range moves {
 		rows = append(rows, []string{strconv.Itoa(m.Partition), number(m.From), number(m.To), number(m.Skipped), number(m.Lost), m.Was})

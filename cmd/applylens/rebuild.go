@@ -12,6 +12,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/applylens/applylens/consumers"
+	"github.com/applylens/applylens/consumers/ledger"
+	"github.com/applylens/applylens/consumers/rebuild"
 	"github.com/applylens/applylens/internal/config"
 	"github.com/applylens/applylens/internal/metrics"
 )
@@ -29,7 +31,7 @@ type rebuildCommand struct {
 
 // groupArgument names one projection and the connections to work on it.
 type groupArgument struct {
-	Group    string          `arg:"" enum:"weights,policystats,mailbox,enrichment" help:"weights, policystats, mailbox or enrichment."`
+	Group    string          `arg:"" enum:"${groups}" help:"One of ${groups}."`
 	Kafka    config.Kafka    `embed:""`
 	Postgres config.Postgres `embed:""`
 }
@@ -47,7 +49,7 @@ func (g *groupArgument) open(ctx context.Context, log *slog.Logger) (consumers.C
 	}
 	registry := prometheus.NewRegistry()
 	return consumers.Config{
-		Group: newGroups(registry, users)[g.Group], Broker: links.broker, Pool: links.pool,
+		Group: newGroups(registry, users).Find(g.Group), Broker: links.broker, Pool: links.pool,
 		Log: log, Metrics: consumers.NewMetrics(registry), Owner: owner(),
 	}, links, nil
 }
@@ -64,7 +66,7 @@ func (c *rebuildPlanCommand) Run(ctx context.Context, p *process) error {
 		return err
 	}
 	defer links.close()
-	plan, err := consumers.MakePlan(ctx, &cfg)
+	plan, err := rebuild.MakePlan(ctx, &cfg)
 	if err != nil {
 		return err
 	}
@@ -110,7 +112,7 @@ func (c *rebuildRunCommand) Run(ctx context.Context, p *process) error {
 	began := time.Now()
 	watching, stop := context.WithCancel(ctx)
 	go reportRebuild(watching, p.stdout, cfg)
-	version, err := consumers.Rebuild(ctx, cfg, c.Follow)
+	version, err := rebuild.Run(ctx, cfg, c.Follow)
 	stop()
 	if errors.Is(err, context.Canceled) {
 		fmt.Fprintf(p.stdout, "interrupted; applylens rebuild run %s resumes\n", c.Group)
@@ -135,7 +137,7 @@ func reportRebuild(ctx context.Context, w io.Writer, cfg consumers.Config) {
 			return
 		case <-ticker.C:
 		}
-		plan, err := consumers.MakePlan(ctx, &cfg)
+		plan, err := rebuild.MakePlan(ctx, &cfg)
 		if err != nil || plan.Version == 0 {
 			continue
 		}
@@ -161,7 +163,7 @@ func (c *rebuildDiffCommand) Run(ctx context.Context, p *process) error {
 		return err
 	}
 	defer links.close()
-	compared, err := consumers.Compare(ctx, cfg)
+	compared, err := rebuild.Compare(ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -181,7 +183,7 @@ func (c *rebuildDiffCommand) Run(ctx context.Context, p *process) error {
 	return nil
 }
 
-func printSamples(w io.Writer, compared *consumers.Comparison) {
+func printSamples(w io.Writer, compared *rebuild.Comparison) {
 	for _, t := range compared.Tables {
 		for _, d := range t.Samples {
 			side := "new "
@@ -212,7 +214,7 @@ func (c *rebuildSwapCommand) Run(ctx context.Context, p *process) error {
 		return err
 	}
 	defer links.close()
-	version, locked, err := consumers.SwapWhenClose(ctx, cfg, c.MaxLag, c.Actor, c.Reason)
+	version, locked, err := rebuild.SwapWhenClose(ctx, cfg, c.MaxLag, c.Actor, c.Reason)
 	if err != nil {
 		return err
 	}
@@ -232,7 +234,7 @@ func (c *rebuildRollbackCommand) Run(ctx context.Context, p *process) error {
 		return err
 	}
 	defer links.close()
-	locked, err := consumers.Rollback(ctx, cfg.Pool, c.Group, c.Actor, c.Reason)
+	locked, err := rebuild.Rollback(ctx, cfg.Pool, c.Group, c.Actor, c.Reason)
 	if err != nil {
 		return err
 	}
@@ -252,7 +254,7 @@ func (c *rebuildListCommand) Run(ctx context.Context, p *process) error {
 		return err
 	}
 	defer links.close()
-	versions, err := consumers.Versions(ctx, cfg.Pool, c.Group)
+	versions, err := ledger.Versions(ctx, cfg.Pool, c.Group)
 	if err != nil {
 		return err
 	}
@@ -276,14 +278,14 @@ func (c *rebuildPaceCommand) Run(ctx context.Context, p *process) error {
 		return err
 	}
 	defer links.close()
-	building, found, err := consumers.Building(ctx, cfg.Pool, c.Group)
+	building, found, err := ledger.Building(ctx, cfg.Pool, c.Group)
 	if err != nil {
 		return err
 	}
 	if !found {
 		return fmt.Errorf("no version of %s is being built", c.Group)
 	}
-	return consumers.Pace(ctx, cfg.Pool, c.Group, building.Version, c.Throttle, c.Paused)
+	return ledger.SetPace(ctx, cfg.Pool, c.Group, building.Version, c.Throttle, c.Paused)
 }
 
 type rebuildDropCommand struct {
@@ -303,7 +305,7 @@ func (c *rebuildDropCommand) Run(ctx context.Context, p *process) error {
 		fmt.Fprintf(p.stdout, "this would delete version %d of %s and its tables; repeat with --yes\n", c.Version, c.Group)
 		return nil
 	}
-	return consumers.DropVersion(ctx, cfg.Pool, cfg.Group, c.Version)
+	return ledger.DropVersion(ctx, cfg.Pool, cfg.Group.Projection(), c.Version)
 }
 
 func number(n int64) string { return strconv.FormatInt(n, 10) }

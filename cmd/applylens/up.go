@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/applylens/applylens/consumers"
+	"github.com/applylens/applylens/consumers/rebuild"
 	"github.com/applylens/applylens/internal/api"
 	"github.com/applylens/applylens/internal/ats"
 	"github.com/applylens/applylens/internal/auth"
@@ -177,7 +178,7 @@ func (c *upCommand) startParts(ctx context.Context, running *errgroup.Group, p *
 // foldGroup folds a group for good, after building a version of it anew when an earlier binary folded the live one by
 // another rule. A version that cannot be built is for people to look after: the group halts and says so.
 func foldGroup(ctx context.Context, cfg consumers.Config) error {
-	if err := consumers.Renew(ctx, cfg, renewLag, "up"); err != nil && ctx.Err() == nil {
+	if err := rebuild.Renew(ctx, cfg, renewLag, "up"); err != nil && ctx.Err() == nil {
 		cfg.Log.Error("version not renewed", "group", cfg.Group.Name, "error", err)
 	}
 	return consumers.Run(ctx, cfg)

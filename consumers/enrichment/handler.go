@@ -3,10 +3,9 @@ package enrichment
 import (
 	"context"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/applylens/applylens/consumers"
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/postgres"
 )
 
 // FoldVersion grows when the same events fold to other rows.
@@ -31,7 +30,7 @@ type batch struct{ *Changes }
 func (b *batch) Add(event *events.Event) { b.Fold(event) }
 
 // Write implements consumers.Batch.
-func (b *batch) Write(ctx context.Context, tx pgx.Tx, version consumers.Version) error {
+func (b *batch) Write(ctx context.Context, tx *postgres.Tx, version consumers.Version) error {
 	return write(ctx, tx, version, b.Changes)
 }
 

@@ -7,9 +7,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/applylens/applylens/consumers"
+	"github.com/applylens/applylens/internal/postgres"
 )
 
 // newer are the states that put is about to write. What begins so comes before put in the same transaction, since put
@@ -111,7 +110,7 @@ func moment(t time.Time) *time.Time {
 }
 
 // write puts changes into a version within tx, and marks their addresses unless the version is a shadow.
-func write(ctx context.Context, tx pgx.Tx, version consumers.Version, changes *Changes) error {
+func write(ctx context.Context, tx *postgres.Tx, version consumers.Version, changes *Changes) error {
 	rows := make([]row, 0, maxRows)
 	for part := range slices.Chunk(changes.sorted(), maxRows) {
 		rows = rows[:0]
@@ -129,7 +128,7 @@ func write(ctx context.Context, tx pgx.Tx, version consumers.Version, changes *C
 	return nil
 }
 
-func writeRows(ctx context.Context, tx pgx.Tx, version consumers.Version, rows []byte) error {
+func writeRows(ctx context.Context, tx *postgres.Tx, version consumers.Version, rows []byte) error {
 	if !version.Shadow {
 		if _, err := tx.Exec(ctx, markAddresses, version.Number, rows); err != nil {
 			return fmt.Errorf("mark addresses: %w", err)

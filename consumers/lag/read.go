@@ -4,15 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/applylens/applylens/consumers"
-	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/broker"
+	"github.com/applylens/applylens/internal/kafkalog"
 )
 
 // Projection is a group to look at.
@@ -21,19 +22,12 @@ type Projection struct {
 	Topic string // without the deployment's prefix
 }
 
-// Projections lists all groups, in the order in which reports show them.
-var Projections = []Projection{
-	{"weights", events.TopicActions},
-	{"policystats", events.TopicActions},
-	{"mailbox", events.TopicMail},
-	{"enrichment", events.TopicApplications},
-}
-
 // Config tells where to look.
 type Config struct {
-	Broker *broker.Conn
-	Pool   *pgxpool.Pool
-	Groups []string // short names. Default: all of Projections.
+	Broker      *broker.Conn
+	Pool        *pgxpool.Pool
+	Projections []Projection // all groups, in the order in which reports show them
+	Groups      []string     // short names of those to look at. Default: all of Projections.
 
 	Timeout  time.Duration    // Default: 5 s. How long to wait for each of the servers before it counts as away.
 	Interval time.Duration    // Default: 5 s. The time between two looks of a Monitor.
@@ -44,17 +38,19 @@ type Config struct {
 // Validate lists every fault and fills in the defaults.
 func (c *Config) Validate() error {
 	var faults []error
-	if c.Broker == nil || c.Pool == nil {
-		faults = append(faults, errors.New("lag: Broker and Pool are required"))
+	if c.Broker == nil || c.Pool == nil || len(c.Projections) == 0 {
+		faults = append(faults, errors.New("lag: Broker, Pool and Projections are required"))
+	}
+	var names []string
+	for _, p := range c.Projections {
+		names = append(names, p.Name)
 	}
 	if len(c.Groups) == 0 {
-		for _, p := range Projections {
-			c.Groups = append(c.Groups, p.Name)
-		}
+		c.Groups = names
 	}
 	for _, name := range c.Groups {
-		if _, ok := projection(name); !ok {
-			faults = append(faults, fmt.Errorf("there is no group %q: take weights, policystats, mailbox or enrichment", name))
+		if !slices.Contains(names, name) {
+			faults = append(faults, fmt.Errorf("there is no group %q: take some of %s", name, strings.Join(names, ", ")))
 		}
 	}
 	if c.Timeout <= 0 {
@@ -72,20 +68,13 @@ func (c *Config) Validate() error {
 	return errors.Join(faults...)
 }
 
-func projection(name string) (Projection, bool) {
-	for _, p := range Projections {
-		if p.Name == name {
-			return p, true
-		}
-	}
-	return Projection{}, false
-}
-
+// projections are those to look at.
 func (c *Config) projections() []Projection {
 	var wanted []Projection
-	for _, name := range c.Groups {
-		p, _ := projection(name)
-		wanted = append(wanted, p)
+	for _, p := range c.Projections {
+		if slices.Contains(c.Groups, p.Name) {
+			wanted = append(wanted, p)
+		}
 	}
 	return wanted
 }
@@ -207,7 +196,7 @@ func readAges(ctx context.Context, cfg *Config, report *Report) {
 // ageAt is the age at now of the next record at or above a place: 0 when only transactions' marks are left, nil when
 // it cannot be read, has no time or a later one.
 func ageAt(ctx context.Context, cfg *Config, at place, now time.Time) *float64 {
-	record, found, err := consumers.Peek(ctx, cfg.Broker, cfg.Broker.Topic(at.topic), at.partition, at.offset)
+	record, found, err := kafkalog.Peek(ctx, cfg.Broker, cfg.Broker.Topic(at.topic), at.partition, at.offset)
 	switch {
 	case err != nil:
 		return nil

@@ -3,10 +3,9 @@ package mailbox
 import (
 	"context"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/applylens/applylens/consumers"
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/postgres"
 )
 
 // FoldVersion grows when the same events fold to other rows.
@@ -15,13 +14,13 @@ const FoldVersion = 1
 // Group returns the projection of mails.
 func Group() *consumers.Group {
 	return &consumers.Group{
-		Name:        "mailbox",
-		Topic:       events.TopicMail,
-		Folds:       []events.Type{events.TypeMailReceived, events.TypeUserErased},
-		FoldVersion: FoldVersion,
-		Repeats:     []events.Type{events.TypeUserErased}, // a repeat of it would take what came since
-		Tables:      []string{"mails", "mail_addresses", "mail_correspondents"},
-		NewBatch:    func() consumers.Batch { return batch{NewFold()} },
+		Name:         "mailbox",
+		Topic:        events.TopicMail,
+		Folds:        []events.Type{events.TypeMailReceived, events.TypeUserErased},
+		FoldVersion:  FoldVersion,
+		Deduplicated: []events.Type{events.TypeUserErased}, // a repeat of it would take what came since
+		Tables:       []string{"mails", "mail_addresses", "mail_correspondents"},
+		NewBatch:     func() consumers.Batch { return batch{NewFold()} },
 	}
 }
 
@@ -29,7 +28,7 @@ func Group() *consumers.Group {
 type batch struct{ *Fold }
 
 // Write implements consumers.Batch. Only a live version marks what the indexer has to look at.
-func (b batch) Write(ctx context.Context, tx pgx.Tx, version consumers.Version) error {
+func (b batch) Write(ctx context.Context, tx *postgres.Tx, version consumers.Version) error {
 	changed, err := write(ctx, tx, version.Number, b.Fold)
 	if err != nil || version.Shadow {
 		return err

@@ -7,9 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/applylens/applylens/internal/ats"
+	"github.com/applylens/applylens/internal/postgres"
 	"github.com/applylens/applylens/internal/search/keys"
 )
 
@@ -114,7 +113,7 @@ type changes struct {
 }
 
 // write brings the fold into a version and returns what changed by it.
-func write(ctx context.Context, tx pgx.Tx, version int, fold *Fold) (changes, error) {
+func write(ctx context.Context, tx *postgres.Tx, version int, fold *Fold) (changes, error) {
 	var changed changes
 	if err := erase(ctx, tx, version, fold, &changed); err != nil {
 		return changed, err
@@ -128,7 +127,7 @@ func write(ctx context.Context, tx pgx.Tx, version int, fold *Fold) (changes, er
 	return changed, writeAddresses(ctx, tx, version, fold.addresses, &changed)
 }
 
-func erase(ctx context.Context, tx pgx.Tx, version int, fold *Fold, changed *changes) error {
+func erase(ctx context.Context, tx *postgres.Tx, version int, fold *Fold, changed *changes) error {
 	if len(fold.erased) == 0 {
 		return nil
 	}
@@ -137,12 +136,12 @@ func erase(ctx context.Context, tx pgx.Tx, version int, fold *Fold, changed *cha
 		users = append(users, user)
 	}
 	slices.Sort(users)
-	ids, err := collect[[16]byte](ctx, tx, eraseMails, version, users)
+	ids, err := postgres.Collect[[16]byte](ctx, tx, eraseMails, version, users)
 	if err != nil {
 		return fmt.Errorf("erase mails: %w", err)
 	}
 	changed.mails = append(changed.mails, ids...)
-	if changed.forgotten, err = collect[string](ctx, tx, eraseAddresses, version, users); err != nil {
+	if changed.forgotten, err = postgres.Collect[string](ctx, tx, eraseAddresses, version, users); err != nil {
 		return fmt.Errorf("erase mail addresses: %w", err)
 	}
 	if _, err := tx.Exec(ctx, eraseCorrespondents, version, users); err != nil {
@@ -151,7 +150,7 @@ func erase(ctx context.Context, tx pgx.Tx, version int, fold *Fold, changed *cha
 	return nil
 }
 
-func writeMails(ctx context.Context, tx pgx.Tx, version int, entries []*entry, changed *changes) error {
+func writeMails(ctx context.Context, tx *postgres.Tx, version int, entries []*entry, changed *changes) error {
 	var replaced [][16]byte
 	for _, entry := range entries {
 		if entry.replaces {
@@ -170,7 +169,7 @@ func writeMails(ctx context.Context, tx pgx.Tx, version int, entries []*entry, c
 			size += columns.add(&entries[count].row)
 		}
 		entries = entries[count:]
-		ids, err := collect[[16]byte](ctx, tx, putMails, columns.arguments(version)...)
+		ids, err := postgres.Collect[[16]byte](ctx, tx, putMails, columns.arguments(version)...)
 		if err != nil {
 			return fmt.Errorf("put mails: %w", err)
 		}
@@ -179,7 +178,7 @@ func writeMails(ctx context.Context, tx pgx.Tx, version int, entries []*entry, c
 	return nil
 }
 
-func writeCorrespondents(ctx context.Context, tx pgx.Tx, version int, correspondents addresses) error {
+func writeCorrespondents(ctx context.Context, tx *postgres.Tx, version int, correspondents addresses) error {
 	for part := range slices.Chunk(correspondents.sorted(), maxCorrespondents) {
 		users, names := columnsOf(part)
 		if _, err := tx.Exec(ctx, putCorrespondents, version, users, names); err != nil {
@@ -198,12 +197,12 @@ func columnsOf(list []address) (users, names []string) {
 	return users, names
 }
 
-func writeAddresses(ctx context.Context, tx pgx.Tx, version int, own addresses, changed *changes) error {
+func writeAddresses(ctx context.Context, tx *postgres.Tx, version int, own addresses, changed *changes) error {
 	if len(own) == 0 {
 		return nil
 	}
 	users, names := columnsOf(own.sorted())
-	added, err := collect[string](ctx, tx, putAddresses, version, users, names)
+	added, err := postgres.Collect[string](ctx, tx, putAddresses, version, users, names)
 	if err != nil {
 		return fmt.Errorf("put mail addresses: %w", err)
 	}
@@ -214,7 +213,7 @@ func writeAddresses(ctx context.Context, tx pgx.Tx, version int, own addresses, 
 }
 
 // mark writes the marks of changes.
-func mark(ctx context.Context, tx pgx.Tx, version int, changed changes) error {
+func mark(ctx context.Context, tx *postgres.Tx, version int, changed changes) error {
 	if len(changed.mails) > 0 {
 		if _, err := tx.Exec(ctx, markMails, changed.mails); err != nil {
 			return fmt.Errorf("mark mails: %w", err)
@@ -231,14 +230,6 @@ func mark(ctx context.Context, tx pgx.Tx, version int, changed changes) error {
 		}
 	}
 	return nil
-}
-
-func collect[T any](ctx context.Context, tx pgx.Tx, sql string, arguments ...any) ([]T, error) {
-	rows, err := tx.Query(ctx, sql, arguments...)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, pgx.RowTo[T])
 }
 
 // columns are rows as the arguments of putMails.

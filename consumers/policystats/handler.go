@@ -6,12 +6,12 @@ import (
 	"strconv"
 	"sync"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/applylens/applylens/consumers"
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/metrics"
+	"github.com/applylens/applylens/internal/postgres"
 )
 
 // FoldVersion grows when the same events fold to other rows.
@@ -25,13 +25,13 @@ func Group(registry prometheus.Registerer, users *metrics.UserLabel) *consumers.
 		events.TypeActionReverted, events.TypeActionPerformed, events.TypeUserErased,
 	}
 	return &consumers.Group{
-		Name:        "policystats",
-		Topic:       events.TopicActions,
-		Folds:       kinds,
-		FoldVersion: FoldVersion,
-		Repeats:     kinds,
-		Tables:      []string{"policy_days"},
-		NewBatch:    func() consumers.Batch { return &batch{Tally: NewTally(), counters: counters} },
+		Name:         "policystats",
+		Topic:        events.TopicActions,
+		Folds:        kinds,
+		FoldVersion:  FoldVersion,
+		Deduplicated: kinds,
+		Tables:       []string{"policy_days"},
+		NewBatch:     func() consumers.Batch { return &batch{Tally: NewTally(), counters: counters} },
 	}
 }
 
@@ -46,7 +46,7 @@ type batch struct {
 func (b *batch) Add(event *events.Event) { b.Fold(event) }
 
 // Write implements consumers.Batch.
-func (b *batch) Write(ctx context.Context, tx pgx.Tx, version consumers.Version) error {
+func (b *batch) Write(ctx context.Context, tx *postgres.Tx, version consumers.Version) error {
 	return b.columns.write(ctx, tx, version, b.Tally)
 }
 

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/applylens/applylens/consumers"
 	"github.com/applylens/applylens/internal/postgres"
 )
@@ -64,7 +62,7 @@ func (c *columns) row(user string, count *count) {
 
 // write adds a tally to a version within tx: first it deletes whom the tally erases, then it adds the rest. COPY takes
 // less than half the time of addCounts, where no row is there yet.
-func (c *columns) write(ctx context.Context, tx pgx.Tx, to consumers.Version, tally *Tally) error {
+func (c *columns) write(ctx context.Context, tx *postgres.Tx, to consumers.Version, tally *Tally) error {
 	defer c.reset()
 	if users := tally.erased(); len(users) > 0 {
 		if _, err := tx.Exec(ctx, eraseUsers, to.Number, users); err != nil {
@@ -73,7 +71,7 @@ func (c *columns) write(ctx context.Context, tx pgx.Tx, to consumers.Version, ta
 	}
 	order := tally.sorted()
 	if to.Fresh {
-		fresh, err := postgres.Fresh(ctx, tx, func(tx pgx.Tx) error { return c.copy(ctx, tx, to.Number, tally, order) })
+		fresh, err := postgres.Fresh(ctx, tx, func() error { return c.copy(ctx, tx, to.Number, tally, order) })
 		if err != nil {
 			return fmt.Errorf("copy policy counts: %w", err)
 		}
@@ -95,7 +93,7 @@ func (c *columns) write(ctx context.Context, tx pgx.Tx, to consumers.Version, ta
 	return nil
 }
 
-func (c *columns) copy(ctx context.Context, tx pgx.Tx, version int, tally *Tally, order []uint32) error {
+func (c *columns) copy(ctx context.Context, tx *postgres.Tx, version int, tally *Tally, order []uint32) error {
 	for part := range slices.Chunk(order, maxRows) {
 		for _, i := range part {
 			count := &tally.counts[i]

@@ -3,12 +3,12 @@ package weights
 import (
 	"context"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/applylens/applylens/consumers"
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/metrics"
+	"github.com/applylens/applylens/internal/postgres"
 )
 
 // FoldVersion grows when the same events fold to other rows.
@@ -23,12 +23,12 @@ func Group(registry prometheus.Registerer, users *metrics.UserLabel) *consumers.
 		events.TypePreferenceChanged, events.TypeUserErased,
 	}
 	return &consumers.Group{
-		Name:        "weights",
-		Topic:       events.TopicActions,
-		Folds:       kinds,
-		FoldVersion: FoldVersion,
-		Repeats:     kinds,
-		Tables:      []string{"weight_counts"},
+		Name:         "weights",
+		Topic:        events.TopicActions,
+		Folds:        kinds,
+		FoldVersion:  FoldVersion,
+		Deduplicated: kinds,
+		Tables:       []string{"weight_counts"},
 		NewBatch: func() consumers.Batch {
 			return &batch{Lessons: NewLessons(), updates: updates, label: users}
 		},
@@ -47,7 +47,7 @@ type batch struct {
 func (b *batch) Add(event *events.Event) { b.Learn(event) }
 
 // Write implements consumers.Batch.
-func (b *batch) Write(ctx context.Context, tx pgx.Tx, version consumers.Version) error {
+func (b *batch) Write(ctx context.Context, tx *postgres.Tx, version consumers.Version) error {
 	return b.columns.write(ctx, tx, version, b.Lessons)
 }
 

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/applylens/applylens/consumers"
 	"github.com/applylens/applylens/internal/postgres"
 )
@@ -63,7 +61,7 @@ func (c *columns) key(l *Lessons, lesson *lesson) {
 }
 
 // write adds lessons to a version within tx: first what they forget, then what they teach.
-func (c *columns) write(ctx context.Context, tx pgx.Tx, to consumers.Version, lessons *Lessons) error {
+func (c *columns) write(ctx context.Context, tx *postgres.Tx, to consumers.Version, lessons *Lessons) error {
 	defer c.reset()
 	version, order := to.Number, lessons.sorted()
 	if err := c.forget(ctx, tx, version, lessons, order); err != nil {
@@ -76,9 +74,9 @@ func (c *columns) write(ctx context.Context, tx pgx.Tx, to consumers.Version, le
 }
 
 // teach adds counts. COPY takes less than half the time of addCounts, where no row is there yet.
-func (c *columns) teach(ctx context.Context, tx pgx.Tx, to consumers.Version, lessons *Lessons, order []place) error {
+func (c *columns) teach(ctx context.Context, tx *postgres.Tx, to consumers.Version, lessons *Lessons, order []place) error {
 	if to.Fresh {
-		fresh, err := postgres.Fresh(ctx, tx, func(tx pgx.Tx) error { return c.copy(ctx, tx, to.Number, lessons, order) })
+		fresh, err := postgres.Fresh(ctx, tx, func() error { return c.copy(ctx, tx, to.Number, lessons, order) })
 		if err != nil {
 			return fmt.Errorf("copy weight counts: %w", err)
 		}
@@ -94,7 +92,7 @@ func (c *columns) teach(ctx context.Context, tx pgx.Tx, to consumers.Version, le
 	return nil
 }
 
-func (c *columns) copy(ctx context.Context, tx pgx.Tx, version int, lessons *Lessons, order []place) error {
+func (c *columns) copy(ctx context.Context, tx *postgres.Tx, version int, lessons *Lessons, order []place) error {
 	for part := range slices.Chunk(order, maxRows) {
 		for _, place := range part {
 			lesson := &lessons.lessons[place.lesson]
@@ -116,7 +114,7 @@ func (c *columns) copy(ctx context.Context, tx pgx.Tx, version int, lessons *Les
 	return nil
 }
 
-func (c *columns) forget(ctx context.Context, tx pgx.Tx, version int, lessons *Lessons, order []place) error {
+func (c *columns) forget(ctx context.Context, tx *postgres.Tx, version int, lessons *Lessons, order []place) error {
 	if users := lessons.forgottenUsers(); len(users) > 0 {
 		if _, err := tx.Exec(ctx, forgetUsers, version, users); err != nil {
 			return fmt.Errorf("forget users' weights: %w", err)
@@ -137,7 +135,7 @@ func (c *columns) forget(ctx context.Context, tx pgx.Tx, version int, lessons *L
 	return nil
 }
 
-func (c *columns) add(ctx context.Context, tx pgx.Tx, version int, lessons *Lessons, order []place) error {
+func (c *columns) add(ctx context.Context, tx *postgres.Tx, version int, lessons *Lessons, order []place) error {
 	c.reset()
 	for _, place := range order {
 		lesson := &lessons.lessons[place.lesson]
@@ -158,7 +156,7 @@ func (c *columns) add(ctx context.Context, tx pgx.Tx, version int, lessons *Less
 	return nil
 }
 
-func (c *columns) pin(ctx context.Context, tx pgx.Tx, version int, lessons *Lessons, order []place) error {
+func (c *columns) pin(ctx context.Context, tx *postgres.Tx, version int, lessons *Lessons, order []place) error {
 	c.reset()
 	for _, place := range order {
 		if lesson := &lessons.lessons[place.lesson]; lesson.pinned {

@@ -7,7 +7,7 @@ import (
 	"io"
 	"time"
 
-	"github.com/applylens/applylens/consumers"
+	"github.com/applylens/applylens/consumers/rebuild"
 	"github.com/applylens/applylens/internal/testkit/load"
 )
 
@@ -86,10 +86,10 @@ func (s *stage) swapOnce(ctx context.Context, report *Report, group string) erro
 		return fmt.Errorf("look for a version of %s: %w", group, err)
 	}
 	swap := func() (time.Duration, error) {
-		return consumers.Swap(ctx, s.pool, group, version, swapMaxLag, "bench", "measured")
+		return rebuild.Swap(ctx, s.pool, group, version, swapMaxLag, "bench", "measured")
 	}
 	rollback := func() (time.Duration, error) {
-		return consumers.Rollback(ctx, s.pool, group, "bench", "measured")
+		return rebuild.Rollback(ctx, s.pool, group, "bench", "measured")
 	}
 	for _, flip := range []func() (time.Duration, error){swap, rollback} {
 		locked, err := flip()

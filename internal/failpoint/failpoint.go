@@ -4,6 +4,9 @@
 // functions do nothing and cost nothing; with the build tag failpoints they obey the environment.
 package failpoint
 
+// Enabled tells whether failpoints are compiled in.
+const Enabled = false
+
 // Hit marks the moment called name.
 func Hit(string) {}
 

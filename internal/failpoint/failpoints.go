@@ -24,6 +24,9 @@ const (
 	breakVariable = "APPLYLENS_BREAK"
 )
 
+// Enabled tells whether failpoints are compiled in.
+const Enabled = true
+
 // rule is one entry of APPLYLENS_FAILPOINT.
 type rule struct {
 	text   string

@@ -65,7 +65,7 @@ type Row struct {
 //
 // Whoever adds events of one person in several transactions must hold a lock of that person from before Add to the
 // commit: the relay keeps the order of seq, which is the order of commits only under such a lock.
-func Add(ctx context.Context, tx pgx.Tx, list ...*events.Event) error {
+func Add(ctx context.Context, tx Execer, list ...*events.Event) error {
 	rows := make([]Row, 0, len(list))
 	for _, event := range list {
 		record, err := events.Encode(event)
@@ -83,7 +83,7 @@ func Add(ctx context.Context, tx pgx.Tx, list ...*events.Event) error {
 }
 
 // Insert inserts rows in the order given.
-func Insert(ctx context.Context, tx pgx.Tx, rows ...Row) error {
+func Insert(ctx context.Context, tx Execer, rows ...Row) error {
 	if len(rows) == 0 {
 		return nil
 	}

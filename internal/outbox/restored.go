@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
@@ -28,6 +29,9 @@ WHERE (d.system_identifier, d.timeline_id) IS DISTINCT FROM (p.system_identifier
 const selectIdentity = `
 SELECT system_identifier, ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::integer AS timeline_id
 FROM pg_control_system()`
+
+// ErrRestored tells that nobody may decide or fold yet: the database may lack what the log has.
+var ErrRestored = errors.New("the database was restored from a backup and the relay has not caught up with the log")
 
 // Restored tells whether the database has come to another server or timeline than it was last accepted on: it was
 // restored from a backup, or a standby was promoted, so that it may lack what the log already has. Nobody should

@@ -63,7 +63,7 @@ func (r *Rows) Date(day int32) { r.Integer(day - epochDay) }
 func (r *Rows) Timestamp(micro int64) { r.Bigint(micro - epochMicro) }
 
 // Copy sends the rows to columns of a table within tx, and leaves none.
-func (r *Rows) Copy(ctx context.Context, tx pgx.Tx, table string, columns ...string) error {
+func (r *Rows) Copy(ctx context.Context, tx *Tx, table string, columns ...string) error {
 	if len(r.text) == 0 {
 		return nil
 	}
@@ -74,17 +74,20 @@ func (r *Rows) Copy(ctx context.Context, tx pgx.Tx, table string, columns ...str
 		quoted[i] = pgx.Identifier{column}.Sanitize()
 	}
 	statement := fmt.Sprintf("COPY %s (%s) FROM STDIN (FORMAT binary)", pgx.Identifier{table}.Sanitize(), strings.Join(quoted, ", "))
-	if _, err := tx.Conn().PgConn().CopyFrom(ctx, bytes.NewReader(r.text), statement); err != nil {
+	if err := tx.Flush(ctx); err != nil {
+		return err
+	}
+	if _, err := tx.conn.PgConn().CopyFrom(ctx, bytes.NewReader(r.text), statement); err != nil {
 		return fmt.Errorf("copy to %s: %w", table, err)
 	}
 	return nil
 }
 
-// Fresh runs insert, which makes rows of which none should be there yet. It returns false when one was, and then leaves
-// tx as it was before.
-func Fresh(ctx context.Context, tx pgx.Tx, insert func(pgx.Tx) error) (fresh bool, err error) {
+// Fresh runs insert, which makes rows of which none should exist yet. It returns false when one did, and then leaves tx as
+// it was before.
+func Fresh(ctx context.Context, tx *Tx, insert func() error) (fresh bool, err error) {
 	const uniqueViolation = "23505"
-	err = pgx.BeginFunc(ctx, tx, insert) // a savepoint
+	err = tx.Savepoint(ctx, insert)
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) && refused.Code == uniqueViolation {
 		return false, nil

@@ -114,6 +114,7 @@ type Class int
 // The classes. Everything that is not proven to be another is transient.
 const (
 	Transient Class = iota // wait and try again
+	Timeout                // it took longer than it may: try again with less
 	Conflict               // a deadlock or serialization failure: try again at once
 	Permanent              // this data will never be accepted
 	Halt                   // the schema, the rights or the code are wrong: stop until somebody looks
@@ -123,20 +124,25 @@ const (
 func Classify(err error) Class {
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) {
+		if errors.Is(err, context.DeadlineExceeded) {
+			return Timeout
+		}
 		return Transient
 	}
 	switch {
+	case pg.Code == "57014": // statement_timeout, or canceled for the deadline of its context
+		return Timeout
 	case pg.Code == "40P01" || pg.Code == "40001":
 		return Conflict
 	case pg.Code == "25006" || pg.Code == "25P03": // read-only: a failed-over or full server; and a session that was ended for idling
 		return Transient
-	case strings.HasPrefix(pg.Code, "22"):
+	case strings.HasPrefix(pg.Code, "22") || strings.HasPrefix(pg.Code, "54"): // data, and limits of the server that it exceeds
 		return Permanent
 	case pg.Code == "23514" && pg.ConstraintName != "positions_ledger" && pg.ConstraintName != "":
 		return Permanent // without a name it is a row that no partition takes: a missing table, not bad data
 	}
 	switch pg.Code[:2] {
-	case "42", "25", "28", "3D", "23":
+	case "42", "25", "28", "3D", "23", "XX":
 		return Halt
 	}
 	return Transient

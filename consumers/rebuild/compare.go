@@ -1,10 +1,9 @@
-package consumers
+package rebuild
 
 import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"hash"
 	"maps"
@@ -12,6 +11,10 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/applylens/applylens/consumers"
+	"github.com/applylens/applylens/consumers/ledger"
+	"github.com/applylens/applylens/internal/retry"
 )
 
 // Comparison is what two versions of a projection hold at one vector of positions.
@@ -51,18 +54,21 @@ func (c *Comparison) Equal() bool {
 	return true
 }
 
+// liveAhead is how long to wait for a live version that is behind the one that is being built.
+const liveAhead = 200 * time.Millisecond
+
 // maxSamples bounds the differing rows that are shown of a table.
 const maxSamples = 10
 
 // Compare holds the version that is being built against the live one at exactly the same positions: it takes a
 // snapshot of the live version, folds the other up to the positions of that snapshot, and reads both. The live version
 // goes on meanwhile. Another process that builds the version loses it to this one.
-func Compare(ctx context.Context, cfg Config) (*Comparison, error) {
+func Compare(ctx context.Context, cfg consumers.Config) (*Comparison, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
 	cfg = forRebuild(cfg)
-	building, found, err := Building(ctx, cfg.Pool, cfg.Group.Name)
+	building, found, err := ledger.Building(ctx, cfg.Pool, cfg.Group.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -75,14 +81,14 @@ func Compare(ctx context.Context, cfg Config) (*Comparison, error) {
 			return result, err
 		}
 		// The version is ahead of the live one, which has to catch up first.
-		if err := pause(ctx, 2); err != nil {
+		if err := retry.Wait(ctx, liveAhead); err != nil {
 			return nil, err
 		}
 	}
 }
 
 // compareOnce returns nil when the version is ahead of the live one in a partition.
-func compareOnce(ctx context.Context, cfg *Config, version int) (*Comparison, error) {
+func compareOnce(ctx context.Context, cfg *consumers.Config, version int) (*Comparison, error) {
 	snapshot, err := cfg.Pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {
 		return nil, fmt.Errorf("begin snapshot: %w", err)
@@ -91,15 +97,15 @@ func compareOnce(ctx context.Context, cfg *Config, version int) (*Comparison, er
 	if err := patient(ctx, snapshot); err != nil {
 		return nil, err
 	}
-	live, _, err := liveVersion(ctx, snapshot, cfg.Group.Name)
+	live, _, err := ledger.LiveVersion(ctx, snapshot, cfg.Group.Name)
 	if err != nil {
 		return nil, err
 	}
-	vector, err := nextOffsets(ctx, snapshot, cfg.Group.Name, live)
+	vector, err := ledger.NextOffsets(ctx, snapshot, cfg.Group.Name, live)
 	if err != nil {
 		return nil, err
 	}
-	own, err := nextOffsets(ctx, cfg.Pool, cfg.Group.Name, version)
+	own, err := ledger.NextOffsets(ctx, cfg.Pool, cfg.Group.Name, version)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +114,7 @@ func compareOnce(ctx context.Context, cfg *Config, version int) (*Comparison, er
 			return nil, nil
 		}
 	}
-	if err := foldTo(ctx, cfg, version, slices.Sorted(maps.Keys(vector)), vector); err != nil {
+	if err := consumers.Fold(ctx, *cfg, version, slices.Sorted(maps.Keys(vector)), vector, 1); err != nil {
 		return nil, err
 	}
 	result := &Comparison{Group: cfg.Group.Name, LiveVersion: live, Version: version, Positions: vector}
@@ -132,7 +138,7 @@ func patient(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-func compareTable(ctx context.Context, cfg *Config, snapshot pgx.Tx, table string, live, version int) (*TableComparison, error) {
+func compareTable(ctx context.Context, cfg *consumers.Config, snapshot pgx.Tx, table string, live, version int) (*TableComparison, error) {
 	other, err := cfg.Pool.BeginTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly})
 	if err != nil {
 		return nil, err
@@ -199,7 +205,7 @@ type sortedRows struct {
 }
 
 func openRows(ctx context.Context, tx pgx.Tx, table string, version int) (*sortedRows, error) {
-	rows, err := tx.Query(ctx, fmt.Sprintf(`SELECT (to_jsonb(t) - 'version')::text COLLATE "C" AS line FROM %s t WHERE version = $1 ORDER BY line`, quote(table)), version)
+	rows, err := tx.Query(ctx, fmt.Sprintf(`SELECT (to_jsonb(t) - 'version')::text COLLATE "C" AS line FROM %s t WHERE version = $1 ORDER BY line`, pgx.Identifier{table}.Sanitize()), version)
 	if err != nil {
 		return nil, err
 	}
@@ -221,20 +227,3 @@ func (s *sortedRows) next() bool {
 }
 
 func (s *sortedRows) digest() string { return hex.EncodeToString(s.sum.Sum(nil)) }
-
-// SwapWhenClose keeps the version that is being built at the tail and swaps it in as soon as it is close enough.
-func SwapWhenClose(ctx context.Context, cfg Config, maxLag int64, actor, reason string) (version int, locked time.Duration, err error) {
-	if err := cfg.Validate(); err != nil {
-		return 0, 0, err
-	}
-	for attempt := 0; ; attempt++ {
-		version, err = Rebuild(ctx, cfg, false)
-		if err != nil {
-			return 0, 0, err
-		}
-		locked, err = Swap(ctx, cfg.Pool, cfg.Group.Name, version, maxLag, actor, reason)
-		if err == nil || !errors.Is(err, ErrBehind) || attempt == 20 {
-			return version, locked, err
-		}
-	}
-}

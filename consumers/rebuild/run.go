@@ -1,4 +1,4 @@
-package consumers
+package rebuild
 
 import (
 	"cmp"
@@ -11,6 +11,10 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/applylens/applylens/consumers"
+	"github.com/applylens/applylens/consumers/ledger"
+	"github.com/applylens/applylens/internal/kafkalog"
 )
 
 // Plan is what a rebuild would read.
@@ -35,13 +39,13 @@ type PlanRange struct {
 // planRate is the rate at which a plan estimates, in records per second: what DESIGN asks of a rebuild at least.
 const planRate = 250_000
 
-// MakePlan tells what Rebuild would do now, without doing it.
-func MakePlan(ctx context.Context, cfg *Config) (*Plan, error) {
-	live, _, err := liveVersion(ctx, cfg.Pool, cfg.Group.Name)
+// MakePlan tells what Run would do now, without doing it.
+func MakePlan(ctx context.Context, cfg *consumers.Config) (*Plan, error) {
+	live, _, err := ledger.LiveVersion(ctx, cfg.Pool, cfg.Group.Name)
 	if err != nil {
 		return nil, err
 	}
-	building, found, err := Building(ctx, cfg.Pool, cfg.Group.Name)
+	building, found, err := ledger.Building(ctx, cfg.Pool, cfg.Group.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -49,11 +53,11 @@ func MakePlan(ctx context.Context, cfg *Config) (*Plan, error) {
 	positions := map[int]int64{}
 	if found {
 		plan.Version = building.Version
-		if positions, err = nextOffsets(ctx, cfg.Pool, cfg.Group.Name, building.Version); err != nil {
+		if positions, err = ledger.NextOffsets(ctx, cfg.Pool, cfg.Group.Name, building.Version); err != nil {
 			return nil, err
 		}
 	}
-	starts, ends, err := logRange(ctx, cfg)
+	starts, ends, err := kafkalog.Ends(ctx, cfg.Broker, cfg.Broker.Topic(cfg.Group.Topic))
 	if err != nil {
 		return nil, err
 	}
@@ -67,62 +71,16 @@ func MakePlan(ctx context.Context, cfg *Config) (*Plan, error) {
 	return plan, nil
 }
 
-// logRange returns the first and the next offset of every partition of the group's topic.
-func logRange(ctx context.Context, cfg *Config) (starts, ends map[int]int64, err error) {
-	topic := cfg.Broker.Topic(cfg.Group.Topic)
-	first, err := cfg.Broker.Admin.ListStartOffsets(ctx, topic)
-	if err == nil {
-		err = first.Error()
-	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("list start offsets: %w", err)
-	}
-	last, err := cfg.Broker.Admin.ListCommittedOffsets(ctx, topic)
-	if err == nil {
-		err = last.Error()
-	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("list end offsets: %w", err)
-	}
-	starts, ends = map[int]int64{}, map[int]int64{}
-	for partition, offset := range first[topic] {
-		starts[int(partition)] = offset.Offset
-	}
-	for partition, offset := range last[topic] {
-		ends[int(partition)] = offset.Offset
-	}
-	return starts, ends, nil
-}
-
-// nextOffsets returns the positions of a version by partition.
-func nextOffsets(ctx context.Context, db querier, group string, version int) (map[int]int64, error) {
-	rows, err := db.Query(ctx, "SELECT partition, next_offset FROM positions WHERE group_name = $1 AND version = $2 AND state <> 'replaced'", group, version)
-	if err != nil {
-		return nil, fmt.Errorf("read positions: %w", err)
-	}
-	defer rows.Close()
-	positions := map[int]int64{}
-	for rows.Next() {
-		var partition int
-		var next int64
-		if err := rows.Scan(&partition, &next); err != nil {
-			return nil, fmt.Errorf("read positions: %w", err)
-		}
-		positions[partition] = next
-	}
-	return positions, rows.Err()
-}
-
-// Rebuild folds the whole log into the version that is being built, making one if there is none, with the loop that
+// Run folds the whole log into the version that is being built, making one if there is none, with the loop that
 // folds the live one but large batches, and no effect outside the version's own rows. It resumes where an earlier run
 // ended, however it ended. It returns the version when it has reached the ends that the log had last, or, with
 // follow, when ctx ends or the version was swapped in.
-func Rebuild(ctx context.Context, cfg Config, follow bool) (int, error) {
+func Run(ctx context.Context, cfg consumers.Config, follow bool) (int, error) {
 	if err := cfg.Validate(); err != nil {
 		return 0, err
 	}
 	cfg = forRebuild(cfg)
-	building, found, err := Building(ctx, cfg.Pool, cfg.Group.Name)
+	building, found, err := ledger.Building(ctx, cfg.Pool, cfg.Group.Name)
 	if err != nil {
 		return 0, err
 	}
@@ -132,7 +90,7 @@ func Rebuild(ctx context.Context, cfg Config, follow bool) (int, error) {
 	}
 	version := building.Version
 	if !found {
-		if version, err = CreateVersion(ctx, cfg.Pool, cfg.Group); err != nil {
+		if version, err = ledger.CreateVersion(ctx, cfg.Pool, cfg.Group.Projection()); err != nil {
 			return 0, err
 		}
 	}
@@ -142,15 +100,15 @@ func Rebuild(ctx context.Context, cfg Config, follow bool) (int, error) {
 // Renew builds a version that this binary can fold and makes it live, if the live one was folded by another rule; that
 // one is served meanwhile. It refuses when the log no longer holds all that the live version was folded from, since
 // only an operator may give that up.
-func Renew(ctx context.Context, cfg Config, maxLag int64, actor string) error {
-	live, rule, err := liveRule(ctx, &cfg)
+func Renew(ctx context.Context, cfg consumers.Config, maxLag int64, actor string) error {
+	live, rule, err := ledger.LiveVersionFor(ctx, cfg.Pool, cfg.Group.Name, cfg.Group.FoldVersion)
 	if err != nil || rule == cfg.Group.FoldVersion {
 		return err
 	}
 	cfg.Log.Info("building a version by this binary's fold rule", "group", cfg.Group.Name, "live_version", live, "rule", rule, "new_rule", cfg.Group.FoldVersion)
-	building, found, err := Building(ctx, cfg.Pool, cfg.Group.Name)
+	building, found, err := ledger.Building(ctx, cfg.Pool, cfg.Group.Name)
 	if err == nil && found && building.FoldVersion != cfg.Group.FoldVersion {
-		err = DropVersion(ctx, cfg.Pool, cfg.Group, building.Version)
+		err = ledger.DropVersion(ctx, cfg.Pool, cfg.Group.Projection(), building.Version)
 	}
 	if err != nil {
 		return err
@@ -171,7 +129,7 @@ func Renew(ctx context.Context, cfg Config, maxLag int64, actor string) error {
 }
 
 // forRebuild returns the settings with the batch sizes that suit reading a whole log.
-func forRebuild(cfg Config) Config {
+func forRebuild(cfg consumers.Config) consumers.Config {
 	cfg.BatchRecords = max(cfg.BatchRecords, 1_000_000)
 	cfg.BatchLinger = max(cfg.BatchLinger, 2*time.Second)
 	cfg.BatchDeadline = max(cfg.BatchDeadline, 2*time.Minute)
@@ -187,13 +145,13 @@ const (
 )
 
 // catchUp folds until what is left is less than a moment's worth, and once more to that end.
-func catchUp(ctx context.Context, cfg *Config, version int, follow bool) error {
+func catchUp(ctx context.Context, cfg *consumers.Config, version int, follow bool) error {
 	for {
-		_, ends, err := logRange(ctx, cfg)
+		_, ends, err := kafkalog.Ends(ctx, cfg.Broker, cfg.Broker.Topic(cfg.Group.Topic))
 		if err != nil {
 			return err
 		}
-		before, err := nextOffsets(ctx, cfg.Pool, cfg.Group.Name, version)
+		before, err := ledger.NextOffsets(ctx, cfg.Pool, cfg.Group.Name, version)
 		if err != nil {
 			return err
 		}
@@ -205,9 +163,9 @@ func catchUp(ctx context.Context, cfg *Config, version int, follow bool) error {
 		case left >= muchLeft:
 			err = foldInTurn(ctx, cfg, version, before, ends)
 		case follow:
-			return foldTo(ctx, cfg, version, slices.Sorted(maps.Keys(ends)), nil)
+			return consumers.Fold(ctx, *cfg, version, slices.Sorted(maps.Keys(ends)), nil, 1)
 		default:
-			err = foldTo(ctx, cfg, version, slices.Sorted(maps.Keys(ends)), ends)
+			err = consumers.Fold(ctx, *cfg, version, slices.Sorted(maps.Keys(ends)), ends, 1)
 		}
 		if err != nil || left < momentsWorth {
 			return err
@@ -218,7 +176,7 @@ func catchUp(ctx context.Context, cfg *Config, version int, follow bool) error {
 // foldInTurn folds partitions to their ends, each by itself and as many at once as there are workers, those that have
 // most left first. A batch of one partition holds fewer keys than one of all of them that is as long, so that fewer rows
 // are written twice. A partition that halts does not keep the others from their ends.
-func foldInTurn(ctx context.Context, cfg *Config, version int, from, ends map[int]int64) error {
+func foldInTurn(ctx context.Context, cfg *consumers.Config, version int, from, ends map[int]int64) error {
 	var partitions []int
 	for p, end := range ends {
 		if end > from[p] {
@@ -231,16 +189,15 @@ func foldInTurn(ctx context.Context, cfg *Config, version int, from, ends map[in
 		queue <- p
 	}
 	close(queue)
-	own := *cfg
-	own.beside = min(cfg.Workers, len(partitions))
+	beside := min(cfg.Workers, len(partitions))
 	var mu sync.Mutex
 	var halted []error
 	folding, ctx := errgroup.WithContext(ctx)
-	for range own.beside {
+	for range beside {
 		folding.Go(func() error {
 			for p := range queue {
-				err := foldTo(ctx, &own, version, []int{p}, ends)
-				var halt *HaltError
+				err := consumers.Fold(ctx, *cfg, version, []int{p}, ends, beside)
+				var halt *ledger.Halt
 				switch {
 				case errors.As(err, &halt):
 					mu.Lock()
@@ -255,28 +212,4 @@ func foldInTurn(ctx context.Context, cfg *Config, version int, from, ends map[in
 	}
 	err := folding.Wait()
 	return errors.Join(append(halted, err)...)
-}
-
-// foldTo folds partitions of a version that is not live up to exactly stopAt, or until ctx ends when stopAt is nil.
-func foldTo(ctx context.Context, cfg *Config, version int, partitions []int, stopAt map[int]int64) error {
-	s, err := openSession(ctx, cfg, Version{Number: version, Shadow: true}, partitions, stopAt)
-	if err != nil {
-		return err
-	}
-	err = s.run(ctx)
-	switch {
-	case errors.Is(err, errFenced):
-		return fmt.Errorf("version %d of %s was taken over by another process, swapped in, or begun by another fold rule (see applylens rebuild list %[2]s): %[3]w",
-			version, cfg.Group.Name, err)
-	case err != nil:
-		return err
-	case ctx.Err() != nil:
-		return ctx.Err()
-	}
-	for _, part := range s.parts {
-		if at, fault := part.standing.get(); fault != nil {
-			return fmt.Errorf("version %d of %s, partition %d at %d: %w", version, cfg.Group.Name, part.id, at.next, fault)
-		}
-	}
-	return nil
 }

@@ -1,0 +1,284 @@
+package consumers
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/applylens/applylens/consumers/ledger"
+	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/kafkalog"
+	"github.com/applylens/applylens/internal/postgres"
+)
+
+// held are the records of a batch that are decided but not folded, in the order in which they were read. Their transaction
+// first claims the effects of those that other producers wrote; then it folds the events whose effect is new. Since
+// nothing is folded before, any part of them can be written by itself: a batch that the database refuses is written again in
+// halves, until the refused record is alone, without reading the log again.
+type held struct {
+	entries []entry
+	take    int  // how many of them the next transaction is about
+	claims  bool // some of them have to be deduplicated by their effect
+	keeper  events.Keeper
+}
+
+// entry is what becomes of one record or, with the outcome none, of a stretch of the log without any.
+type entry struct {
+	part    *partition
+	offset  int64
+	next    int64 // the position behind it
+	epoch   int32
+	at      time.Time
+	stamp   events.Stamp   // of our relay, when its number is the next
+	outcome outcome        // as far as it is known before the database was asked
+	event   *events.Event  // to be folded; nil when there is nothing to fold
+	effect  ledger.Effect  // by which the event is deduplicated; zero when it is not
+	force   bool           // an operator wants it folded even if its effect is there with other content
+	letter  *ledger.Letter // for a record that cannot be applied
+
+	repeat  bool     // the database has its effect already
+	refused *refusal // why it has to become a dead letter after all; its record is to be read again for that
+}
+
+// entrySize is roughly how many bytes an entry takes beside its event.
+const entrySize = 240
+
+func (e *entry) deduplicated() bool { return e.event != nil && e.effect != ledger.Effect{} }
+
+// hold adds a record to those that are held.
+func (w *worker) hold(e entry) {
+	h := &w.batch.held
+	w.batch.bytes += entrySize
+	if e.event != nil {
+		h.claims = h.claims || e.deduplicated()
+		kept, size := h.keeper.Keep(e.event)
+		e.event = kept
+		w.batch.bytes += size
+	}
+	h.entries = append(h.entries, e)
+	h.take = len(h.entries)
+}
+
+// pass advances the position over a stretch without records.
+func (w *worker) pass(part *partition, c *cursor, end int64) {
+	if end <= c.read {
+		return
+	}
+	e := entry{part: part, offset: end, next: end, epoch: c.chunk.Epoch, outcome: none}
+	if w.holding {
+		w.hold(e)
+	} else {
+		w.apply(&e)
+	}
+	c.read = end
+}
+
+func (h *held) reset() {
+	clear(h.entries) // so that no letter outlives its batch
+	h.entries, h.take, h.claims = h.entries[:0], 0, false
+	h.keeper.Reset()
+}
+
+// apply folds an entry into the open batch. A halt means that it was not used.
+func (w *worker) apply(e *entry) *ledger.Halt {
+	c, b := w.cursors[e.part], &w.batch
+	if e.outcome == none {
+		c.next, c.epoch = e.next, max(e.epoch, c.epoch)
+		return nil
+	}
+	if c.breaker.add(e.letter != nil) {
+		return ledger.NewHalt(ledger.ReasonDeadLetters, w.s.where(e.part.id, -1),
+			"more than %d of 1,000 records cannot be applied, the last at offset %d", c.breaker.limit, e.offset)
+	}
+	result := e.outcome
+	switch {
+	case e.letter != nil:
+		b.letters = append(b.letters, *e.letter)
+	case e.repeat:
+		result = repeated
+	case e.event != nil:
+		b.effects.Add(e.event)
+		if e.event.Type == events.TypeUserErased {
+			b.erasures = append(b.erasures, ledger.Erasure{User: e.event.Erasure.UserID, RecordedAt: e.event.Erasure.RecordedAt, Partition: e.part.id, Offset: e.offset})
+		}
+	}
+	if e.stamp.Seq > 0 {
+		c.sequences[e.stamp.Relay] = e.stamp.Seq
+	}
+	c.outcomes[result]++
+	c.next, c.epoch, c.last = e.next, max(e.epoch, c.epoch), e.at
+	return nil
+}
+
+// The ways in which writing what is held has to begin anew, with other entries.
+var (
+	errTruncated = errors.New("a partition halts within the batch")
+	errRefused   = errors.New("records of the batch are to become dead letters")
+)
+
+// foldHeld claims the effects of what is held within tx, and folds what is new. It changes nothing but the open batch, so
+// that it can be done again in another transaction.
+func (w *worker) foldHeld(ctx context.Context, tx *postgres.Tx) error {
+	entries := w.batch.held.entries[:w.batch.held.take]
+	if claims := distinctEffects(entries); len(claims) > 0 {
+		w.s.log.Compare(tx, w.expected(entries))
+		before, err := w.s.log.ClaimEffects(ctx, tx, claims)
+		if err != nil {
+			return err
+		}
+		if judge(entries, before) {
+			return errRefused
+		}
+	}
+	w.beginFolding()
+	for i := range entries {
+		halt, err := w.applyHeld(&entries[i])
+		if err != nil {
+			return err
+		}
+		if halt != nil {
+			w.truncate(i, halt)
+			return errTruncated
+		}
+	}
+	return nil
+}
+
+// beginFolding takes back what was folded of what is held.
+func (w *worker) beginFolding() {
+	w.batch.clearFolded()
+	for _, part := range w.parts {
+		w.cursors[part].progress = part.progress()
+	}
+}
+
+// applyHeld folds one entry. When our code fails at it, it becomes a dead letter.
+func (w *worker) applyHeld(e *entry) (halt *ledger.Halt, err error) {
+	defer func() {
+		if crash := recover(); crash != nil {
+			w.logPanic(e, crash)
+			e.refused = refusedByPanic
+			err = errRefused
+		}
+	}()
+	return w.apply(e), nil
+}
+
+// distinctEffects lists the effects that entries are deduplicated by, each once, with the content of the first.
+func distinctEffects(entries []entry) []ledger.Effect {
+	var effects []ledger.Effect
+	var seen map[events.UUID]struct{}
+	for i := range entries {
+		e := &entries[i]
+		if !e.deduplicated() {
+			continue
+		}
+		if seen == nil {
+			seen = make(map[events.UUID]struct{}, len(entries))
+		}
+		if _, there := seen[e.effect.Key]; !there {
+			seen[e.effect.Key] = struct{}{}
+			effects = append(effects, e.effect)
+		}
+	}
+	return effects
+}
+
+// judge tells repeats from conflicts, by the effects that were there before and those of earlier entries. It returns
+// whether there are conflicts.
+func judge(entries []entry, before map[events.UUID]uint64) (conflicts bool) {
+	for i := range entries {
+		e := &entries[i]
+		if !e.deduplicated() {
+			continue
+		}
+		hash, found := before[e.effect.Key]
+		e.repeat = false
+		switch {
+		case !found:
+			before[e.effect.Key] = e.effect.Hash
+		case e.force:
+		case hash == e.effect.Hash:
+			e.repeat = true
+		default:
+			e.refused, conflicts = refusedByConflict, true
+		}
+	}
+	return conflicts
+}
+
+// expected are the positions from which entries advance.
+func (w *worker) expected(entries []entry) []ledger.Advance {
+	var list []ledger.Advance
+	for _, part := range w.parts {
+		for i := range entries {
+			if entries[i].part == part {
+				list = append(list, ledger.Advance{Partition: part.id, Expected: part.next, OwnerEpoch: part.ownerEpoch})
+				break
+			}
+		}
+	}
+	return list
+}
+
+// truncate drops entry i and all later ones of its partition, which halts before it.
+func (w *worker) truncate(i int, halt *ledger.Halt) {
+	h := &w.batch.held
+	part := h.entries[i].part
+	kept := h.entries[:i]
+	taken := h.take
+	for j := i; j < len(h.entries); j++ {
+		if h.entries[j].part != part {
+			kept = append(kept, h.entries[j])
+		} else if j < taken {
+			h.take--
+		}
+	}
+	clear(h.entries[len(kept):])
+	h.entries = kept
+	if h.take == 0 {
+		h.take = len(kept)
+	}
+	w.beginFolding()
+	w.stopBefore(part, halt)
+	c := w.cursors[part]
+	c.read = part.next
+	for j := range kept {
+		if kept[j].part == part {
+			c.read = kept[j].next
+		}
+	}
+}
+
+// makeLetters turns refused entries into dead letters. Their records are read again for that, one by one.
+func (w *worker) makeLetters(ctx context.Context) error {
+	for i := range w.batch.held.entries {
+		e := &w.batch.held.entries[i]
+		if e.refused == nil || e.letter != nil {
+			continue
+		}
+		record, err := w.readAgain(ctx, e)
+		if err != nil {
+			return err
+		}
+		letter := e.refused.letter(e.part, &record)
+		e.outcome, e.event, e.effect, e.letter = deadLettered, nil, ledger.Effect{}, &letter
+	}
+	return nil
+}
+
+// readAgain fetches the record of an entry, however long Kafka is away.
+func (w *worker) readAgain(ctx context.Context, e *entry) (record kafkalog.Record, err error) {
+	err = w.retry(ctx, "reading a refused record again", func() error {
+		found, ok, err := kafkalog.Peek(ctx, w.s.cfg.Broker, w.s.topic, e.part.id, e.offset)
+		if errors.Is(err, kafkalog.ErrOffsetOutOfRange) || err == nil && (!ok || found.Offset != e.offset) {
+			record = kafkalog.Record{Offset: e.offset, Last: e.offset, Epoch: e.epoch, Time: e.at, Err: errGone}
+			return nil
+		}
+		record = found
+		return err
+	})
+	return record, err
+}
+
+var errGone = errors.New("the log no longer holds the record")

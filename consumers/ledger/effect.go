@@ -1,0 +1,89 @@
+package ledger
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/postgres"
+)
+
+const (
+	// claimEffectsSQL adds the effects that are not there yet, and returns those. Each version has a table of its own.
+	claimEffectsSQL = `
+INSERT INTO %s (effect_key, content_hash)
+SELECT k, h FROM unnest($1::uuid[], $2::bigint[]) AS t (k, h)
+ON CONFLICT DO NOTHING
+RETURNING effect_key`
+
+	// findEffectsSQL returns which of some effects are there, and of which content.
+	findEffectsSQL = `
+SELECT effect_key, content_hash FROM %s WHERE effect_key = ANY ($1::uuid[])`
+)
+
+// Effect is what an event of another producer does, once: the key identifies it, 128 bits of a hash, so that nothing of a
+// person is kept, and the hash of its content tells a repeat from a conflict.
+type Effect struct {
+	Key  events.UUID
+	Hash uint64
+}
+
+// claimRows bounds the effects of one statement.
+const claimRows = 10_000
+
+// ClaimEffects adds effects, whose keys are distinct, and returns the hashes of those that were there before. The
+// statements go out with what is queued in tx.
+func (l *Log) ClaimEffects(ctx context.Context, tx *postgres.Tx, effects []Effect) (before map[events.UUID]uint64, err error) {
+	statement := fmt.Sprintf(claimEffectsSQL, l.effectsTable())
+	slices.SortFunc(effects, func(a, b Effect) int { return bytes.Compare(a.Key[:], b.Key[:]) }) // neighbours share pages of the index
+	before = map[events.UUID]uint64{}
+	for part := range slices.Chunk(effects, claimRows) {
+		keys, hashes := make([]events.UUID, len(part)), make([]int64, len(part))
+		for i, effect := range part {
+			keys[i], hashes[i] = effect.Key, int64(effect.Hash)
+		}
+		added, err := postgres.Collect[events.UUID](ctx, tx, statement, keys, hashes)
+		if err != nil {
+			return nil, fmt.Errorf("claim effects: %w", err)
+		}
+		if len(added) == len(keys) {
+			continue
+		}
+		if err := l.findEffects(ctx, tx, missing(keys, added), before); err != nil {
+			return nil, err
+		}
+	}
+	return before, nil
+}
+
+// missing returns the keys that are not among added.
+func missing(keys, added []events.UUID) []events.UUID {
+	there := make(map[events.UUID]struct{}, len(added))
+	for _, key := range added {
+		there[key] = struct{}{}
+	}
+	return slices.DeleteFunc(keys, func(key events.UUID) bool { _, ok := there[key]; return ok })
+}
+
+// findEffects adds to found which of the keys are there.
+func (l *Log) findEffects(ctx context.Context, db Querier, keys []events.UUID, found map[events.UUID]uint64) error {
+	rows, err := db.Query(ctx, fmt.Sprintf(findEffectsSQL, l.effectsTable()), keys)
+	if err != nil {
+		return fmt.Errorf("look for effects: %w", err)
+	}
+	var key events.UUID
+	var hash int64
+	if _, err = pgx.ForEachRow(rows, []any{&key, &hash}, func() error {
+		found[key] = uint64(hash)
+		return nil
+	}); err != nil {
+		return fmt.Errorf("look for effects: %w", err)
+	}
+	return nil
+}
+
+func (l *Log) effectsTable() string { return quote(effectsTable(l.Group, l.Version)) }

@@ -1,0 +1,38 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/applylens/applylens/events"
+)
+
+// Log identifies what a set of positions is about: one version of a group's projection, reading one topic of one cluster.
+type Log struct {
+	Group      string
+	Version    int
+	Shadow     bool // the version is not live
+	Cluster    string
+	Topic      string // without prefix
+	TopicID    events.UUID
+	Partitions int // how many the topic has
+}
+
+// Position is how far one partition has been folded, as PostgreSQL has it.
+type Position struct {
+	Next        int64 // offset
+	LeaderEpoch int32 // of the record before Next; -1 when unknown
+	OwnerEpoch  int64 // grows with every claim
+	BeganAt     int64 // the offset at which reading began
+}
+
+// ErrFenced tells that a position has another owner, or was moved: whoever meets it must give the partition up.
+var ErrFenced = errors.New("position has another owner")
+
+// Querier is what a pool, a connection and a transaction have in common.
+type Querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}

@@ -1,0 +1,323 @@
+package consumers
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/applylens/applylens/consumers/ledger"
+	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/failpoint"
+	"github.com/applylens/applylens/internal/kafkalog"
+)
+
+// outcome is how a record ends. There is no fourth way.
+type outcome int
+
+const (
+	applied      outcome = iota // folded, or of a kind that has no effect in this group
+	repeated                    // its effect was there before
+	deadLettered                // kept for a person to look at
+	outcomeCount
+
+	none // of no record: the position is only advanced
+)
+
+// The reasons for a dead letter beside those of package events.
+const (
+	reasonSource     = "source"     // who wrote it may not
+	reasonKey        = "key"        // the key or the partition is not that of its user or application
+	reasonRefused    = "refused"    // the database does not accept it
+	reasonPanic      = "panic"      // folding it failed in our code
+	reasonUnreadable = "unreadable" // its batch cannot be taken apart
+
+	// ReasonConflict marks a record whose effect is there with other content.
+	ReasonConflict = "conflict"
+)
+
+// refusal is why a record becomes a dead letter.
+type refusal struct{ reason, detail string }
+
+func (r *refusal) Error() string { return r.reason + ": " + r.detail }
+
+func refuse(reason, format string, args ...any) *refusal {
+	return &refusal{reason, fmt.Sprintf(format, args...)}
+}
+
+var (
+	refusedByPanic    = refuse(reasonPanic, "folding it failed in our code")
+	refusedByConflict = refuse(ReasonConflict, "an event with the same identity and other content was applied before")
+)
+
+// letter is the dead letter of a record.
+func (r *refusal) letter(part *partition, record *kafkalog.Record) ledger.Letter {
+	return ledger.Letter{Partition: part.id, Record: record.Clone(), Reason: r.reason, Detail: events.CleanText(r.detail, 1000)}
+}
+
+// errSpoiled tells that a record left the open batch in an unknown state: it has to be folded anew without it.
+var errSpoiled = errors.New("the batch is spoiled")
+
+// use decides on one record and takes it into the open batch. A halt means that the record was not used and the partition
+// has to stop before it; an error ends the session.
+func (w *worker) use(ctx context.Context, part *partition, c *cursor, r *kafkalog.Record) (halt *ledger.Halt, err error) {
+	e := entry{part: part, offset: r.Offset, next: r.Last + 1, epoch: r.Epoch, at: r.Time}
+	err = w.decide(ctx, c, r, &e)
+	var refused *refusal
+	switch {
+	case errors.As(err, &halt):
+		return halt, nil
+	case errors.As(err, &refused):
+		letter := refused.letter(part, r)
+		e.outcome, e.event, e.letter = deadLettered, nil, &letter
+		w.batch.bytes += letter.Size()
+	case err != nil:
+		return nil, err
+	}
+	if e.deduplicated() && !w.holding {
+		w.closing = true
+		return nil, nil
+	}
+	if w.holding {
+		w.hold(e)
+	} else if halt, err = w.applyNow(&e); halt != nil || err != nil {
+		return halt, err
+	}
+	if e.stamp.Seq > 0 {
+		c.seen[e.stamp.Relay] = e.stamp.Seq
+	}
+	c.read = e.next
+	w.batch.records++
+	return nil, nil
+}
+
+// applyNow folds a record that is not held. When our code fails midway, what it left in the batch is unknown, so the batch
+// is given up; the second time, the record becomes a dead letter before it is folded.
+func (w *worker) applyNow(e *entry) (halt *ledger.Halt, err error) {
+	defer func() {
+		if crash := recover(); crash != nil {
+			w.logPanic(e, crash)
+			e.part.refuse(e.offset, refusedByPanic)
+			err = errSpoiled
+		}
+	}()
+	return w.apply(e), nil
+}
+
+func (w *worker) logPanic(e *entry, crash any) {
+	w.s.cfg.Log.Error("folding a record failed in our code: this is a bug", "group", w.s.log.Group, "topic", w.s.log.Topic,
+		"partition", e.part.id, "offset", e.offset, "error", fmt.Sprint(crash), "stack", string(debug.Stack()))
+}
+
+// refuse remembers that the record at offset is not acceptable, for the next time that it is read.
+func (p *partition) refuse(offset int64, why *refusal) {
+	if p.refused == nil {
+		p.refused = map[int64]*refusal{}
+	}
+	p.refused[offset] = why
+}
+
+// decide fills in what is to become of a record. Its error is a *refusal, a *ledger.Halt, or one that ends the session.
+func (w *worker) decide(ctx context.Context, c *cursor, r *kafkalog.Record, e *entry) (err error) {
+	defer func() {
+		if crash := recover(); crash != nil {
+			w.logPanic(e, crash)
+			w.decoder = events.NewDecoder()
+			err = refusedByPanic
+		}
+	}()
+	_, dead := e.part.dead[r.Offset]
+	if r.Err != nil {
+		if dead {
+			e.outcome = deadLettered
+			return nil
+		}
+		return refuse(reasonUnreadable, "%v", r.Err)
+	}
+	head, headErr := w.decoder.Head(r.Headers)
+	if headErr != nil {
+		head = events.Head{Stamp: StampOf(r.Headers)} // a redriven record may be as broken as before
+	}
+	repeat, err := w.checkSequence(ctx, c, &head, e)
+	var hole *ledger.Halt
+	if dead && (err == nil || errors.As(err, &hole)) {
+		e.outcome = deadLettered // also when its number came too early: it was passed over for that
+		return nil
+	}
+	if repeat {
+		e.outcome = repeated
+	}
+	if err != nil || repeat {
+		return err
+	}
+	if why := e.part.refused[r.Offset]; why != nil {
+		return why
+	}
+	if headErr != nil {
+		return asRefusal(headErr)
+	}
+	if err := w.checkSource(ctx, &head); err != nil {
+		return err
+	}
+	return w.decideType(ctx, r, &head, e)
+}
+
+// decideType passes over what has no effect in this group.
+func (w *worker) decideType(ctx context.Context, r *kafkalog.Record, head *events.Head, e *entry) error {
+	switch {
+	case head.Type == events.TypeUnknown:
+		return ledger.NewHalt(ledger.ReasonUnknownType, w.s.where(e.part.id, -1), "the record at offset %d is of a type that this version does not know", r.Offset)
+	case head.RedriveGroup != "" && head.RedriveGroup != w.s.log.Group:
+		return nil
+	case !slices.Contains(w.s.cfg.Group.Folds, head.Type):
+		return nil
+	}
+	if head.RedrivenFrom != "" {
+		if done, err := w.nothingToRedrive(ctx, head.RedrivenFrom); err != nil || done {
+			return err
+		}
+	}
+	return w.decidePayload(r, head, e)
+}
+
+// nothingToRedrive tells whether the record that was redriven has nothing more to effect: this version applied it, since
+// it became a dead letter only in a later one, whose fold is stricter; or its person was erased since.
+func (w *worker) nothingToRedrive(ctx context.Context, from string) (done bool, err error) {
+	parts := strings.Split(from, "/")
+	if len(parts) != 3 {
+		return false, nil
+	}
+	partition, err := strconv.Atoi(parts[1])
+	offset, offsetErr := strconv.ParseInt(parts[2], 10, 64)
+	if err != nil || offsetErr != nil {
+		return false, nil
+	}
+	err = w.retry(ctx, "looking up a redriven record", func() error {
+		since, erased, err := ledger.Redriven(ctx, w.s.cfg.Pool, w.s.log.Group, parts[0], partition, offset)
+		done = erased || since > w.s.log.Version
+		return err
+	})
+	return done, err
+}
+
+// decidePayload decodes a record of a kind that has an effect here.
+func (w *worker) decidePayload(r *kafkalog.Record, head *events.Head, e *entry) error {
+	if err := w.decoder.Decode(head, r.Value, &w.event); err != nil {
+		return asRefusal(err)
+	}
+	if w.event.Key() != string(r.Key) {
+		return refuse(reasonKey, "the key is not that of its user or application")
+	}
+	if !w.rightPartition(r.Key, e.part.id) {
+		return refuse(reasonKey, "partition %d is not that of its key: producers must partition by murmur2", e.part.id)
+	}
+	if head.Source != w.s.source && slices.Contains(w.s.cfg.Group.Deduplicated, head.Type) {
+		e.effect = ledger.Effect{Key: effectKey(&w.event), Hash: events.ContentHash(&w.event)}
+		e.force = head.RedriveForce
+	}
+	e.event = &w.event
+	return nil
+}
+
+// StampOf reads the relay's stamp of a record whose other headers may be damaged; zero when there is none.
+func StampOf(headers []events.Header) events.Stamp {
+	var stamp events.Stamp
+	for _, h := range headers {
+		switch h.Key {
+		case events.HeaderRelayID:
+			stamp.Relay, _ = events.ParseUUID(h.Value)
+		case events.HeaderRelaySeq:
+			stamp.Seq, _ = strconv.ParseInt(string(h.Value), 10, 64)
+		}
+	}
+	if stamp.Relay.IsZero() || stamp.Seq < 1 {
+		return events.Stamp{}
+	}
+	return stamp
+}
+
+func asRefusal(err error) error {
+	var refused *events.Error
+	if errors.As(err, &refused) {
+		return refuse(string(refused.Reason), "%s", refused.Error())
+	}
+	return refuse("malformed", "it cannot be decoded")
+}
+
+func (w *worker) rightPartition(key []byte, partition int) bool {
+	for _, count := range w.s.counts {
+		if events.Partition(key, count) == partition {
+			return true
+		}
+	}
+	return false
+}
+
+// checkSequence looks at the number of a record of our relay, notes it in e, and tells whether it was applied before. A
+// number that is missing in the log halts the partition. It is what the idempotent producer does, with PostgreSQL as the
+// memory.
+func (w *worker) checkSequence(ctx context.Context, c *cursor, head *events.Head, e *entry) (repeat bool, err error) {
+	if head.Relay.IsZero() || failpoint.Broken("stamps") {
+		return false, nil
+	}
+	known, err := w.s.relays.has(ctx, head.Relay)
+	if err != nil {
+		return false, err
+	}
+	if !known {
+		return false, nil // checkSource refuses it; a stranger's numbers are not followed
+	}
+	last, seen := c.seen[head.Relay]
+	if !seen {
+		last, seen = e.part.sequences[head.Relay]
+	}
+	switch {
+	case head.Seq <= last:
+		return true, nil
+	case head.Seq == last+1, !seen && e.part.beganAt > 0:
+	default:
+		return false, ledger.NewHalt(ledger.ReasonSequence, w.s.where(e.part.id, -1),
+			"number %d of relay term %s follows %d: the records between them are not before it in the log", head.Seq, head.Relay, last)
+	}
+	e.stamp = head.Stamp
+	return false, nil
+}
+
+// checkSource refuses records whose source does not fit their stamp. A redriven record keeps the source of its first
+// producer and carries the stamp of the relay.
+func (w *worker) checkSource(ctx context.Context, head *events.Head) error {
+	stamped, own := !head.Relay.IsZero(), head.Source == w.s.source
+	if stamped {
+		known, err := w.s.relays.has(ctx, head.Relay)
+		if err != nil {
+			return err
+		}
+		if !known {
+			return refuse(reasonSource, "it carries the stamp of a relay that is not ours")
+		}
+	}
+	switch {
+	case own && !stamped:
+		return refuse(reasonSource, "it has our source but no stamp of our relay")
+	case stamped && !own && head.RedrivenFrom == "" && head.Type != events.TypeVoid:
+		return refuse(reasonSource, "it has a stamp of our relay but another source")
+	case !own && !stamped && len(w.s.cfg.AllowedSources) > 0 && !slices.Contains(w.s.cfg.AllowedSources, head.Source):
+		return refuse(reasonSource, "its source is not among --allowed-sources")
+	}
+	return nil
+}
+
+// effectKey identifies the effect of an event within its user: 128 bits of a SHA-256, so that nobody can make one
+// that collides with another's, and nothing of a person is kept.
+func effectKey(event *events.Event) events.UUID {
+	effect := events.EffectID(event)
+	buffer := make([]byte, 0, 128)
+	buffer = append(buffer, effect[:]...)
+	buffer = append(buffer, event.UserID()...)
+	sum := sha256.Sum256(buffer)
+	return events.UUID(sum[:16])
+}

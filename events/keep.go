@@ -1,0 +1,124 @@
+package events
+
+// Keeper copies events, so that they outlive the next call of their decoder. Its memory is used again after Reset. It is
+// for one goroutine.
+type Keeper struct {
+	events       slab[Event]
+	actions      slab[Action]
+	preferences  slab[Preference]
+	mails        slab[Mail]
+	applications slab[Application]
+	erasures     slab[Erasure]
+	texts        slab[string]
+	addresses    slab[Address]
+	integers     slab[int64]
+	risks        slab[int]
+}
+
+// Keep returns a copy of an event that is valid until Reset, and roughly how many bytes it takes.
+func (k *Keeper) Keep(event *Event) (kept *Event, size int) {
+	kept = keep(&k.events, event)
+	size = 200
+	switch {
+	case event.Action != nil:
+		a := keep(&k.actions, event.Action)
+		a.Features, a.Policies = keepAll(&k.texts, a.Features), keepAll(&k.integers, a.Policies)
+		kept.Action = a
+		size += 350 + 16*len(a.Features) + 8*len(a.Policies)
+	case event.Preference != nil:
+		kept.Preference = keep(&k.preferences, event.Preference)
+		size += 100
+	case event.Mail != nil:
+		kept.Mail = k.mail(event.Mail)
+		size += 600 + len(kept.Mail.Text) + 200*len(kept.Mail.Recipients)
+	case event.Application != nil:
+		kept.Application = keep(&k.applications, event.Application)
+		kept.Application.Addresses = keepAll(&k.texts, event.Application.Addresses)
+		size += 300 + 64*len(event.Application.Addresses)
+	case event.Erasure != nil:
+		kept.Erasure = keep(&k.erasures, event.Erasure)
+		size += 60
+	}
+	return kept, size
+}
+
+func (k *Keeper) mail(mail *Mail) *Mail {
+	m := keep(&k.mails, mail)
+	m.Recipients, m.DeliveredTo, m.Labels = keepAll(&k.addresses, m.Recipients), keepAll(&k.texts, m.DeliveredTo), keepAll(&k.texts, m.Labels)
+	if m.RiskScore != nil {
+		m.RiskScore = keep(&k.risks, m.RiskScore)
+	}
+	return m
+}
+
+// Reset forgets all copies.
+func (k *Keeper) Reset() {
+	k.events.reset()
+	k.actions.reset()
+	k.preferences.reset()
+	k.mails.reset()
+	k.applications.reset()
+	k.erasures.reset()
+	k.texts.reset()
+	k.addresses.reset()
+	k.integers.reset()
+	k.risks.reset()
+}
+
+// slabLength is how many values a block of a slab has.
+const slabLength = 256
+
+// slab hands out memory for values in blocks, which stay where they are. Blocks that were not needed since the last reset
+// are given to the garbage collector.
+type slab[T any] struct {
+	blocks [][]T
+	block  int // the one in use
+	used   int // of its values
+}
+
+// take returns memory for n values, each with any content.
+func (s *slab[T]) take(n int) []T {
+	if n > slabLength {
+		return make([]T, n)
+	}
+	if len(s.blocks) == 0 {
+		s.blocks = append(s.blocks, make([]T, slabLength))
+	}
+	if s.used+n > slabLength {
+		if s.block++; s.block == len(s.blocks) {
+			s.blocks = append(s.blocks, make([]T, slabLength))
+		}
+		s.used = 0
+	}
+	taken := s.blocks[s.block][s.used : s.used+n : s.used+n]
+	s.used += n
+	return taken
+}
+
+// reset makes all memory free, and keeps as many blocks as were in use. What they hold is cleared, so that no string
+// outlives its event.
+func (s *slab[T]) reset() {
+	if len(s.blocks) == 0 {
+		return
+	}
+	s.blocks = s.blocks[:s.block+1]
+	for _, block := range s.blocks {
+		clear(block)
+	}
+	s.block, s.used = 0, 0
+}
+
+func keep[T any](s *slab[T], value *T) *T {
+	copied := &s.take(1)[0]
+	*copied = *value
+	return copied
+}
+
+func keepAll[T any](s *slab[T], list []T) []T {
+	if len(list) == 0 {
+		return list
+	}
+	copied := s.take(len(list))
+	copy(copied, list)
+	return copied
+}

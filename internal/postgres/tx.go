@@ -1,0 +1,149 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Tx is a transaction that saves round trips: BEGIN and whatever is queued go out together with the next statement whose
+// answer is waited for. It is for one goroutine. After an error nothing but Rollback is of use.
+type Tx struct {
+	conn   *pgx.Conn
+	queued *pgx.Batch
+	open   bool // BEGIN was sent, or is about to be
+}
+
+// rollbackLimit bounds a ROLLBACK; a server that takes longer is as good as gone.
+const rollbackLimit = 5 * time.Second
+
+// Begin begins a transaction on a connection that the caller owns until Commit or Rollback. Nothing is sent yet.
+func Begin(conn *pgx.Conn) *Tx {
+	tx := &Tx{conn: conn, queued: &pgx.Batch{}}
+	tx.queued.Queue("BEGIN")
+	return tx
+}
+
+// InTx runs f in a transaction on a connection of the pool, and commits it unless f returns an error.
+func InTx(ctx context.Context, pool *pgxpool.Pool, f func(*Tx) error) error {
+	conn, err := pool.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	defer conn.Release()
+	tx := Begin(conn.Conn())
+	defer tx.Rollback(ctx)
+	if err := f(tx); err != nil {
+		return err
+	}
+	_, err = tx.Commit(ctx)
+	return err
+}
+
+// Queue adds a statement to those that go out with the next round trip. Its arguments must not change until then. What
+// the returned query is told to do with the answer happens during that round trip, whose error it may determine.
+func (t *Tx) Queue(sql string, args ...any) *pgx.QueuedQuery { return t.queued.Queue(sql, args...) }
+
+// Flush sends what is queued and waits for the answers.
+func (t *Tx) Flush(ctx context.Context) error {
+	if t.queued.Len() == 0 {
+		return nil
+	}
+	batch := t.queued
+	t.queued, t.open = &pgx.Batch{}, true
+	return t.conn.SendBatch(ctx, batch).Close()
+}
+
+// Exec runs a statement, together with what is queued.
+func (t *Tx) Exec(ctx context.Context, sql string, args ...any) (tag pgconn.CommandTag, err error) {
+	t.Queue(sql, args...).Exec(func(answer pgconn.CommandTag) error {
+		tag = answer
+		return nil
+	})
+	return tag, t.Flush(ctx)
+}
+
+// Query sends what is queued and runs a statement that returns rows.
+func (t *Tx) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	if err := t.Flush(ctx); err != nil {
+		return nil, err
+	}
+	return t.conn.Query(ctx, sql, args...)
+}
+
+// QueryRow sends what is queued and runs a statement that returns one row.
+func (t *Tx) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
+	if err := t.Flush(ctx); err != nil {
+		return failedRow{err}
+	}
+	return t.conn.QueryRow(ctx, sql, args...)
+}
+
+type failedRow struct{ err error }
+
+func (r failedRow) Scan(...any) error { return r.err }
+
+// Collect runs a statement that returns one column, together with what is queued, and returns its values.
+func Collect[T any](ctx context.Context, tx *Tx, sql string, args ...any) (list []T, err error) {
+	tx.Queue(sql, args...).Query(func(rows pgx.Rows) error {
+		list, err = pgx.CollectRows(rows, pgx.RowTo[T])
+		return err
+	})
+	return list, tx.Flush(ctx)
+}
+
+// Savepoint runs f and undoes what it did, and only that, when it returns an error.
+func (t *Tx) Savepoint(ctx context.Context, f func() error) error {
+	if _, err := t.Exec(ctx, "SAVEPOINT inner_work"); err != nil {
+		return err
+	}
+	if err := f(); err != nil {
+		t.queued = &pgx.Batch{}
+		if _, undo := t.Exec(ctx, "ROLLBACK TO SAVEPOINT inner_work"); undo != nil {
+			return errors.Join(err, undo)
+		}
+		return err
+	}
+	t.Queue("RELEASE SAVEPOINT inner_work")
+	return nil
+}
+
+// Commit sends what is queued, waits for its answers, and only then sends COMMIT. sent tells whether it was sent: an
+// error leaves the outcome open then, unless it is pgx.ErrTxCommitRollback.
+func (t *Tx) Commit(ctx context.Context) (sent bool, err error) {
+	if err := t.Flush(ctx); err != nil {
+		return false, err
+	}
+	tag, err := t.conn.Exec(ctx, "COMMIT")
+	if err != nil {
+		return true, fmt.Errorf("commit: %w", err)
+	}
+	t.open = false
+	if tag.String() == "ROLLBACK" {
+		return false, fmt.Errorf("commit: %w", pgx.ErrTxCommitRollback)
+	}
+	return true, nil
+}
+
+// Rollback undoes what was not committed; after a Commit it does nothing. When it fails the connection is closed, which
+// has the same effect.
+func (t *Tx) Rollback(ctx context.Context) {
+	t.queued = &pgx.Batch{}
+	if !t.open {
+		return
+	}
+	t.open = false
+	if t.conn.IsClosed() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackLimit)
+	defer cancel()
+	if _, err := t.conn.Exec(ctx, "ROLLBACK"); err != nil {
+		_ = t.conn.Close(ctx)
+	}
+}
