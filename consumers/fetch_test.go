@@ -10,18 +10,20 @@ import (
 
 	"github.com/applylens/applylens/consumers"
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/testkit/grouptest"
+	"github.com/applylens/applylens/internal/testkit/world"
 )
 
 func TestPeekReadsWhatAnyProducerWrites(t *testing.T) {
-	w := newWorld(t)
-	topic := w.conn.Topic(events.TopicActions)
+	w := grouptest.New(t)
+	topic := w.Conn.Topic(events.TopicActions)
 	codecs := map[string]kgo.CompressionCodec{
 		"none": kgo.NoCompression(), "gzip": kgo.GzipCompression(), "snappy": kgo.SnappyCompression(), "lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression(),
 	}
 	offset := int64(0)
 	for name, codec := range codecs {
-		producer, err := kgo.NewClient(kgo.SeedBrokers(w.conn.Brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchCompression(codec))
-		must(t, err)
+		producer, err := kgo.NewClient(kgo.SeedBrokers(w.Conn.Brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchCompression(codec))
+		world.Must(t, err)
 		defer producer.Close()
 		large := make([]byte, 200_000)
 		for i := range large {
@@ -32,11 +34,11 @@ func TestPeekReadsWhatAnyProducerWrites(t *testing.T) {
 			{Topic: topic, Key: nil, Value: nil},
 			{Topic: topic, Key: []byte{}, Value: large},
 		}
-		must(t, producer.ProduceSync(t.Context(), records...).FirstErr())
+		world.Must(t, producer.ProduceSync(t.Context(), records...).FirstErr())
 		for i, want := range records {
 			t.Run(fmt.Sprint(name, " ", i), func(t *testing.T) {
-				got, found, err := consumers.Peek(t.Context(), w.conn, topic, 0, offset)
-				must(t, err)
+				got, found, err := consumers.Peek(t.Context(), w.Conn, topic, 0, offset)
+				world.Must(t, err)
 				if !found || got.Offset != offset {
 					t.Fatalf("found %t at %d, want %d", found, got.Offset, offset)
 				}
