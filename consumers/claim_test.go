@@ -48,6 +48,6 @@ func TestMirrorIsRepairedAtTheClaim(t *testing.T) {
 	w.Eventually("the mirror is right", func() error {
 		committed, err := w.CommittedOffsets("weights", events.TopicActions)
 		w.Must(err)
-		return world.Until(committed[int32(at)] == 2, "%d", committed)
+		return world.Want(committed[int32(at)] == 2, "%d", committed)
 	})
 }

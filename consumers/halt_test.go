@@ -102,7 +102,7 @@ func TestRewindRepeats(t *testing.T) {
 	w.Must(err)
 	w.Eventually("the records are read again", func() error {
 		l := w.Ledger("weights")
-		return world.Until(l.Fetched == 6, "%+v", l)
+		return world.Want(l.Fetched == 6, "%+v", l)
 	})
 	if diff := cmp.Diff(world.Ledger{Fetched: 6, Applied: 3, Repeated: 3}, w.Ledger("weights")); diff != "" {
 		t.Error(diff)
@@ -140,7 +140,7 @@ func TestTwoMembersShareAndHandOver(t *testing.T) {
 	w.Start(second)
 	w.Eventually("both own partitions", func() error {
 		owners := world.Scalar[int](w, "SELECT count(DISTINCT owner) FROM positions WHERE group_name = 'weights' AND owner <> ''")
-		return world.Until(owners == 2, "%d owners", owners)
+		return world.Want(owners == 2, "%d owners", owners)
 	})
 	for n := range 50 {
 		w.Publish(w.Own(world.Decision("ann", n)), w.Own(world.Decision("ben", n)), w.Own(world.Decision("cid", n)))
@@ -167,7 +167,7 @@ func TestZombieIsFenced(t *testing.T) {
 	w.Publish(w.Own(world.Decision("ann", 1)), w.Own(world.Decision("ann", 2)))
 	w.Eventually("the position is claimed again", func() error {
 		state := world.Scalar[string](w, "SELECT next_offset || ' ' || state || ' ' || halt_reason FROM positions WHERE partition = $1", w.PartitionOf("ann"))
-		return world.Until(state == "2 halted sequence", "%s", state)
+		return world.Want(state == "2 halted sequence", "%s", state)
 	})
 	if got := w.Weight("ann", "category:promo"); got != 0.2 {
 		t.Errorf("weight %v: the zombie wrote", got)

@@ -127,9 +127,7 @@ func TestAnEmptyVersionTakesTheBinarysRule(t *testing.T) {
 	w.AwaitWeights()
 	stop()
 	w.Start(newer) // has to wait: what is there was folded by another rule
-	w.Eventually("the older binary complains", func() error {
-		return world.Until(strings.Contains(w.Logs.String(), "was folded by rule"), "it does not")
-	})
+	w.Until("the older binary complains", func() bool { return strings.Contains(w.Logs.String(), "was folded by rule") })
 	if version, rule := liveRule(w); version != 1 || rule != newest.Group.FoldVersion {
 		t.Errorf("version %d of rule %d is live, want version 1 of rule %d", version, rule, newest.Group.FoldVersion)
 	}
@@ -286,7 +284,7 @@ func TestInterruptedDropIsRepeated(t *testing.T) {
 	go func() { interrupted <- consumers.DropVersion(ctx, w.Pool, group, version) }()
 	w.Eventually("the drop waits for the reader", func() error {
 		pending := world.Scalar[int](w, "SELECT count(*) FROM pg_inherits WHERE inhdetachpending")
-		return world.Until(pending == 1, "%d pending", pending)
+		return world.Want(pending == 1, "%d pending", pending)
 	})
 	if _, err := consumers.Swap(t.Context(), w.Pool, "weights", version, -1, "tester", "test"); err == nil {
 		t.Error("a version that is being dropped became live")

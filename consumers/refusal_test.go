@@ -76,7 +76,7 @@ func TestBisectingDoesNotTripTheBreaker(t *testing.T) {
 	w.Start(w.Weights())
 	w.Eventually("all records are read", func() error {
 		state := world.Scalar[string](w, "SELECT COALESCE(max(next_offset || ' ' || state || ' ' || halt_reason), '') FROM positions WHERE partition = $1", w.PartitionOf("ann"))
-		return world.Until(state == "1000 running ", "%s", state)
+		return world.Want(state == "1000 running ", "%s", state)
 	})
 	if diff := cmp.Diff(map[string]int{"malformed": 29, "refused": 10}, w.DeadLetters("weights")); diff != "" {
 		t.Error(diff)

@@ -44,6 +44,6 @@ func TestTruncatedTopicIsReadFromTheCut(t *testing.T) {
 	}
 	w.Eventually("all decisions count", func() error {
 		got := w.Weight(user, "category:promo")
-		return world.Until(got == 1.6, "weight %v", got)
+		return world.Want(got == 1.6, "weight %v", got)
 	})
 }

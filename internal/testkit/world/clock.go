@@ -41,6 +41,6 @@ func (w *World) AwaitLooks(times int) {
 	before := looks()
 	w.Eventually("the clock is looked at", func() error {
 		n := looks() - before
-		return Until(n >= times, "%d times", n)
+		return Want(n >= times, "%d times", n)
 	})
 }

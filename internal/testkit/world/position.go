@@ -1,6 +1,10 @@
 package world
 
-import "github.com/jackc/pgx/v5"
+import (
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
 
 const (
 	selectPositions = `
@@ -43,13 +47,13 @@ func (w *World) Folded(group, topic string) error {
 	}
 	for _, at := range positions {
 		if end := ends[at.Partition]; at.Next != end {
-			return Until(false, "%s/%d stands at %d of %d (%s %s)", group, at.Partition, at.Next, end, at.State, at.Reason)
+			return fmt.Errorf("%s/%d stands at %d of %d (%s %s)", group, at.Partition, at.Next, end, at.State, at.Reason)
 		}
 		delete(ends, at.Partition)
 	}
 	for partition, end := range ends {
 		if end != 0 {
-			return Until(false, "%s/%d has no position yet, of %d", group, partition, end)
+			return fmt.Errorf("%s/%d has no position yet, of %d", group, partition, end)
 		}
 	}
 	return nil

@@ -15,8 +15,14 @@ func (w *World) Eventually(what string, look func() error) {
 	testenv.Eventually(w.TB, w.Patience, 10*time.Millisecond, what, look)
 }
 
-// Until returns nil when ok, and otherwise an error that says what is the case instead. It is for looks of Eventually.
-func Until(ok bool, format string, args ...any) error {
+// Until waits until holds returns true. Where there is more to tell than yes or no, Eventually tells it.
+func (w *World) Until(what string, holds func() bool) {
+	w.Helper()
+	w.Eventually(what, func() error { return Want(holds(), "not yet") })
+}
+
+// Want returns nil when ok, and otherwise an error that says what is the case instead. It is for looks of Eventually.
+func Want(ok bool, format string, args ...any) error {
 	if ok {
 		return nil
 	}
