@@ -4,17 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -22,112 +17,51 @@ import (
 	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/applylens/applylens/events"
-	"github.com/applylens/applylens/internal/broker"
-	"github.com/applylens/applylens/internal/config"
 	"github.com/applylens/applylens/internal/outbox"
-	"github.com/applylens/applylens/internal/testkit/testenv"
-)
-
-const (
-	partitions = 3
-	patience   = 30 * time.Second
+	"github.com/applylens/applylens/internal/testkit/world"
 )
 
 var recorded = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// world is a database and a broker with our topics.
-type world struct {
-	testing.TB
-	pool    *pgxpool.Pool
-	cluster *kfake.Cluster // nil on a real broker
-	conn    *broker.Conn
-	source  string
-	signal  *outbox.Signal
-	metrics *metrics
+// deployment is a World whose outbox a relay publishes.
+type deployment struct {
+	*world.World
+	metrics *metrics // of the relay that was started last
 	added   int
 }
 
-func newWorld(t testing.TB) *world {
+func newDeployment(t testing.TB, options ...kfake.Opt) *deployment {
 	t.Helper()
-	pool, _ := testenv.Database(t)
-	cluster, settings := testenv.Kfake(t)
-	w := worldOf(t, pool, settings)
-	w.cluster = cluster
-	return w
+	return &deployment{World: world.New(t).Kfake(options...)}
 }
 
-func worldOf(t testing.TB, pool *pgxpool.Pool, settings config.Kafka) *world {
+func onKafka(t testing.TB) *deployment {
 	t.Helper()
-	conn, err := broker.Open(settings)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(conn.Close)
-	if err := conn.EnsureTopics(t.Context(), broker.Layout{Partitions: partitions}); err != nil {
-		t.Fatal(err)
-	}
-	source, err := outbox.Source(t.Context(), pool)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &world{TB: t, pool: pool, conn: conn, source: source, signal: outbox.NewSignal()}
+	return &deployment{World: world.New(t).Kafka()}
 }
 
 // start runs a relay until the returned function is called or the test ends.
-func (w *world) start() (stop func()) {
+func (w *deployment) start() (stop func()) {
 	w.Helper()
-	registry := prometheus.NewRegistry()
-	output := io.Discard
-	if testing.Verbose() {
-		output = w.Output()
-	}
-	cfg := Config{Pool: w.pool, Conn: w.conn, Signal: w.signal, Registry: registry, Log: slog.New(slog.NewTextHandler(output, nil))}
-	must(w, cfg.Validate())
+	cfg := Config{Pool: w.Pool, Conn: w.Conn, Signal: w.Signal, Registry: prometheus.NewRegistry(), Log: w.Logger}
+	w.Must(cfg.Validate())
 	m, err := newMetrics(cfg.Registry)
-	must(w, err)
+	w.Must(err)
 	w.metrics = m
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
+	return w.Background("the relay", func(ctx context.Context) error {
 		run(ctx, cfg, m)
-	}()
-	stop = sync.OnceFunc(func() {
-		cancel()
-		select {
-		case <-done:
-		case <-time.After(patience):
-			w.Error("the relay does not end")
-		}
+		return nil
 	})
-	w.Cleanup(stop)
-	return stop
-}
-
-func (w *world) exec(sql string, args ...any) {
-	w.Helper()
-	if _, err := w.pool.Exec(w.Context(), sql, args...); err != nil {
-		w.Fatal(err)
-	}
-}
-
-func (w *world) count(sql string, args ...any) int {
-	w.Helper()
-	var n int
-	if err := w.pool.QueryRow(w.Context(), sql, args...).Scan(&n); err != nil {
-		w.Fatal(err)
-	}
-	return n
 }
 
 // insert adds rows in a transaction of their own.
-func (w *world) insert(rows ...outbox.Row) {
+func (w *deployment) insert(rows ...outbox.Row) {
 	w.Helper()
-	must(w, pgx.BeginFunc(w.Context(), w.pool, func(tx pgx.Tx) error { return outbox.Insert(w.Context(), tx, rows...) }))
+	w.Must(pgx.BeginFunc(w.Context(), w.Pool, func(tx pgx.Tx) error { return outbox.Insert(w.Context(), tx, rows...) }))
 }
 
 // add inserts n rows with ids that count on, for the keys in turn.
-func (w *world) add(n int, keys ...string) {
+func (w *deployment) add(n int, keys ...string) {
 	w.Helper()
 	rows := make([]outbox.Row, n)
 	for i := range rows {
@@ -137,10 +71,10 @@ func (w *world) add(n int, keys ...string) {
 }
 
 // row is the next row of a key.
-func (w *world) row(key string) outbox.Row {
+func (w *deployment) row(key string) outbox.Row {
 	w.added++
 	record, err := events.Encode(&events.Event{
-		Envelope:   events.Envelope{ID: fmt.Sprintf("event-%06d", w.added), Source: w.source, Type: events.TypePreferenceChanged},
+		Envelope:   events.Envelope{ID: fmt.Sprintf("event-%06d", w.added), Source: w.Source, Type: events.TypePreferenceChanged},
 		Preference: &events.Preference{UserID: key, Op: "reset", RecordedAt: recorded},
 	})
 	if err != nil {
@@ -150,31 +84,17 @@ func (w *world) row(key string) outbox.Row {
 		Type: events.TypePreferenceChanged.String(), Value: record.Value, Headers: record.Headers, UserID: key}
 }
 
-// until polls until a condition holds.
-func (w *world) until(what string, holds func() bool) {
+func (w *deployment) untilSent() {
 	w.Helper()
-	deadline := time.Now().Add(patience)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		if time.Now().After(deadline) {
-			w.Fatalf("waited in vain until %s", what)
-		}
-		<-tick.C
-	}
-}
-
-func (w *world) untilSent() {
-	w.Helper()
-	w.until("everything is published", func() bool {
-		return w.count("SELECT count(*) FROM outbox WHERE published_at IS NULL") == 0
+	w.Until("everything is published", func() bool {
+		return w.Int("SELECT count(*) FROM outbox WHERE published_at IS NULL") == 0
 	})
 }
 
-func (w *world) untilReconciled() {
+func (w *deployment) untilReconciled() {
 	w.Helper()
-	w.until("a relay has reconciled", func() bool {
-		return w.count("SELECT count(*) FROM relays WHERE reconciled_at IS NOT NULL") > 0
+	w.Until("a relay has reconciled", func() bool {
+		return w.Int("SELECT count(*) FROM relays WHERE reconciled_at IS NOT NULL") > 0
 	})
 }
 
@@ -189,26 +109,26 @@ type logged struct {
 }
 
 // log reads all records of the actions.
-func (w *world) log() []logged {
+func (w *deployment) log() []logged {
 	w.Helper()
 	return w.logOf(events.TopicActions)
 }
 
-func (w *world) logOf(name string) []logged {
+func (w *deployment) logOf(name string) []logged {
 	w.Helper()
-	topic := w.conn.Topic(name)
 	var want int64
-	w.until("every leader tells the end of its partition", func() bool {
-		ends, err := w.conn.Admin.ListEndOffsets(w.Context(), topic)
-		must(w, err)
+	w.Eventually("every leader tells the end of its partition", func() error {
+		ends, err := w.Ends(name)
 		want = 0
-		ends.Each(func(o kadm.ListedOffset) { want += o.Offset })
-		return ends.Error() == nil
+		for _, end := range ends {
+			want += end
+		}
+		return err
 	})
-	client, err := kgo.NewClient(kgo.SeedBrokers(w.conn.Brokers...), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
-	must(w, err)
+	client, err := kgo.NewClient(kgo.SeedBrokers(w.Conn.Brokers...), kgo.ConsumeTopics(w.Conn.Topic(name)), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	w.Must(err)
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(w.Context(), patience)
+	ctx, cancel := context.WithTimeout(w.Context(), w.Patience)
 	defer cancel()
 	var list []logged
 	for int64(len(list)) < want {
@@ -221,7 +141,7 @@ func (w *world) logOf(name string) []logged {
 	return list
 }
 
-func (w *world) read(r *kgo.Record) logged {
+func (w *deployment) read(r *kgo.Record) logged {
 	headers := make([]events.Header, len(r.Headers))
 	for i, h := range r.Headers {
 		headers[i] = events.Header{Key: h.Key, Value: h.Value}
@@ -262,7 +182,7 @@ func effects(t testing.TB, list []logged) (ids map[int][]string, repeats int) {
 }
 
 // checkLog fails unless every event that was added has one effect, in order within its partition.
-func (w *world) checkLog() (repeats int) {
+func (w *deployment) checkLog() (repeats int) {
 	w.Helper()
 	list := w.log()
 	ids, repeats := effects(w, list)
@@ -281,34 +201,27 @@ func (w *world) checkLog() (repeats int) {
 	return repeats
 }
 
-func (w *world) metric(c prometheus.Collector) int { return int(testutil.ToFloat64(c)) }
-
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
+func (w *deployment) metric(c prometheus.Collector) int { return int(testutil.ToFloat64(c)) }
 
 // resend sends a request of the relay that the broker has not executed.
-func (w *world) resend(request *kmsg.ProduceRequest) {
+func (w *deployment) resend(request *kmsg.ProduceRequest) {
 	w.Helper()
 	if request == nil {
 		w.Fatal("no request was held back")
 	}
-	client, err := kgo.NewClient(kgo.SeedBrokers(w.conn.Brokers...), kgo.MaxVersions(kversion.V2_8_0())) // by topic name
-	must(w, err)
+	client, err := kgo.NewClient(kgo.SeedBrokers(w.Conn.Brokers...), kgo.MaxVersions(kversion.V2_8_0())) // by topic name
+	w.Must(err)
 	defer client.Close()
 	response, err := client.Request(w.Context(), request)
-	must(w, err)
-	must(w, kerr.ErrorForCode(response.(*kmsg.ProduceResponse).Topics[0].Partitions[0].ErrorCode))
+	w.Must(err)
+	w.Must(kerr.ErrorForCode(response.(*kmsg.ProduceResponse).Topics[0].Partitions[0].ErrorCode))
 }
 
 // killLeader ends the session that holds the lock, as a failing server or network does.
-func (w *world) killLeader() {
+func (w *deployment) killLeader() {
 	w.Helper()
 	var killed bool
-	err := w.pool.QueryRow(w.Context(), `
+	err := w.Pool.QueryRow(w.Context(), `
 SELECT pg_terminate_backend(pid) FROM pg_locks
 WHERE locktype = 'advisory' AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 LIMIT 1`).Scan(&killed)
