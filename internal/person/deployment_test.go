@@ -87,10 +87,7 @@ func (w *deployment) relay() (stop func()) {
 // settled waits until everything is published, and every group has folded its topic to the end.
 func (w *deployment) settled() {
 	w.Helper()
-	w.Eventually("everything is published", func() error {
-		waiting := world.Scalar[int](w, "SELECT count(*) FROM outbox WHERE published_at IS NULL")
-		return world.Want(waiting == 0, "%d rows wait", waiting)
-	})
+	w.AwaitPublished()
 	for _, group := range w.groups {
 		w.AwaitFolded(group.Name, group.Topic)
 	}

@@ -265,9 +265,7 @@ func TestRestoredDatabaseObeysTheErasure(t *testing.T) {
 	_, err := erasing.Erase(t.Context(), w.Pool, ann.id)
 	w.Must(err)
 	stopRelay := w.relay()
-	w.Until("the erasure is published", func() bool {
-		return world.Scalar[int](w, "SELECT count(*) FROM outbox WHERE published_at IS NULL") == 0
-	})
+	w.AwaitPublished()
 	stopRelay()
 
 	w.use(backup)

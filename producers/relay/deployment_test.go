@@ -84,13 +84,6 @@ func (w *deployment) row(key string) outbox.Row {
 		Type: events.TypePreferenceChanged.String(), Value: record.Value, Headers: record.Headers, UserID: key}
 }
 
-func (w *deployment) untilSent() {
-	w.Helper()
-	w.Until("everything is published", func() bool {
-		return w.Int("SELECT count(*) FROM outbox WHERE published_at IS NULL") == 0
-	})
-}
-
 func (w *deployment) untilReconciled() {
 	w.Helper()
 	w.Until("a relay has reconciled", func() bool {

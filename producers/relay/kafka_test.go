@@ -12,10 +12,10 @@ func TestOnKafka(t *testing.T) {
 	w.start()
 	w.add(500, "ann", "bob", "cid", "dan", "eve")
 	w.Signal.Set()
-	w.untilSent()
+	w.AwaitPublished()
 	w.killLeader()
 	w.add(500, "ann", "bob", "cid", "dan", "eve")
-	w.untilSent()
+	w.AwaitPublished()
 	w.checkLog()
 }
 
@@ -25,7 +25,7 @@ func TestKafkaRefusesWhatIsTooLarge(t *testing.T) {
 	rows[1].Value = make([]byte, 1<<20+1000)
 	w.insert(rows...)
 	w.start()
-	w.untilSent()
+	w.AwaitPublished()
 	w.checkLog()
 	if list := w.log(); len(list) != 3 || list[1].kind != events.TypeVoid {
 		t.Errorf("log %v, want the second of three void", list)
@@ -36,13 +36,13 @@ func TestKafkaTruncated(t *testing.T) {
 	w := onKafka(t)
 	w.add(20, "ann")
 	stop := w.start()
-	w.untilSent()
+	w.AwaitPublished()
 	stop()
 	w.lose(7)
 	w.foreign("ann", 30)
 	w.add(4, "ann")
 	w.start()
-	w.untilSent()
+	w.AwaitPublished()
 	if repeats := w.checkLog(); repeats != 0 {
 		t.Errorf("%d repeats, want none", repeats)
 	}
@@ -64,7 +64,7 @@ func BenchmarkRelay(b *testing.B) {
 		}
 		b.StartTimer()
 		stop := w.start()
-		w.untilSent()
+		w.AwaitPublished()
 		b.StopTimer()
 		stop()
 		b.StartTimer()

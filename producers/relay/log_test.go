@@ -40,13 +40,13 @@ func TestTruncatedLogIsFilledBeforeAnythingNew(t *testing.T) {
 			w := newDeployment(t)
 			w.add(20, "ann")
 			stop := w.start()
-			w.untilSent()
+			w.AwaitPublished()
 			stop()
 			w.lose(7)
 			w.foreign("ann", regrow)
 			w.add(4, "ann")
 			w.start()
-			w.untilSent()
+			w.AwaitPublished()
 			if repeats := w.checkLog(); repeats != 0 {
 				t.Errorf("%d repeats, want none: only what is missing is published again", repeats)
 			}
@@ -71,7 +71,7 @@ func TestLogThatGoesBackWhileRunning(t *testing.T) {
 	w := newDeployment(t)
 	w.start()
 	w.add(10, "ann")
-	w.untilSent()
+	w.AwaitPublished()
 	// The broker acknowledges what it then loses.
 	lost := make(chan struct{})
 	w.Cluster.ControlKey(int16(kmsg.Produce), func(request kmsg.Request) (kmsg.Response, error, bool) {
@@ -80,7 +80,7 @@ func TestLogThatGoesBackWhileRunning(t *testing.T) {
 	})
 	w.add(5, "ann")
 	<-lost
-	w.untilSent()
+	w.AwaitPublished()
 	w.add(3, "ann")
 	w.Until("the loss is noticed", func() bool {
 		return len(w.log()) >= 18 && w.Int("SELECT count(*) FROM outbox WHERE published_at IS NULL") == 0
@@ -126,7 +126,7 @@ func TestRecreatedTopicIsFilledAgain(t *testing.T) {
 			w := newDeployment(t)
 			stop := w.start()
 			w.add(30, "ann", "bob", "cid")
-			w.untilSent()
+			w.AwaitPublished()
 			if !running {
 				stop()
 			}
@@ -137,7 +137,7 @@ func TestRecreatedTopicIsFilledAgain(t *testing.T) {
 			}
 			w.Until("the new topic has everything", func() bool { return len(w.log()) >= 30 })
 			w.add(10, "ann", "bob", "cid")
-			w.untilSent()
+			w.AwaitPublished()
 			w.checkLog()
 		})
 	}
@@ -151,7 +151,7 @@ func TestMovedLeaderIsInspected(t *testing.T) {
 		w.Signal.Set()
 		w.Cluster.ShufflePartitionLeaders()
 	}
-	w.untilSent()
+	w.AwaitPublished()
 	w.checkLog()
 }
 
@@ -161,7 +161,7 @@ func TestVoidRowsKeepTheirNumbers(t *testing.T) {
 	w.Exec("UPDATE outbox SET state = 'void', payload = '', headers = '[]', aggregateid = '' WHERE seq IN (3, 10)")
 	w.Exec("UPDATE outbox SET aggregateid = 'ann'")
 	w.start()
-	w.untilSent()
+	w.AwaitPublished()
 	w.checkLog()
 	for i, r := range w.log() {
 		void := i == 2 || i == 9
@@ -182,7 +182,7 @@ func TestDeadRowsKeepTheirNumbers(t *testing.T) {
 	w.insert(rows...)
 	w.Exec(`UPDATE outbox SET headers = '{"no": "list"}' WHERE seq = 8`)
 	w.start()
-	w.untilSent()
+	w.AwaitPublished()
 	w.checkLog()
 	var dead []int
 	for i, r := range w.log() {
@@ -205,7 +205,7 @@ func TestRowOfNoTopicOfOurs(t *testing.T) {
 	w.insert(row)
 	w.add(2, "ann")
 	w.start()
-	w.untilSent()
+	w.AwaitPublished()
 	if n := w.Int("SELECT count(*) FROM outbox WHERE state = 'dead' AND relay_id IS NULL"); n != 1 {
 		t.Errorf("%d dead rows without a number, want 1", n)
 	}
@@ -227,7 +227,7 @@ func TestMissingTopicHoldsOnlyItsRows(t *testing.T) {
 		return w.Int("SELECT count(*) FROM outbox WHERE published_at IS NULL") == 1
 	})
 	w.Must(w.Cluster.CreateTopic(topic, int32(w.Partitions), nil))
-	w.untilSent()
+	w.AwaitPublished()
 	if n := len(w.logOf(events.TopicApplications)); n != 1 {
 		t.Errorf("%d records, want 1", n)
 	}
@@ -244,7 +244,7 @@ func TestStuckPartitionHoldsNoOther(t *testing.T) {
 		return w.Int("SELECT count(*) FROM outbox WHERE published_at IS NULL AND partition IS DISTINCT FROM $1", stuck) == 0
 	})
 	fault.Remove()
-	w.untilSent()
+	w.AwaitPublished()
 	w.checkLog()
 }
 
@@ -267,7 +267,7 @@ func TestRequestsStayBelowTheLimit(t *testing.T) {
 	}
 	w.insert(rows...)
 	w.start()
-	w.untilSent()
+	w.AwaitPublished()
 	w.checkLog()
 	if most := largest.Load(); most > 1048588 || most < 500<<10 {
 		t.Errorf("largest request has %d bytes, want nearly the topic's limit", most)

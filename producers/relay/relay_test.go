@@ -20,12 +20,12 @@ func TestPublishesInOrder(t *testing.T) {
 	w := newDeployment(t)
 	w.add(300, "ann", "bob", "cid", "dan")
 	w.start()
-	w.untilSent()
+	w.AwaitPublished()
 	for range 20 {
 		w.add(5, "ann", "bob", "eve")
 		w.Signal.Set()
 	}
-	w.untilSent()
+	w.AwaitPublished()
 	if repeats := w.checkLog(); repeats != 0 {
 		t.Errorf("%d repeats, want none", repeats)
 	}
@@ -41,7 +41,7 @@ func TestStoresWhereRecordsStand(t *testing.T) {
 	w := newDeployment(t)
 	w.add(50, "ann", "bob", "cid")
 	stop := w.start()
-	w.untilSent()
+	w.AwaitPublished()
 	stop()
 	for _, r := range w.log() {
 		n := w.Int("SELECT count(*) FROM outbox WHERE id = $1 AND partition = $2 AND log_offset = $3 AND relay_id = $4 AND relay_seq = $5",
@@ -68,7 +68,7 @@ func TestOrderUnderProduceErrors(t *testing.T) {
 				w.add(20, "ann", "bob", "cid", "dan", "eve")
 				w.Signal.Set()
 			}
-			w.untilSent()
+			w.AwaitPublished()
 			w.checkLog()
 		})
 	}
@@ -80,7 +80,7 @@ func TestAmbiguousAnswerIsSettledByTheLog(t *testing.T) {
 	timeout := w.Cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.RequestTimedOut, Count: 2})
 	w.start()
 	w.add(90, "ann", "bob", "cid", "dan")
-	w.untilSent()
+	w.AwaitPublished()
 	if repeats := w.checkLog(); repeats != 0 || timeout.Hits() != 2 {
 		t.Errorf("%d repeats after %d unclear answers, want none after 2", repeats, timeout.Hits())
 	}
@@ -91,7 +91,7 @@ func TestRepeatsWhenTheAppendComesLate(t *testing.T) {
 	w.start()
 	w.untilReconciled()
 	w.add(1, "ann")
-	w.untilSent()
+	w.AwaitPublished()
 	// The first request is held back until the relay has given it up and published the same again.
 	var held *kmsg.ProduceRequest
 	w.Cluster.ControlKey(int16(kmsg.Produce), func(request kmsg.Request) (kmsg.Response, error, bool) {
@@ -99,10 +99,10 @@ func TestRepeatsWhenTheAppendComesLate(t *testing.T) {
 		return nil, context.DeadlineExceeded, true
 	})
 	w.add(5, "ann")
-	w.untilSent()
+	w.AwaitPublished()
 	w.resend(held)
 	w.add(5, "ann")
-	w.untilSent()
+	w.AwaitPublished()
 	if repeats := w.checkLog(); repeats != 5 {
 		t.Errorf("%d repeats, want 5", repeats)
 	}
@@ -124,7 +124,7 @@ func TestLateCommitIsNotLost(t *testing.T) {
 		return w.Int("SELECT count(*) FROM outbox WHERE published_at IS NOT NULL") == 1
 	})
 	w.Must(late.Commit(t.Context()))
-	w.untilSent()
+	w.AwaitPublished()
 	if ids, _ := effects(t, w.log()); len(ids[0])+len(ids[1])+len(ids[2]) != 3 {
 		t.Errorf("effects %v, want all three events", ids)
 	}
@@ -137,7 +137,7 @@ func TestNotificationWakes(t *testing.T) {
 	waker := &outbox.Waker{Pool: w.Pool}
 	w.add(1, "ann")
 	waker.Wake()
-	w.untilSent()
+	w.AwaitPublished()
 	w.checkLog()
 }
 
@@ -150,7 +150,7 @@ func TestLeaderLossGoesOn(t *testing.T) {
 		w.Signal.Set()
 		w.killLeader()
 	}
-	w.untilSent()
+	w.AwaitPublished()
 	w.checkLog()
 }
 
@@ -160,13 +160,13 @@ func TestTwoRelays(t *testing.T) {
 	w.untilReconciled()
 	w.start()
 	w.add(100, "ann", "bob", "cid")
-	w.untilSent()
+	w.AwaitPublished()
 	if n := w.Int("SELECT count(*) FROM relays"); n != 1 {
 		t.Errorf("%d terms while one relay leads, want 1", n)
 	}
 	first()
 	w.add(100, "ann", "bob", "cid")
-	w.untilSent()
+	w.AwaitPublished()
 	w.checkLog()
 	if n := w.Int("SELECT count(*) FROM relays"); n != 2 {
 		t.Errorf("%d terms after the leader went, want 2", n)
@@ -185,7 +185,7 @@ func TestStampedRowsOfEarlierTermGoFirst(t *testing.T) {
 	refuse.Remove()
 	w.add(60, "ann", "bob", "cid", "dan")
 	w.start()
-	w.untilSent()
+	w.AwaitPublished()
 	w.checkLog()
 	if n := w.metric(w.metrics.republished); n != 60 {
 		t.Errorf("republished_total = %d, want 60", n)
@@ -212,7 +212,7 @@ func TestKafkaDownThenUp(t *testing.T) {
 	w.Signal.Set()
 	w.Until("the backlog shows", func() bool { return w.metric(w.metrics.rows) == 1000 })
 	down.Store(false)
-	w.untilSent()
+	w.AwaitPublished()
 	w.checkLog()
 }
 
@@ -220,12 +220,12 @@ func TestPrunesWhatWasSentLongAgo(t *testing.T) {
 	w := newDeployment(t)
 	w.add(3, "ann")
 	stop := w.start()
-	w.untilSent()
+	w.AwaitPublished()
 	stop()
 	w.Exec("UPDATE outbox SET published_at = now() - interval '8 days' WHERE seq <= 2")
 	w.add(1, "ann")
 	w.start()
-	w.untilSent()
+	w.AwaitPublished()
 	w.Until("two rows are pruned", func() bool { return w.Int("SELECT count(*) FROM outbox") == 2 })
 }
 
@@ -233,7 +233,7 @@ func TestStaleStatisticsMakeNoQuadraticPlan(t *testing.T) {
 	w := newDeployment(t)
 	w.add(5000, "ann", "bob")
 	w.start()
-	w.untilSent()
+	w.AwaitPublished()
 	w.Exec("ANALYZE outbox") // made when nothing waits
 	var list []int64
 	var zeros []int32
@@ -260,7 +260,7 @@ func TestStampIsNeverReplaced(t *testing.T) {
 	w := newDeployment(t)
 	w.add(1, "ann")
 	stop := w.start()
-	w.untilSent()
+	w.AwaitPublished()
 	stop()
 	_, err := w.Pool.Exec(t.Context(), updateStamps, [16]byte{1}, []int64{1}, []int32{0}, []int64{1})
 	var refused *pgconn.PgError

@@ -32,14 +32,14 @@ func TestRestoredDatabaseFindsItsRowsInTheLog(t *testing.T) {
 	w := newDeployment(t)
 	w.add(20, "ann", "bob", "cid")
 	stop := w.start()
-	w.untilSent()
+	w.AwaitPublished()
 	stop()
 	w.forget(0, 20)
 	if restored, err := outbox.Restored(t.Context(), w.Pool); err != nil || !restored {
 		t.Fatalf("Restored = %t, %v before reconciling", restored, err)
 	}
 	w.start()
-	w.untilSent()
+	w.AwaitPublished()
 	w.untilReconciled()
 	if restored, err := outbox.Restored(t.Context(), w.Pool); err != nil || restored {
 		t.Errorf("Restored = %t, %v after reconciling", restored, err)
@@ -54,7 +54,7 @@ func TestRestoredDatabaseFindsItsRowsInTheLog(t *testing.T) {
 		}
 	}
 	w.add(10, "ann", "bob", "cid")
-	w.untilSent()
+	w.AwaitPublished()
 	w.checkLog()
 }
 
@@ -62,7 +62,7 @@ func TestRedrivenRowIsNotTakenForItsFirstRecord(t *testing.T) {
 	w := newDeployment(t)
 	w.add(1, "ann")
 	stop := w.start()
-	w.untilSent()
+	w.AwaitPublished()
 	stop()
 	again := w.row("ann")
 	again.ID = "event-000001"
@@ -77,14 +77,14 @@ func TestRedrivenRowIsNotTakenForItsFirstRecord(t *testing.T) {
 	w.insert(again)
 	w.Exec("UPDATE relay_partitions SET next_offset = 0")
 	w.start()
-	w.untilSent()
+	w.AwaitPublished()
 	if n := len(w.log()); n != 2 {
 		t.Errorf("%d records, want 2: the redriven one too", n)
 	}
 	// A backup knows neither; both are found, each by its own record.
 	w.forget(0, 2)
 	w.killLeader()
-	w.untilSent()
+	w.AwaitPublished()
 	if n := len(w.log()); n != 2 {
 		t.Errorf("%d records after the restore, want 2", n)
 	}
@@ -145,7 +145,7 @@ func TestDecisionsReturnFromTheLog(t *testing.T) {
 	w.action(events.TypeActionProposed, ids[5], "dan", 2, 0)
 	w.emit(erasure("dan", recorded))
 	stop := w.start()
-	w.untilSent()
+	w.AwaitPublished()
 	stop()
 	w.forget(1, 1)
 	w.start()
@@ -195,7 +195,7 @@ func TestWhatTheOwnerToldReturnsFromTheLog(t *testing.T) {
 		HasFeatures: true, FeatureRule: events.FeatureRule, Mail: events.MailRef{ID: "mail"}, Policies: []int64{50, 3},
 	}})
 	stop := w.start()
-	w.untilSent()
+	w.AwaitPublished()
 	stop()
 	w.forget(0, 0)
 	w.start()
@@ -248,7 +248,7 @@ func TestErasureReturnsFromTheLog(t *testing.T) {
 	w.emit(erasure("bob", recorded.Add(3*time.Minute)))
 	w.actionAt(events.TypeActionProposed, events.NewUUIDv7(recorded), "bob", 3, 0, recorded.Add(4*time.Minute))
 	stop := w.start()
-	w.untilSent()
+	w.AwaitPublished()
 	stop()
 	w.forget(1, 1)
 	w.Exec("UPDATE outbox SET recorded_at = $1", recorded)
@@ -270,7 +270,7 @@ func (w *deployment) readAnew() {
 	w.Exec("UPDATE deployment SET timeline_id = timeline_id - 1")
 	stop := w.start()
 	w.accepted()
-	w.untilSent()
+	w.AwaitPublished()
 	stop()
 }
 
@@ -281,7 +281,7 @@ func TestLogReadAnewBringsNoErasedPersonBack(t *testing.T) {
 	w.action(events.TypeActionApproved, events.NewUUIDv7(recorded), "ann", 1, 0)
 	w.action(events.TypeActionApproved, events.NewUUIDv7(recorded), "bob", 1, 0)
 	stop := w.start()
-	w.untilSent()
+	w.AwaitPublished()
 	stop()
 	_, err := person.Erase(t.Context(), w.Pool, "ann")
 	w.Must(err)
@@ -306,7 +306,7 @@ func TestStrangersRecordsChangeNothing(t *testing.T) {
 	w.foreign("ann", 5)
 	w.add(3, "ann")
 	w.start()
-	w.untilSent()
+	w.AwaitPublished()
 	w.checkForeign(5)
 	if n := w.Int("SELECT count(*) FROM relays"); n != 1 {
 		t.Errorf("%d terms, want 1", n)
@@ -337,6 +337,6 @@ func TestFirstPublishWaitsForReconciling(t *testing.T) {
 		t.Errorf("%d records before every partition was read, want none", n)
 	}
 	fault.Remove()
-	w.untilSent()
+	w.AwaitPublished()
 	w.checkLog()
 }

@@ -15,6 +15,7 @@ import (
 
 const (
 	insertRelay     = "INSERT INTO relays (relay_id) VALUES ($1)"
+	selectWaiting   = "SELECT count(*) FROM outbox WHERE published_at IS NULL"
 	selectOutbox    = "SELECT seq, aggregatetype, aggregateid, payload, headers FROM outbox WHERE published_at IS NULL ORDER BY seq"
 	updatePublished = "UPDATE outbox SET published_at = now() WHERE seq = ANY ($1)"
 )
@@ -104,6 +105,18 @@ func (w *World) RelayOutbox() int {
 	w.Publish(records...)
 	w.Exec(updatePublished, published)
 	return len(records)
+}
+
+// AwaitPublished waits until a relay has published everything that is in the outbox.
+func (w *World) AwaitPublished() {
+	w.Helper()
+	w.Eventually("everything is published", func() error {
+		var waiting int
+		if err := w.Pool.QueryRow(w.Context(), selectWaiting).Scan(&waiting); err != nil {
+			return err
+		}
+		return Want(waiting == 0, "%d rows wait", waiting)
+	})
 }
 
 // PartitionOf returns where the records of a key go.

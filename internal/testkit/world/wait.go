@@ -12,7 +12,10 @@ import (
 // Eventually waits until look returns nil.
 func (w *World) Eventually(what string, look func() error) {
 	w.Helper()
-	testenv.Eventually(w.TB, w.Patience, 10*time.Millisecond, what, look)
+	if w.Label != "" {
+		what = w.Label + ": " + what
+	}
+	testenv.Eventually(w.TB, w.Patience, w.Tick, what, look)
 }
 
 // Until waits until holds returns true. Where there is more to tell than yes or no, Eventually tells it.

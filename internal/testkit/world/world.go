@@ -24,7 +24,9 @@ import (
 // World is a database, and a broker after Kfake, Kafka or Join. Whatever fails ends the test.
 type World struct {
 	testing.TB
+	Label    string        // says which World waits, where a test has several
 	Patience time.Duration // of Eventually. Default: 30 s.
+	Tick     time.Duration // between two looks of Eventually. Default: 10 ms.
 
 	Pool *pgxpool.Pool
 	URL  string // of the database
@@ -63,7 +65,7 @@ func NewOn(t testing.TB, server string) *World {
 
 func with(t testing.TB, pool *pgxpool.Pool, url string) *World {
 	t.Helper()
-	w := &World{TB: t, Patience: 30 * time.Second, Pool: pool, URL: url, Partitions: 3, Signal: outbox.NewSignal(), Logs: &testenv.LogBuffer{}}
+	w := &World{TB: t, Patience: 30 * time.Second, Tick: 10 * time.Millisecond, Pool: pool, URL: url, Partitions: 3, Signal: outbox.NewSignal(), Logs: &testenv.LogBuffer{}}
 	w.Logger = slog.New(slog.NewTextHandler(w.Logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	t.Cleanup(w.showLogs)
 	var err error
