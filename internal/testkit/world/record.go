@@ -2,23 +2,15 @@ package world
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/applylens/applylens/events"
-	"github.com/applylens/applylens/internal/outbox"
 )
 
-const (
-	insertRelay     = "INSERT INTO relays (relay_id) VALUES ($1)"
-	selectWaiting   = "SELECT count(*) FROM outbox WHERE published_at IS NULL"
-	selectOutbox    = "SELECT seq, aggregatetype, aggregateid, payload, headers FROM outbox WHERE published_at IS NULL ORDER BY seq"
-	updatePublished = "UPDATE outbox SET published_at = now() WHERE seq = ANY ($1)"
-)
+const insertRelay = "INSERT INTO relays (relay_id) VALUES ($1)"
 
 // NewRelay begins a term of the relay, which Own numbers records for.
 func (w *World) NewRelay() {
@@ -83,40 +75,6 @@ func Stamp(record *kgo.Record, relay events.UUID, seq int64) *kgo.Record {
 func (w *World) Publish(records ...*kgo.Record) {
 	w.Helper()
 	w.Must(w.Producer.ProduceSync(w.Context(), records...).FirstErr())
-}
-
-// RelayOutbox publishes what waits in the outbox as the relay does, and returns how many records it was.
-func (w *World) RelayOutbox() int {
-	w.Helper()
-	rows, err := w.Pool.Query(w.Context(), selectOutbox)
-	w.Must(err)
-	var records []*kgo.Record
-	var published []int64
-	var seq int64
-	var topic string
-	var key, value, headers []byte
-	_, err = pgx.ForEachRow(rows, []any{&seq, &topic, &key, &value, &headers}, func() error {
-		stored, err := outbox.UnmarshalHeaders(headers)
-		records = append(records, w.next(w.record(topic, slices.Clone(key), slices.Clone(value), stored)))
-		published = append(published, seq)
-		return err
-	})
-	w.Must(err)
-	w.Publish(records...)
-	w.Exec(updatePublished, published)
-	return len(records)
-}
-
-// AwaitPublished waits until a relay has published everything that is in the outbox.
-func (w *World) AwaitPublished() {
-	w.Helper()
-	w.Eventually("everything is published", func() error {
-		var waiting int
-		if err := w.Pool.QueryRow(w.Context(), selectWaiting).Scan(&waiting); err != nil {
-			return err
-		}
-		return Want(waiting == 0, "%d rows wait", waiting)
-	})
 }
 
 // PartitionOf returns where the records of a key go.
