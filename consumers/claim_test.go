@@ -2,64 +2,55 @@ package consumers_test
 
 import (
 	"errors"
-	"fmt"
 	"testing"
 
-	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/applylens/applylens/consumers/ledger"
+	"github.com/applylens/applylens/consumers/rebuild"
 
 	"github.com/applylens/applylens/consumers"
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/testkit/grouptest"
+	"github.com/applylens/applylens/internal/testkit/world"
 )
 
 // A swap between the look at the versions and the claim must not leave a session on the wrong version.
 func TestClaimAfterASwapIsRefused(t *testing.T) {
-	w := newWorld(t)
-	version, err := consumers.CreateVersion(t.Context(), w.pool, w.weights().Group)
-	must(t, err)
-	_, err = consumers.Swap(t.Context(), w.pool, "weights", version, -1, "tester", "test")
-	must(t, err)
+	w := grouptest.New(t)
+	version, err := ledger.CreateVersion(t.Context(), w.Pool, w.Weights().Group.Projection())
+	w.Must(err)
+	_, err = rebuild.Swap(t.Context(), w.Pool, "weights", version, -1, "tester", "test")
+	w.Must(err)
 	for _, claim := range []struct {
 		version int
 		shadow  bool
 		want    error
 	}{
-		{1, false, consumers.ErrFenced},
-		{1, true, consumers.ErrFenced},
-		{version, true, consumers.ErrFenced},
-		{version + 1, false, consumers.ErrFenced},
+		{1, false, ledger.ErrFenced},
+		{1, true, ledger.ErrFenced},
+		{version, true, ledger.ErrFenced},
+		{version + 1, false, ledger.ErrFenced},
 		{version, false, nil},
 	} {
-		if err := consumers.Claim(t.Context(), w.weights(), claim.version, claim.shadow); !errors.Is(err, claim.want) {
+		if err := consumers.Claim(t.Context(), w.Weights(), claim.version, claim.shadow); !errors.Is(err, claim.want) {
 			t.Errorf("claiming version %d, shadow %v: %v, want %v", claim.version, claim.shadow, err, claim.want)
 		}
 	}
 }
 
-// mirrored returns what Kafka holds as the group's offset in a partition; -1 when there is none.
-func (w *world) mirrored(group string, partition int) int64 {
-	w.t.Helper()
-	offsets, err := w.conn.Admin.FetchOffsets(w.t.Context(), w.conn.GroupID(group))
-	must(w.t, err)
-	at, ok := offsets.Lookup(w.conn.Topic(events.TopicActions), int32(partition))
-	if !ok {
-		return -1
-	}
-	return at.At
-}
-
 // The mirror is right again after a claim, whatever somebody did to the group's offsets, and without a new record.
 func TestMirrorIsRepairedAtTheClaim(t *testing.T) {
-	w := newWorld(t)
-	stop := w.start(w.weights())
-	w.publish(w.own(decision("ann", 0)), w.own(decision("ann", 1)))
-	w.folded("weights", events.TopicActions)
+	w := grouptest.New(t)
+	stop := w.Start(w.Weights())
+	w.Publish(w.Own(world.Decision("ann", 0)), w.Own(world.Decision("ann", 1)))
+	w.AwaitWeights()
 	stop()
-	var reset kadm.Offsets
-	reset.AddOffset(w.conn.Topic(events.TopicActions), int32(partitionOf("ann")), 0, -1)
-	must(t, w.conn.Admin.CommitAllOffsets(t.Context(), w.conn.GroupID("weights"), reset))
-	w.start(w.weights())
-	w.wait("the mirror", func() (bool, string) {
-		at := w.mirrored("weights", partitionOf("ann"))
-		return at == 2, fmt.Sprint(at)
+	at := w.PartitionOf("ann")
+	reset := make([]int64, w.Partitions) // all to 0
+	w.CommitOffsets("weights", events.TopicActions, reset...)
+	w.Start(w.Weights())
+	w.Eventually("the mirror is right", func() error {
+		committed, err := w.CommittedOffsets("weights", events.TopicActions)
+		w.Must(err)
+		return world.Want(committed[int32(at)] == 2, "%d", committed)
 	})
 }

@@ -13,6 +13,3 @@ func Claim(ctx context.Context, cfg Config, version int, shadow bool) error {
 	}
 	return err
 }
-
-// ErrFenced is what a claim gives that came too late.
-var ErrFenced = errFenced

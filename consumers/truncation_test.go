@@ -1,25 +1,28 @@
 package consumers_test
 
 import (
-	"fmt"
 	"testing"
+
+	"github.com/applylens/applylens/consumers/ledger"
+	"github.com/applylens/applylens/consumers/operate"
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/applylens/applylens/consumers"
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/testkit/grouptest"
+	"github.com/applylens/applylens/internal/testkit/world"
 )
 
 // A log that was cut below the position and has grown past it again holds records that were never read: adopting it
 // must not pass over them.
 func TestTruncatedTopicIsReadFromTheCut(t *testing.T) {
-	w := newWorld(t)
-	stop := w.start(w.weights())
-	user := usersOf(1, 1)[0]
+	w := grouptest.New(t)
+	stop := w.Start(w.Weights())
+	user := w.UsersOf(1, 1)[0]
 	for n := range 3 {
-		w.publish(w.own(decision(user, n)))
+		w.Publish(w.Own(world.Decision(user, n)))
 	}
-	w.folded("weights", events.TopicActions)
+	w.AwaitWeights()
 	stop()
 	// Two more were read from the part that the old leader lost.
 	lost := []string{
@@ -28,22 +31,21 @@ func TestTruncatedTopicIsReadFromTheCut(t *testing.T) {
 		"UPDATE weight_counts SET approvals = 5",
 	}
 	for _, statement := range lost {
-		_, err := w.pool.Exec(t.Context(), statement)
-		must(t, err)
+		w.Exec(statement)
 	}
-	must(t, w.cluster.MoveTopicPartition(w.conn.Topic(events.TopicActions), 1, 0)) // a new leader epoch
-	for n := 3; n < 8; n++ {                                                       // the relay publishes the two again, and goes on
-		w.publish(w.own(decision(user, n)))
+	w.Must(w.Cluster.MoveTopicPartition(w.Conn.Topic(events.TopicActions), 1, 0)) // a new leader epoch
+	for n := 3; n < 8; n++ {                                                      // the relay publishes the two again, and goes on
+		w.Publish(w.Own(world.Decision(user, n)))
 	}
-	w.start(w.weights())
-	w.haltedFor("weights", consumers.HaltTruncated)
-	moves, err := w.operator().Adopt(t.Context(), -1)
-	must(t, err)
-	if diff := cmp.Diff([]consumers.Move{{Partition: 1, From: 5, To: 3, Was: "truncated"}}, moves); diff != "" {
+	w.Start(w.Weights())
+	w.AwaitHalt(ledger.ReasonTruncated)
+	moves, err := w.Operator().Adopt(t.Context(), -1)
+	w.Must(err)
+	if diff := cmp.Diff([]operate.Move{{Partition: 1, From: 5, To: 3, Was: "truncated"}}, moves); diff != "" {
 		t.Error(diff)
 	}
-	w.wait("all decisions", func() (bool, string) {
-		got := w.weight(user, "category:promo")
-		return got == 1.6, fmt.Sprint("weight ", got)
+	w.Eventually("all decisions count", func() error {
+		got := w.Weight(user, "category:promo")
+		return world.Want(got == 1.6, "weight %v", got)
 	})
 }

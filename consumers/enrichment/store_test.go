@@ -16,6 +16,7 @@ import (
 
 	"github.com/applylens/applylens/consumers"
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/postgres"
 	"github.com/applylens/applylens/internal/testkit/testenv"
 )
 
@@ -25,7 +26,7 @@ var errLost = errors.New("the connection is lost")
 
 // commit writes a batch in a transaction of its own, after a first attempt that did not commit.
 func commit(ctx context.Context, db *pgxpool.Pool, batch consumers.Batch, version consumers.Version) error {
-	err := pgx.BeginFunc(ctx, db, func(tx pgx.Tx) error {
+	err := postgres.InTx(ctx, db, func(tx *postgres.Tx) error {
 		if err := batch.Write(ctx, tx, version); err != nil {
 			return err
 		}
@@ -34,7 +35,7 @@ func commit(ctx context.Context, db *pgxpool.Pool, batch consumers.Batch, versio
 	if !errors.Is(err, errLost) {
 		return fmt.Errorf("first attempt: %w", err)
 	}
-	return pgx.BeginFunc(ctx, db, func(tx pgx.Tx) error { return batch.Write(ctx, tx, version) })
+	return postgres.InTx(ctx, db, func(tx *postgres.Tx) error { return batch.Write(ctx, tx, version) })
 }
 
 // writeLog commits a log as one batch.
@@ -231,7 +232,7 @@ func BenchmarkWrite(b *testing.B) {
 			log[i].Application.SrcVersion += int64(len(log))
 			batch.Add(&log[i])
 		}
-		if err := pgx.BeginFunc(ctx, db, func(tx pgx.Tx) error { return batch.Write(ctx, tx, live) }); err != nil {
+		if err := postgres.InTx(ctx, db, func(tx *postgres.Tx) error { return batch.Write(ctx, tx, live) }); err != nil {
 			b.Fatal(err)
 		}
 		rows += len(log)

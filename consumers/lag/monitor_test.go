@@ -14,26 +14,28 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/applylens/applylens/consumers/lag"
+	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/testkit/world"
 )
 
 func newMonitor(t *testing.T, cfg lag.Config) *lag.Monitor {
 	t.Helper()
 	monitor, err := lag.NewMonitor(cfg)
-	must(t, err)
+	world.Must(t, err)
 	return monitor
 }
 
 // look takes a look a second after the last one.
-func (w *world) look(monitor *lag.Monitor) *lag.Group {
-	w.t.Helper()
-	w.now = w.now.Add(time.Second)
-	report, err := monitor.Look(w.t.Context())
-	must(w.t, err)
+func (w *group) look(monitor *lag.Monitor) *lag.Group {
+	w.Helper()
+	w.Advance(time.Second)
+	report, err := monitor.Look(w.Context())
+	w.Must(err)
 	return &report.Groups[0]
 }
 
 func TestMonitorTellsStalledFromLagging(t *testing.T) {
-	w := newWorld(t)
+	w := newGroup(t)
 	w.join()
 	w.position(1, 0, 0)
 	w.position(1, 1, 0)
@@ -70,9 +72,9 @@ func TestMonitorTellsStalledFromLagging(t *testing.T) {
 }
 
 func TestOutageOfPostgresIsTheCauseOfAStall(t *testing.T) {
-	w := newWorld(t)
+	w := newGroup(t)
 	w.publish(0, time.Second)
-	w.mirror(0, 0)
+	w.CommitOffsets("weights", events.TopicActions, 0, 0)
 	w.join()
 	cfg := w.config()
 	cfg.Pool, cfg.Looks = w.unreachable(), 2
@@ -83,7 +85,7 @@ func TestOutageOfPostgresIsTheCauseOfAStall(t *testing.T) {
 }
 
 func TestMonitorRunsUntilItsContextEnds(t *testing.T) {
-	w := newWorld(t)
+	w := newGroup(t)
 	cfg := w.config()
 	cfg.Interval, cfg.Now = time.Millisecond, time.Now
 	monitor := newMonitor(t, cfg)
@@ -94,7 +96,7 @@ func TestMonitorRunsUntilItsContextEnds(t *testing.T) {
 	ended := make(chan struct{})
 	go func() { monitor.Run(ctx); close(ended) }()
 	var first time.Time
-	w.wait("a second look", func() bool {
+	w.Until("it has looked a second time", func() bool {
 		report, ok := monitor.Report()
 		if ok && first.IsZero() {
 			first = report.At
@@ -106,12 +108,12 @@ func TestMonitorRunsUntilItsContextEnds(t *testing.T) {
 }
 
 func TestCollectorShowsOnlyWhatIsKnownNow(t *testing.T) {
-	w := newWorld(t)
+	w := newGroup(t)
 	w.publish(0, 1500*time.Millisecond, 0)
 	w.position(1, 0, 0)
 	w.position(1, 1, 99) // above the end: unknown
-	w.mirror(0)
-	w.exec("INSERT INTO versions (group_name, version, fold_version, state) VALUES ('weights', 2, 1, 'building')")
+	w.CommitOffsets("weights", events.TopicActions, 0)
+	w.Exec("INSERT INTO versions (group_name, version, fold_version, state) VALUES ('weights', 2, 1, 'building')")
 	w.position(2, 0, 0)
 	monitor := newMonitor(t, w.config())
 	registry := prometheus.NewRegistry()
@@ -120,7 +122,7 @@ func TestCollectorShowsOnlyWhatIsKnownNow(t *testing.T) {
 		t.Errorf("before the first look: %v", got)
 	}
 	_, err := monitor.Look(t.Context())
-	must(t, err)
+	w.Must(err)
 	want := map[string]float64{
 		"applylens_consumer_lag_records 0":          2,
 		"applylens_consumer_lag_seconds 0":          1.5,
@@ -134,7 +136,7 @@ func TestCollectorShowsOnlyWhatIsKnownNow(t *testing.T) {
 	if diff := cmp.Diff(want, gather(t, registry)); diff != "" {
 		t.Errorf("metrics (-want +got):\n%s", diff)
 	}
-	w.now = w.now.Add(time.Hour)
+	w.Advance(time.Hour)
 	if got := gather(t, registry); len(got) != 0 {
 		t.Errorf("an hour after the last look: %v", got)
 	}
@@ -144,7 +146,7 @@ func TestCollectorShowsOnlyWhatIsKnownNow(t *testing.T) {
 func gather(t *testing.T, registry *prometheus.Registry) map[string]float64 {
 	t.Helper()
 	families, err := registry.Gather()
-	must(t, err)
+	world.Must(t, err)
 	found := map[string]float64{}
 	for _, family := range families {
 		for _, metric := range family.Metric {
@@ -170,16 +172,16 @@ func labelsOf(metric *dto.Metric) map[string]string {
 }
 
 func TestTableIsPlainText(t *testing.T) {
-	w := newWorld(t)
+	w := newGroup(t)
 	w.publish(0, 1500*time.Millisecond, 0)
 	w.position(1, 0, 0)
 	w.position(1, 1, 99)
-	w.client(kgo.ClientID("evil\x1b[2J"), kgo.ConsumerGroup(w.conn.GroupID("weights")), kgo.ConsumeTopics(w.conn.Topic("applylens.actions")))
-	w.wait("the member", func() bool { return w.read().Partitions[0].Member != "" })
+	w.Client(kgo.ClientID("evil\x1b[2J"), kgo.ConsumerGroup(w.Conn.GroupID("weights")), kgo.ConsumeTopics(w.Conn.Topic("applylens.actions")))
+	w.Until("there is a member", func() bool { return w.read().Partitions[0].Member != "" })
 	report, err := lag.Read(t.Context(), w.config())
-	must(t, err)
+	w.Must(err)
 	var text bytes.Buffer
-	must(t, report.WriteTable(&text))
+	w.Must(report.WriteTable(&text))
 	if strings.ContainsFunc(strings.ReplaceAll(text.String(), "\n", ""), unicode.IsControl) {
 		t.Errorf("control characters in\n%q", text.String())
 	}

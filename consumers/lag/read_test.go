@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/applylens/applylens/consumers/lag"
@@ -14,10 +13,11 @@ import (
 	"github.com/applylens/applylens/internal/broker"
 	"github.com/applylens/applylens/internal/config"
 	"github.com/applylens/applylens/internal/testkit/testenv"
+	"github.com/applylens/applylens/internal/testkit/world"
 )
 
 func TestSecondsAreTheAgeOfTheNextRecord(t *testing.T) {
-	w := newWorld(t)
+	w := newGroup(t)
 	w.publish(0, 90250*time.Millisecond, 30*time.Second, 7*time.Millisecond)
 	w.join()
 	for _, c := range []struct {
@@ -37,7 +37,7 @@ func TestSecondsAreTheAgeOfTheNextRecord(t *testing.T) {
 }
 
 func TestRecordDatedAfterNowHasNoAge(t *testing.T) {
-	w := newWorld(t)
+	w := newGroup(t)
 	w.publish(0, -time.Minute)
 	w.position(1, 0, 0)
 	p := w.read().Partitions[0]
@@ -46,7 +46,7 @@ func TestRecordDatedAfterNowHasNoAge(t *testing.T) {
 }
 
 func TestNeverReadPartitionIsBehindByItsWholeLog(t *testing.T) {
-	w := newWorld(t)
+	w := newGroup(t)
 	w.publish(1, 5*time.Second, time.Second)
 	g := w.read()
 	unknown(t, "position", g.Partitions[1].Position)
@@ -56,15 +56,12 @@ func TestNeverReadPartitionIsBehindByItsWholeLog(t *testing.T) {
 }
 
 func TestLostRecordsAreANumberOfTheirOwn(t *testing.T) {
-	w := newWorld(t)
+	w := newGroup(t)
 	w.publish(0, time.Minute, time.Minute, time.Minute, time.Second, time.Second)
 	w.position(1, 0, 1)
 	w.position(1, 1, 0)
 	w.join()
-	var before kadm.Offsets
-	before.AddOffset(w.conn.Topic(events.TopicActions), 0, 3, -1)
-	_, err := w.conn.Admin.DeleteRecords(t.Context(), before)
-	must(t, err)
+	w.DeleteBefore(events.TopicActions, 0, 3)
 
 	g := w.read()
 	p := g.Partitions[0]
@@ -82,11 +79,11 @@ func TestLostRecordsAreANumberOfTheirOwn(t *testing.T) {
 }
 
 func TestHaltedPartitionTellsItsReason(t *testing.T) {
-	w := newWorld(t)
+	w := newGroup(t)
 	w.publish(0, time.Second)
 	w.position(1, 0, 0)
 	w.position(1, 1, 0)
-	w.exec("UPDATE positions SET state = 'halted', halt_reason = 'sequence', halt_detail = 'number 3 is missing' WHERE partition = 0")
+	w.Exec("UPDATE positions SET state = 'halted', halt_reason = 'sequence', halt_detail = 'number 3 is missing' WHERE partition = 0")
 	w.join()
 	g := w.read()
 	status(t, g.Partitions[0].Status, g.Partitions[0].Cause, lag.Halted, "halted: sequence: number 3 is missing")
@@ -96,40 +93,43 @@ func TestHaltedPartitionTellsItsReason(t *testing.T) {
 }
 
 func TestOpenTransactionIsNotReadable(t *testing.T) {
-	t.Run("in process", func(t *testing.T) { openTransaction(t, newWorld(t)) })
-	t.Run("real", func(t *testing.T) { openTransaction(t, settle(t, &world{settings: testenv.Kafka(t)})) })
+	t.Run("in process", func(t *testing.T) { openTransaction(t, newGroup(t)) })
+	t.Run("real", func(t *testing.T) { openTransaction(t, onKafka(t)) })
 }
 
-func openTransaction(t *testing.T, w *world) {
+func openTransaction(t *testing.T, w *group) {
 	w.publish(0, time.Minute)
 	w.position(1, 0, 1)
-	transactional := w.client(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.TransactionalID(w.conn.Topic("lag test")))
+	transactional := w.Client(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.TransactionalID(w.Conn.Topic("lag test")))
 	begin := func(age time.Duration) {
-		must(t, transactional.BeginTransaction())
-		must(t, transactional.ProduceSync(t.Context(), w.record(0, age)).FirstErr())
+		w.Must(transactional.BeginTransaction())
+		w.Must(transactional.ProduceSync(t.Context(), w.record(0, age)).FirstErr())
 	}
 	look := func(what string, records int64, age float64) {
 		t.Helper()
-		w.wait(what, func() bool { return *w.read().Partitions[0].LagRecords >= records }) // a mark is written after its transaction ended
+		w.Eventually(what, func() error { // a mark is written after its transaction ended
+			lag := *w.read().Partitions[0].LagRecords
+			return world.Want(lag >= records, "the lag is %d", lag)
+		})
 		p := w.read().Partitions[0]
 		number(t, what+": lag_records", p.LagRecords, records)
 		seconds(t, p.LagSeconds, age)
 	}
 	begin(10 * time.Second)
 	look("open", 0, 0)
-	must(t, transactional.EndTransaction(t.Context(), kgo.TryAbort))
+	w.Must(transactional.EndTransaction(t.Context(), kgo.TryAbort))
 	look("aborted", 2, 0) // the record and the mark are offsets, but nothing waits
 	begin(20 * time.Second)
 	look("open behind an aborted one", 2, 0)
-	must(t, transactional.EndTransaction(t.Context(), kgo.TryCommit))
+	w.Must(transactional.EndTransaction(t.Context(), kgo.TryCommit))
 	look("committed", 4, 20)
 }
 
 func TestMirrorIsShownWithItsDrift(t *testing.T) {
-	w := newWorld(t)
+	w := newGroup(t)
 	w.publish(0, 3*time.Second, 2*time.Second, time.Second)
 	w.position(1, 0, 2)
-	w.mirror(1)
+	w.CommitOffsets("weights", events.TopicActions, 1)
 	p := w.read().Partitions[0]
 	number(t, "mirror_offset", p.MirrorOffset, 1)
 	number(t, "mirror_drift", p.MirrorDrift, 1)
@@ -138,17 +138,17 @@ func TestMirrorIsShownWithItsDrift(t *testing.T) {
 }
 
 func TestPostgresAwayLeavesTheMirror(t *testing.T) {
-	w := newWorld(t)
+	w := newGroup(t)
 	w.publish(0, 3*time.Second, 2*time.Second)
 	w.publish(1, time.Second)
 	w.position(1, 0, 2)
 	w.position(1, 1, 1)
-	w.mirror(1)
+	w.CommitOffsets("weights", events.TopicActions, 1)
 	w.join()
 	cfg := w.config()
 	cfg.Pool = w.unreachable()
 	report, err := lag.Read(t.Context(), cfg)
-	must(t, err)
+	w.Must(err)
 	if len(report.Notes) != 1 || !strings.Contains(report.Notes[0], "PostgreSQL does not tell the positions") {
 		t.Errorf("notes %q", report.Notes)
 	}
@@ -175,17 +175,17 @@ func TestPostgresAwayLeavesTheMirror(t *testing.T) {
 }
 
 func TestKafkaAwayLeavesPositionsAndHalts(t *testing.T) {
-	w := newWorld(t)
+	w := newGroup(t)
 	w.position(1, 0, 4)
 	w.position(1, 1, 5)
-	w.exec("UPDATE positions SET state = 'halted', halt_reason = 'gap', halt_detail = 'd' WHERE partition = 1")
+	w.Exec("UPDATE positions SET state = 'halted', halt_reason = 'gap', halt_detail = 'd' WHERE partition = 1")
 	cfg := w.config()
 	away, err := broker.Open(config.Kafka{KafkaBrokers: []string{"127.0.0.1:1"}})
-	must(t, err)
+	w.Must(err)
 	t.Cleanup(away.Close)
 	cfg.Broker, cfg.Timeout = away, time.Second
 	report, err := lag.Read(t.Context(), cfg)
-	must(t, err)
+	w.Must(err)
 	g := report.Groups[0]
 	number(t, "position", g.Partitions[0].Position, 4)
 	status(t, g.Partitions[0].Status, g.Partitions[0].Cause, lag.Unknown, "Kafka is away")
@@ -196,7 +196,7 @@ func TestKafkaAwayLeavesPositionsAndHalts(t *testing.T) {
 		t.Errorf("members %v, %d unknown; want null, 2", g.Members, g.Totals.LagRecordsUnknown)
 	}
 	text, err := json.Marshal(report)
-	must(t, err)
+	w.Must(err)
 	if !strings.Contains(string(text), `"lag_records":null,"lost_records":null,"lag_seconds":null`) {
 		t.Errorf("unknowns are not null: %s", text)
 	}
@@ -209,15 +209,15 @@ func TestKafkaAwayLeavesPositionsAndHalts(t *testing.T) {
 }
 
 func TestVersionsBeingBuiltAreShownMarked(t *testing.T) {
-	w := newWorld(t)
+	w := newGroup(t)
 	w.publish(0, 3*time.Second, 2*time.Second)
 	w.position(1, 0, 2)
-	w.exec("INSERT INTO versions (group_name, version, fold_version, state, paused) VALUES ('weights', 2, 1, 'building', true), ('weights', 3, 1, 'retired', false)")
+	w.Exec("INSERT INTO versions (group_name, version, fold_version, state, paused) VALUES ('weights', 2, 1, 'building', true), ('weights', 3, 1, 'retired', false)")
 	w.position(2, 0, 0)
 	w.position(3, 0, 0)
-	w.mirror(2, 0)
+	w.CommitOffsets("weights", events.TopicActions, 2, 0)
 	report, err := lag.Read(t.Context(), w.config())
-	must(t, err)
+	w.Must(err)
 	if len(report.Groups) != 2 {
 		t.Fatalf("%d versions are shown, want the live one and the one being built", len(report.Groups))
 	}
@@ -234,13 +234,13 @@ func TestVersionsBeingBuiltAreShownMarked(t *testing.T) {
 }
 
 func TestPositionOfAnotherTopicSaysNothing(t *testing.T) {
-	w := newWorld(t)
+	w := newGroup(t)
 	w.publish(0, time.Second)
 	w.position(1, 0, 1)
-	topic := w.conn.Topic(events.TopicActions)
-	_, err := w.conn.Admin.DeleteTopics(t.Context(), topic)
-	must(t, err)
-	must(t, w.conn.EnsureTopics(t.Context(), broker.Layout{Partitions: partitions, ReplicationFactor: 1}))
+	topic := w.Conn.Topic(events.TopicActions)
+	_, err := w.Conn.Admin.DeleteTopics(t.Context(), topic)
+	w.Must(err)
+	w.Must(w.Conn.EnsureTopics(t.Context(), broker.Layout{Partitions: w.Partitions, ReplicationFactor: 1}))
 	p := w.read().Partitions[0]
 	number(t, "position", p.Position, 1)
 	unknown(t, "lag_records", p.LagRecords)
@@ -248,7 +248,7 @@ func TestPositionOfAnotherTopicSaysNothing(t *testing.T) {
 }
 
 func TestPositionAboveTheEndSaysNothing(t *testing.T) {
-	w := newWorld(t)
+	w := newGroup(t)
 	w.publish(0, time.Second)
 	w.position(1, 0, 7)
 	p := w.read().Partitions[0]
@@ -261,12 +261,12 @@ func TestMissingTopicSaysHowToCreateIt(t *testing.T) {
 	_, settings := testenv.Kfake(t)
 	pool, _ := testenv.Database(t)
 	conn, err := broker.Open(settings)
-	must(t, err)
+	world.Must(t, err)
 	t.Cleanup(conn.Close)
-	report, err := lag.Read(t.Context(), lag.Config{Broker: conn, Pool: pool})
-	must(t, err)
-	if len(report.Groups) != len(lag.Projections) {
-		t.Fatalf("%d groups, want all %d", len(report.Groups), len(lag.Projections))
+	report, err := lag.Read(t.Context(), lag.Config{Broker: conn, Pool: pool, Projections: projections})
+	world.Must(t, err)
+	if len(report.Groups) != len(projections) {
+		t.Fatalf("%d groups, want all %d", len(report.Groups), len(projections))
 	}
 	for _, g := range report.Groups {
 		status(t, g.Status, g.Cause, lag.Unknown, "create the topics with: applylens topics")
@@ -274,10 +274,10 @@ func TestMissingTopicSaysHowToCreateIt(t *testing.T) {
 }
 
 func TestMembersAndOwnersAreShown(t *testing.T) {
-	w := newWorld(t)
+	w := newGroup(t)
 	w.join()
 	g := w.read()
-	if len(g.Members) != 1 || g.Members[0].ClientID != "tester" || len(g.Members[0].Partitions) != partitions || g.KafkaState != "Stable" {
+	if len(g.Members) != 1 || g.Members[0].ClientID != "tester" || len(g.Members[0].Partitions) != w.Partitions || g.KafkaState != "Stable" {
 		t.Fatalf("members %+v in state %s", g.Members, g.KafkaState)
 	}
 	if g.Partitions[1].Member != g.Members[0].ID {
@@ -286,7 +286,7 @@ func TestMembersAndOwnersAreShown(t *testing.T) {
 }
 
 func TestUnknownGroupIsRefused(t *testing.T) {
-	w := newWorld(t)
+	w := newGroup(t)
 	cfg := w.config()
 	cfg.Groups = []string{"weight"}
 	if _, err := lag.Read(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), `no group "weight"`) {

@@ -2,6 +2,7 @@ package mailbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/applylens/applylens/consumers"
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/postgres"
 	"github.com/applylens/applylens/internal/search/keys"
 	"github.com/applylens/applylens/internal/testkit/load"
 	"github.com/applylens/applylens/internal/testkit/testenv"
@@ -63,7 +65,7 @@ func store(t failer, db *pgxpool.Pool, version consumers.Version, pieces ...[]*e
 		for _, event := range piece {
 			batch.Add(event)
 		}
-		err := pgx.BeginFunc(context.Background(), db, func(tx pgx.Tx) error {
+		err := postgres.InTx(context.Background(), db, func(tx *postgres.Tx) error {
 			return batch.Write(context.Background(), tx, version)
 		})
 		if err != nil {
@@ -287,21 +289,21 @@ func TestWriteAgain(t *testing.T) {
 	}
 	size := batch.Size()
 	for range 2 {
-		tx, err := db.Begin(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := batch.Write(t.Context(), tx, live); err != nil {
-			t.Fatal(err)
-		}
-		if err := tx.Rollback(t.Context()); err != nil {
+		undone := errors.New("rolled back")
+		err := postgres.InTx(t.Context(), db, func(tx *postgres.Tx) error {
+			if err := batch.Write(t.Context(), tx, live); err != nil {
+				t.Fatal(err)
+			}
+			return undone
+		})
+		if !errors.Is(err, undone) {
 			t.Fatal(err)
 		}
 	}
 	if batch.Size() != size {
 		t.Errorf("size %d, then %d", size, batch.Size())
 	}
-	if err := pgx.BeginFunc(t.Context(), db, func(tx pgx.Tx) error { return batch.Write(t.Context(), tx, live) }); err != nil {
+	if err := postgres.InTx(t.Context(), db, func(tx *postgres.Tx) error { return batch.Write(t.Context(), tx, live) }); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(reference(log), dump(t, db, 1), cmpopts.EquateEmpty()); diff != "" {

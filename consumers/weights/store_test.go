@@ -16,6 +16,7 @@ import (
 	"github.com/applylens/applylens/consumers"
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/metrics"
+	"github.com/applylens/applylens/internal/postgres"
 	"github.com/applylens/applylens/internal/testkit/testenv"
 )
 
@@ -34,7 +35,7 @@ var errLost = errors.New("the connection is lost")
 
 // commit writes a batch in a transaction of its own, after a first attempt that did not commit.
 func commit(ctx context.Context, db *pgxpool.Pool, batch consumers.Batch, version consumers.Version) error {
-	err := pgx.BeginFunc(ctx, db, func(tx pgx.Tx) error {
+	err := postgres.InTx(ctx, db, func(tx *postgres.Tx) error {
 		if err := batch.Write(ctx, tx, version); err != nil {
 			return err
 		}
@@ -43,7 +44,7 @@ func commit(ctx context.Context, db *pgxpool.Pool, batch consumers.Batch, versio
 	if !errors.Is(err, errLost) {
 		return fmt.Errorf("first attempt: %w", err)
 	}
-	return pgx.BeginFunc(ctx, db, func(tx pgx.Tx) error { return batch.Write(ctx, tx, version) })
+	return postgres.InTx(ctx, db, func(tx *postgres.Tx) error { return batch.Write(ctx, tx, version) })
 }
 
 func read(ctx context.Context, db *pgxpool.Pool, version int) (table, error) {
@@ -185,7 +186,7 @@ func BenchmarkWrite(b *testing.B) {
 					at++
 				}
 				began := time.Now()
-				if err := pgx.BeginFunc(ctx, db, func(tx pgx.Tx) error { return batch.Write(ctx, tx, live) }); err != nil {
+				if err := postgres.InTx(ctx, db, func(tx *postgres.Tx) error { return batch.Write(ctx, tx, live) }); err != nil {
 					b.Fatal(err)
 				}
 				writing += time.Since(began)

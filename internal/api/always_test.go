@@ -8,15 +8,16 @@ import (
 	"testing"
 
 	"github.com/applylens/applylens/internal/policy"
+	"github.com/applylens/applylens/internal/testkit/world"
 )
 
 func (p *person) always(id string) policyView {
-	p.t.Helper()
+	p.Helper()
 	return decode[policyView](p.post("/actions/"+id+"/always", nil).want(http.StatusOK))
 }
 
 func TestAlwaysMakesOnePolicyOfAKind(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	p := w.person("alice")
 	a, b := p.action(), p.action()
 	made := p.always(a.ID)
@@ -25,7 +26,7 @@ func TestAlwaysMakesOnePolicyOfAKind(t *testing.T) {
 		CreatedAt: made.CreatedAt, UpdatedAt: made.UpdatedAt})
 	same(t, p.always(a.ID), made)
 	same(t, p.always(b.ID), made)
-	same(t, scalar[string](w, `SELECT status FROM actions WHERE id = $1`, a.ID), pending)
+	same(t, world.Scalar[string](w, `SELECT status FROM actions WHERE id = $1`, a.ID), pending)
 	same(t, len(p.events()), 2) // the proposals
 
 	alike := p.mail(mail{subject: "Another sale", category: "promo"})
@@ -35,7 +36,7 @@ func TestAlwaysMakesOnePolicyOfAKind(t *testing.T) {
 }
 
 func TestAlwaysAfterThePolicyWasChanged(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	p := w.person("alice")
 	a := p.action()
 	made := p.always(a.ID)
@@ -73,7 +74,7 @@ func TestAlwaysAfterThePolicyWasChanged(t *testing.T) {
 }
 
 func TestAlwaysTakesAPolicyThatIsThere(t *testing.T) {
-	p := newWorld(t).person("alice")
+	p := newDeployment(t).person("alice")
 	a := p.action()
 	const alike = `{"all": [{"eq": ["category", "promo"]}, {"eq": ["sender_domain", "example.com"]}]}`
 	disabled := p.policy("by hand", alike, "enabled", false)
@@ -86,20 +87,20 @@ func TestAlwaysTakesAPolicyThatIsThere(t *testing.T) {
 }
 
 func TestAlwaysNeedsNoMailAndNoPendingAction(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	p := w.person("alice")
 	a, b := p.action(), p.action()
 	made := p.always(a.ID)
 	p.post("/actions/"+a.ID+"/approve", nil).want(http.StatusOK)
 	p.post("/actions/"+b.ID+"/reject", nil).want(http.StatusOK)
-	w.exec(`DELETE FROM mails`)
-	w.exec(`UPDATE actions SET created_at = created_at - interval '31 days'`)
+	w.Exec(`DELETE FROM mails`)
+	w.Exec(`UPDATE actions SET created_at = created_at - interval '31 days'`)
 	same(t, p.always(a.ID), made)
 	same(t, p.always(b.ID), made)
 }
 
 func TestAlwaysAtOnceMakesOnePolicy(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	p := w.person("alice")
 	actions := []string{p.action().ID, p.action().ID, p.action().ID}
 	ids := make([]int64, 24)
@@ -111,24 +112,24 @@ func TestAlwaysAtOnceMakesOnePolicy(t *testing.T) {
 	for _, id := range ids {
 		same(t, id, ids[0])
 	}
-	same(t, scalar[int](w, `SELECT count(*) FROM policies WHERE name LIKE 'Always%'`), 1)
+	same(t, world.Scalar[int](w, `SELECT count(*) FROM policies WHERE name LIKE 'Always%'`), 1)
 }
 
 func TestAlwaysRefusals(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	p := w.person("alice")
 	a := p.action()
 	w.person("bob").post("/actions/"+a.ID+"/always", nil).want(http.StatusNotFound)
 	p.post("/actions/nonsense/always", nil).want(http.StatusNotFound)
-	w.exec(`UPDATE actions SET mail_sender_domain = ''`)
+	w.Exec(`UPDATE actions SET mail_sender_domain = ''`)
 	p.post("/actions/"+a.ID+"/always", nil).want(http.StatusUnprocessableEntity)
-	w.exec(`UPDATE actions SET mail_sender_domain = 'shop.example'`)
-	w.exec(`INSERT INTO policies (user_id, name, condition, action) SELECT 'alice', 'p' || n, '{}', 'create_task' FROM generate_series(1, 499) n`)
+	w.Exec(`UPDATE actions SET mail_sender_domain = 'shop.example'`)
+	w.Exec(`INSERT INTO policies (user_id, name, condition, action) SELECT 'alice', 'p' || n, '{}', 'create_task' FROM generate_series(1, 499) n`)
 	p.post("/actions/"+a.ID+"/always", nil).want(http.StatusUnprocessableEntity)
 }
 
 func TestAlwaysIsIdempotentByKey(t *testing.T) {
-	p := newWorld(t).person("alice")
+	p := newDeployment(t).person("alice")
 	path := "/actions/" + p.action().ID + "/always"
 	first := decode[policyView](p.post(path, nil, "Idempotency-Key", "k").want(http.StatusOK))
 	p.ask(http.MethodDelete, fmt.Sprint("/policy/", first.ID), nil).want(http.StatusNoContent)

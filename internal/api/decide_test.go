@@ -10,10 +10,11 @@ import (
 	"time"
 
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/testkit/world"
 )
 
 func TestApproveEmitsOneEvent(t *testing.T) {
-	p := newWorld(t).person("alice")
+	p := newDeployment(t).person("alice")
 	a := p.action()
 	answer := p.post("/actions/"+a.ID+"/approve", nil).want(http.StatusOK)
 	got := decode[actionView](answer)
@@ -29,7 +30,7 @@ func TestApproveEmitsOneEvent(t *testing.T) {
 	e := list[1]
 	same(t, e.ID, answer.header.Get("X-Event-Id"))
 	same(t, e.ID, events.EffectID(&e).String())
-	same(t, e.Source, "/applylens/"+scalar[string](p.world, `SELECT id::text FROM deployment`))
+	same(t, e.Source, "/applylens/"+world.Scalar[string](p, `SELECT id::text FROM deployment`))
 	id, _ := events.ParseUUID(a.ID)
 	same(t, *e.Action, events.Action{
 		ActionID: id, UserID: "alice", PolicyID: a.PolicyID, Action: "archive_email", Confidence: a.Confidence,
@@ -44,7 +45,7 @@ func TestApproveEmitsOneEvent(t *testing.T) {
 }
 
 func TestOppositeDecisionConflicts(t *testing.T) {
-	p := newWorld(t).person("alice")
+	p := newDeployment(t).person("alice")
 	a := p.action()
 	p.post("/actions/"+a.ID+"/reject", nil).want(http.StatusOK)
 	answer := p.post("/actions/"+a.ID+"/approve", nil).want(http.StatusConflict)
@@ -53,7 +54,7 @@ func TestOppositeDecisionConflicts(t *testing.T) {
 }
 
 func TestUnknownActionsAreNotFound(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	alice, bob := w.person("alice"), w.person("bob")
 	a := alice.action()
 	for _, id := range []string{a.ID, events.NewUUIDv7(time.Now()).String(), "nonsense"} {
@@ -67,7 +68,7 @@ func TestUnknownActionsAreNotFound(t *testing.T) {
 func TestRevertTakesADecisionBack(t *testing.T) {
 	for verb, decision := range map[string]string{"approve": events.DecisionApproved, "reject": events.DecisionRejected} {
 		t.Run(verb, func(t *testing.T) {
-			p := newWorld(t).person("alice")
+			p := newDeployment(t).person("alice")
 			a := p.action()
 			path := "/actions/" + a.ID
 			p.post(path+"/revert", nil).want(http.StatusConflict)
@@ -96,7 +97,7 @@ func TestRevertTakesADecisionBack(t *testing.T) {
 func TestOneOfManyDecisionsWins(t *testing.T) {
 	var mu sync.Mutex
 	woken := 0
-	w := newWorld(t, func(c *Config) { c.Wake = func() { mu.Lock(); woken++; mu.Unlock() } })
+	w := newDeployment(t, func(c *Config) { c.Wake = func() { mu.Lock(); woken++; mu.Unlock() } })
 	p := w.person("alice")
 	for range 5 {
 		a := p.action()
@@ -107,7 +108,7 @@ func TestOneOfManyDecisionsWins(t *testing.T) {
 			group.Go(func() { statuses[i] = p.post("/actions/"+a.ID+"/"+verbs[i%2], nil).status })
 		}
 		group.Wait()
-		final := scalar[string](w, `SELECT status FROM actions WHERE id = $1`, a.ID)
+		final := world.Scalar[string](w, `SELECT status FROM actions WHERE id = $1`, a.ID)
 		for i, status := range statuses {
 			want := http.StatusConflict
 			if (final == approved) == (verbs[i%2] == "approve") {
@@ -117,7 +118,7 @@ func TestOneOfManyDecisionsWins(t *testing.T) {
 				t.Errorf("%s answered %d although the action is %s", verbs[i%2], status, final)
 			}
 		}
-		same(t, scalar[int](w, `SELECT count(*) FROM outbox WHERE convert_from(payload, 'UTF8')::jsonb ->> 'action_id' = $1 AND type <> 'applylens.action.proposed.v1'`, a.ID), 1)
+		same(t, world.Scalar[int](w, `SELECT count(*) FROM outbox WHERE convert_from(payload, 'UTF8')::jsonb ->> 'action_id' = $1 AND type <> 'applylens.action.proposed.v1'`, a.ID), 1)
 	}
 	same(t, woken, 10) // a proposal and a decision each
 }
@@ -125,7 +126,7 @@ func TestOneOfManyDecisionsWins(t *testing.T) {
 // TestOutboxKeepsTheOrderOfDecisions decides many actions of one person at once: the lock lets one transaction after
 // the other take its time and its place in the outbox.
 func TestOutboxKeepsTheOrderOfDecisions(t *testing.T) {
-	p := newWorld(t).person("alice")
+	p := newDeployment(t).person("alice")
 	p.policy("promos", `{"eq":["category","promo"]}`)
 	for range 60 {
 		p.mail(mail{category: "promo"})
@@ -152,7 +153,7 @@ func TestOutboxKeepsTheOrderOfDecisions(t *testing.T) {
 
 func TestGateHoldsDecisionsBack(t *testing.T) {
 	var shut error
-	p := newWorld(t, func(c *Config) { c.Gate = func(context.Context) error { return shut } }).person("alice")
+	p := newDeployment(t, func(c *Config) { c.Gate = func(context.Context) error { return shut } }).person("alice")
 	a := p.action()
 	shut = errors.New("restored")
 	bodies := map[string]any{"/actions/propose": nil, "/actions/decide": map[string]any{"decisions": []decision{{a.ID, "approve"}}},
@@ -175,7 +176,7 @@ func TestGateHoldsDecisionsBack(t *testing.T) {
 }
 
 func TestDecideMany(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	p, other := w.person("alice"), w.person("bob")
 	a, b, c, foreign := p.action(), p.action(), p.action(), other.action()
 	p.post("/actions/"+b.ID+"/approve", nil).want(http.StatusOK)

@@ -8,19 +8,18 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/applylens/applylens/consumers"
 	"github.com/applylens/applylens/consumers/mailbox"
 	"github.com/applylens/applylens/internal/auth"
 	"github.com/applylens/applylens/internal/policy"
+	"github.com/applylens/applylens/internal/postgres"
 	"github.com/applylens/applylens/internal/sample"
 	"github.com/applylens/applylens/producers/mailimport"
 )
 
 // foldSample folds the sample mail into a person's mailbox, and returns how much it was.
-func foldSample(w *world, user string) int {
-	w.t.Helper()
+func foldSample(w *deployment, user string) int {
+	w.Helper()
 	now := time.Now()
 	reader, batch, count := mailimport.NewReader(sample.Recent(now), "sample"), mailbox.Group().NewBatch(), 0
 	for {
@@ -28,28 +27,22 @@ func foldSample(w *world, user string) int {
 		if errors.Is(err, io.EOF) {
 			break
 		}
-		if err != nil {
-			w.t.Fatal(err)
-		}
+		w.Must(err)
 		event, err := mailimport.Parse(raw, mailimport.Options{UserID: user, RecordedAt: now})
-		if err != nil {
-			w.t.Fatal(err)
-		}
+		w.Must(err)
 		batch.Add(event)
 		count++
 	}
-	err := pgx.BeginFunc(w.t.Context(), w.pool, func(tx pgx.Tx) error {
-		return batch.Write(w.t.Context(), tx, consumers.Version{Number: 1})
+	err := postgres.InTx(w.Context(), w.Pool, func(tx *postgres.Tx) error {
+		return batch.Write(w.Context(), tx, consumers.Version{Number: 1})
 	})
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	w.Must(err)
 	return count
 }
 
 // TestEveryDefaultPolicyMatchesSampleMail asks the API, as somebody who starts with the sample and the default set.
 func TestEveryDefaultPolicyMatchesSampleMail(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	if _, err := w.users.CreateUser(t.Context(), auth.User{ID: "new", Roles: []string{auth.Owner}}); err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,7 @@ import (
 // Who asked is not who has the id when the change is made, if they were erased in between and somebody else came.
 func TestRequestOfAnErasedPersonIsNotTheNextOnes(t *testing.T) {
 	between := func() {}
-	w := newWorld(t, func(c *Config) {
+	w := newDeployment(t, func(c *Config) {
 		c.Gate = func(context.Context) error {
 			between()
 			return nil
@@ -20,7 +20,7 @@ func TestRequestOfAnErasedPersonIsNotTheNextOnes(t *testing.T) {
 	ann := w.person("ann")
 	action := ann.action()
 	between = func() {
-		if _, err := erasing.Erase(t.Context(), w.pool, "ann"); err != nil {
+		if _, err := erasing.Erase(t.Context(), w.Pool, "ann"); err != nil {
 			t.Error(err)
 		}
 		w.person("ann")

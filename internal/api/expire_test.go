@@ -11,11 +11,11 @@ import (
 func TestProposalsExpireAfter30Days(t *testing.T) {
 	for state, age := range map[string]string{pending: "30 days - 1 minute", expired: "30 days"} {
 		t.Run(state, func(t *testing.T) {
-			p := newWorld(t).person("alice")
+			p := newDeployment(t).person("alice")
 			waiting, decided, reverted := p.action(), p.action(), p.action()
 			p.post("/actions/"+decided.ID+"/reject", nil).want(http.StatusOK)
 			p.post("/actions/"+reverted.ID+"/approve", nil).want(http.StatusOK)
-			p.exec(`UPDATE actions SET created_at = now() - interval '` + age + `'`)
+			p.Exec(`UPDATE actions SET created_at = now() - interval '` + age + `'`)
 			same(t, decode[actionView](p.post("/actions/"+reverted.ID+"/revert", nil).want(http.StatusOK)).Status, state)
 			mails := map[string]any{"email_ids": []string{waiting.EmailID, decided.EmailID, reverted.EmailID}}
 			if state == pending {

@@ -9,49 +9,39 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/jackc/pgx/v5"
 	"pgregory.net/rapid"
 
 	"github.com/applylens/applylens/consumers"
 	"github.com/applylens/applylens/consumers/weights"
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/postgres"
 )
 
 // folder folds what the outbox holds into the live version, with the code of a group.
 type folder struct {
-	w     *world
+	w     *deployment
 	batch consumers.Batch
 	seq   int64
 }
 
 // newFolder folds as group does, which need not count anything.
-func newFolder(w *world, group *consumers.Group) *folder {
+func newFolder(w *deployment, group *consumers.Group) *folder {
 	return &folder{w: w, batch: group.NewBatch()}
 }
 
 // fold folds at most limit more events in one batch, and tells how many those were.
 func (f *folder) fold(limit int) int {
-	f.w.t.Helper()
-	ctx := f.w.t.Context()
-	rows, err := f.w.pool.Query(ctx, `SELECT seq, payload, headers::text FROM outbox WHERE seq > $1 AND aggregatetype = 'applylens.actions' ORDER BY seq LIMIT $2`, f.seq, limit)
-	if err != nil {
-		f.w.t.Fatal(err)
-	}
+	f.w.Helper()
+	ctx := f.w.Context()
+	rows := f.w.Outbox("seq > $1 AND aggregatetype = 'applylens.actions'", f.seq)
+	rows = rows[:min(limit, len(rows))]
 	f.batch.Reset()
-	count, payload, headers := 0, []byte(nil), ""
-	_, err = pgx.ForEachRow(rows, []any{&f.seq, &payload, &headers}, func() error {
-		event := decodeEvent(f.w.t, payload, headers)
-		f.batch.Add(&event)
-		count++
-		return nil
-	})
-	if err != nil {
-		f.w.t.Fatal(err)
+	for i := range rows {
+		f.batch.Add(&rows[i].Event)
+		f.seq = rows[i].Seq
 	}
-	if err := pgx.BeginFunc(ctx, f.w.pool, func(tx pgx.Tx) error { return f.batch.Write(ctx, tx, consumers.Version{Number: 1}) }); err != nil {
-		f.w.t.Fatal(err)
-	}
-	return count
+	f.w.Must(postgres.InTx(ctx, f.w.Pool, func(tx *postgres.Tx) error { return f.batch.Write(ctx, tx, consumers.Version{Number: 1}) }))
+	return len(rows)
 }
 
 // step is one thing that a person did: approve, reject or revert an action, pin or forget a feature, or reset.
@@ -69,8 +59,8 @@ type life struct {
 }
 
 // lifeOf makes a person with some proposals that have some features in common.
-func lifeOf(w *world, id string) *life {
-	w.t.Helper()
+func lifeOf(w *deployment, id string) *life {
+	w.Helper()
 	l := &life{person: w.person(id), traits: map[string][]string{}}
 	l.policy("all", anySubject)
 	for _, m := range []mail{
@@ -103,7 +93,7 @@ func (l *life) allTraits() []string {
 
 // do takes a step through the API. A step that is not possible, such as a second decision, changes nothing.
 func (l *life) do(s step) {
-	l.t.Helper()
+	l.Helper()
 	l.steps = append(l.steps, s)
 	var answer *reply
 	switch s.verb {
@@ -117,7 +107,7 @@ func (l *life) do(s step) {
 		answer = l.post("/actions/"+s.what+"/"+s.verb, nil)
 	}
 	if answer.status >= 300 && answer.status != http.StatusConflict {
-		l.t.Fatalf("%v: %d %s", s, answer.status, answer.body)
+		l.Fatalf("%v: %d %s", s, answer.status, answer.body)
 	}
 }
 
@@ -168,7 +158,7 @@ func (l *life) known() map[string]preference {
 
 // learned is what the API tells of the person.
 func (l *life) learned() map[string]preference {
-	l.t.Helper()
+	l.Helper()
 	out := decode[struct{ Liked, Disliked []preference }](l.get("/preferences?limit=1000").want(http.StatusOK))
 	learned := map[string]preference{}
 	for _, p := range append(out.Liked, out.Disliked...) {
@@ -194,7 +184,7 @@ func drawStep(t *rapid.T, l *life) step {
 // TestWhatIsLearnedFollowsTheModel lets two persons decide, revert, pin, forget and reset as they like, folds their
 // events in batches of any size, and compares what is known with what the slow telling of their lives gives.
 func TestWhatIsLearnedFollowsTheModel(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	f := newFolder(w, weights.Group(nil, nil))
 	count := 0
 	rapid.Check(t, func(t *rapid.T) {
@@ -217,7 +207,7 @@ func TestWhatIsLearnedFollowsTheModel(t *testing.T) {
 
 // TestRevertTakesBackWhatIsStillThere: a revert lists neither what was forgotten by name nor, after a reset, anything.
 func TestRevertTakesBackWhatIsStillThere(t *testing.T) {
-	p := newWorld(t).person("alice")
+	p := newDeployment(t).person("alice")
 	f := func(name string, forget []string, want ...string) {
 		t.Helper()
 		a := p.action()

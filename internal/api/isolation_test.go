@@ -11,10 +11,11 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/testkit/world"
 )
 
 // routes are all operations of the document, so that a new one cannot be forgotten here.
-func routes(t *testing.T, w *world) []*huma.Operation {
+func routes(t *testing.T, w *deployment) []*huma.Operation {
 	t.Helper()
 	var document struct {
 		Paths map[string]map[string]json.RawMessage
@@ -35,7 +36,7 @@ func routes(t *testing.T, w *world) []*huma.Operation {
 }
 
 func TestEveryRouteNeedsAuthentication(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	for _, op := range routes(t, w) {
 		path := strings.NewReplacer("{id}", "1", "{feature}", "category:promo").Replace(op.Path)
 		for _, path := range []string{path, "/api" + path} {
@@ -117,7 +118,7 @@ func attempts(alice target) map[string][]attempt {
 // TestNobodySeesAnother asks every route as bob with what is alice's, and looks for anything of hers in the answers, and
 // for any change of hers in the tables.
 func TestNobodySeesAnother(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	alice, bob := w.person("alice"), w.person("bob")
 	const canary = "canary"
 	policy := alice.policy(canary+"-policy", `{"contains":["subject","canary"]}`)
@@ -126,8 +127,8 @@ func TestNobodySeesAnother(t *testing.T) {
 	untouched := alice.mail(mail{subject: canary + " second", category: "promo"})
 	alice.post("/actions/performed", map[string]any{"email_id": proposed, "action": "create_task"}).want(http.StatusOK)
 	alice.ask(http.MethodDelete, "/preferences/category:event", nil).want(http.StatusNoContent)
-	alice.exec(`INSERT INTO weight_counts (version, user_id, feature, approvals, rejections, updated_at) VALUES (1, 'alice', 'contains:canary', 3, 0, now())`)
-	alice.exec(`INSERT INTO policy_days (version, user_id, policy_id, day, fired, approved, rejected, missed, updated_at)
+	alice.Exec(`INSERT INTO weight_counts (version, user_id, feature, approvals, rejections, updated_at) VALUES (1, 'alice', 'contains:canary', 3, 0, now())`)
+	alice.Exec(`INSERT INTO policy_days (version, user_id, policy_id, day, fired, approved, rejected, missed, updated_at)
 	            VALUES (1, 'alice', $1, (now() AT TIME ZONE 'UTC')::date, 1, 0, 0, 0, now())`, policy)
 	bob.policy("everything", anySubject)
 	tables := personalTables(w)
@@ -158,31 +159,31 @@ func TestNobodySeesAnother(t *testing.T) {
 }
 
 // personalTables are the tables with rows that are a person's.
-func personalTables(w *world) []string {
-	w.t.Helper()
-	tables := scalar[[]string](w, `
+func personalTables(w *deployment) []string {
+	w.Helper()
+	tables := world.Scalar[[]string](w, `
 		SELECT array_agg(c.table_name::text ORDER BY c.table_name)
 		FROM information_schema.columns c JOIN information_schema.tables t USING (table_schema, table_name)
 		WHERE c.column_name = 'user_id' AND c.table_schema = 'public' AND t.table_type = 'BASE TABLE'`)
 	if !slices.Contains(tables, "performed_actions") || !slices.Contains(tables, "weight_counts") {
-		w.t.Fatalf("found only %v", tables)
+		w.Fatalf("found only %v", tables)
 	}
 	return tables
 }
 
 // fingerprint changes with anything of alice's.
-func fingerprint(w *world, tables []string) string {
-	w.t.Helper()
-	parts := []string{scalar[string](w, `SELECT x::text FROM users x WHERE id = 'alice'`)}
+func fingerprint(w *deployment, tables []string) string {
+	w.Helper()
+	parts := []string{world.Scalar[string](w, `SELECT x::text FROM users x WHERE id = 'alice'`)}
 	for _, table := range tables {
-		parts = append(parts, table+" "+scalar[string](w,
+		parts = append(parts, table+" "+world.Scalar[string](w,
 			`SELECT coalesce(md5(string_agg(x::text, '|' ORDER BY x::text)), '') FROM `+table+` x WHERE user_id = 'alice'`))
 	}
 	return strings.Join(parts, "\n")
 }
 
 func TestEventsOfOthersCannotBeWaitedFor(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	alice, bob := w.person("alice"), w.person("bob")
 	alice.action()
 	event := alice.events()[0].ID

@@ -43,7 +43,7 @@ func (m *model) apply(verb string) int {
 
 // TestActionsFollowTheModel sends random decisions and reverts and compares answers, state and events with the model.
 func TestActionsFollowTheModel(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	p := w.person("alice")
 	rapid.Check(t, func(t *rapid.T) {
 		m := &model{id: p.action().ID, status: pending, events: []events.Type{events.TypeActionProposed}}

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/applylens/applylens/internal/search/postgres"
+	"github.com/applylens/applylens/internal/testkit/world"
 )
 
 var update = flag.Bool("update", false, "write schema/openapi.json anew")
@@ -49,7 +50,7 @@ func TestDocumentIsCurrent(t *testing.T) {
 }
 
 func TestDocumentIsServed(t *testing.T) {
-	w := &world{t: t, handler: unconnected(t)}
+	w := &deployment{World: &world.World{TB: t}, handler: unconnected(t)}
 	for _, path := range []string{"/openapi.json", "/api/openapi.json"} {
 		var document struct{ OpenAPI string }
 		answer := w.ask("", http.MethodGet, path, nil).want(http.StatusOK)

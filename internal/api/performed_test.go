@@ -7,6 +7,7 @@ import (
 
 	"github.com/applylens/applylens/consumers/policystats"
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/testkit/world"
 )
 
 func did(mail, action string) map[string]any {
@@ -14,12 +15,12 @@ func did(mail, action string) map[string]any {
 }
 
 func (p *person) performed(mail, action string) performedView {
-	p.t.Helper()
+	p.Helper()
 	return decode[performedView](p.post("/actions/performed", did(mail, action)).want(http.StatusOK))
 }
 
 func TestPerformedTellsWhatMissedTheMail(t *testing.T) {
-	p := newWorld(t).person("alice")
+	p := newDeployment(t).person("alice")
 	later := p.policy("later", `{"eq":["category","promo"]}`, "priority", 200)
 	first := p.policy("first", `{"eq":["category","promo"]}`, "priority", 50)
 	p.policy("other action", anySubject, "action", "create_task")
@@ -45,7 +46,7 @@ func TestPerformedTellsWhatMissedTheMail(t *testing.T) {
 // TestPerformedCountsOnceForMailAndAction: told again in any way, with any key, at the same time or when mail and
 // policies are gone, a deed is the one of the first time.
 func TestPerformedCountsOnceForMailAndAction(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	p := w.person("alice")
 	policy := p.policy("promos", `{"eq":["category","promo"]}`)
 	m := p.mail(mail{category: "promo"})
@@ -65,7 +66,7 @@ func TestPerformedCountsOnceForMailAndAction(t *testing.T) {
 	group.Wait()
 	p.policy("more promos", `{"eq":["category","promo"]}`)
 	again()
-	w.exec(`DELETE FROM mails`)
+	w.Exec(`DELETE FROM mails`)
 	again()
 	same(t, len(p.events()), 1)
 
@@ -75,11 +76,11 @@ func TestPerformedCountsOnceForMailAndAction(t *testing.T) {
 	zero := 0.0
 	name := "promos"
 	same(t, stats, []policyStats{{PolicyID: policy, Name: &name, PrecisionHigh: 1, Recall: &zero, WindowDays: 30, UpdatedAt: stats[0].UpdatedAt}})
-	same(t, scalar[int](w, `SELECT missed::integer FROM policy_days`), 1)
+	same(t, world.Scalar[int](w, `SELECT missed::integer FROM policy_days`), 1)
 }
 
 func TestPerformedIsAnotherForAnotherMailOrAction(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	p, other := w.person("alice"), w.person("bob")
 	m, n := p.mail(mail{category: "promo"}), p.mail(mail{category: "promo"})
 	ids := map[string]bool{}
@@ -95,7 +96,7 @@ func TestPerformedIsAnotherForAnotherMailOrAction(t *testing.T) {
 func TestPerformedIsNoMissOfWhatProposed(t *testing.T) {
 	for _, state := range []string{pending, approved, rejected, expired} {
 		t.Run(state, func(t *testing.T) {
-			p := newWorld(t).person("alice")
+			p := newDeployment(t).person("alice")
 			a := p.action()
 			silent := p.policy("silent", `{"eq":["category","promo"]}`, "priority", 1000)
 			switch state {
@@ -104,16 +105,16 @@ func TestPerformedIsNoMissOfWhatProposed(t *testing.T) {
 			case rejected:
 				p.post("/actions/"+a.ID+"/reject", nil).want(http.StatusOK)
 			case expired:
-				p.exec(`UPDATE actions SET status = 'expired'`)
+				p.Exec(`UPDATE actions SET status = 'expired'`)
 			}
 			same(t, p.performed(a.EmailID, a.Action).Policies, []int64{silent})
-			same(t, scalar[string](p.world, `SELECT status FROM actions WHERE id = $1`, a.ID), state)
+			same(t, world.Scalar[string](p, `SELECT status FROM actions WHERE id = $1`, a.ID), state)
 		})
 	}
 }
 
 func TestPerformedRefusals(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	p := w.person("alice")
 	m := p.mail(mail{category: "promo"})
 	f := func(body any, location string, status int) {

@@ -10,12 +10,13 @@ import (
 
 	"github.com/applylens/applylens/internal/auth"
 	"github.com/applylens/applylens/internal/policy"
+	"github.com/applylens/applylens/internal/testkit/world"
 )
 
 const anySubject = `{"exists":["subject"]}`
 
 func TestPolicyFieldsAreChecked(t *testing.T) {
-	p := newWorld(t).person("alice")
+	p := newDeployment(t).person("alice")
 	f := func(fault, location string) {
 		t.Helper()
 		body := map[string]json.RawMessage{"name": json.RawMessage(`"n"`), "condition": json.RawMessage(anySubject), "action": json.RawMessage(`"create_task"`)}
@@ -63,7 +64,7 @@ func TestPolicyFieldsAreChecked(t *testing.T) {
 }
 
 func TestPolicyLifeCycle(t *testing.T) {
-	p := newWorld(t).person("alice")
+	p := newDeployment(t).person("alice")
 	created := p.post("/policy", map[string]any{"name": "n", "condition": json.RawMessage(anySubject), "action": "create_task"}).want(http.StatusCreated)
 	got := decode[policyView](created)
 	want := policyView{ID: got.ID, Name: "n", Enabled: true, Priority: 100, Condition: got.Condition, Action: "create_task",
@@ -92,14 +93,14 @@ func TestPolicyLifeCycle(t *testing.T) {
 }
 
 func TestConditionIsStoredAsItWasChecked(t *testing.T) {
-	p := newWorld(t).person("alice")
+	p := newDeployment(t).person("alice")
 	id := p.policy("n", `{"eq":["color","red"], "eq":["category","promo"], "eq":["risk_score", 1e-20000]}`)
 	got := decode[policyView](p.get(fmt.Sprint("/policy/", id)).want(http.StatusOK)).Condition
 	same(t, string(got), `{"eq":["risk_score",0]}`)
 }
 
 func TestNewPersonHasDefaultPolicies(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	if _, err := w.users.CreateUser(t.Context(), auth.User{ID: "new", Roles: []string{auth.Owner}}); err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +113,7 @@ func TestNewPersonHasDefaultPolicies(t *testing.T) {
 }
 
 func TestPolicyTestCreatesNothing(t *testing.T) {
-	p := newWorld(t).person("alice")
+	p := newDeployment(t).person("alice")
 	id := p.policy("promos", `{"eq":["category","promo"]}`, "enabled", false)
 	old := p.mail(mail{category: "promo", age: 48 * time.Hour})
 	p.mail(mail{category: "personal"})
@@ -134,18 +135,18 @@ func TestPolicyTestCreatesNothing(t *testing.T) {
 	f(map[string]any{}, young, old)
 	f(map[string]any{"limit": 1}, young)
 	f(map[string]any{"email_ids": []string{old}}, old)
-	same(t, scalar[int](p.world, `SELECT count(*) FROM actions`), 0)
+	same(t, world.Scalar[int](p, `SELECT count(*) FROM actions`), 0)
 	p.post(path, map[string]any{"email_ids": []string{old, "nonsense"}}).want(http.StatusNotFound)
 }
 
 func TestPolicyLimit(t *testing.T) {
-	p := newWorld(t).person("alice")
-	p.exec(`INSERT INTO policies (user_id, name, condition, action) SELECT 'alice', 'p' || n, '{}', 'create_task' FROM generate_series(1, 500) n`)
+	p := newDeployment(t).person("alice")
+	p.Exec(`INSERT INTO policies (user_id, name, condition, action) SELECT 'alice', 'p' || n, '{}', 'create_task' FROM generate_series(1, 500) n`)
 	p.post("/policy", map[string]any{"name": "n", "condition": json.RawMessage(anySubject), "action": "create_task"}).want(http.StatusUnprocessableEntity)
 }
 
 func TestProposeChoosesAndStores(t *testing.T) {
-	p := newWorld(t).person("alice")
+	p := newDeployment(t).person("alice")
 	promos := p.policy("promos", `{"eq":["category","promo"]}`)
 	p.policy("all", anySubject, "priority", 500, "action", "create_task")
 	first := p.policy("old tie", `{"eq":["category","event"]}`, "priority", 50)
@@ -170,9 +171,9 @@ func TestProposeChoosesAndStores(t *testing.T) {
 }
 
 func TestProposeUsesWhatWasLearned(t *testing.T) {
-	p := newWorld(t).person("alice")
+	p := newDeployment(t).person("alice")
 	p.policy("meetups", `{"contains":["subject","meetup"]}`)
-	p.exec(`INSERT INTO weight_counts (version, user_id, feature, approvals, rejections, updated_at)
+	p.Exec(`INSERT INTO weight_counts (version, user_id, feature, approvals, rejections, updated_at)
 	        VALUES (1, 'alice', 'contains:meetup', 2, 0, now()), (1, 'alice', 'category:event', 2, 0, now()),
 	               (1, 'bob', 'category:event', 90, 0, now())`)
 	p.mail(mail{category: "event", subject: "Go meetup"})
@@ -182,10 +183,10 @@ func TestProposeUsesWhatWasLearned(t *testing.T) {
 // TestRejectedPolicyFallsSilent but for the mails that the lot of mail and policy falls on: those are proposed and marked
 // wherever somebody looks, however often they are asked about.
 func TestRejectedPolicyFallsSilent(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	p := w.person("alice")
 	id := p.policy("promos", `{"eq":["category","promo"]}`)
-	p.exec(`INSERT INTO weight_counts (version, user_id, feature, approvals, rejections, updated_at) VALUES (1, 'alice', 'contains:sale', 0, 10, now())`)
+	p.Exec(`INSERT INTO weight_counts (version, user_id, feature, approvals, rejections, updated_at) VALUES (1, 'alice', 'contains:sale', 0, 10, now())`)
 	explored := map[string]bool{}
 	for i := 0; i < 100 || len(explored) == 0; i++ {
 		m := p.mail(mail{subject: "sale", category: "promo", sender: "x@y.example", domain: "y.example"})
@@ -206,12 +207,12 @@ func TestRejectedPolicyFallsSilent(t *testing.T) {
 		same(t, e.Action.Explored, true)
 	}
 	same(t, len(p.propose(map[string]any{"limit": 1000})), 0)
-	p.exec(`UPDATE actions SET created_at = now() - interval '31 days'`)
+	p.Exec(`UPDATE actions SET created_at = now() - interval '31 days'`)
 	same(t, len(p.propose(map[string]any{"limit": 1000})), len(explored))
 }
 
 func TestDecidedMailIsNotProposedAgain(t *testing.T) {
-	p := newWorld(t).person("alice")
+	p := newDeployment(t).person("alice")
 	a := p.action()
 	again := map[string]any{"email_ids": []string{a.EmailID}}
 	p.post("/actions/"+a.ID+"/reject", nil).want(http.StatusOK)
@@ -223,7 +224,7 @@ func TestDecidedMailIsNotProposedAgain(t *testing.T) {
 }
 
 func TestProposingAtOnceIsUnique(t *testing.T) {
-	p := newWorld(t).person("alice")
+	p := newDeployment(t).person("alice")
 	p.policy("promos", `{"eq":["category","promo"]}`)
 	for range 40 {
 		p.mail(mail{category: "promo"})
@@ -240,11 +241,11 @@ func TestProposingAtOnceIsUnique(t *testing.T) {
 	}
 	same(t, sum, 40)
 	same(t, len(p.events()), 40)
-	same(t, scalar[int](p.world, `SELECT count(*) FROM (SELECT FROM actions GROUP BY email_id, policy_id) x`), 40)
+	same(t, world.Scalar[int](p, `SELECT count(*) FROM (SELECT FROM actions GROUP BY email_id, policy_id) x`), 40)
 }
 
 func TestProposeRefusals(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	p := w.person("alice")
 	f := func(body, location string, status int) {
 		t.Helper()

@@ -8,21 +8,22 @@ import (
 
 	"github.com/applylens/applylens/consumers/weights"
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/testkit/world"
 )
 
 func (p *person) pin(feature string, weight any) *reply {
-	p.t.Helper()
+	p.Helper()
 	return p.ask(http.MethodPut, "/preferences/"+url.PathEscape(feature), map[string]any{"weight": weight})
 }
 
 func (p *person) forget(feature string) *reply {
-	p.t.Helper()
+	p.Helper()
 	return p.ask(http.MethodDelete, "/preferences/"+url.PathEscape(feature), nil)
 }
 
 // TestPreferencesAreChangedByEvents follows features with all that a path finds difficult to the table and back.
 func TestPreferencesAreChangedByEvents(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	p := w.person("alice")
 	f := newFolder(w, weights.Group(nil, nil))
 	features := []string{"sender_domain:shop.example", "listid:<a/b>", "listid:a//b/../c?d#e%2F&+ ü;=", "category:promo", "category:..", "contains:sale"}
@@ -48,19 +49,19 @@ func TestPreferencesAreChangedByEvents(t *testing.T) {
 		same(t, list[len(list)-1].Preference.Op+" "+list[len(list)-1].Preference.Feature, "forget "+feature)
 	}
 	f.fold(100)
-	same(t, scalar[[]string](w, `SELECT array_agg(feature) FROM user_weights`), features[:1])
+	same(t, world.Scalar[[]string](w, `SELECT array_agg(feature) FROM user_weights`), features[:1])
 	answer := p.ask(http.MethodDelete, "/preferences", nil).want(http.StatusNoContent)
 	list := p.events()
 	same(t, answer.header.Get("X-Event-Id"), list[len(list)-1].ID)
 	same(t, *list[len(list)-1].Preference, events.Preference{UserID: "alice", Op: events.PreferenceReset, RecordedAt: list[len(list)-1].Preference.RecordedAt})
 	f.fold(100)
-	same(t, scalar[int](w, `SELECT count(*) FROM user_weights`), 0)
+	same(t, world.Scalar[int](w, `SELECT count(*) FROM user_weights`), 0)
 }
 
 func TestPinRefusals(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	p := w.person("alice")
-	w.exec(`INSERT INTO weight_counts (version, user_id, feature, approvals, rejections, updated_at) VALUES (1, 'alice', 'vip:yes', 1, 0, now()), (1, 'bob', 'vip:no', 1, 0, now())`)
+	w.Exec(`INSERT INTO weight_counts (version, user_id, feature, approvals, rejections, updated_at) VALUES (1, 'alice', 'vip:yes', 1, 0, now()), (1, 'bob', 'vip:no', 1, 0, now())`)
 	f := func(feature string, weight any, location string) {
 		t.Helper()
 		same(t, p.pin(feature, weight).want(http.StatusUnprocessableEntity).problem().Errors[0].Location, location)
@@ -88,7 +89,7 @@ func TestPinRefusals(t *testing.T) {
 
 // TestForgettingTakesAnyName: what another service taught can be forgotten, whatever it is called.
 func TestForgettingTakesAnyName(t *testing.T) {
-	p := newWorld(t).person("alice")
+	p := newDeployment(t).person("alice")
 	p.forget("vip: yes\n").want(http.StatusNoContent)
 	p.forget(strings.Repeat("x", 300)).want(http.StatusNoContent)
 	p.forget(strings.Repeat("x", 301)).want(http.StatusUnprocessableEntity)

@@ -10,7 +10,7 @@ const day = 24 * time.Hour
 
 // TestPromoRatioIsTheSendersShareOf90Days: what else the person got from that address counts, and nothing else.
 func TestPromoRatioIsTheSendersShareOf90Days(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	p, other := w.person("alice"), w.person("bob")
 	p.policy("all", anySubject)
 	get := func(p *person, sender, category string, ages ...time.Duration) string {

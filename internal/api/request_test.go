@@ -22,10 +22,11 @@ import (
 
 	"github.com/applylens/applylens/internal/auth"
 	"github.com/applylens/applylens/internal/search/postgres"
+	"github.com/applylens/applylens/internal/testkit/world"
 )
 
 func TestBodiesAreChecked(t *testing.T) {
-	p := newWorld(t).person("alice")
+	p := newDeployment(t).person("alice")
 	f := func(name string, status int, contentType, body string) {
 		t.Helper()
 		answer := p.post("/policy", body, "Content-Type", contentType)
@@ -60,7 +61,7 @@ func TestBodiesAreChecked(t *testing.T) {
 }
 
 func TestPathsAndQueriesAreChecked(t *testing.T) {
-	p := newWorld(t).person("alice")
+	p := newDeployment(t).person("alice")
 	f := func(method, path string, status int) {
 		t.Helper()
 		answer := p.ask(method, path, nil)
@@ -98,7 +99,7 @@ func TestPathsAndQueriesAreChecked(t *testing.T) {
 
 // TestMethodsOfPathsAreTold: a method that a path does not know answers 405 with those that it knows.
 func TestMethodsOfPathsAreTold(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	p := w.person("alice")
 	known := map[string][]string{}
 	for _, op := range routes(t, w) {
@@ -134,7 +135,7 @@ func methodsOf(known map[string][]string, path string) []string {
 
 // TestEveryPostTakesAnIdempotencyKey: and refuses one that a header should not have.
 func TestEveryPostTakesAnIdempotencyKey(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	p := w.person("alice")
 	action := p.action()
 	mine := map[string]any{"name": "mine", "condition": json.RawMessage(anySubject), "action": "archive_email"}
@@ -182,7 +183,7 @@ func TestEveryPostTakesAnIdempotencyKey(t *testing.T) {
 // TestWhatEmitsNamesItsEvent: the answer of every request that adds to the outbox names the last of its events, and an
 // answer names nothing else.
 func TestWhatEmitsNamesItsEvent(t *testing.T) {
-	p := newWorld(t).person("alice")
+	p := newDeployment(t).person("alice")
 	p.policy("promos", `{"eq":["category","promo"]}`)
 	m := p.mail(mail{category: "promo"})
 	f := func(method, path string, body any) *reply {
@@ -217,7 +218,7 @@ func TestWhatEmitsNamesItsEvent(t *testing.T) {
 }
 
 func TestAnswersCarrySecurityHeaders(t *testing.T) {
-	p := newWorld(t).person("alice")
+	p := newDeployment(t).person("alice")
 	for _, path := range []string{"/policy", "/nowhere"} {
 		h := p.get(path).header
 		for name, want := range map[string]string{
@@ -229,7 +230,7 @@ func TestAnswersCarrySecurityHeaders(t *testing.T) {
 }
 
 func TestAuthentication(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	p := w.person("alice")
 	session, err := w.users.CreateToken(t.Context(), "alice", auth.Session, "", time.Time{})
 	if err != nil {
@@ -268,7 +269,7 @@ func TestAuthentication(t *testing.T) {
 }
 
 func TestRevokedTokenStopsAtOnce(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	p := w.person("alice")
 	p.get("/policy").want(http.StatusOK)
 	tokens, err := w.users.Tokens(t.Context(), "alice")
@@ -282,7 +283,7 @@ func TestRevokedTokenStopsAtOnce(t *testing.T) {
 }
 
 func TestRoles(t *testing.T) {
-	w := newWorld(t, func(c *Config) {
+	w := newDeployment(t, func(c *Config) {
 		c.Extend = []func(huma.API){func(api huma.API) {
 			Route(api, huma.Operation{OperationID: "thing", Method: http.MethodGet, Path: "/ops/thing"},
 				func(ctx context.Context, _ *struct{}) (*struct{ Body string }, error) {
@@ -301,7 +302,7 @@ func TestRoles(t *testing.T) {
 }
 
 func TestRequestsAreLimitedPerPerson(t *testing.T) {
-	w := newWorld(t, func(c *Config) { c.Rate, c.Burst = 0.1, 3 })
+	w := newDeployment(t, func(c *Config) { c.Rate, c.Burst = 0.1, 3 })
 	alice, bob := w.person("alice"), w.person("bob")
 	for range 3 {
 		alice.get("/policy").want(http.StatusOK)
@@ -340,7 +341,7 @@ func TestInnerErrorsStayInside(t *testing.T) {
 			Route(api, op, handler)
 		}
 	}
-	w := newWorld(t, func(c *Config) {
+	w := newDeployment(t, func(c *Config) {
 		c.Extend = []func(huma.API){route("plain", errors.New(secret)), route("panic", nil), route("raw", errors.New(secret))}
 	})
 	p := w.person("alice")
@@ -362,7 +363,7 @@ func TestDatabaseDown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, pool: pool, handler: handler}
+	w := &deployment{World: &world.World{TB: t, Pool: pool}, handler: handler}
 	token := "applylens_" + strings.Repeat("A", 43)
 	for _, path := range []string{"/policy", "/readyz"} {
 		answer := w.ask(token, http.MethodGet, path, nil).want(http.StatusServiceUnavailable)
@@ -376,7 +377,7 @@ func TestDatabaseDown(t *testing.T) {
 
 // TestDatabaseGoesAway loses all connections and gets no new ones for a while, as in a restart of PostgreSQL.
 func TestDatabaseGoesAway(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	p := w.person("alice")
 	a := p.action()
 	admin, err := pgx.Connect(t.Context(), os.Getenv("DATABASE_URL"))
@@ -384,7 +385,7 @@ func TestDatabaseGoesAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer admin.Close(context.Background())
-	name := w.pool.Config().ConnConfig.Database
+	name := w.Pool.Config().ConnConfig.Database
 	do := func(sql string) {
 		t.Helper()
 		if _, err := admin.Exec(t.Context(), sql); err != nil {
@@ -399,7 +400,7 @@ func TestDatabaseGoesAway(t *testing.T) {
 }
 
 func TestRootPaths(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	p := w.person("alice")
 	p.get("/policy/7").want(http.StatusNotFound)
 	same(t, string(w.ask("", "GET", "/readyz", nil).want(http.StatusOK).body), "ready\n")
@@ -410,7 +411,7 @@ func TestRootPaths(t *testing.T) {
 }
 
 func TestPageAnswersTheRest(t *testing.T) {
-	w := newWorld(t, func(c *Config) {
+	w := newDeployment(t, func(c *Config) {
 		c.Page = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { writeText(w, "page "+r.URL.Path) })
 	})
 	same(t, string(w.ask("", "GET", "/some/page", nil).want(http.StatusOK).body), "page /some/page")

@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/applylens/applylens/consumers"
@@ -20,7 +19,9 @@ import (
 	"github.com/applylens/applylens/consumers/mailbox"
 	"github.com/applylens/applylens/consumers/weights"
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/postgres"
 	"github.com/applylens/applylens/internal/search"
+	"github.com/applylens/applylens/internal/testkit/world"
 )
 
 const home = "alice@home.example"
@@ -32,7 +33,7 @@ func foldAll(t testing.TB, pool *pgxpool.Pool, group *consumers.Group, list ...e
 	for i := range list {
 		batch.Add(&list[i])
 	}
-	err := pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error { return batch.Write(t.Context(), tx, consumers.Version{Number: 1}) })
+	err := postgres.InTx(t.Context(), pool, func(tx *postgres.Tx) error { return batch.Write(t.Context(), tx, consumers.Version{Number: 1}) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +42,7 @@ func foldAll(t testing.TB, pool *pgxpool.Pool, group *consumers.Group, list ...e
 // receive lets the mailbox fold the person's mails, of which each is an hour older than the one before, and returns
 // their ids. What a mail leaves out is filled in.
 func (p *person) receive(mails ...events.Mail) []string {
-	p.t.Helper()
+	p.Helper()
 	list, ids := make([]events.Event, len(mails)), make([]string, len(mails))
 	for i := range mails {
 		m := &mails[i]
@@ -55,7 +56,7 @@ func (p *person) receive(mails ...events.Mail) []string {
 		list[i] = events.Event{Envelope: events.Envelope{Type: events.TypeMailReceived}, Mail: m}
 		ids[i] = mailbox.MailID(m).String()
 	}
-	foldAll(p.t, p.pool, mailbox.Group(), list...)
+	foldAll(p.TB, p.Pool, mailbox.Group(), list...)
 	return ids
 }
 
@@ -68,7 +69,7 @@ func applied(t testing.TB, pool *pgxpool.Pool, a events.Application) {
 
 // find searches and returns the hits.
 func (p *person) find(query ...string) []hit {
-	p.t.Helper()
+	p.Helper()
 	values := url.Values{}
 	for i := 0; i < len(query); i += 2 {
 		values.Set(query[i], query[i+1])
@@ -93,7 +94,7 @@ func daysAgo(days int) time.Time {
 }
 
 func TestUrgentMailOfApplicationsComesFirst(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	p := w.person("alice")
 	from := func(domain string) events.Address {
 		return events.Address{Name: "Recruiter", Address: "recruiter@" + domain}
@@ -108,10 +109,10 @@ func TestUrgentMailOfApplicationsComesFirst(t *testing.T) {
 		events.Mail{Subject: "Newsletter of Acme", Sender: events.Address{Address: "news@acme.com"}, Category: "newsletter"},
 	)
 	interview := daysAgo(-3)
-	applied(t, w.pool, events.Application{ApplicationID: "1", Company: "Acme", Stage: "Onsite", LastStageChange: daysAgo(16)})
-	applied(t, w.pool, events.Application{ApplicationID: "2", Company: "Beta", Stage: "offer", LastStageChange: daysAgo(20), InterviewDate: interview})
-	applied(t, w.pool, events.Application{ApplicationID: "3", Company: "Gamma", Stage: "Phone Screen", LastStageChange: daysAgo(14)})
-	applied(t, w.pool, events.Application{ApplicationID: "4", Company: "Delta", Stage: "Applied", LastStageChange: daysAgo(13)})
+	applied(t, w.Pool, events.Application{ApplicationID: "1", Company: "Acme", Stage: "Onsite", LastStageChange: daysAgo(16)})
+	applied(t, w.Pool, events.Application{ApplicationID: "2", Company: "Beta", Stage: "offer", LastStageChange: daysAgo(20), InterviewDate: interview})
+	applied(t, w.Pool, events.Application{ApplicationID: "3", Company: "Gamma", Stage: "Phone Screen", LastStageChange: daysAgo(14)})
+	applied(t, w.Pool, events.Application{ApplicationID: "4", Company: "Delta", Stage: "Applied", LastStageChange: daysAgo(13)})
 
 	hits := p.find()
 	same(t, subjects(hits), []string{"Your visit +ghosting_risk +stage", "Your offer +stage", "About your call +ghosting_risk",
@@ -154,7 +155,7 @@ func TestUrgentMailOfApplicationsComesFirst(t *testing.T) {
 }
 
 func TestModesBoost(t *testing.T) {
-	p := newWorld(t).person("alice")
+	p := newDeployment(t).person("alice")
 	p.receive(
 		events.Mail{Subject: "Dinner?", Text: "A meetup, a conference, a webinar; receipt, invoice and payment; all in the text only."},
 		events.Mail{Subject: "Conferenceer and the invoiced payments"},
@@ -178,7 +179,7 @@ func TestModesBoost(t *testing.T) {
 }
 
 func TestNearBoostsEventsThatNameThePlace(t *testing.T) {
-	p := newWorld(t).person("alice")
+	p := newDeployment(t).person("alice")
 	p.receive(
 		events.Mail{Subject: "Flat in New York"},
 		events.Mail{Subject: "Concert", Category: "event", Text: "In York, something new."},
@@ -194,7 +195,7 @@ func TestNearBoostsEventsThatNameThePlace(t *testing.T) {
 
 // TestLikedMeetupsAreLifted approves meetups through the API until they outweigh other events.
 func TestLikedMeetupsAreLifted(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	p, other := w.person("alice"), w.person("bob")
 	f := newFolder(w, weights.Group(nil, nil))
 	p.policy("meetups", `{"contains":["subject","meetup"]}`)
@@ -220,18 +221,18 @@ func TestLikedMeetupsAreLifted(t *testing.T) {
 }
 
 func TestSearchFindsOnlyOnesOwn(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	alice, bob := w.person("alice"), w.person("bob")
 	alice.receive(events.Mail{Subject: "Hers", Sender: events.Address{Address: "recruiter@acme.com"}})
 	bob.receive(events.Mail{Subject: "His"})
-	applied(t, w.pool, events.Application{ApplicationID: "1", Company: "Acme", Stage: "Onsite", LastStageChange: daysAgo(16)})
+	applied(t, w.Pool, events.Application{ApplicationID: "1", Company: "Acme", Stage: "Onsite", LastStageChange: daysAgo(16)})
 	same(t, subjects(alice.find()), []string{"Hers +ghosting_risk +stage"})
 	same(t, subjects(bob.find()), []string{"His"})
 	same(t, subjects(bob.find("q", "hers OR his OR ats.stage:onsite")), []string{"His"})
 }
 
 func TestSearchRefusals(t *testing.T) {
-	p := newWorld(t).person("alice")
+	p := newDeployment(t).person("alice")
 	f := func(query, location, message string) {
 		t.Helper()
 		fault := p.get("/search?" + query).want(http.StatusUnprocessableEntity).problem().Errors[0]
@@ -251,7 +252,7 @@ func TestSearchRefusals(t *testing.T) {
 }
 
 func TestSnippetsShowWhatWasSearchedFor(t *testing.T) {
-	p := newWorld(t).person("alice")
+	p := newDeployment(t).person("alice")
 	p.receive(events.Mail{Subject: "Long", Text: strings.Repeat("filling words ", 100) + "the Needle\nin the hay " + strings.Repeat("and more ", 100)})
 	snippet := p.find("q", "needle")[0].Snippet
 	if !strings.Contains(snippet, "the Needle in the hay") || len(snippet) > 300 {
@@ -260,7 +261,7 @@ func TestSnippetsShowWhatWasSearchedFor(t *testing.T) {
 }
 
 func TestProposeByQuery(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	p, other := w.person("alice"), w.person("bob")
 	for _, someone := range []*person{p, other} {
 		someone.policy("all", anySubject)
@@ -289,8 +290,8 @@ func TestProposeByQuery(t *testing.T) {
 	same(t, propose(map[string]any{"query": lastWeek}), []string(nil))
 	same(t, propose(map[string]any{"query": "promo", "email_ids": []string{ids[1], ids[4]}, "limit": 1}), []string{"old promo"})
 	same(t, propose(map[string]any{"query": " *:* "}), []string{"letter"})
-	same(t, scalar[int](w, `SELECT count(*) FROM actions WHERE user_id = 'bob'`), 0)
-	same(t, scalar[int](w, `SELECT count(*) FROM outbox WHERE user_id = 'alice'`), 5)
+	same(t, world.Scalar[int](w, `SELECT count(*) FROM actions WHERE user_id = 'bob'`), 0)
+	same(t, world.Scalar[int](w, `SELECT count(*) FROM outbox WHERE user_id = 'alice'`), 5)
 
 	theirs := other.propose(map[string]any{"query": "letter"})
 	same(t, len(theirs), 1)
@@ -307,7 +308,7 @@ func TestProposeByQuery(t *testing.T) {
 
 // TestProposeByQueryAmongManyMails names more ids than fit into one search.
 func TestProposeByQueryAmongManyMails(t *testing.T) {
-	p := newWorld(t).person("alice")
+	p := newDeployment(t).person("alice")
 	p.policy("all", anySubject)
 	mails := make([]events.Mail, 2*amongAtOnce)
 	for i := range mails {
@@ -322,7 +323,7 @@ func TestProposeByQueryAmongManyMails(t *testing.T) {
 }
 
 func TestIdempotentProposalByQuery(t *testing.T) {
-	p := newWorld(t).person("alice")
+	p := newDeployment(t).person("alice")
 	p.policy("all", anySubject)
 	p.receive(events.Mail{Subject: "promo", Category: "promo"})
 	body := map[string]any{"query": "category:promo AND received_at:[now-7d TO now]"}
@@ -350,7 +351,7 @@ func (e *engine) Indexed(_ context.Context, user string, asked time.Time) (bool,
 
 func TestTroublesOfTheEngine(t *testing.T) {
 	stub := &engine{}
-	w := newWorld(t, func(c *Config) { c.Search = stub })
+	w := newDeployment(t, func(c *Config) { c.Search = stub })
 	p := w.person("alice")
 	p.policy("all", anySubject)
 	id := p.receive(events.Mail{Subject: "letter"})[0]
@@ -391,12 +392,12 @@ func TestTroublesOfTheEngine(t *testing.T) {
 // TestHitsOfAnOldIndex finds mail that has gone, and mail whose application has changed.
 func TestHitsOfAnOldIndex(t *testing.T) {
 	stub := &engine{}
-	w := newWorld(t, func(c *Config) { c.Search = stub })
+	w := newDeployment(t, func(c *Config) { c.Search = stub })
 	p, other := w.person("alice"), w.person("bob")
 	p.policy("all", anySubject)
 	ids := p.receive(events.Mail{Subject: "letter"}, events.Mail{Subject: "screen", Sender: events.Address{Address: "recruiter@acme.com"}})
 	theirs := other.receive(events.Mail{Subject: "not hers"})
-	applied(t, w.pool, events.Application{ApplicationID: "1", Company: "Acme", Stage: "Screen", LastStageChange: daysAgo(1)})
+	applied(t, w.Pool, events.Application{ApplicationID: "1", Company: "Acme", Stage: "Screen", LastStageChange: daysAgo(1)})
 	for _, id := range []string{theirs[0], ids[0], events.DeriveUUID("gone").String(), ids[1]} {
 		parsed, err := events.ParseUUID(id)
 		if err != nil {
@@ -422,7 +423,7 @@ func TestSearchWaitsUntilItIsIndexed(t *testing.T) {
 		asked = append(asked, at)
 		return indexed.Load(), nil
 	}}
-	p := newWorld(t, func(c *Config) { c.Search = stub }).person("alice")
+	p := newDeployment(t, func(c *Config) { c.Search = stub }).person("alice")
 	a := p.action()
 	event := p.post("/actions/"+a.ID+"/approve", nil).want(http.StatusOK).header.Get("X-Event-Id")
 	path := "/search?timeout=20ms&wait=" + event
@@ -441,13 +442,13 @@ func TestSearchWaitsUntilItIsIndexed(t *testing.T) {
 
 // TestSearchWaitsForMail waits for an event that the mailbox folds.
 func TestSearchWaitsForMail(t *testing.T) {
-	p := newWorld(t).person("alice")
+	p := newDeployment(t).person("alice")
 	p.action()
-	p.exec(`UPDATE outbox SET aggregatetype = 'applylens.mail'`)
+	p.Exec(`UPDATE outbox SET aggregatetype = 'applylens.mail'`)
 	p.stamp(7)
 	path := "/search?timeout=20ms&wait=" + p.events()[0].ID
 	p.get(path).want(http.StatusGatewayTimeout)
-	p.exec(`INSERT INTO relay_sequences (group_name, version, topic, partition, relay_id, last_seq)
+	p.Exec(`INSERT INTO relay_sequences (group_name, version, topic, partition, relay_id, last_seq)
 	        VALUES ('mailbox', 1, 'applylens.mail', 3, '11111111-1111-4111-8111-111111111111', 7)`)
 	p.get(path).want(http.StatusOK)
 }

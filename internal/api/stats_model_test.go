@@ -17,6 +17,8 @@ import (
 	"github.com/applylens/applylens/consumers"
 	"github.com/applylens/applylens/consumers/policystats"
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/postgres"
+	"github.com/applylens/applylens/internal/testkit/world"
 )
 
 // fact is one thing that happened to a policy: it counts for the UTC day of at.
@@ -146,23 +148,23 @@ func drawStatsEvent(t *rapid.T, today time.Time) *events.Event {
 }
 
 // databaseDay is the UTC day that the database has now, at its beginning.
-func databaseDay(w *world) time.Time {
-	w.t.Helper()
-	return scalar[time.Time](w, `SELECT (now() AT TIME ZONE 'UTC')::date`)
+func databaseDay(w *deployment) time.Time {
+	w.Helper()
+	return world.Scalar[time.Time](w, `SELECT (now() AT TIME ZONE 'UTC')::date`)
 }
 
 // TestStatsFollowTheModel folds random histories in batches of any size, and compares what GET /policy/stats tells for
 // some windows, and the view for all persons and in any time zone, with what the slow counting of facts gives. Days are
 // the database's, so that its clock need not be moved.
 func TestStatsFollowTheModel(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	persons := map[string]*person{"alice": w.person("alice"), "bob": w.person("bob")}
-	w.exec(`INSERT INTO policies (id, user_id, name, condition, action, deleted_at) VALUES
+	w.Exec(`INSERT INTO policies (id, user_id, name, condition, action, deleted_at) VALUES
 	        (1, 'alice', 'one', '{}', 'create_task', NULL), (2, 'alice', 'two', '{}', 'create_task', now()), (3, 'bob', 'three', '{}', 'create_task', NULL)`)
 	names := map[string]map[int64]string{"alice": {1: "one", 2: "two"}, "bob": {3: "three"}}
 	batch := policystats.Group(nil, nil).NewBatch()
 	rapid.Check(t, func(t *rapid.T) {
-		w.exec(`TRUNCATE policy_days`)
+		w.Exec(`TRUNCATE policy_days`)
 		today := databaseDay(w)
 		h := foldHistory(t, w, batch, today)
 		window := rapid.OneOf(rapid.SampledFrom([]int{1, 2, 29, 30, 31, 364, 365}), rapid.IntRange(1, 365)).Draw(t, "window")
@@ -179,7 +181,7 @@ func TestStatsFollowTheModel(t *testing.T) {
 	})
 }
 
-func foldHistory(t *rapid.T, w *world, batch consumers.Batch, today time.Time) history {
+func foldHistory(t *rapid.T, w *deployment, batch consumers.Batch, today time.Time) history {
 	var h history
 	for range rapid.IntRange(1, 4).Draw(t, "batches") {
 		batch.Reset()
@@ -188,8 +190,8 @@ func foldHistory(t *rapid.T, w *world, batch consumers.Batch, today time.Time) h
 			batch.Add(e)
 			h.happen(e)
 		}
-		err := pgx.BeginFunc(w.t.Context(), w.pool, func(tx pgx.Tx) error {
-			return batch.Write(w.t.Context(), tx, consumers.Version{Number: 1})
+		err := postgres.InTx(w.Context(), w.Pool, func(tx *postgres.Tx) error {
+			return batch.Write(w.Context(), tx, consumers.Version{Number: 1})
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -233,14 +235,14 @@ func (h history) view(today time.Time) []viewed {
 }
 
 // viewedStats reads the view as a session in a time zone does, and checks that its ids are those of policy and person.
-func viewedStats(w *world, zone string) []viewed {
-	w.t.Helper()
+func viewedStats(w *deployment, zone string) []viewed {
+	w.Helper()
 	list, ids := []viewed{}, map[int64]bool{}
-	err := pgx.BeginFunc(w.t.Context(), w.pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(w.t.Context(), `SELECT set_config('timezone', $1, true)`, zone); err != nil {
+	err := postgres.InTx(w.Context(), w.Pool, func(tx *postgres.Tx) error {
+		if _, err := tx.Exec(w.Context(), `SELECT set_config('timezone', $1, true)`, zone); err != nil {
 			return err
 		}
-		rows, err := tx.Query(w.t.Context(), `SELECT id, policy_id, user_id, fired, approved, rejected, precision, recall, window_days, updated_at FROM policy_stats ORDER BY user_id, policy_id`)
+		rows, err := tx.Query(w.Context(), `SELECT id, policy_id, user_id, fired, approved, rejected, precision, recall, window_days, updated_at FROM policy_stats ORDER BY user_id, policy_id`)
 		if err != nil {
 			return err
 		}
@@ -254,7 +256,7 @@ func viewedStats(w *world, zone string) []viewed {
 		return err
 	})
 	if err != nil || len(ids) != len(list) {
-		w.t.Fatalf("%d ids of %d rows: %v", len(ids), len(list), err)
+		w.Fatalf("%d ids of %d rows: %v", len(ids), len(list), err)
 	}
 	return list
 }

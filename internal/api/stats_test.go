@@ -9,11 +9,11 @@ import (
 )
 
 func TestStats(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	p := w.person("alice")
 	promos := p.policy("promos", anySubject)
 	day := func(policy int64, ago, fired, approved, rejected, missed int) {
-		p.exec(`INSERT INTO policy_days (version, user_id, policy_id, day, fired, approved, rejected, missed, updated_at)
+		p.Exec(`INSERT INTO policy_days (version, user_id, policy_id, day, fired, approved, rejected, missed, updated_at)
 		        VALUES (1, 'alice', $1, (now() AT TIME ZONE 'UTC')::date - $2::integer, $3, $4, $5, $6, '2026-01-02T03:04:05Z')`,
 			policy, ago, fired, approved, rejected, missed)
 	}
@@ -62,9 +62,9 @@ func TestWilsonHoldsTheShare(t *testing.T) {
 }
 
 func TestPreferences(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	p := w.person("alice")
-	p.exec(`INSERT INTO weight_counts (version, user_id, feature, approvals, rejections, pinned, updated_at) VALUES
+	p.Exec(`INSERT INTO weight_counts (version, user_id, feature, approvals, rejections, pinned, updated_at) VALUES
 	        (1, 'alice', 'a', 1, 0, NULL, now()), (1, 'alice', 'b', 5, 1, NULL, now()), (1, 'alice', 'c', 0, 3, NULL, now()),
 	        (1, 'alice', 'd', 0, 9, NULL, now()), (1, 'alice', 'e', 1, 1, NULL, now()), (1, 'alice', 'f', -1, 0, NULL, now()),
 	        (1, 'alice', 'g', 0, 2, 3, now()), (1, 'bob', 'h', 7, 0, NULL, now())`)

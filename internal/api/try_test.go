@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/applylens/applylens/internal/policy"
+	"github.com/applylens/applylens/internal/testkit/world"
 )
 
 // manyMails gives alice mails, many of them at the same time, so that a page ends among those, and bob a tenth as many.
@@ -23,12 +24,12 @@ FROM generate_series(1, $1::integer) n`
 // TestTryOnManyMails tries every one of 100,000 mails once, whatever the pages, without sorting or scanning all. It gives
 // a busy machine with the race detector more time than anybody gets.
 func TestTryOnManyMails(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	w.handler.(*server).tryFor = time.Minute
 	p := w.person("alice")
 	w.person("bob")
-	w.exec(manyMails, 110_000)
-	w.exec(`ANALYZE mails`)
+	w.Exec(manyMails, 110_000)
+	w.Exec(`ANALYZE mails`)
 	id := p.policy("promos", `{"all":[{"eq":["category","promo"]},{"regex":["subject","(?i)subject [0-9]*[02468]$"]}]}`)
 	began := time.Now()
 	got := decode[tried](p.post(fmt.Sprintf("/policy/%d/test", id), nil).want(http.StatusOK))
@@ -36,7 +37,7 @@ func TestTryOnManyMails(t *testing.T) {
 	if got.Tried != 100_000 || !got.Complete || got.Count != len(got.Matches) {
 		t.Errorf("%d of 100,000 mails tried, complete %v, %d matches counted as %d", got.Tried, got.Complete, len(got.Matches), got.Count)
 	}
-	want := scalar[[]string](w, `SELECT array_agg(id::text ORDER BY received_at DESC, mails.id) FROM mails
+	want := world.Scalar[[]string](w, `SELECT array_agg(id::text ORDER BY received_at DESC, mails.id) FROM mails
 		WHERE user_id = 'alice' AND category = 'promo' AND subject ~ '[02468]$'`)
 	if !slices.Equal(got.Matches, want) {
 		t.Errorf("%d matches, want %d, in the order of the mails", len(got.Matches), len(want))
@@ -50,23 +51,10 @@ func TestTryOnManyMails(t *testing.T) {
 	}
 }
 
-func explain(w *world, sql string, args ...any) string {
-	w.t.Helper()
-	rows, err := w.pool.Query(w.t.Context(), `EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) `+sql, args...)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer rows.Close()
-	var lines []string
-	for rows.Next() {
-		var line string
-		if err := rows.Scan(&line); err != nil {
-			w.t.Fatal(err)
-		}
-		if !strings.Contains(line, "never executed") {
-			lines = append(lines, line)
-		}
-	}
+func explain(w *deployment, sql string, args ...any) string {
+	w.Helper()
+	lines := world.Column[string](w, `EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) `+sql, args...)
+	lines = slices.DeleteFunc(lines, func(line string) bool { return strings.Contains(line, "never executed") })
 	return strings.Join(lines, "\n")
 }
 
@@ -106,7 +94,7 @@ func TestTriesAtOnceAreBounded(t *testing.T) {
 }
 
 func TestUnsavedPolicyIsTried(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	p := w.person("alice")
 	promo, other := p.mail(mail{category: "promo"}), p.mail(mail{category: "personal"})
 	whole := map[string]any{"name": "n", "enabled": false, "priority": 3, "condition": json.RawMessage(`{"eq":["category","promo"]}`),
@@ -127,5 +115,5 @@ func TestUnsavedPolicyIsTried(t *testing.T) {
 	f(`{"condition":`+strings.Repeat(`{"not":`, 5000)+`{}`+strings.Repeat(`}`, 5000)+`}`, "body.condition"+strings.Repeat(".not", policy.MaxLevels))
 	f(`{"condition":{"exists":["subject"]},"action":"send_money"}`, "body.action")
 	f(`{"condition":{"exists":["subject"]},"limit":100001}`, "body.limit")
-	same(t, scalar[int](w, `SELECT count(*) FROM policies`)+scalar[int](w, `SELECT count(*) FROM actions`)+len(p.events()), 0)
+	same(t, world.Scalar[int](w, `SELECT count(*) FROM policies`)+world.Scalar[int](w, `SELECT count(*) FROM actions`)+len(p.events()), 0)
 }

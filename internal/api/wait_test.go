@@ -4,25 +4,27 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/applylens/applylens/internal/testkit/world"
 )
 
 // stamp gives the person's last event its place, as the relay does.
 func (p *person) stamp(seq int64) {
-	p.t.Helper()
-	p.exec(`UPDATE outbox SET relay_id = '11111111-1111-4111-8111-111111111111', partition = 3, relay_seq = $2
+	p.Helper()
+	p.Exec(`UPDATE outbox SET relay_id = '11111111-1111-4111-8111-111111111111', partition = 3, relay_seq = $2
 	        WHERE seq = (SELECT max(seq) FROM outbox WHERE user_id = $1)`, p.id, seq)
 }
 
 // fold moves a group to a number, as its consumer does.
 func (p *person) fold(group string, version int, seq int64) {
-	p.t.Helper()
-	p.exec(`INSERT INTO relay_sequences (group_name, version, topic, partition, relay_id, last_seq)
+	p.Helper()
+	p.Exec(`INSERT INTO relay_sequences (group_name, version, topic, partition, relay_id, last_seq)
 	        VALUES ($1, $2, 'applylens.actions', 3, '11111111-1111-4111-8111-111111111111', $3)
 	        ON CONFLICT (group_name, version, topic, partition, relay_id) DO UPDATE SET last_seq = excluded.last_seq`, group, version, seq)
 }
 
 func TestWaitAnswersWhenTheEventIsFolded(t *testing.T) {
-	p := newWorld(t).person("alice")
+	p := newDeployment(t).person("alice")
 	a := p.action()
 	event := p.post("/actions/"+a.ID+"/approve", nil).want(http.StatusOK).header.Get("X-Event-Id")
 	for path, group := range map[string]string{"/preferences": "weights", "/policy/stats": "policystats"} {
@@ -46,12 +48,12 @@ func TestWaitAnswersWhenTheEventIsFolded(t *testing.T) {
 		f("folded", http.StatusOK)
 		p.fold(group, 1, 8)
 		f("folded long ago", http.StatusOK)
-		p.exec(`UPDATE outbox SET relay_id = NULL, partition = NULL, relay_seq = NULL`)
+		p.Exec(`UPDATE outbox SET relay_id = NULL, partition = NULL, relay_seq = NULL`)
 	}
 }
 
 func TestWaitEndsAsSoonAsTheEventIsFolded(t *testing.T) {
-	p := newWorld(t).person("alice")
+	p := newDeployment(t).person("alice")
 	p.action()
 	p.stamp(1)
 	event := p.events()[0].ID
@@ -67,13 +69,13 @@ func TestWaitEndsAsSoonAsTheEventIsFolded(t *testing.T) {
 }
 
 func TestIdempotencyKey(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	p, other := w.person("alice"), w.person("bob")
 	body := map[string]any{"name": "n", "condition": map[string]any{"exists": []string{"subject"}}, "action": "create_task"}
 	first := p.post("/policy", body, "Idempotency-Key", "k1").want(http.StatusCreated)
 	again := p.post("/api/policy", body, "Idempotency-Key", "k1").want(http.StatusCreated)
 	same(t, decode[policyView](again), decode[policyView](first))
-	same(t, scalar[int](w, `SELECT count(*) FROM policies WHERE user_id = 'alice'`), 1)
+	same(t, world.Scalar[int](w, `SELECT count(*) FROM policies WHERE user_id = 'alice'`), 1)
 	p.post("/policy", body, "Idempotency-Key", "k2").want(http.StatusConflict)
 	other.post("/policy", body, "Idempotency-Key", "k1").want(http.StatusCreated)
 	body["name"] = "m"
@@ -85,17 +87,17 @@ func TestIdempotencyKey(t *testing.T) {
 }
 
 func TestIdempotencyKeysAreForgotten(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	p := w.person("alice")
 	a := p.action()
 	p.post("/actions/"+a.ID+"/approve", nil, "Idempotency-Key", "old").want(http.StatusOK)
-	p.exec(`UPDATE idempotency_keys SET created_at = created_at - interval '8 days'`)
+	p.Exec(`UPDATE idempotency_keys SET created_at = created_at - interval '8 days'`)
 	p.post("/actions/"+a.ID+"/approve", nil, "Idempotency-Key", "new").want(http.StatusOK)
-	same(t, scalar[string](w, `SELECT string_agg(key, ',') FROM idempotency_keys`), "new")
+	same(t, world.Scalar[string](w, `SELECT string_agg(key, ',') FROM idempotency_keys`), "new")
 }
 
 func TestIdempotentProposal(t *testing.T) {
-	p := newWorld(t).person("alice")
+	p := newDeployment(t).person("alice")
 	p.policy("promos", `{"eq":["category","promo"]}`)
 	p.mail(mail{category: "promo"})
 	first := p.post("/actions/propose", nil, "Idempotency-Key", "k").want(http.StatusOK)

@@ -18,6 +18,7 @@ import (
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/ats"
 	"github.com/applylens/applylens/internal/policy"
+	"github.com/applylens/applylens/internal/postgres"
 	"github.com/applylens/applylens/internal/testkit/atstest"
 	"github.com/applylens/applylens/internal/testkit/testenv"
 )
@@ -30,7 +31,7 @@ func fold(ctx context.Context, db *pgxpool.Pool, group *consumers.Group, part []
 			batch.Add(event)
 		}
 	}
-	return pgx.BeginFunc(ctx, db, func(tx pgx.Tx) error { return batch.Write(ctx, tx, consumers.Version{Number: 1}) })
+	return postgres.InTx(ctx, db, func(tx *postgres.Tx) error { return batch.Write(ctx, tx, consumers.Version{Number: 1}) })
 }
 
 const columns = `SELECT m.user_id || ' ' || m.message_id, a.system, a.application_id, a.stage, a.company, a.last_stage_change, a.interview_date `

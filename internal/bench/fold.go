@@ -139,7 +139,7 @@ func sample(records int64, took time.Duration, children []*child) Sample {
 
 // reset lets a group begin anew, and lets PostgreSQL do now what it would do meanwhile.
 func (s *stage) reset(ctx context.Context, p projection) error {
-	for _, table := range []string{p.table, "repeats_" + p.group} {
+	for _, table := range []string{p.table, "processed_effects_" + p.group} {
 		if _, err := s.pool.Exec(ctx, "TRUNCATE "+table); err != nil {
 			return fmt.Errorf("empty %s: %w", table, err)
 		}

@@ -9,25 +9,20 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/applylens/applylens/events"
-	"github.com/applylens/applylens/internal/broker"
 	"github.com/applylens/applylens/internal/kafkalog"
-	"github.com/applylens/applylens/internal/testkit/testenv"
+	"github.com/applylens/applylens/internal/testkit/world"
 )
 
 func TestPeekReadsWhatAnyProducerWrites(t *testing.T) {
-	_, settings := testenv.Kfake(t)
-	conn, err := broker.Open(settings)
-	must(t, err)
-	t.Cleanup(conn.Close)
-	must(t, conn.EnsureTopics(t.Context(), broker.Layout{Partitions: 1, ReplicationFactor: 1}))
-	topic := conn.Topic(events.TopicActions)
+	w := world.New(t).Kfake()
+	topic := w.Conn.Topic(events.TopicActions)
 	codecs := map[string]kgo.CompressionCodec{
 		"none": kgo.NoCompression(), "gzip": kgo.GzipCompression(), "snappy": kgo.SnappyCompression(), "lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression(),
 	}
 	offset := int64(0)
 	for name, codec := range codecs {
-		producer, err := kgo.NewClient(kgo.SeedBrokers(conn.Brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchCompression(codec))
-		must(t, err)
+		producer, err := kgo.NewClient(kgo.SeedBrokers(w.Conn.Brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchCompression(codec))
+		world.Must(t, err)
 		defer producer.Close()
 		large := make([]byte, 200_000)
 		for i := range large {
@@ -38,11 +33,11 @@ func TestPeekReadsWhatAnyProducerWrites(t *testing.T) {
 			{Topic: topic, Key: nil, Value: nil},
 			{Topic: topic, Key: []byte{}, Value: large},
 		}
-		must(t, producer.ProduceSync(t.Context(), records...).FirstErr())
+		world.Must(t, producer.ProduceSync(t.Context(), records...).FirstErr())
 		for i, want := range records {
 			t.Run(fmt.Sprint(name, " ", i), func(t *testing.T) {
-				got, found, err := kafkalog.Peek(t.Context(), conn, topic, 0, offset)
-				must(t, err)
+				got, found, err := kafkalog.Peek(t.Context(), w.Conn, topic, 0, offset)
+				world.Must(t, err)
 				if !found || got.Offset != offset {
 					t.Fatalf("found %t at %d, want %d", found, got.Offset, offset)
 				}
@@ -62,12 +57,5 @@ func TestPeekReadsWhatAnyProducerWrites(t *testing.T) {
 			})
 			offset++
 		}
-	}
-}
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
 	}
 }

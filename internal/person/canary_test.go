@@ -11,14 +11,17 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/jackc/pgx/v5"
+	"github.com/applylens/applylens/consumers/ledger"
+	"github.com/applylens/applylens/consumers/operate"
+	"github.com/applylens/applylens/consumers/rebuild"
 
-	"github.com/applylens/applylens/consumers"
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/outbox"
 	erasing "github.com/applylens/applylens/internal/person"
 	"github.com/applylens/applylens/internal/testkit/testenv"
+	"github.com/applylens/applylens/internal/testkit/world"
 )
 
 // found is where a word stands: the rows of each table.
@@ -31,11 +34,11 @@ const holding = ` t WHERE position(lower($1) IN lower(t::text)) > 0 OR t::text ~
 
 // find looks for a word in every row of every table, as text, in bytes and in what is stored as base64, whatever
 // the case.
-func (w *world) find(word string) found {
-	w.t.Helper()
+func (w *deployment) find(word string) found {
+	w.Helper()
 	hits := found{}
 	for _, table := range w.tables() {
-		count := scalar[int](w, "SELECT count(*) FROM "+table+holding, word, forms(word))
+		count := world.Scalar[int](w, "SELECT count(*) FROM "+table+holding, word, forms(word))
 		if count > 0 {
 			hits[table] = count
 		}
@@ -44,15 +47,11 @@ func (w *world) find(word string) found {
 }
 
 // tables lists everything that PostgreSQL stores rows of, but for its own.
-func (w *world) tables() []string {
-	w.t.Helper()
-	rows, err := w.pool.Query(w.t.Context(), `
+func (w *deployment) tables() []string {
+	w.Helper()
+	return world.Column[string](w, `
 		SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 		WHERE c.relkind IN ('r', 'm') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' ORDER BY 1`)
-	must(w.t, err)
-	list, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	must(w.t, err)
-	return list
 }
 
 // forms is a pattern of the forms in which a word stands in bytes and in base64.
@@ -67,32 +66,32 @@ func forms(word string) string {
 }
 
 // digests sums up the rows that hold a word, by table.
-func (w *world) digests(word string) map[string]string {
-	w.t.Helper()
+func (w *deployment) digests(word string) map[string]string {
+	w.Helper()
 	sums := map[string]string{}
 	for _, table := range w.find(word).tables() {
-		sums[table] = scalar[string](w, "SELECT md5(string_agg(t::text, '|' ORDER BY t::text)) FROM "+table+holding, word, forms(word))
+		sums[table] = world.Scalar[string](w, "SELECT md5(string_agg(t::text, '|' ORDER BY t::text)) FROM "+table+holding, word, forms(word))
 	}
 	return sums
 }
 
-func (w *world) metrics() string {
-	w.t.Helper()
+func (w *deployment) metrics() string {
+	w.Helper()
 	recorder := httptest.NewRecorder()
 	w.handler.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	return recorder.Body.String()
 }
 
 func TestFindSeesEveryForm(t *testing.T) {
-	w := newWorld(t)
-	w.exec(`CREATE TABLE odd (a text, b bytea, c jsonb, d text[])`)
+	w := newDeployment(t)
+	w.Exec(`CREATE TABLE odd (a text, b bytea, c jsonb, d text[])`)
 	for _, insert := range []string{
 		`INSERT INTO odd (a) VALUES ('xCanaryx')`, `INSERT INTO odd (b) VALUES ('\x00' || 'canary'::bytea || '\xff')`,
 		`INSERT INTO odd (c) VALUES ('{"a":["canary"]}')`, `INSERT INTO odd (d) VALUES ('{a,"x canary"}')`,
 		`INSERT INTO odd (a) VALUES (encode('canary', 'base64'))`, `INSERT INTO odd (a) VALUES (encode('1canary1', 'base64'))`,
 		`INSERT INTO odd (a) VALUES (encode('22canary', 'base64'))`, `INSERT INTO odd (a) VALUES ('can ary')`,
 	} {
-		w.exec(insert)
+		w.Exec(insert)
 	}
 	if diff := cmp.Diff(found{"public.odd": 7}, w.find("canary")); diff != "" {
 		t.Errorf("found (-want +got):\n%s", diff)
@@ -107,8 +106,8 @@ const (
 // A person is everywhere; is erased while the groups are behind; and is nowhere, now and after a rebuild. Somebody else
 // keeps everything.
 func TestNothingIsLeftOfAnErasedPerson(t *testing.T) {
-	w := newWorld(t)
-	testenv.Index(t, w.pool) // so that marks name persons too
+	w := newDeployment(t)
+	testenv.Index(t, w.Pool) // so that marks name persons too
 	w.relay()
 	stop := w.fold()
 	ann, bob := w.newPerson(canary), w.newPerson(bystander)
@@ -127,7 +126,7 @@ func TestNothingIsLeftOfAnErasedPerson(t *testing.T) {
 	for _, p := range []*person{ann, bob} { // what nobody has folded when the person is erased
 		p.receive(5, 2)
 		p.foreign(2)
-		must(t, w.buildPart("policystats"))
+		w.Must(w.buildPart("policystats"))
 	}
 	everywhere := []string{
 		"public.actions", "public.dead_letters", "public.dirty_addresses", "public.forgotten_features", "public.idempotency_keys",
@@ -143,8 +142,8 @@ func TestNothingIsLeftOfAnErasedPerson(t *testing.T) {
 	}
 	before := w.digests(bystander)
 
-	_, err := erasing.Erase(t.Context(), w.pool, ann.id)
-	must(t, err)
+	_, err := erasing.Erase(t.Context(), w.Pool, ann.id)
+	w.Must(err)
 	w.onlyTheOrderIsLeft("after the commit")
 	if diff := cmp.Diff(before, w.digests(bystander)); diff != "" {
 		t.Errorf("of somebody else (-before +after):\n%s", diff)
@@ -160,16 +159,16 @@ func TestNothingIsLeftOfAnErasedPerson(t *testing.T) {
 	if !strings.Contains(w.metrics(), bystander) {
 		t.Error("the metrics have lost somebody else")
 	}
-	_, err = outbox.Prune(t.Context(), w.pool, 0)
-	must(t, err)
+	_, err = outbox.Prune(t.Context(), w.Pool, 0)
+	w.Must(err)
 	for _, group := range w.groups {
-		_, err := consumers.Rebuild(t.Context(), w.config(group), false)
-		must(t, err)
+		_, err := rebuild.Run(t.Context(), w.config(group), false)
+		w.Must(err)
 	}
 	if diff := cmp.Diff(found{}, w.find(canary)); diff != "" {
 		t.Errorf("after a rebuild of everything (-want +got):\n%s", diff)
 	}
-	if log := w.logs.String(); strings.Contains(log, canary) || strings.Contains(log, bystander) {
+	if log := w.Logs.String(); strings.Contains(log, canary) || strings.Contains(log, bystander) {
 		t.Errorf("the logs name a person:\n%s", log)
 	}
 	bob.ask(http.MethodGet, "/actions/tray", http.StatusOK, nil)
@@ -178,52 +177,52 @@ func TestNothingIsLeftOfAnErasedPerson(t *testing.T) {
 }
 
 // onlyTheOrderIsLeft holds that the person is in the outbox's user.erased, which has to go out, and nowhere else.
-func (w *world) onlyTheOrderIsLeft(when string) {
-	w.t.Helper()
+func (w *deployment) onlyTheOrderIsLeft(when string) {
+	w.Helper()
 	if diff := cmp.Diff(found{"public.outbox": 2}, w.find(canary)); diff != "" {
-		w.t.Errorf("%s (-want +got):\n%s", when, diff)
+		w.Errorf("%s (-want +got):\n%s", when, diff)
 	}
-	orders := scalar[int](w, "SELECT count(*) FROM outbox WHERE type = $1 AND user_id = $2", events.TypeUserErased.String(), "user-"+canary)
+	orders := world.Scalar[int](w, "SELECT count(*) FROM outbox WHERE type = $1 AND user_id = $2", events.TypeUserErased.String(), "user-"+canary)
 	if orders != 2 {
-		w.t.Errorf("%s: %d orders to erase in the outbox, want one for each topic", when, orders)
+		w.Errorf("%s: %d orders to erase in the outbox, want one for each topic", when, orders)
 	}
 }
 
 // disposeOfLetters discards one dead letter of each person and leaves one redriven.
-func (w *world) disposeOfLetters() {
-	w.t.Helper()
+func (w *deployment) disposeOfLetters() {
+	w.Helper()
 	ids := w.letters("weights")
 	if len(ids) != 8 {
-		w.t.Fatalf("%d open dead letters, want 8", len(ids))
+		w.Fatalf("%d open dead letters, want 8", len(ids))
 	}
 	for i, id := range ids {
 		switch i % 4 {
 		case 0:
-			must(w.t, consumers.Discard(w.t.Context(), w.pool, id, "tester", "of no use"))
+			w.Must(operate.Discard(w.Context(), w.Pool, id, "tester", "of no use"))
 		case 1:
-			must(w.t, consumers.Redrive(w.t.Context(), w.pool, w.conn, id, "tester", false))
+			w.Must(operate.Redrive(w.Context(), w.Pool, w.Conn, id, "tester", false))
 		}
 	}
 }
 
 // retire rebuilds groups and swaps the new versions in, so that the old ones stay as retired.
-func (w *world) retire(groups ...string) {
-	w.t.Helper()
+func (w *deployment) retire(groups ...string) {
+	w.Helper()
 	for _, group := range w.groups {
 		if slices.Contains(groups, group.Name) {
-			version, err := consumers.Rebuild(w.t.Context(), w.config(group), false)
-			must(w.t, err)
-			_, err = consumers.Swap(w.t.Context(), w.pool, group.Name, version, -1, "tester", "test")
-			must(w.t, err)
+			version, err := rebuild.Run(w.Context(), w.config(group), false)
+			w.Must(err)
+			_, err = rebuild.Swap(w.Context(), w.Pool, group.Name, version, -1, "tester", "test")
+			w.Must(err)
 		}
 	}
 }
 
 // buildPart folds what the log has of a group into a version that is being built.
-func (w *world) buildPart(name string) error {
+func (w *deployment) buildPart(name string) error {
 	for _, group := range w.groups {
 		if group.Name == name {
-			_, err := consumers.Rebuild(w.t.Context(), w.config(group), false)
+			_, err := rebuild.Run(w.Context(), w.config(group), false)
 			return err
 		}
 	}
@@ -232,24 +231,24 @@ func (w *world) buildPart(name string) error {
 
 // controlled proves that the search finds what a fold brings back that does not obey: each group is built once more,
 // deaf to erasures.
-func (w *world) controlled() {
-	w.t.Helper()
+func (w *deployment) controlled() {
+	w.Helper()
 	for _, group := range w.groups {
-		building, found, err := consumers.Building(w.t.Context(), w.pool, group.Name)
-		must(w.t, err)
+		building, found, err := ledger.Building(w.Context(), w.Pool, group.Name)
+		w.Must(err)
 		if found {
-			must(w.t, consumers.DropVersion(w.t.Context(), w.pool, group, building.Version))
+			w.Must(ledger.DropVersion(w.Context(), w.Pool, group.Projection(), building.Version))
 		}
 		deaf := *group
 		deaf.Folds = slices.DeleteFunc(slices.Clone(group.Folds), func(kind events.Type) bool { return kind == events.TypeUserErased })
 		if len(deaf.Folds) == len(group.Folds) {
-			w.t.Fatalf("%s folds no erasure", group.Name)
+			w.Fatalf("%s folds no erasure", group.Name)
 		}
-		_, err = consumers.Rebuild(w.t.Context(), w.config(&deaf), false)
-		must(w.t, err)
+		_, err = rebuild.Run(w.Context(), w.config(&deaf), false)
+		w.Must(err)
 	}
 	if diff := cmp.Diff([]string{"mail_addresses", "mail_correspondents", "mails", "policy_days", "weight_counts"}, parents(w.find(canary).tables())); diff != "" {
-		w.t.Errorf("what deaf folds bring back (-want +got):\n%s", diff)
+		w.Errorf("what deaf folds bring back (-want +got):\n%s", diff)
 	}
 }
 

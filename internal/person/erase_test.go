@@ -3,22 +3,23 @@ package person_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/jackc/pgx/v5"
+	"github.com/applylens/applylens/consumers/operate"
+	"github.com/applylens/applylens/consumers/rebuild"
 
-	"github.com/applylens/applylens/consumers"
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/applylens/applylens/events"
 	erasing "github.com/applylens/applylens/internal/person"
 	"github.com/applylens/applylens/internal/testkit/testenv"
+	"github.com/applylens/applylens/internal/testkit/world"
 )
 
 func TestErasingMayBeRepeated(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	w.relay()
 	w.fold()
 	ann := w.newPerson(canary)
@@ -27,32 +28,32 @@ func TestErasingMayBeRepeated(t *testing.T) {
 		if when == "never known" {
 			id = "nobody"
 		}
-		erased, err := erasing.Erase(t.Context(), w.pool, id)
-		must(t, err)
+		erased, err := erasing.Erase(t.Context(), w.Pool, id)
+		w.Must(err)
 		if (erased.Rows["users"] == 1) != (when == "known") || erased.EventID == "" {
 			t.Errorf("%s: erased %+v", when, erased)
 		}
 	}
 	w.settled()
-	if diff := cmp.Diff([]int{0, 6}, []int{scalar[int](w, "SELECT count(*) FROM users"), scalar[int](w, "SELECT count(*) FROM outbox WHERE published_at IS NOT NULL")}); diff != "" {
+	if diff := cmp.Diff([]int{0, 6}, []int{world.Scalar[int](w, "SELECT count(*) FROM users"), world.Scalar[int](w, "SELECT count(*) FROM outbox WHERE published_at IS NOT NULL")}); diff != "" {
 		t.Errorf("persons, and events sent (-want +got):\n%s", diff)
 	}
 	ann.receive(0, 1)
 	w.settled()
-	if mails := scalar[int](w, "SELECT count(*) FROM live_mails WHERE user_id = $1", ann.id); mails != 1 {
+	if mails := world.Scalar[int](w, "SELECT count(*) FROM live_mails WHERE user_id = $1", ann.id); mails != 1 {
 		t.Errorf("%d mails of who came later under the id, want 1", mails)
 	}
 }
 
 func TestWhatCannotBeAnIDIsRefused(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	for _, id := range []string{"", strings.Repeat("x", events.MaxUserID+1), "a\x00b", "\xff"} {
 		var refused *events.Error
-		if _, err := erasing.Erase(t.Context(), w.pool, id); !errors.As(err, &refused) {
+		if _, err := erasing.Erase(t.Context(), w.Pool, id); !errors.As(err, &refused) {
 			t.Errorf("%q: %v, want an *events.Error", id, err)
 		}
 	}
-	if n := scalar[int](w, "SELECT count(*) FROM outbox"); n != 0 {
+	if n := world.Scalar[int](w, "SELECT count(*) FROM outbox"); n != 0 {
 		t.Errorf("%d rows in the outbox", n)
 	}
 }
@@ -60,14 +61,14 @@ func TestWhatCannotBeAnIDIsRefused(t *testing.T) {
 // A version that was being dropped keeps its tables for a while, and nothing shows them.
 func TestErasingReachesHalfDroppedVersions(t *testing.T) {
 	w, ann, _ := peopled(t)
-	must(t, w.buildPart("mailbox"))
-	w.exec("ALTER TABLE mails DETACH PARTITION mails_2")
-	w.exec("ALTER TABLE mail_addresses DETACH PARTITION mail_addresses_2")
-	if n := scalar[int](w, "SELECT count(*) FROM mails_2 WHERE user_id = $1", ann.id); n != 5 {
+	w.Must(w.buildPart("mailbox"))
+	w.Exec("ALTER TABLE mails DETACH PARTITION mails_2")
+	w.Exec("ALTER TABLE mail_addresses DETACH PARTITION mail_addresses_2")
+	if n := world.Scalar[int](w, "SELECT count(*) FROM mails_2 WHERE user_id = $1", ann.id); n != 5 {
 		t.Fatalf("%d mails in the detached table, want 5", n)
 	}
-	_, err := erasing.Erase(t.Context(), w.pool, ann.id)
-	must(t, err)
+	_, err := erasing.Erase(t.Context(), w.Pool, ann.id)
+	w.Must(err)
 	w.onlyTheOrderIsLeft("after the commit")
 }
 
@@ -75,18 +76,14 @@ func TestErasingReachesHalfDroppedVersions(t *testing.T) {
 func TestErasingMarksTheMails(t *testing.T) {
 	w, ann, _ := peopled(t)
 	ids := func(sql string, args ...any) []string {
-		rows, err := w.pool.Query(t.Context(), sql, args...)
-		must(t, err)
-		list, err := pgx.CollectRows(rows, pgx.RowTo[string])
-		must(t, err)
-		return list
+		return world.Column[string](w, sql, args...)
 	}
 	mails := ids("SELECT id::text FROM mails WHERE user_id = $1 ORDER BY 1", ann.id)
-	testenv.Index(t, w.pool)
-	w.exec("DELETE FROM dirty_mails")
-	w.exec("INSERT INTO dirty_mails (mail_id, generation) VALUES ($1, 7)", mails[0])
-	_, err := erasing.Erase(t.Context(), w.pool, ann.id)
-	must(t, err)
+	testenv.Index(t, w.Pool)
+	w.Exec("DELETE FROM dirty_mails")
+	w.Exec("INSERT INTO dirty_mails (mail_id, generation) VALUES ($1, 7)", mails[0])
+	_, err := erasing.Erase(t.Context(), w.Pool, ann.id)
+	w.Must(err)
 	want := []string{mails[0] + " 8"}
 	for _, id := range mails[1:] {
 		want = append(want, id+" 1")
@@ -98,46 +95,46 @@ func TestErasingMarksTheMails(t *testing.T) {
 
 // erase begins to erase a person and returns when that waits for a lock, behind others, with what waits for its end.
 func (p *person) erase(behind int) (finish func()) {
-	p.t.Helper()
+	p.Helper()
 	ended := make(chan error, 1)
 	go func() {
-		_, err := erasing.Erase(context.Background(), p.pool, p.id)
+		_, err := erasing.Erase(context.Background(), p.Pool, p.id)
 		ended <- err
 	}()
 	p.untilWaiting(behind + 1)
 	return func() {
-		p.t.Helper()
-		must(p.t, <-ended)
+		p.Helper()
+		p.Must(<-ended)
 	}
 }
 
 // untilWaiting waits until some sessions wait for locks.
-func (w *world) untilWaiting(sessions int) {
-	w.t.Helper()
-	w.until("sessions wait for a lock", func() (bool, string) {
-		waiting := scalar[int](w, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
-		return waiting == sessions, fmt.Sprint(waiting, " of ", sessions)
+func (w *deployment) untilWaiting(sessions int) {
+	w.Helper()
+	w.Eventually("sessions wait for a lock", func() error {
+		waiting := world.Scalar[int](w, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+		return world.Want(waiting == sessions, "%d of %d", waiting, sessions)
 	})
 }
 
 // hold runs a statement in a transaction that stays open until the returned function is called.
-func (w *world) hold(sql string, args ...any) (release func()) {
-	w.t.Helper()
-	tx, err := w.pool.Begin(w.t.Context())
-	must(w.t, err)
-	w.t.Cleanup(func() { _ = tx.Rollback(context.Background()) })
-	_, err = tx.Exec(w.t.Context(), sql, args...)
-	must(w.t, err)
+func (w *deployment) hold(sql string, args ...any) (release func()) {
+	w.Helper()
+	tx, err := w.Pool.Begin(w.Context())
+	w.Must(err)
+	w.Cleanup(func() { _ = tx.Rollback(context.Background()) })
+	_, err = tx.Exec(w.Context(), sql, args...)
+	w.Must(err)
 	return func() {
-		w.t.Helper()
-		must(w.t, tx.Rollback(w.t.Context()))
+		w.Helper()
+		w.Must(tx.Rollback(w.Context()))
 	}
 }
 
 // pending returns an action of the person that waits for a decision.
 func (p *person) pending() string {
-	p.t.Helper()
-	return scalar[string](p.world, "SELECT id::text FROM actions WHERE user_id = $1 AND status = 'pending' ORDER BY created_at LIMIT 1", p.id)
+	p.Helper()
+	return world.Scalar[string](p, "SELECT id::text FROM actions WHERE user_id = $1 AND status = 'pending' ORDER BY created_at LIMIT 1", p.id)
 }
 
 // A decision that came first is taken, and then erased with all the rest.
@@ -178,19 +175,19 @@ func TestDecisionDuringTheErasure(t *testing.T) {
 // A dead letter that is being redriven is erased, and so is what goes out again.
 func TestRedrivingBeforeTheErasure(t *testing.T) {
 	w, ann, _ := peopled(t)
-	letter := scalar[int64](w, "SELECT min(id) FROM dead_letters WHERE user_id = $1 AND group_name = 'weights'", ann.id)
+	letter := world.Scalar[int64](w, "SELECT min(id) FROM dead_letters WHERE user_id = $1 AND group_name = 'weights'", ann.id)
 	release := w.hold("LOCK TABLE outbox IN EXCLUSIVE MODE")
 	redriven := make(chan error, 1)
 	go func() {
-		redriven <- consumers.Redrive(context.Background(), w.pool, w.conn, letter, "tester", false)
+		redriven <- operate.Redrive(context.Background(), w.Pool, w.Conn, letter, "tester", false)
 	}()
 	w.untilWaiting(1)
 	finish := ann.erase(1)
 	release()
-	must(t, <-redriven)
+	w.Must(<-redriven)
 	finish()
 	w.onlyTheOrderIsLeft("after a dead letter was redriven")
-	if err := consumers.Redrive(t.Context(), w.pool, w.conn, letter, "tester", false); err == nil {
+	if err := operate.Redrive(t.Context(), w.Pool, w.Conn, letter, "tester", false); err == nil {
 		t.Error("an erased dead letter can be redriven")
 	}
 }
@@ -199,13 +196,13 @@ func TestRedrivingBeforeTheErasure(t *testing.T) {
 func TestErasingThePersonOfAKey(t *testing.T) {
 	w, ann, _ := peopled(t)
 	for _, letter := range w.letters("weights") {
-		must(t, consumers.Redrive(t.Context(), w.pool, w.conn, letter, "tester", false))
+		w.Must(operate.Redrive(t.Context(), w.Pool, w.Conn, letter, "tester", false))
 	}
 	if diff := cmp.Diff([]string{"public.dead_letters", "public.outbox"}, w.find(otherKey).tables()); diff != "" {
 		t.Fatalf("tables with the key (-want +got):\n%s", diff)
 	}
-	_, err := erasing.Erase(t.Context(), w.pool, otherKey)
-	must(t, err)
+	_, err := erasing.Erase(t.Context(), w.Pool, otherKey)
+	w.Must(err)
 	if diff := cmp.Diff(found{"public.outbox": 2}, w.find(otherKey)); diff != "" {
 		t.Errorf("of the key (-want +got):\n%s", diff)
 	}
@@ -216,7 +213,7 @@ func TestErasingThePersonOfAKey(t *testing.T) {
 
 // Erasing again and again, while the person and another one decide, loses nothing of the other and mixes nothing up.
 func TestErasingBesideLiveTraffic(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	w.relay()
 	w.fold()
 	ann, bob := w.newPerson(canary), w.newPerson(bystander)
@@ -226,36 +223,36 @@ func TestErasingBesideLiveTraffic(t *testing.T) {
 		published := 0
 		for ctx.Err() == nil {
 			for _, p := range []*person{ann, bob} {
-				p.publish(p.record(p.id, p.decision(published)))
+				p.Publish(p.record(p.id, p.decision(published)))
 			}
 			published++
 		}
 		traffic <- published
 	}()
 	for range 10 {
-		w.until("the person has weights", func() (bool, string) {
-			return scalar[bool](w, "SELECT EXISTS (SELECT FROM weight_counts WHERE user_id = $1)", ann.id), "none"
+		w.Until("the person has weights", func() bool {
+			return world.Scalar[bool](w, "SELECT EXISTS (SELECT FROM weight_counts WHERE user_id = $1)", ann.id)
 		})
-		_, err := erasing.Erase(t.Context(), w.pool, ann.id)
-		must(t, err)
+		_, err := erasing.Erase(t.Context(), w.Pool, ann.id)
+		w.Must(err)
 	}
 	cancel()
 	published := <-traffic
-	_, err := erasing.Erase(t.Context(), w.pool, ann.id)
-	must(t, err)
+	_, err := erasing.Erase(t.Context(), w.Pool, ann.id)
+	w.Must(err)
 	w.settled()
-	w.exec("DELETE FROM outbox")
+	w.Exec("DELETE FROM outbox")
 	if diff := cmp.Diff(found{}, w.find(canary)); diff != "" {
 		t.Errorf("left of the erased person (-want +got):\n%s", diff)
 	}
-	if approvals := scalar[int](w, "SELECT approvals FROM weight_counts WHERE user_id = $1", bob.id); approvals != published {
+	if approvals := world.Scalar[int](w, "SELECT approvals FROM weight_counts WHERE user_id = $1", bob.id); approvals != published {
 		t.Errorf("the other has %d approvals, want %d", approvals, published)
 	}
 	for _, group := range w.groups {
-		_, err := consumers.Rebuild(t.Context(), w.config(group), false)
-		must(t, err)
-		compared, err := consumers.Compare(t.Context(), w.config(group))
-		must(t, err)
+		_, err := rebuild.Run(t.Context(), w.config(group), false)
+		w.Must(err)
+		compared, err := rebuild.Compare(t.Context(), w.config(group))
+		w.Must(err)
 		if !compared.Equal() {
 			t.Errorf("a rebuild of %s differs: %+v", group.Name, compared)
 		}
@@ -266,17 +263,15 @@ func TestErasingBesideLiveTraffic(t *testing.T) {
 func TestRestoredDatabaseObeysTheErasure(t *testing.T) {
 	w, ann, bob := peopled(t)
 	w.retire("weights")
-	backup := testenv.CopyDatabase(t, w.pool)
-	_, err := erasing.Erase(t.Context(), w.pool, ann.id)
-	must(t, err)
+	backup := testenv.CopyDatabase(t, w.Pool)
+	_, err := erasing.Erase(t.Context(), w.Pool, ann.id)
+	w.Must(err)
 	stopRelay := w.relay()
-	w.until("the erasure is published", func() (bool, string) {
-		return scalar[int](w, "SELECT count(*) FROM outbox WHERE published_at IS NULL") == 0, "not yet"
-	})
+	w.AwaitPublished()
 	stopRelay()
 
 	w.use(backup)
-	w.exec("UPDATE deployment SET system_identifier = 1, timeline_id = 1") // as another server is told by
+	w.Exec("UPDATE deployment SET system_identifier = 1, timeline_id = 1") // as another server is told by
 	if len(w.find(canary)) < 10 {
 		t.Fatalf("the backup has the person only in %v", w.find(canary))
 	}
@@ -285,8 +280,8 @@ func TestRestoredDatabaseObeysTheErasure(t *testing.T) {
 	w.relay()
 	w.fold()
 	w.settled()
-	w.until("the relay has read the log", func() (bool, string) {
-		return scalar[bool](w, "SELECT system_identifier <> 1 FROM deployment"), "not yet"
+	w.Until("the relay has read the log", func() bool {
+		return world.Scalar[bool](w, "SELECT system_identifier <> 1 FROM deployment")
 	})
 	if diff := cmp.Diff(found{}, w.find(canary)); diff != "" {
 		t.Errorf("of the erased person (-want +got):\n%s", diff)

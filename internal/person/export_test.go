@@ -14,15 +14,15 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/jackc/pgx/v5"
 
 	erasing "github.com/applylens/applylens/internal/person"
+	"github.com/applylens/applylens/internal/testkit/world"
 )
 
 // peopled is a world with two persons of whom every table has something. Nothing runs any more.
-func peopled(t *testing.T) (w *world, ann, bob *person) {
+func peopled(t *testing.T) (w *deployment, ann, bob *person) {
 	t.Helper()
-	w = newWorld(t)
+	w = newDeployment(t)
 	stopRelay, stopFolds := w.relay(), w.fold()
 	ann, bob = w.newPerson(canary), w.newPerson(bystander)
 	for _, p := range []*person{ann, bob} {
@@ -45,14 +45,14 @@ WHERE table_name = $1 AND column_name NOT IN ('hash', 'request_hash', 'search_wo
 
 func TestExportIsComplete(t *testing.T) {
 	w, ann, _ := peopled(t)
-	w.exec(`INSERT INTO applications (version, system, application_id, addresses, company, stage, src_version, removed, updated_at)
+	w.Exec(`INSERT INTO applications (version, system, application_id, addresses, company, stage, src_version, removed, updated_at)
 		VALUES (1, 'greenhouse', '1', ARRAY['news@' || $1 || '.example'], $1, 'Onsite', 1, false, now())`, canary)
-	w.exec(`INSERT INTO application_keys (version, address, company, system, application_id, whole)
+	w.Exec(`INSERT INTO application_keys (version, address, company, system, application_id, whole)
 		VALUES (1, 'news@' || $1 || '.example', '', 'greenhouse', '1', true)`, canary)
 	dir := filepath.Join(t.TempDir(), "out")
 	var heard, expected int64
-	manifest, err := erasing.Export(t.Context(), w.pool, ann.id, dir, func(rows, of int64) { heard, expected = rows, of })
-	must(t, err)
+	manifest, err := erasing.Export(t.Context(), w.Pool, ann.id, dir, func(rows, of int64) { heard, expected = rows, of })
+	w.Must(err)
 	total := int64(0)
 	for _, file := range manifest.Files {
 		w.checkFile(dir, file)
@@ -66,19 +66,19 @@ func TestExportIsComplete(t *testing.T) {
 	}
 	var written erasing.Manifest
 	text, err := os.ReadFile(filepath.Join(dir, "manifest.json"))
-	must(t, err)
-	must(t, json.Unmarshal(text, &written))
+	w.Must(err)
+	w.Must(json.Unmarshal(text, &written))
 	if diff := cmp.Diff(*manifest, written); diff != "" {
 		t.Errorf("manifest.json (-returned +written):\n%s", diff)
 	}
 	for name, mode := range map[string]os.FileMode{"": 0o700, "manifest.json": 0o600, "mails.jsonl": 0o600} {
 		info, err := os.Stat(filepath.Join(dir, name))
-		must(t, err)
+		w.Must(err)
 		if info.Mode().Perm() != mode {
 			t.Errorf("%q has mode %o, want %o", name, info.Mode().Perm(), mode)
 		}
 	}
-	if _, err := erasing.Export(t.Context(), w.pool, ann.id, dir, nil); err == nil {
+	if _, err := erasing.Export(t.Context(), w.Pool, ann.id, dir, nil); err == nil {
 		t.Error("an export went over another")
 	}
 }
@@ -89,50 +89,47 @@ func rowsOf(m *erasing.Manifest, table string) int64 {
 }
 
 // checkFile holds that a file has what the manifest says, every column of its table, and nobody else's data.
-func (w *world) checkFile(dir string, file erasing.File) {
-	w.t.Helper()
+func (w *deployment) checkFile(dir string, file erasing.File) {
+	w.Helper()
 	text, err := os.ReadFile(filepath.Join(dir, file.Name))
-	must(w.t, err)
+	w.Must(err)
 	sum := sha256.Sum256(text)
 	if hex.EncodeToString(sum[:]) != file.SHA256 || int64(len(text)) != file.Bytes {
-		w.t.Errorf("%s is not what the manifest says", file.Name)
+		w.Errorf("%s is not what the manifest says", file.Name)
 	}
 	if !strings.Contains(string(text), canary) || strings.Contains(string(text), bystander) {
-		w.t.Errorf("%s holds another's data, or nothing of the person's:\n%.2000s", file.Name, text)
+		w.Errorf("%s holds another's data, or nothing of the person's:\n%.2000s", file.Name, text)
 	}
-	rows, err := w.pool.Query(w.t.Context(), exported, file.Table)
-	must(w.t, err)
-	columns, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	must(w.t, err)
+	columns := world.Column[string](w, exported, file.Table)
 	lines := int64(0)
 	for scanner := bufio.NewScanner(strings.NewReader(string(text))); scanner.Scan(); lines++ {
 		var row map[string]any
-		must(w.t, json.Unmarshal(scanner.Bytes(), &row))
+		w.Must(json.Unmarshal(scanner.Bytes(), &row))
 		for _, column := range columns {
 			_, plain := row[column]
 			_, encoded := row[column+"_base64"]
 			if plain == encoded {
-				w.t.Fatalf("%s lacks %s: %s", file.Name, column, scanner.Bytes())
+				w.Fatalf("%s lacks %s: %s", file.Name, column, scanner.Bytes())
 			}
 		}
 		if len(row) != len(columns) {
-			w.t.Fatalf("%s has more than the columns %v: %s", file.Name, columns, scanner.Bytes())
+			w.Fatalf("%s has more than the columns %v: %s", file.Name, columns, scanner.Bytes())
 		}
 	}
 	if lines != file.Rows || lines == 0 {
-		w.t.Errorf("%s has %d lines, and %d by the manifest", file.Name, lines, file.Rows)
+		w.Errorf("%s has %d lines, and %d by the manifest", file.Name, lines, file.Rows)
 	}
 }
 
 func TestExportIsOneSnapshot(t *testing.T) {
 	w, ann, _ := peopled(t)
-	manifest, err := erasing.Export(t.Context(), w.pool, ann.id, filepath.Join(t.TempDir(), "out"), func(rows, _ int64) {
+	manifest, err := erasing.Export(t.Context(), w.Pool, ann.id, filepath.Join(t.TempDir(), "out"), func(rows, _ int64) {
 		if rows == 1 {
-			_, err := erasing.Erase(t.Context(), w.pool, ann.id)
-			must(t, err)
+			_, err := erasing.Erase(t.Context(), w.Pool, ann.id)
+			w.Must(err)
 		}
 	})
-	must(t, err)
+	w.Must(err)
 	if mails := rowsOf(manifest, "mails"); mails != 5 {
 		t.Errorf("%d mails, want the 5 of when the export began", mails)
 	}
@@ -142,7 +139,7 @@ func TestFailedExportLeavesNothing(t *testing.T) {
 	w, ann, _ := peopled(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	dir := filepath.Join(t.TempDir(), "out")
-	_, err := erasing.Export(ctx, w.pool, ann.id, dir, func(rows, of int64) {
+	_, err := erasing.Export(ctx, w.Pool, ann.id, dir, func(rows, of int64) {
 		if rows == of/2 {
 			cancel()
 		}
@@ -153,14 +150,14 @@ func TestFailedExportLeavesNothing(t *testing.T) {
 	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("an interrupted export left something: %v", err)
 	}
-	if _, err := erasing.Export(t.Context(), w.pool, "nobody", dir, nil); !errors.Is(err, erasing.ErrUnknown) {
+	if _, err := erasing.Export(t.Context(), w.Pool, "nobody", dir, nil); !errors.Is(err, erasing.ErrUnknown) {
 		t.Errorf("the export of nobody gives %v", err)
 	}
 	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the export of nobody left something: %v", err)
 	}
 	empty := t.TempDir()
-	if _, err := erasing.Export(t.Context(), w.pool, "nobody", empty, nil); !errors.Is(err, erasing.ErrUnknown) {
+	if _, err := erasing.Export(t.Context(), w.Pool, "nobody", empty, nil); !errors.Is(err, erasing.ErrUnknown) {
 		t.Error(err)
 	}
 	if entries, err := os.ReadDir(empty); err != nil || len(entries) != 0 {

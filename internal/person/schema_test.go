@@ -28,7 +28,6 @@ var ofNobody = map[string]string{
 	"relay_partitions": "offsets",
 	"relay_sequences":  "numbers",
 	"relays":           "the terms of relays",
-	"repeats":          "hashes",
 	"search_indices":   "names and states of indices",
 	"topic_partitions": "counts",
 	"versions":         "which versions there are",
@@ -47,7 +46,7 @@ SELECT c.relname::text,
                WHERE i.table_schema = n.nspname AND i.table_name = c.relname AND i.column_name ~ 'user|person')
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition
-  AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND c.relname !~ '^repeats_'
+  AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND c.relname !~ '^processed_effects_'
 ORDER BY 1`
 
 // exportedTables are the tables of parts, without views on what is nobody's.

@@ -6,8 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/applylens/applylens/internal/postgres"
 	"github.com/applylens/applylens/internal/testkit/testenv"
 )
@@ -15,7 +13,7 @@ import (
 func TestCopyWritesWhatInsertWould(t *testing.T) {
 	pool, _ := testenv.Database(t)
 	moment := time.Date(1970, 1, 2, 3, 4, 5, 6000, time.UTC)
-	err := pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
+	err := postgres.InTx(t.Context(), pool, func(tx *postgres.Tx) error {
 		if _, err := tx.Exec(t.Context(), `CREATE TEMPORARY TABLE "some ""rows" (a text, b integer, c bigint, d date, e timestamptz) ON COMMIT DROP`); err != nil {
 			return err
 		}
@@ -54,8 +52,8 @@ func TestFreshLeavesNothingOfWhatWasThereAlready(t *testing.T) {
 	if _, err := pool.Exec(t.Context(), "CREATE TABLE numbers (n integer PRIMARY KEY); INSERT INTO numbers VALUES (2)"); err != nil {
 		t.Fatal(err)
 	}
-	insert := func(numbers ...int32) func(pgx.Tx) error {
-		return func(tx pgx.Tx) error {
+	insert := func(numbers ...int32) func(*postgres.Tx) error {
+		return func(tx *postgres.Tx) error {
 			var rows postgres.Rows
 			for _, n := range numbers {
 				rows.Begin(1)
@@ -64,10 +62,10 @@ func TestFreshLeavesNothingOfWhatWasThereAlready(t *testing.T) {
 			return rows.Copy(t.Context(), tx, "numbers", "n")
 		}
 	}
-	f := func(insert func(pgx.Tx) error, want bool, wantSum int) {
+	f := func(insert func(*postgres.Tx) error, want bool, wantSum int) {
 		t.Helper()
-		err := pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
-			if fresh, err := postgres.Fresh(t.Context(), tx, insert); err != nil || fresh != want {
+		err := postgres.InTx(t.Context(), pool, func(tx *postgres.Tx) error {
+			if fresh, err := postgres.Fresh(t.Context(), tx, func() error { return insert(tx) }); err != nil || fresh != want {
 				t.Errorf("fresh is %t, %v; want %t", fresh, err, want)
 			}
 			var sum int
@@ -86,8 +84,8 @@ func TestFreshLeavesNothingOfWhatWasThereAlready(t *testing.T) {
 	f(insert(4), true, 10)
 
 	broken := errors.New("broken")
-	err := pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
-		_, err := postgres.Fresh(context.Background(), tx, func(pgx.Tx) error { return broken })
+	err := postgres.InTx(t.Context(), pool, func(tx *postgres.Tx) error {
+		_, err := postgres.Fresh(context.Background(), tx, func() error { return broken })
 		return err
 	})
 	if !errors.Is(err, broken) {

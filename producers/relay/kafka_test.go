@@ -3,36 +3,29 @@ package relay
 import (
 	"testing"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/outbox"
-	"github.com/applylens/applylens/internal/testkit/testenv"
 )
 
 func TestOnKafka(t *testing.T) {
-	settings := testenv.Kafka(t)
-	pool, _ := testenv.Database(t)
-	w := worldOf(t, pool, settings)
+	w := onKafka(t)
 	w.start()
 	w.add(500, "ann", "bob", "cid", "dan", "eve")
-	w.signal.Set()
-	w.untilSent()
+	w.Signal.Set()
+	w.AwaitPublished()
 	w.killLeader()
 	w.add(500, "ann", "bob", "cid", "dan", "eve")
-	w.untilSent()
+	w.AwaitPublished()
 	w.checkLog()
 }
 
 func TestKafkaRefusesWhatIsTooLarge(t *testing.T) {
-	settings := testenv.Kafka(t)
-	pool, _ := testenv.Database(t)
-	w := worldOf(t, pool, settings)
+	w := onKafka(t)
 	rows := []outbox.Row{w.row("ann"), w.row("ann"), w.row("ann")}
 	rows[1].Value = make([]byte, 1<<20+1000)
 	w.insert(rows...)
 	w.start()
-	w.untilSent()
+	w.AwaitPublished()
 	w.checkLog()
 	if list := w.log(); len(list) != 3 || list[1].kind != events.TypeVoid {
 		t.Errorf("log %v, want the second of three void", list)
@@ -40,18 +33,16 @@ func TestKafkaRefusesWhatIsTooLarge(t *testing.T) {
 }
 
 func TestKafkaTruncated(t *testing.T) {
-	settings := testenv.Kafka(t)
-	pool, _ := testenv.Database(t)
-	w := worldOf(t, pool, settings)
+	w := onKafka(t)
 	w.add(20, "ann")
 	stop := w.start()
-	w.untilSent()
+	w.AwaitPublished()
 	stop()
 	w.lose(7)
 	w.foreign("ann", 30)
 	w.add(4, "ann")
 	w.start()
-	w.untilSent()
+	w.AwaitPublished()
 	if repeats := w.checkLog(); repeats != 0 {
 		t.Errorf("%d repeats, want none", repeats)
 	}
@@ -61,7 +52,7 @@ func TestKafkaTruncated(t *testing.T) {
 // one row until it is marked published.
 func BenchmarkRelay(b *testing.B) {
 	const rows = 20000
-	w := worldOf(b, onlyPool(b), testenv.Kafka(b))
+	w := onKafka(b)
 	keys := make([]string, 100)
 	for i := range keys {
 		keys[i] = "user-" + string([]byte{byte('a' + i/10), byte('a' + i%10)})
@@ -73,7 +64,7 @@ func BenchmarkRelay(b *testing.B) {
 		}
 		b.StartTimer()
 		stop := w.start()
-		w.untilSent()
+		w.AwaitPublished()
 		b.StopTimer()
 		stop()
 		b.StartTimer()
@@ -82,19 +73,14 @@ func BenchmarkRelay(b *testing.B) {
 }
 
 func BenchmarkLatency(b *testing.B) {
-	w := worldOf(b, onlyPool(b), testenv.Kafka(b))
+	w := onKafka(b)
 	w.start()
 	w.untilReconciled()
 	b.ResetTimer()
 	for b.Loop() {
 		w.add(1, "ann")
-		w.signal.Set()
-		for w.count("SELECT count(*) FROM outbox WHERE published_at IS NULL") > 0 {
+		w.Signal.Set()
+		for w.Int("SELECT count(*) FROM outbox WHERE published_at IS NULL") > 0 {
 		}
 	}
-}
-
-func onlyPool(b *testing.B) *pgxpool.Pool {
-	pool, _ := testenv.Database(b)
-	return pool
 }

@@ -9,20 +9,18 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
-	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/outbox"
-	"github.com/applylens/applylens/internal/testkit/testenv"
 )
 
 // lose makes the database believe that the log had further records of ann's: rows that are marked published at and
 // behind the log's end, as after a truncation.
-func (w *world) lose(n int) {
+func (w *deployment) lose(n int) {
 	w.Helper()
 	w.add(n, "ann")
-	w.exec(`
+	w.Exec(`
 WITH last AS (
     SELECT relay_id, partition, relay_seq, log_offset FROM outbox
     WHERE published_at IS NOT NULL AND user_id = 'ann' ORDER BY log_offset DESC LIMIT 1),
@@ -31,7 +29,7 @@ UPDATE outbox o
 SET relay_id = last.relay_id, partition = last.partition, relay_seq = last.relay_seq + n,
     log_offset = last.log_offset + n, published_at = now()
 FROM lost, last WHERE o.seq = lost.seq`)
-	w.exec(`
+	w.Exec(`
 UPDATE relay_partitions p SET next_offset = next_offset + $1
 FROM outbox o WHERE o.user_id = 'ann' AND p.partition = o.partition AND p.topic = o.aggregatetype`, n)
 }
@@ -39,16 +37,16 @@ FROM outbox o WHERE o.user_id = 'ann' AND p.partition = o.partition AND p.topic 
 func TestTruncatedLogIsFilledBeforeAnythingNew(t *testing.T) {
 	for name, regrow := range map[string]int{"shorter": 0, "grown again": 30} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newDeployment(t)
 			w.add(20, "ann")
 			stop := w.start()
-			w.untilSent()
+			w.AwaitPublished()
 			stop()
 			w.lose(7)
 			w.foreign("ann", regrow)
 			w.add(4, "ann")
 			w.start()
-			w.untilSent()
+			w.AwaitPublished()
 			if repeats := w.checkLog(); repeats != 0 {
 				t.Errorf("%d repeats, want none: only what is missing is published again", repeats)
 			}
@@ -57,42 +55,35 @@ func TestTruncatedLogIsFilledBeforeAnythingNew(t *testing.T) {
 }
 
 // foreign produces records of another source to the partition of key.
-func (w *world) foreign(key string, n int) {
+func (w *deployment) foreign(key string, n int) {
 	w.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(w.conn.Brokers...))
-	must(w, err)
-	defer client.Close()
-	record, err := events.Encode(&events.Event{
+	record := w.Foreign(&events.Event{
 		Envelope:   events.Envelope{ID: "foreign", Source: "/other", Type: events.TypePreferenceChanged},
 		Preference: &events.Preference{UserID: key, Op: "reset", RecordedAt: recorded},
 	})
-	must(w, err)
 	for range n {
-		r := &kgo.Record{Topic: w.conn.Topic(events.TopicActions), Key: []byte(key), Value: record.Value}
-		for _, h := range record.Headers {
-			r.Headers = append(r.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
-		}
-		must(w, client.ProduceSync(w.Context(), r).FirstErr())
+		again := *record
+		w.Publish(&again)
 	}
 }
 
 func TestLogThatGoesBackWhileRunning(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	w.start()
 	w.add(10, "ann")
-	w.untilSent()
+	w.AwaitPublished()
 	// The broker acknowledges what it then loses.
 	lost := make(chan struct{})
-	w.cluster.ControlKey(int16(kmsg.Produce), func(request kmsg.Request) (kmsg.Response, error, bool) {
+	w.Cluster.ControlKey(int16(kmsg.Produce), func(request kmsg.Request) (kmsg.Response, error, bool) {
 		close(lost)
 		return acknowledge(request.(*kmsg.ProduceRequest), 10), nil, true
 	})
 	w.add(5, "ann")
 	<-lost
-	w.untilSent()
+	w.AwaitPublished()
 	w.add(3, "ann")
-	w.until("the loss is noticed", func() bool {
-		return len(w.log()) >= 18 && w.count("SELECT count(*) FROM outbox WHERE published_at IS NULL") == 0
+	w.Until("the loss is noticed", func() bool {
+		return len(w.log()) >= 18 && w.Int("SELECT count(*) FROM outbox WHERE published_at IS NULL") == 0
 	})
 	// The three that showed the loss stand before the five that were lost; all eight follow once more in order.
 	var got []string
@@ -132,48 +123,45 @@ func acknowledge(request *kmsg.ProduceRequest, offset int64) kmsg.Response {
 func TestRecreatedTopicIsFilledAgain(t *testing.T) {
 	for name, running := range map[string]bool{"while running": true, "while stopped": false} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newDeployment(t)
 			stop := w.start()
 			w.add(30, "ann", "bob", "cid")
-			w.untilSent()
+			w.AwaitPublished()
 			if !running {
 				stop()
 			}
-			must(t, w.cluster.DeleteTopic(w.conn.Topic(events.TopicActions)))
-			must(t, w.cluster.CreateTopic(w.conn.Topic(events.TopicActions), partitions, nil))
+			w.Must(w.Cluster.DeleteTopic(w.Conn.Topic(events.TopicActions)))
+			w.Must(w.Cluster.CreateTopic(w.Conn.Topic(events.TopicActions), int32(w.Partitions), nil))
 			if !running {
 				w.start()
 			}
-			w.until("the new topic has everything", func() bool { return len(w.log()) >= 30 })
+			w.Until("the new topic has everything", func() bool { return len(w.log()) >= 30 })
 			w.add(10, "ann", "bob", "cid")
-			w.untilSent()
+			w.AwaitPublished()
 			w.checkLog()
 		})
 	}
 }
 
 func TestMovedLeaderIsInspected(t *testing.T) {
-	pool, _ := testenv.Database(t)
-	cluster, settings := testenv.Kfake(t, kfake.NumBrokers(2))
-	w := worldOf(t, pool, settings)
-	w.cluster = cluster
+	w := newDeployment(t, kfake.NumBrokers(2))
 	w.start()
 	for range 6 {
 		w.add(20, "ann", "bob", "cid")
-		w.signal.Set()
-		cluster.ShufflePartitionLeaders()
+		w.Signal.Set()
+		w.Cluster.ShufflePartitionLeaders()
 	}
-	w.untilSent()
+	w.AwaitPublished()
 	w.checkLog()
 }
 
 func TestVoidRowsKeepTheirNumbers(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	w.add(10, "ann")
-	w.exec("UPDATE outbox SET state = 'void', payload = '', headers = '[]', aggregateid = '' WHERE seq IN (3, 10)")
-	w.exec("UPDATE outbox SET aggregateid = 'ann'")
+	w.Exec("UPDATE outbox SET state = 'void', payload = '', headers = '[]', aggregateid = '' WHERE seq IN (3, 10)")
+	w.Exec("UPDATE outbox SET aggregateid = 'ann'")
 	w.start()
-	w.untilSent()
+	w.AwaitPublished()
 	w.checkLog()
 	for i, r := range w.log() {
 		void := i == 2 || i == 9
@@ -184,7 +172,7 @@ func TestVoidRowsKeepTheirNumbers(t *testing.T) {
 }
 
 func TestDeadRowsKeepTheirNumbers(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	rows := make([]outbox.Row, 12)
 	for i := range rows {
 		rows[i] = w.row("ann")
@@ -192,9 +180,9 @@ func TestDeadRowsKeepTheirNumbers(t *testing.T) {
 	rows[4].Value = []byte(strings.Repeat("x", 1<<20+100))
 	rows[11].Value = rows[4].Value
 	w.insert(rows...)
-	w.exec(`UPDATE outbox SET headers = '{"no": "list"}' WHERE seq = 8`)
+	w.Exec(`UPDATE outbox SET headers = '{"no": "list"}' WHERE seq = 8`)
 	w.start()
-	w.untilSent()
+	w.AwaitPublished()
 	w.checkLog()
 	var dead []int
 	for i, r := range w.log() {
@@ -205,20 +193,20 @@ func TestDeadRowsKeepTheirNumbers(t *testing.T) {
 	if diff := cmp.Diff([]int{4, 7, 11}, dead); diff != "" {
 		t.Errorf("records without content (-want +got):\n%s", diff)
 	}
-	if n := w.count("SELECT count(*) FROM outbox WHERE state = 'dead' AND error <> ''"); n != 3 || w.metric(w.metrics.dead) != 3 {
+	if n := w.Int("SELECT count(*) FROM outbox WHERE state = 'dead' AND error <> ''"); n != 3 || w.metric(w.metrics.dead) != 3 {
 		t.Errorf("%d dead rows, counted %d; want 3", n, w.metric(w.metrics.dead))
 	}
 }
 
 func TestRowOfNoTopicOfOurs(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	row := w.row("ann")
 	row.Topic = "nowhere"
 	w.insert(row)
 	w.add(2, "ann")
 	w.start()
-	w.untilSent()
-	if n := w.count("SELECT count(*) FROM outbox WHERE state = 'dead' AND relay_id IS NULL"); n != 1 {
+	w.AwaitPublished()
+	if n := w.Int("SELECT count(*) FROM outbox WHERE state = 'dead' AND relay_id IS NULL"); n != 1 {
 		t.Errorf("%d dead rows without a number, want 1", n)
 	}
 	if n := len(w.log()); n != 2 {
@@ -227,44 +215,44 @@ func TestRowOfNoTopicOfOurs(t *testing.T) {
 }
 
 func TestMissingTopicHoldsOnlyItsRows(t *testing.T) {
-	w := newWorld(t)
-	topic := w.conn.Topic(events.TopicApplications)
-	must(t, w.cluster.DeleteTopic(topic))
+	w := newDeployment(t)
+	topic := w.Conn.Topic(events.TopicApplications)
+	w.Must(w.Cluster.DeleteTopic(topic))
 	row := w.row("greenhouse/1")
 	row.Topic = events.TopicApplications
 	w.insert(row)
 	w.add(5, "ann")
 	w.start()
-	w.until("the rows of the topic that exists are published", func() bool {
-		return w.count("SELECT count(*) FROM outbox WHERE published_at IS NULL") == 1
+	w.Until("the rows of the topic that exists are published", func() bool {
+		return w.Int("SELECT count(*) FROM outbox WHERE published_at IS NULL") == 1
 	})
-	must(t, w.cluster.CreateTopic(topic, partitions, nil))
-	w.untilSent()
+	w.Must(w.Cluster.CreateTopic(topic, int32(w.Partitions), nil))
+	w.AwaitPublished()
 	if n := len(w.logOf(events.TopicApplications)); n != 1 {
 		t.Errorf("%d records, want 1", n)
 	}
 }
 
 func TestStuckPartitionHoldsNoOther(t *testing.T) {
-	w := newWorld(t)
-	stuck := events.Partition([]byte("ann"), partitions)
-	fault := w.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicas, Count: -1,
-		Topic: w.conn.Topic(events.TopicActions), Partitions: []int32{int32(stuck)}})
+	w := newDeployment(t)
+	stuck := w.PartitionOf("ann")
+	fault := w.Cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicas, Count: -1,
+		Topic: w.Conn.Topic(events.TopicActions), Partitions: []int32{int32(stuck)}})
 	w.start()
 	w.add(3*stampRows, "ann", "bob", "cid", "dan", "eve")
-	w.until("the other partitions are sent", func() bool {
-		return w.count("SELECT count(*) FROM outbox WHERE published_at IS NULL AND partition IS DISTINCT FROM $1", stuck) == 0
+	w.Until("the other partitions are sent", func() bool {
+		return w.Int("SELECT count(*) FROM outbox WHERE published_at IS NULL AND partition IS DISTINCT FROM $1", stuck) == 0
 	})
 	fault.Remove()
-	w.untilSent()
+	w.AwaitPublished()
 	w.checkLog()
 }
 
 func TestRequestsStayBelowTheLimit(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	var largest atomic.Int64
-	w.cluster.ControlKey(int16(kmsg.Produce), func(request kmsg.Request) (kmsg.Response, error, bool) {
-		w.cluster.KeepControl()
+	w.Cluster.ControlKey(int16(kmsg.Produce), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		w.Cluster.KeepControl()
 		for _, topic := range request.(*kmsg.ProduceRequest).Topics {
 			for _, p := range topic.Partitions {
 				largest.Store(max(largest.Load(), int64(len(p.Records))))
@@ -279,7 +267,7 @@ func TestRequestsStayBelowTheLimit(t *testing.T) {
 	}
 	w.insert(rows...)
 	w.start()
-	w.untilSent()
+	w.AwaitPublished()
 	w.checkLog()
 	if most := largest.Load(); most > 1048588 || most < 500<<10 {
 		t.Errorf("largest request has %d bytes, want nearly the topic's limit", most)

@@ -14,54 +14,55 @@ import (
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/outbox"
 	"github.com/applylens/applylens/internal/person"
+	"github.com/applylens/applylens/internal/testkit/world"
 )
 
 // forget brings the tables of the outbox back to what a backup has that was taken when no row with a seq above last
 // existed, and none above stamped had a stamp.
-func (w *world) forget(stamped, last int) {
+func (w *deployment) forget(stamped, last int) {
 	w.Helper()
-	w.exec("DELETE FROM outbox WHERE seq > $1", last)
-	w.exec("UPDATE outbox SET relay_id = NULL, partition = NULL, relay_seq = NULL, log_offset = NULL, published_at = NULL WHERE seq > $1", stamped)
-	w.exec("UPDATE relay_partitions p SET next_offset = coalesce((SELECT max(log_offset) + 1 FROM outbox o WHERE o.aggregatetype = p.topic AND o.partition = p.partition), 0)")
-	w.exec("DELETE FROM relays r WHERE NOT EXISTS (SELECT FROM outbox o WHERE o.relay_id = r.relay_id)")
-	w.exec("UPDATE deployment SET timeline_id = timeline_id - 1")
+	w.Exec("DELETE FROM outbox WHERE seq > $1", last)
+	w.Exec("UPDATE outbox SET relay_id = NULL, partition = NULL, relay_seq = NULL, log_offset = NULL, published_at = NULL WHERE seq > $1", stamped)
+	w.Exec("UPDATE relay_partitions p SET next_offset = coalesce((SELECT max(log_offset) + 1 FROM outbox o WHERE o.aggregatetype = p.topic AND o.partition = p.partition), 0)")
+	w.Exec("DELETE FROM relays r WHERE NOT EXISTS (SELECT FROM outbox o WHERE o.relay_id = r.relay_id)")
+	w.Exec("UPDATE deployment SET timeline_id = timeline_id - 1")
 }
 
 func TestRestoredDatabaseFindsItsRowsInTheLog(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	w.add(20, "ann", "bob", "cid")
 	stop := w.start()
-	w.untilSent()
+	w.AwaitPublished()
 	stop()
 	w.forget(0, 20)
-	if restored, err := outbox.Restored(t.Context(), w.pool); err != nil || !restored {
+	if restored, err := outbox.Restored(t.Context(), w.Pool); err != nil || !restored {
 		t.Fatalf("Restored = %t, %v before reconciling", restored, err)
 	}
 	w.start()
-	w.untilSent()
+	w.AwaitPublished()
 	w.untilReconciled()
-	if restored, err := outbox.Restored(t.Context(), w.pool); err != nil || restored {
+	if restored, err := outbox.Restored(t.Context(), w.Pool); err != nil || restored {
 		t.Errorf("Restored = %t, %v after reconciling", restored, err)
 	}
 	if repeats := w.checkLog(); repeats != 0 {
 		t.Errorf("%d repeats, want none", repeats)
 	}
 	for _, r := range w.log() {
-		if w.count("SELECT count(*) FROM outbox WHERE id = $1 AND relay_id = $2 AND relay_seq = $3 AND log_offset = $4",
+		if w.Int("SELECT count(*) FROM outbox WHERE id = $1 AND relay_id = $2 AND relay_seq = $3 AND log_offset = $4",
 			r.id, [16]byte(r.stamp.Relay), r.stamp.Seq, r.offset) != 1 {
 			t.Errorf("%s does not have the stamp of its record", r.id)
 		}
 	}
 	w.add(10, "ann", "bob", "cid")
-	w.untilSent()
+	w.AwaitPublished()
 	w.checkLog()
 }
 
 func TestRedrivenRowIsNotTakenForItsFirstRecord(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	w.add(1, "ann")
 	stop := w.start()
-	w.untilSent()
+	w.AwaitPublished()
 	stop()
 	again := w.row("ann")
 	again.ID = "event-000001"
@@ -74,28 +75,28 @@ func TestRedrivenRowIsNotTakenForItsFirstRecord(t *testing.T) {
 		events.Header{Key: events.HeaderRedriveGroup, Value: []byte("weights")},
 		events.Header{Key: events.HeaderRedrivenFrom, Value: []byte("applylens.actions/2/0")})
 	w.insert(again)
-	w.exec("UPDATE relay_partitions SET next_offset = 0")
+	w.Exec("UPDATE relay_partitions SET next_offset = 0")
 	w.start()
-	w.untilSent()
+	w.AwaitPublished()
 	if n := len(w.log()); n != 2 {
 		t.Errorf("%d records, want 2: the redriven one too", n)
 	}
 	// A backup knows neither; both are found, each by its own record.
 	w.forget(0, 2)
 	w.killLeader()
-	w.untilSent()
+	w.AwaitPublished()
 	if n := len(w.log()); n != 2 {
 		t.Errorf("%d records after the restore, want 2", n)
 	}
 }
 
 // action adds an event about an action and changes nothing else.
-func (w *world) action(kind events.Type, id events.UUID, user string, policy int64, round int) {
+func (w *deployment) action(kind events.Type, id events.UUID, user string, policy int64, round int) {
 	w.Helper()
 	w.actionAt(kind, id, user, policy, round, recorded)
 }
 
-func (w *world) actionAt(kind events.Type, id events.UUID, user string, policy int64, round int, at time.Time) {
+func (w *deployment) actionAt(kind events.Type, id events.UUID, user string, policy int64, round int, at time.Time) {
 	w.Helper()
 	a := &events.Action{
 		ActionID: id, UserID: user, PolicyID: policy, Action: "archive_email", Confidence: 0.7, ProposedAt: at, RecordedAt: at,
@@ -115,22 +116,22 @@ func erasure(user string, at time.Time) *events.Event {
 	return &events.Event{Envelope: events.Envelope{Type: events.TypeUserErased}, Erasure: &events.Erasure{UserID: user, RecordedAt: at}}
 }
 
-func (w *world) emit(event *events.Event) {
+func (w *deployment) emit(event *events.Event) {
 	w.Helper()
-	event.Source, event.ID = w.source, events.NewUUIDv7(recorded).String()
-	must(w, pgx.BeginFunc(w.Context(), w.pool, func(tx pgx.Tx) error { return outbox.Add(w.Context(), tx, event) }))
+	event.Source, event.ID = w.Source, events.NewUUIDv7(recorded).String()
+	w.Must(pgx.BeginFunc(w.Context(), w.Pool, func(tx pgx.Tx) error { return outbox.Add(w.Context(), tx, event) }))
 	w.added++
 }
 
 func TestDecisionsReturnFromTheLog(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	ids := make([]events.UUID, 6)
 	for i := range ids {
 		ids[i] = events.NewUUIDv7(recorded)
 	}
 	w.action(events.TypeActionProposed, ids[0], "ann", 1, 0) // the backup has this much
-	w.exec("INSERT INTO users (id, created_at) VALUES ('ann', $1), ('dan', $1)", recorded)
-	w.exec(`INSERT INTO actions (id, user_id, policy_id, email_id, action, confidence, features, feature_rule, created_at)
+	w.Exec("INSERT INTO users (id, created_at) VALUES ('ann', $1), ('dan', $1)", recorded)
+	w.Exec(`INSERT INTO actions (id, user_id, policy_id, email_id, action, confidence, features, feature_rule, created_at)
 		VALUES ($1, 'ann', 1, 'mail', 'archive_email', 0.7, '{}', 1, $2)`, [16]byte(ids[0]), recorded)
 	w.action(events.TypeActionApproved, ids[0], "ann", 1, 0)
 	w.action(events.TypeActionProposed, ids[1], "bob", 7, 0) // a person whom the backup does not know
@@ -144,28 +145,28 @@ func TestDecisionsReturnFromTheLog(t *testing.T) {
 	w.action(events.TypeActionProposed, ids[5], "dan", 2, 0)
 	w.emit(erasure("dan", recorded))
 	stop := w.start()
-	w.untilSent()
+	w.AwaitPublished()
 	stop()
 	w.forget(1, 1)
 	w.start()
 	w.accepted()
-	rows, err := w.pool.Query(t.Context(), "SELECT id, user_id || ' ' || status || ' ' || round FROM actions")
-	must(t, err)
+	rows, err := w.Pool.Query(t.Context(), "SELECT id, user_id || ' ' || status || ' ' || round FROM actions")
+	w.Must(err)
 	got := map[events.UUID]string{}
 	var id [16]byte
 	var what string
 	_, err = pgx.ForEachRow(rows, []any{&id, &what}, func() error { got[id] = what; return nil })
-	must(t, err)
+	w.Must(err)
 	want := map[events.UUID]string{
 		ids[0]: "ann approved 0", ids[1]: "bob rejected 0", ids[2]: "ann pending 0", ids[3]: "ann pending 1", ids[4]: "ann rejected 1",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("actions (-want +got):\n%s", diff)
 	}
-	if n := w.count("SELECT nextval('policies_id_seq')"); n != 42 {
+	if n := w.Int("SELECT nextval('policies_id_seq')"); n != 42 {
 		t.Errorf("the next policy is number %d, want 42", n)
 	}
-	if n := w.count("SELECT count(*) FROM users WHERE id = 'dan'"); n != 0 {
+	if n := w.Int("SELECT count(*) FROM users WHERE id = 'dan'"); n != 0 {
 		t.Error("a person who was erased is back")
 	}
 	if n := len(w.log()); n != 12 {
@@ -175,8 +176,8 @@ func TestDecisionsReturnFromTheLog(t *testing.T) {
 
 // TestWhatTheOwnerToldReturnsFromTheLog: what was forgotten, in its place among the decisions, and what was done by hand.
 func TestWhatTheOwnerToldReturnsFromTheLog(t *testing.T) {
-	w := newWorld(t)
-	w.exec("INSERT INTO users (id) VALUES ('ann')")
+	w := newDeployment(t)
+	w.Exec("INSERT INTO users (id) VALUES ('ann')")
 	ids := []events.UUID{events.NewUUIDv7(recorded), events.NewUUIDv7(recorded), events.NewUUIDv7(recorded), events.NewUUIDv7(recorded)}
 	told := func(user, op, feature string) {
 		w.emit(&events.Event{Envelope: events.Envelope{Type: events.TypePreferenceChanged},
@@ -194,17 +195,13 @@ func TestWhatTheOwnerToldReturnsFromTheLog(t *testing.T) {
 		HasFeatures: true, FeatureRule: events.FeatureRule, Mail: events.MailRef{ID: "mail"}, Policies: []int64{50, 3},
 	}})
 	stop := w.start()
-	w.untilSent()
+	w.AwaitPublished()
 	stop()
 	w.forget(0, 0)
 	w.start()
 	w.untilReconciled()
 	texts := func(sql string) []string {
-		rows, err := w.pool.Query(t.Context(), sql)
-		must(t, err)
-		list, err := pgx.CollectRows(rows, pgx.RowTo[string])
-		must(t, err)
-		return list
+		return world.Column[string](w, sql)
 	}
 	f := func(sql string, want ...string) {
 		t.Helper()
@@ -221,31 +218,27 @@ func TestWhatTheOwnerToldReturnsFromTheLog(t *testing.T) {
 }
 
 // accepted waits until the relay has read the log of a database that was restored.
-func (w *world) accepted() {
+func (w *deployment) accepted() {
 	w.Helper()
-	w.until("the relay has accepted the database", func() bool {
-		restored, err := outbox.Restored(w.Context(), w.pool)
+	w.Until("the relay has accepted the database", func() bool {
+		restored, err := outbox.Restored(w.Context(), w.Pool)
 		return err == nil && !restored
 	})
 }
 
 // people lists the persons that there are, each with the number of their actions and tokens.
-func (w *world) people() []string {
+func (w *deployment) people() []string {
 	w.Helper()
-	rows, err := w.pool.Query(w.Context(), `
+	return world.Column[string](w, `
 SELECT id || ' ' || (SELECT count(*) FROM actions a WHERE a.user_id = u.id) || ' ' || (SELECT count(*) FROM tokens t WHERE t.user_id = u.id)
 FROM users u ORDER BY id`)
-	must(w, err)
-	list, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	must(w, err)
-	return list
 }
 
 // Of a person who was erased after the backup, the backup's rows go; what came after the erasure is a new person's.
 func TestErasureReturnsFromTheLog(t *testing.T) {
-	w := newWorld(t)
-	w.exec("INSERT INTO users (id, created_at) VALUES ('ann', $1), ('bob', $1)", recorded.Add(-time.Hour))
-	w.exec("INSERT INTO tokens (hash, user_id, kind, created_at) VALUES ('a', 'ann', 'bearer', $1), ('b', 'bob', 'bearer', $1)", recorded.Add(-time.Hour))
+	w := newDeployment(t)
+	w.Exec("INSERT INTO users (id, created_at) VALUES ('ann', $1), ('bob', $1)", recorded.Add(-time.Hour))
+	w.Exec("INSERT INTO tokens (hash, user_id, kind, created_at) VALUES ('a', 'ann', 'bearer', $1), ('b', 'bob', 'bearer', $1)", recorded.Add(-time.Hour))
 	w.action(events.TypeActionApproved, events.NewUUIDv7(recorded), "ann", 1, 0)
 	w.action(events.TypeActionApproved, events.NewUUIDv7(recorded), "bob", 1, 0)
 	w.emit(erasure("ann", recorded.Add(time.Minute)))
@@ -255,50 +248,50 @@ func TestErasureReturnsFromTheLog(t *testing.T) {
 	w.emit(erasure("bob", recorded.Add(3*time.Minute)))
 	w.actionAt(events.TypeActionProposed, events.NewUUIDv7(recorded), "bob", 3, 0, recorded.Add(4*time.Minute))
 	stop := w.start()
-	w.untilSent()
+	w.AwaitPublished()
 	stop()
 	w.forget(1, 1)
-	w.exec("UPDATE outbox SET recorded_at = $1", recorded)
-	w.exec("INSERT INTO actions (id, user_id, policy_id, email_id, action, confidence, features, feature_rule, created_at) VALUES (gen_random_uuid(), 'ann', 1, 'm', 'archive_email', 0.7, '{}', 1, $1)", recorded)
+	w.Exec("UPDATE outbox SET recorded_at = $1", recorded)
+	w.Exec("INSERT INTO actions (id, user_id, policy_id, email_id, action, confidence, features, feature_rule, created_at) VALUES (gen_random_uuid(), 'ann', 1, 'm', 'archive_email', 0.7, '{}', 1, $1)", recorded)
 	w.start()
 	w.accepted()
 	if diff := cmp.Diff([]string{"bob 1 0"}, w.people()); diff != "" {
 		t.Errorf("persons, their actions and tokens (-want +got):\n%s", diff)
 	}
-	if n := w.count("SELECT count(*) FROM outbox WHERE user_id = 'ann' OR aggregateid = 'ann' OR position('ann'::bytea IN payload) > 0"); n != 0 {
+	if n := w.Int("SELECT count(*) FROM outbox WHERE user_id = 'ann' OR aggregateid = 'ann' OR position('ann'::bytea IN payload) > 0"); n != 0 {
 		t.Errorf("%d rows of the backup's outbox still hold the erased person", n)
 	}
 }
 
 // readAnew runs a relay that knows nothing of the log any more, until it has read it.
-func (w *world) readAnew() {
+func (w *deployment) readAnew() {
 	w.Helper()
-	w.exec("DELETE FROM relay_partitions")
-	w.exec("UPDATE deployment SET timeline_id = timeline_id - 1")
+	w.Exec("DELETE FROM relay_partitions")
+	w.Exec("UPDATE deployment SET timeline_id = timeline_id - 1")
 	stop := w.start()
 	w.accepted()
-	w.untilSent()
+	w.AwaitPublished()
 	stop()
 }
 
 // A database that knows of an erasure, or has a new person under the id, keeps what it has when its relay reads a log anew
 // whose rows are pruned.
 func TestLogReadAnewBringsNoErasedPersonBack(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	w.action(events.TypeActionApproved, events.NewUUIDv7(recorded), "ann", 1, 0)
 	w.action(events.TypeActionApproved, events.NewUUIDv7(recorded), "bob", 1, 0)
 	stop := w.start()
-	w.untilSent()
+	w.AwaitPublished()
 	stop()
-	_, err := person.Erase(t.Context(), w.pool, "ann")
-	must(t, err)
+	_, err := person.Erase(t.Context(), w.Pool, "ann")
+	w.Must(err)
 	for _, erasure := range []string{"waits", "was sent", "is pruned"} {
-		w.exec("DELETE FROM users")
-		w.exec("DELETE FROM outbox WHERE type <> $1 OR $2", events.TypeUserErased.String(), erasure == "is pruned")
+		w.Exec("DELETE FROM users")
+		w.Exec("DELETE FROM outbox WHERE type <> $1 OR $2", events.TypeUserErased.String(), erasure == "is pruned")
 		want := []string{"bob 1 0"}
 		if erasure == "is pruned" {
-			w.exec("INSERT INTO users (id) VALUES ('ann')")
-			w.exec("INSERT INTO tokens (hash, user_id, kind) VALUES ('a', 'ann', 'bearer')")
+			w.Exec("INSERT INTO users (id) VALUES ('ann')")
+			w.Exec("INSERT INTO tokens (hash, user_id, kind) VALUES ('a', 'ann', 'bearer')")
 			want = []string{"ann 0 1", "bob 1 0"}
 		}
 		w.readAnew()
@@ -309,18 +302,18 @@ func TestLogReadAnewBringsNoErasedPersonBack(t *testing.T) {
 }
 
 func TestStrangersRecordsChangeNothing(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	w.foreign("ann", 5)
 	w.add(3, "ann")
 	w.start()
-	w.untilSent()
+	w.AwaitPublished()
 	w.checkForeign(5)
-	if n := w.count("SELECT count(*) FROM relays"); n != 1 {
+	if n := w.Int("SELECT count(*) FROM relays"); n != 1 {
 		t.Errorf("%d terms, want 1", n)
 	}
 }
 
-func (w *world) checkForeign(n int) {
+func (w *deployment) checkForeign(n int) {
 	w.Helper()
 	foreign := 0
 	for _, r := range w.log() {
@@ -334,16 +327,16 @@ func (w *world) checkForeign(n int) {
 }
 
 func TestFirstPublishWaitsForReconciling(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	w.add(5, "ann")
-	fault := w.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.ListOffsets}, Err: kerr.UnknownServerError, Count: -1,
-		Topic: w.conn.Topic(events.TopicMail), Partitions: []int32{1}})
+	fault := w.Cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.ListOffsets}, Err: kerr.UnknownServerError, Count: -1,
+		Topic: w.Conn.Topic(events.TopicMail), Partitions: []int32{1}})
 	w.start()
-	must(t, fault.Wait(t.Context(), 3))
+	w.Must(fault.Wait(t.Context(), 3))
 	if n := len(w.log()); n != 0 {
 		t.Errorf("%d records before every partition was read, want none", n)
 	}
 	fault.Remove()
-	w.untilSent()
+	w.AwaitPublished()
 	w.checkLog()
 }

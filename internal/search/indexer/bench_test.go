@@ -12,7 +12,7 @@ import (
 // BenchmarkChangedApplications changes 5,000 applications, to which 10,000 of 50,000 mails belong, and waits until all of
 // these can be found with their new stage.
 func BenchmarkChangedApplications(b *testing.B) {
-	w := newWorld(b)
+	w := newDeployment(b)
 	w.client = w.open(w.server)
 	w.start()
 	const people, companies = 50, 100
@@ -45,7 +45,7 @@ func BenchmarkChangedApplications(b *testing.B) {
 	}
 	change(1)
 	w.settle()
-	w.exec("ANALYZE")
+	w.Exec("ANALYZE")
 	version := int64(1)
 	var took time.Duration
 	for b.Loop() {

@@ -12,20 +12,21 @@ import (
 
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/testkit/testenv"
+	"github.com/applylens/applylens/internal/testkit/world"
 )
 
 // disturbed changes mails and applications, in rounds, while a fault is there, and holds that the index is right when it
 // has gone. bitten tells whether the fault did something.
-func (w *world) disturbed(begin, end func(), bitten func() bool) {
-	w.t.Helper()
+func (w *deployment) disturbed(begin, end func(), bitten func() bool) {
+	w.Helper()
 	w.fold(many("ada", 60)...)
 	w.settle()
 	begin()
 	for round := range 5 {
 		w.fold(w.changes(round)...)
-		w.looksAgain(1)
+		w.AwaitLooks(1)
 	}
-	w.eventually("the fault bites", func() error {
+	w.Eventually("the fault bites", func() error {
 		if !bitten() {
 			return errors.New("not yet")
 		}
@@ -38,7 +39,7 @@ func (w *world) disturbed(begin, end func(), bitten func() bool) {
 }
 
 // changes are new, changed and forgotten mails, and applications that come, change and go.
-func (w *world) changes(round int) []*events.Event {
+func (w *deployment) changes(round int) []*events.Event {
 	var part []*events.Event
 	for i := range 20 {
 		part = append(part, received("ada", fmt.Sprint(10*round+i), func(m *events.Mail) { m.Subject = fmt.Sprint("round ", round) }))
@@ -52,21 +53,21 @@ func (w *world) changes(round int) []*events.Event {
 
 // TestFaultsDelayAndLoseNothing: whatever Elasticsearch answers, the index is behind and then right.
 func TestFaultsDelayAndLoseNothing(t *testing.T) {
-	bulks := func(w *world, more int) func() bool {
+	bulks := func(w *deployment, more int) func() bool {
 		before := w.proxy.count("POST _bulk")
 		return func() bool { return w.proxy.count("POST _bulk") >= before+more }
 	}
-	inject := func(f fault) func(w *world) (begin, end func(), bitten func() bool) {
-		return func(w *world) (begin, end func(), bitten func() bool) {
+	inject := func(f fault) func(w *deployment) (begin, end func(), bitten func() bool) {
+		return func(w *deployment) (begin, end func(), bitten func() bool) {
 			return func() { w.proxy.inject(f) }, func() { w.proxy.inject(nil) }, bulks(w, 3)
 		}
 	}
-	for name, fault := range map[string]func(w *world) (begin, end func(), bitten func() bool){
+	for name, fault := range map[string]func(w *deployment) (begin, end func(), bitten func() bool){
 		"some items are answered 429": inject(rejects(3)),
 		"all items are answered 429":  inject(rejects(1)),
 		"503":                         inject(unavailable),
 		"the answer is lost after the write landed": inject(lostAnswer),
-		"the index is read-only": func(w *world) (begin, end func(), bitten func() bool) {
+		"the index is read-only": func(w *deployment) (begin, end func(), bitten func() bool) {
 			setting := func(value string) func() {
 				return func() {
 					w.put(http.MethodPut, w.liveIndex()+"/_settings", `{"index.blocks.read_only_allow_delete": `+value+`}`)
@@ -74,21 +75,21 @@ func TestFaultsDelayAndLoseNothing(t *testing.T) {
 			}
 			return setting("true"), setting("null"), bulks(w, 3)
 		},
-		"writing is blocked": func(w *world) (begin, end func(), bitten func() bool) {
+		"writing is blocked": func(w *deployment) (begin, end func(), bitten func() bool) {
 			setting := func(value string) func() {
 				return func() { w.put(http.MethodPut, w.liveIndex()+"/_settings", `{"index.blocks.write": `+value+`}`) }
 			}
 			return setting("true"), setting("null"), bulks(w, 3)
 		},
-		"the index is deleted": func(w *world) (begin, end func(), bitten func() bool) {
+		"the index is deleted": func(w *deployment) (begin, end func(), bitten func() bool) {
 			lost := ""
-			return func() { lost = w.liveIndex(); w.must(w.open(w.server).Drop(w.t.Context(), lost)) }, func() {}, func() bool {
-				return scalar[bool](w, `SELECT EXISTS (SELECT FROM search_indices WHERE state = 'live' AND name <> $1)`, lost)
+			return func() { lost = w.liveIndex(); w.Must(w.open(w.server).Drop(w.Context(), lost)) }, func() {}, func() bool {
+				return world.Scalar[bool](w, `SELECT EXISTS (SELECT FROM search_indices WHERE state = 'live' AND name <> $1)`, lost)
 			}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newDeployment(t)
 			w.start(func(c *Config) { c.BatchMails = 50 })
 			w.settle()
 			w.disturbed(fault(w))
@@ -98,26 +99,26 @@ func TestFaultsDelayAndLoseNothing(t *testing.T) {
 
 // TestADocumentThatIsRefusedDelaysNoOther: it waits by itself, is counted, and is written when it can be.
 func TestADocumentThatIsRefusedDelaysNoOther(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	w.start()
 	w.settle()
 	w.proxy.inject(refuses(mailID("ada", "3")))
 	w.fold(many("ada", 10)...)
-	w.eventually("nine are found", func() error {
+	w.Eventually("nine are found", func() error {
 		const onlyRefused = `SELECT count(*) = 1 AND bool_and(refusals > 0) AND NOT EXISTS (SELECT FROM dirty_addresses) FROM dirty_mails`
-		if n := len(w.documents()); n != 9 || !scalar[bool](w, onlyRefused) {
+		if n := len(w.documents()); n != 9 || !world.Scalar[bool](w, onlyRefused) {
 			return fmt.Errorf("%d documents, %s", n, w.marks())
 		}
 		return nil
 	})
 	for user, want := range map[string]bool{"ada": false, "bob": true} {
-		if settled, err := Settled(t.Context(), w.pool, user, time.Now(), time.Now()); err != nil || settled != want {
+		if settled, err := Settled(t.Context(), w.Pool, user, time.Now(), time.Now()); err != nil || settled != want {
 			t.Errorf("that everything of %s's can be found is %v, %v", user, settled, err)
 		}
 	}
 	w.proxy.inject(nil)
 	w.fold(received("ada", "3", func(m *events.Mail) { m.Subject = "mended" })) // a change is tried at once
-	w.eventually("the mended one is found", func() error {
+	w.Eventually("the mended one is found", func() error {
 		if n := w.count(); n != 10 {
 			return fmt.Errorf("%d documents, %s", n, w.marks())
 		}
@@ -136,20 +137,20 @@ func TestMain(m *testing.M) {
 }
 
 // process starts the real command and returns what ends with it.
-func (w *world) process(variables ...string) (command *exec.Cmd, ended chan struct{}) {
-	w.t.Helper()
+func (w *deployment) process(variables ...string) (command *exec.Cmd, ended chan struct{}) {
+	w.Helper()
 	path, err := program.Path()
-	w.must(err)
-	command = exec.Command(path, "index", "--metrics-listen", "", "--database-url", w.database, "--elasticsearch-url", w.proxy.url, "--elasticsearch-alias", w.alias())
+	w.Must(err)
+	command = exec.Command(path, "index", "--metrics-listen", "", "--database-url", w.URL, "--elasticsearch-url", w.proxy.url, "--elasticsearch-alias", w.alias())
 	command.Env = append(os.Environ(), variables...)
-	command.Stdout, command.Stderr = &w.log, &w.log
-	w.must(command.Start())
+	command.Stdout, command.Stderr = w.Logs, w.Logs
+	w.Must(command.Start())
 	ended = make(chan struct{})
 	go func() {
 		defer close(ended)
 		_ = command.Wait() // its status is looked at where it matters
 	}()
-	w.t.Cleanup(func() {
+	w.Cleanup(func() {
 		_ = command.Process.Kill()
 		<-ended
 	})
@@ -161,8 +162,8 @@ func (w *world) process(variables ...string) (command *exec.Cmd, ended chan stru
 func TestKilledAtEveryWindow(t *testing.T) {
 	for _, point := range []string{"index_after_read", "index_after_bulk", "index_after_refresh"} {
 		t.Run(point, func(t *testing.T) {
-			w := newWorld(t)
-			w.setClock(time.Now()) // the process has a clock of its own
+			w := newDeployment(t)
+			w.SetClock(time.Now()) // the process has a clock of its own
 			stop := w.start()
 			w.fold(many("ada", 30)...)
 			w.settle()
@@ -171,7 +172,7 @@ func TestKilledAtEveryWindow(t *testing.T) {
 			command, ended := w.process("APPLYLENS_FAILPOINT=" + point + "=exit")
 			select {
 			case <-ended:
-			case <-time.After(patience):
+			case <-time.After(w.Patience):
 				t.Fatal("the process does not come to the failpoint")
 			}
 			if status, ok := command.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
@@ -188,15 +189,15 @@ func TestKilledAtEveryWindow(t *testing.T) {
 // TestControlBulkItems: with the guard the index is right although items were answered 429; without it the comparison
 // must fail, or else it proves nothing.
 func TestControlBulkItems(t *testing.T) {
-	run := func(t *testing.T, variables ...string) *world {
-		w := newWorld(t)
-		w.setClock(time.Now())
+	run := func(t *testing.T, variables ...string) *deployment {
+		w := newDeployment(t)
+		w.SetClock(time.Now())
 		w.process(variables...)
 		w.settle()
 		w.proxy.inject(rejects(3))
 		before := w.proxy.count("POST _bulk")
 		w.fold(many("ada", 60)...)
-		w.eventually("items are rejected", func() error {
+		w.Eventually("items are rejected", func() error {
 			if w.proxy.count("POST _bulk") == before {
 				return errors.New("not yet")
 			}

@@ -9,12 +9,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/applylens/applylens/consumers/ledger"
+	"github.com/applylens/applylens/consumers/rebuild"
+
 	"github.com/applylens/applylens/consumers"
 	"github.com/applylens/applylens/consumers/enrichment"
 	"github.com/applylens/applylens/consumers/mailbox"
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/postgres"
 	"github.com/applylens/applylens/internal/search"
 	"github.com/applylens/applylens/internal/search/elastic"
+	"github.com/applylens/applylens/internal/testkit/world"
 )
 
 // many returns the events of mails of a person, numbered from 0.
@@ -28,26 +33,30 @@ func many(user string, count int) []*events.Event {
 
 // TestAFirstIndexGetsWhatWasFoldedBefore, and what is folded while it is planned by a transaction that began before.
 func TestAFirstIndexGetsWhatWasFoldedBefore(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	w.fold(many("ada", 20)...)
 	batch := mailbox.Group().NewBatch()
 	batch.Add(received("ada", "late"))
-	tx, err := w.pool.Begin(t.Context())
-	w.must(err)
-	w.must(batch.Write(t.Context(), tx, consumers.Version{Number: 1})) // it sees no index, and marks nothing
+	conn, err := w.Pool.Acquire(t.Context())
+	w.Must(err)
+	defer conn.Release()
+	tx := postgres.Begin(conn.Conn())
+	defer tx.Rollback(context.Background())
+	w.Must(batch.Write(t.Context(), tx, consumers.Version{Number: 1})) // it sees no index, and marks nothing
 	ended := make(chan error, 1)
 	go func() {
-		_, err := Plan(context.Background(), w.pool, w.client, false)
+		_, err := Plan(context.Background(), w.Pool, w.client, false)
 		ended <- err
 	}()
-	w.eventually("planning waits for the transaction", func() error {
-		if !scalar[bool](w, `SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'dirty_mails'::regclass)`) {
+	w.Eventually("planning waits for the transaction", func() error {
+		if !world.Scalar[bool](w, `SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'dirty_mails'::regclass)`) {
 			return errors.New("it does not")
 		}
 		return nil
 	})
-	w.must(tx.Commit(t.Context()))
-	w.must(<-ended)
+	_, err = tx.Commit(t.Context())
+	w.Must(err)
+	w.Must(<-ended)
 	w.start()
 	w.settle()
 	w.same()
@@ -55,45 +64,45 @@ func TestAFirstIndexGetsWhatWasFoldedBefore(t *testing.T) {
 
 // TestMarksWaitForAnIndexThatIsBeingPlanned: who marks while the first index is being planned sees it.
 func TestMarksWaitForAnIndexThatIsBeingPlanned(t *testing.T) {
-	w := newWorld(t)
-	tx, err := w.pool.Begin(t.Context())
-	w.must(err)
+	w := newDeployment(t)
+	tx, err := w.Pool.Begin(t.Context())
+	w.Must(err)
 	_, err = plan(t.Context(), tx, "x", false)
-	w.must(err)
+	w.Must(err)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		w.fold(received("ada", "1"))
 	}()
-	w.eventually("marking waits", func() error {
-		if !scalar[bool](w, `SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'dirty_mails'::regclass)`) {
+	w.Eventually("marking waits", func() error {
+		if !world.Scalar[bool](w, `SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'dirty_mails'::regclass)`) {
 			return errors.New("it does not")
 		}
 		return nil
 	})
-	w.must(tx.Commit(t.Context()))
+	w.Must(tx.Commit(t.Context()))
 	<-ended
-	if n := scalar[int](w, `SELECT count(*) FROM dirty_mails`); n != 1 {
+	if n := world.Scalar[int](w, `SELECT count(*) FROM dirty_mails`); n != 1 {
 		t.Errorf("%d marks, want 1", n)
 	}
 }
 
 // TestUpgradeWithoutAGap: an index of a newer mapping is filled beside the old one, and searches always find everything.
 func TestUpgradeWithoutAGap(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	const count = 300
 	w.fold(many("ada", count)...)
 	stop := w.start(func(c *Config) { c.BatchMails = 20 })
 	w.settle()
 	old := w.liveIndex()
 	stop()
-	w.exec(`UPDATE search_indices SET mapping_version = 0`)
-	if name, err := Plan(t.Context(), w.pool, w.client, false); err != nil || name != "" {
+	w.Exec(`UPDATE search_indices SET mapping_version = 0`)
+	if name, err := Plan(t.Context(), w.Pool, w.client, false); err != nil || name != "" {
 		t.Fatalf("without being told to upgrade it plans %q, %v", name, err)
 	}
-	name, err := Plan(t.Context(), w.pool, w.client, true)
-	w.must(err)
-	if again, err := Plan(t.Context(), w.pool, w.client, true); err != nil || again != "" {
+	name, err := Plan(t.Context(), w.Pool, w.client, true)
+	w.Must(err)
+	if again, err := Plan(t.Context(), w.Pool, w.client, true); err != nil || again != "" {
 		t.Fatalf("asked twice it plans %q too, %v", again, err)
 	}
 
@@ -112,7 +121,7 @@ func TestUpgradeWithoutAGap(t *testing.T) {
 	w.start(func(c *Config) { c.BatchMails = 20 })
 	w.fold(received("ada", "5", func(m *events.Mail) { m.Subject = "changed meanwhile" }))
 	w.settle()
-	w.eventually("the new index is searched", func() error {
+	w.Eventually("the new index is searched", func() error {
 		if live := w.liveIndex(); live != name {
 			return fmt.Errorf("it is %s", live)
 		}
@@ -125,9 +134,9 @@ func TestUpgradeWithoutAGap(t *testing.T) {
 }
 
 // gone waits until an index is deleted.
-func (w *world) gone(index string) {
-	w.t.Helper()
-	w.eventually(index+" is deleted", func() error {
+func (w *deployment) gone(index string) {
+	w.Helper()
+	w.Eventually(index+" is deleted", func() error {
 		owners, err := w.open(w.server).Owners(context.Background(), index)
 		if err == nil && len(owners) > 0 {
 			err = errors.New("it is there")
@@ -144,7 +153,7 @@ func TestARestoredDatabaseGetsANewIndex(t *testing.T) {
 		"into the same server": `SELECT setval('index_rev', 1)`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newDeployment(t)
 			stop := w.start()
 			for i := range 5 { // each in a bulk of its own
 				w.fold(received("ada", fmt.Sprint(i)))
@@ -152,11 +161,11 @@ func TestARestoredDatabaseGetsANewIndex(t *testing.T) {
 			}
 			old := w.liveIndex()
 			stop()
-			w.exec(`DELETE FROM mails WHERE id = $1`, mailID("ada", "4")) // it came after the backup
-			w.exec(restore)
+			w.Exec(`DELETE FROM mails WHERE id = $1`, mailID("ada", "4")) // it came after the backup
+			w.Exec(restore)
 			w.start()
-			w.eventually("another index is searched", func() error {
-				if scalar[bool](w, `SELECT EXISTS (SELECT FROM search_indices WHERE state = 'live' AND name <> $1)`, old) {
+			w.Eventually("another index is searched", func() error {
+				if world.Scalar[bool](w, `SELECT EXISTS (SELECT FROM search_indices WHERE state = 'live' AND name <> $1)`, old) {
 					return nil
 				}
 				return errors.New(w.marks())
@@ -171,13 +180,13 @@ func TestARestoredDatabaseGetsANewIndex(t *testing.T) {
 
 // TestARestoredDatabaseKnowsNothingOfTheIndex: its own old one, which it does not know, goes when the new one is there.
 func TestARestoredDatabaseKnowsNothingOfTheIndex(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	w.fold(many("ada", 5)...)
 	stop := w.start()
 	w.settle()
 	old := w.liveIndex()
 	stop()
-	w.exec(`DELETE FROM search_indices`)
+	w.Exec(`DELETE FROM search_indices`)
 	w.start()
 	w.settle()
 	w.same()
@@ -185,9 +194,9 @@ func TestARestoredDatabaseKnowsNothingOfTheIndex(t *testing.T) {
 }
 
 func TestAnAliasOfAnotherDeploymentIsRefused(t *testing.T) {
-	w := newWorld(t)
-	w.must(errors.Join(w.client.Create(t.Context(), w.prefix+"others", "another"), w.client.Serve(t.Context(), w.prefix+"others")))
-	_, err := Plan(t.Context(), w.pool, w.client, true)
+	w := newDeployment(t)
+	w.Must(errors.Join(w.client.Create(t.Context(), w.prefix+"others", "another"), w.client.Serve(t.Context(), w.prefix+"others")))
+	_, err := Plan(t.Context(), w.Pool, w.client, true)
 	if err == nil || !strings.Contains(err.Error(), "--elasticsearch-alias") {
 		t.Errorf("got %v", err)
 	}
@@ -197,7 +206,7 @@ func TestAnAliasOfAnotherDeploymentIsRefused(t *testing.T) {
 func TestALostIndexIsMadeAnew(t *testing.T) {
 	for _, name := range []string{"while it is written", "while nothing happens"} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newDeployment(t)
 			w.fold(many("ada", 50)...)
 			stop := w.start()
 			w.settle()
@@ -205,14 +214,14 @@ func TestALostIndexIsMadeAnew(t *testing.T) {
 			if name == "while nothing happens" {
 				stop()
 			}
-			w.must(w.open(w.server).Drop(t.Context(), lost))
+			w.Must(w.open(w.server).Drop(t.Context(), lost))
 			if name == "while it is written" {
 				w.fold(received("ada", "new"))
 			} else {
 				w.start()
 			}
-			w.eventually("another index is searched", func() error {
-				if scalar[bool](w, `SELECT EXISTS (SELECT FROM search_indices WHERE state = 'live' AND name <> $1)`, lost) {
+			w.Eventually("another index is searched", func() error {
+				if world.Scalar[bool](w, `SELECT EXISTS (SELECT FROM search_indices WHERE state = 'live' AND name <> $1)`, lost) {
 					return nil
 				}
 				return errors.New(w.marks())
@@ -226,37 +235,37 @@ func TestALostIndexIsMadeAnew(t *testing.T) {
 // TestSwapMarksBothVersions: what only the old version of the mailbox has disappears, what only the new one has is found,
 // and a rollback brings the first state back. Another version of the applications is another match.
 func TestSwapMarksBothVersions(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	w.start()
 	w.fold(received("ada", "both"), received("ada", "old"), applied("1", 1, by("ada@example.org")))
 	w.settle()
 	ctx := t.Context()
-	version, err := consumers.CreateVersion(ctx, w.pool, mailbox.Group())
-	w.must(err)
+	version, err := ledger.CreateVersion(ctx, w.Pool, mailbox.Group().Projection())
+	w.Must(err)
 	changed := received("ada", "both", func(m *events.Mail) { m.Subject = "another rule" })
 	shadow := consumers.Version{Number: version, Shadow: true}
-	w.must(foldInto(w.pool, mailbox.Group(), shadow, []*events.Event{changed, received("ada", "new")}))
+	w.Must(foldInto(w.Pool, mailbox.Group(), shadow, []*events.Event{changed, received("ada", "new")}))
 	w.settle()
 	if n := len(w.documents()); n != 2 {
 		t.Fatalf("%d documents before the swap", n)
 	}
-	_, err = consumers.Swap(ctx, w.pool, "mailbox", version, -1, "tester", "test")
-	w.must(err)
+	_, err = rebuild.Swap(ctx, w.Pool, "mailbox", version, -1, "tester", "test")
+	w.Must(err)
 	w.settle()
 	w.same()
 	if _, there := w.documents()[mailID("ada", "old")]; there {
 		t.Error("a mail that only the old version has is still found")
 	}
-	_, err = consumers.Rollback(ctx, w.pool, "mailbox", "tester", "test")
-	w.must(err)
+	_, err = rebuild.Rollback(ctx, w.Pool, "mailbox", "tester", "test")
+	w.Must(err)
 	w.settle()
 	w.same()
 
-	version, err = consumers.CreateVersion(ctx, w.pool, enrichment.Group())
-	w.must(err)
-	w.must(foldInto(w.pool, enrichment.Group(), consumers.Version{Number: version, Shadow: true}, []*events.Event{applied("1", 1, by("ada@example.org"), inStage("Offer"))}))
-	_, err = consumers.Swap(ctx, w.pool, "enrichment", version, -1, "tester", "test")
-	w.must(err)
+	version, err = ledger.CreateVersion(ctx, w.Pool, enrichment.Group().Projection())
+	w.Must(err)
+	w.Must(foldInto(w.Pool, enrichment.Group(), consumers.Version{Number: version, Shadow: true}, []*events.Event{applied("1", 1, by("ada@example.org"), inStage("Offer"))}))
+	_, err = rebuild.Swap(ctx, w.Pool, "enrichment", version, -1, "tester", "test")
+	w.Must(err)
 	w.settle()
 	w.same()
 	if stage := w.documents()[mailID("ada", "old")].ATS.Stage; stage != "Offer" {
@@ -266,18 +275,18 @@ func TestSwapMarksBothVersions(t *testing.T) {
 
 // TestADropLosesNoMark: a version that is dropped right after a swap still takes its documents away.
 func TestADropLosesNoMark(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	stop := w.start()
 	w.fold(received("ada", "both"), received("ada", "old"))
 	w.settle()
 	stop()
 	ctx := t.Context()
-	version, err := consumers.CreateVersion(ctx, w.pool, mailbox.Group())
-	w.must(err)
-	w.must(foldInto(w.pool, mailbox.Group(), consumers.Version{Number: version, Shadow: true}, []*events.Event{received("ada", "both")}))
-	_, err = consumers.Swap(ctx, w.pool, "mailbox", version, -1, "tester", "test")
-	w.must(err)
-	w.must(consumers.DropVersion(ctx, w.pool, mailbox.Group(), 1))
+	version, err := ledger.CreateVersion(ctx, w.Pool, mailbox.Group().Projection())
+	w.Must(err)
+	w.Must(foldInto(w.Pool, mailbox.Group(), consumers.Version{Number: version, Shadow: true}, []*events.Event{received("ada", "both")}))
+	_, err = rebuild.Swap(ctx, w.Pool, "mailbox", version, -1, "tester", "test")
+	w.Must(err)
+	w.Must(ledger.DropVersion(ctx, w.Pool, mailbox.Group().Projection(), 1))
 	w.start()
 	w.settle()
 	w.same()
@@ -285,16 +294,16 @@ func TestADropLosesNoMark(t *testing.T) {
 
 // TestTwoAtOnceDoNoHarm: without the lock that lets one lead, the newest state of every mail wins all the same.
 func TestTwoAtOnceDoNoHarm(t *testing.T) {
-	w := newWorld(t)
-	_, err := Plan(t.Context(), w.pool, w.client, false)
-	w.must(err)
+	w := newDeployment(t)
+	_, err := Plan(t.Context(), w.Pool, w.client, false)
+	w.Must(err)
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	for range 3 {
 		c := w.config()
 		c.BatchMails = 7
 		o, err := newObservers(c.Registry)
-		w.must(err)
+		w.Must(err)
 		x := newIndexer(c, o)
 		running.Go(func() {
 			for ctx.Err() == nil {
@@ -321,12 +330,12 @@ func TestTwoAtOnceDoNoHarm(t *testing.T) {
 // TestSettledTellsNothingTooEarly: while a change cannot be found it says no, also when the mark was turned into another
 // or made again meanwhile; and in the end it says yes, however much is folded after the time asked for.
 func TestSettledTellsNothingTooEarly(t *testing.T) {
-	w := newWorld(t)
-	_, err := Plan(t.Context(), w.pool, w.client, false)
-	w.must(err)
+	w := newDeployment(t)
+	_, err := Plan(t.Context(), w.Pool, w.client, false)
+	w.Must(err)
 	c := w.config()
 	o, err := newObservers(c.Registry)
-	w.must(err)
+	w.Must(err)
 	x := newIndexer(c, o)
 	ctx := t.Context()
 	step := func() {
@@ -334,7 +343,7 @@ func TestSettledTellsNothingTooEarly(t *testing.T) {
 		for busy := true; busy; {
 			var err error
 			busy, err = x.work(ctx)
-			w.must(err)
+			w.Must(err)
 		}
 	}
 	for x.building || len(x.targets) == 0 {
@@ -342,8 +351,8 @@ func TestSettledTellsNothingTooEarly(t *testing.T) {
 	}
 	settled := func(asked time.Time, want bool, when string) {
 		t.Helper()
-		got, err := Settled(ctx, w.pool, "ada", asked, time.Now())
-		w.must(err)
+		got, err := Settled(ctx, w.Pool, "ada", asked, time.Now())
+		w.Must(err)
 		if got != want {
 			t.Errorf("%s it says %v", when, got)
 		}
@@ -356,29 +365,29 @@ func TestSettledTellsNothingTooEarly(t *testing.T) {
 	asked := time.Now()
 	settled(asked, false, "while an address is marked")
 	_, err = x.turnAddresses(ctx)
-	w.must(err)
+	w.Must(err)
 	settled(asked, false, "when it was turned into marks of mails")
 
-	w.must(x.launch(ctx))
+	w.Must(x.launch(ctx))
 	w.fold(received("ada", "1", func(m *events.Mail) { m.Subject = "later" }))
-	w.must(x.land(ctx))
+	w.Must(x.land(ctx))
 	settled(asked, false, "when the documents were sent and not refreshed")
-	w.must(x.flush(ctx, false))
+	w.Must(x.flush(ctx, false))
 	settled(asked, true, "when what was asked for can be found, though more was folded since")
 	settled(time.Now(), false, "of what was folded since")
 	step()
 	settled(time.Now(), true, "in the end")
 
-	_, err = w.pool.Exec(ctx, `UPDATE search_indices SET state = 'building'`)
-	w.must(err)
+	_, err = w.Pool.Exec(ctx, `UPDATE search_indices SET state = 'building'`)
+	w.Must(err)
 	settled(asked, false, "without an index that is searched")
 }
 
 // TestMemoryIsBoundedByBytes: a bulk holds as many large mails as its bytes allow, and one that is larger alone.
 func TestBulksAreBounded(t *testing.T) {
-	w := newWorld(t)
-	_, err := Plan(t.Context(), w.pool, w.client, false)
-	w.must(err)
+	w := newDeployment(t)
+	_, err := Plan(t.Context(), w.Pool, w.client, false)
+	w.Must(err)
 	c := w.config()
 	c.BatchBytes = 100_000
 	var part []*events.Event
@@ -386,16 +395,16 @@ func TestBulksAreBounded(t *testing.T) {
 		part = append(part, received("ada", fmt.Sprint(i), func(m *events.Mail) { m.Text = strings.Repeat("word ", 8000) }))
 	}
 	w.fold(append(part, received("ada", "large", func(m *events.Mail) { m.Text = strings.Repeat("large ", 20_000) }))...)
-	w.exec(`UPDATE dirty_mails SET marked_at = '2000-01-01' WHERE mail_id = $1`, mailID("ada", "large"))
+	w.Exec(`UPDATE dirty_mails SET marked_at = '2000-01-01' WHERE mail_id = $1`, mailID("ada", "large"))
 	x := newIndexer(c, nil)
 	b, err := x.take(t.Context(), []string{"x"})
-	w.must(err)
+	w.Must(err)
 	if len(b.marks) != 1 {
 		t.Errorf("%d mails with the large one", len(b.marks))
 	}
-	w.exec(`DELETE FROM dirty_mails WHERE mail_id = $1`, mailID("ada", "large"))
+	w.Exec(`DELETE FROM dirty_mails WHERE mail_id = $1`, mailID("ada", "large"))
 	b, err = x.take(t.Context(), []string{"x"})
-	w.must(err)
+	w.Must(err)
 	if len(b.marks) != 2 || b.bulk.Size() > 120_000 {
 		t.Errorf("%d mails of 40 kB each and %d bytes", len(b.marks), b.bulk.Size())
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/testkit/atstest"
+	"github.com/applylens/applylens/internal/testkit/world"
 )
 
 // history is what happens in one run of a test: events in parts, the days that pass after each, and whose addresses are
@@ -34,8 +35,8 @@ func drawHistory(t *rapid.T) history {
 // TestIndexIsTheReference: after random histories, in which days pass without an event, the documents say what the slow
 // reference says.
 func TestIndexIsTheReference(t *testing.T) {
-	w := newWorld(t)
-	w.exec(`INSERT INTO users (id) VALUES ('u1'), ('u2')`)
+	w := newDeployment(t)
+	w.Exec(`INSERT INTO users (id) VALUES ('u1'), ('u2')`)
 	w.start()
 	histories := rapid.Custom(drawHistory)
 	seed, enriched := int(time.Now().UnixNano()%1_000_000), 0
@@ -47,19 +48,19 @@ func TestIndexIsTheReference(t *testing.T) {
 				want.Add(event)
 			}
 			want.Own["u1"] = h.own[i]
-			w.exec(`UPDATE users SET addresses = $1 WHERE id = 'u1'`, plain(h.own[i]))
+			w.Exec(`UPDATE users SET addresses = $1 WHERE id = 'u1'`, plain(h.own[i]))
 			w.fold(part...)
 			w.settle()
 			w.compare(fmt.Sprintf("seed %d part %d", seed+run, i), want)
-			w.setClock(w.clock().AddDate(0, 0, h.days[i]))
+			w.SetClock(w.Now().AddDate(0, 0, h.days[i]))
 			w.aged()
 			w.settle()
 			enriched += w.compare(fmt.Sprintf("seed %d part %d, %d days later", seed+run, i, h.days[i]), want)
 		}
-		w.exec(`SELECT mark_mails(ARRAY(SELECT id FROM mails)); TRUNCATE mails, mail_addresses, mail_correspondents, applications, application_keys`)
-		w.exec(`UPDATE users SET addresses = '{}'`)
-		w.setClock(atNoon)
-		w.exec(`UPDATE index_ageing SET aged_until = $1`, atNoon)
+		w.Exec(`SELECT mark_mails(ARRAY(SELECT id FROM mails)); TRUNCATE mails, mail_addresses, mail_correspondents, applications, application_keys`)
+		w.Exec(`UPDATE users SET addresses = '{}'`)
+		w.SetClock(atNoon)
+		w.Exec(`UPDATE index_ageing SET aged_until = $1`, atNoon)
 	}
 	if enriched == 0 {
 		t.Error("no mail of any history had an application")
@@ -75,10 +76,10 @@ func plain(list []string) []string {
 }
 
 // aged waits until the indexer has looked what came of age by the clock.
-func (w *world) aged() {
-	w.t.Helper()
-	w.eventually("ageing has passed", func() error {
-		if !scalar[bool](w, `SELECT aged_until >= $1::timestamptz - interval '1 minute' FROM index_ageing`, w.clock()) {
+func (w *deployment) aged() {
+	w.Helper()
+	w.Eventually("ageing has passed", func() error {
+		if !world.Scalar[bool](w, `SELECT aged_until >= $1::timestamptz - interval '1 minute' FROM index_ageing`, w.Now()) {
 			return fmt.Errorf("not yet")
 		}
 		return nil
@@ -92,8 +93,8 @@ type application struct {
 }
 
 // compare holds the index to the reference, and tells how many mails had an application.
-func (w *world) compare(when string, want *atstest.Reference) int {
-	w.t.Helper()
+func (w *deployment) compare(when string, want *atstest.Reference) int {
+	w.Helper()
 	names, got := map[string]bool{}, map[string]application{}
 	for _, document := range w.documents() {
 		name := ""
@@ -113,10 +114,10 @@ func (w *world) compare(when string, want *atstest.Reference) int {
 		mails[name] = true
 	}
 	for name, found := range want.Applications() {
-		expected[name] = application{found, found.Risk(w.clock())}
+		expected[name] = application{found, found.Risk(w.Now())}
 	}
 	if diff := cmp.Diff(mails, names) + cmp.Diff(expected, got); diff != "" {
-		w.t.Fatalf("%s: (-reference +index)\n%s", when, diff)
+		w.Fatalf("%s: (-reference +index)\n%s", when, diff)
 	}
 	return len(expected)
 }
@@ -130,7 +131,7 @@ func timeOf(at *time.Time) time.Time {
 
 // TestAddressBecomesOwnAndApplicationLosesIt: neither mark alone touches the mail that had the application.
 func TestAddressBecomesOwnAndApplicationLosesIt(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	stop := w.start()
 	w.fold(received("ada", "1", func(m *events.Mail) { m.Sender.Address, m.DeliveredTo = "bob@example.org", nil }), applied("1", 1, by("bob@example.org")))
 	w.settle()
@@ -147,7 +148,7 @@ func TestAddressBecomesOwnAndApplicationLosesIt(t *testing.T) {
 // TestDocumentsCrossDaysOnTime: the risk in the index is that of the clock to the second, and only what crossed a day is
 // written.
 func TestDocumentsCrossDaysOnTime(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	registry := prometheus.NewRegistry()
 	w.start(func(c *Config) { c.Registry = registry })
 	for _, user := range []string{"ada", "bob"} {
@@ -165,8 +166,8 @@ func TestDocumentsCrossDaysOnTime(t *testing.T) {
 		{17 * day, 1}, {30 * day, 1},
 	} {
 		written := documentsWritten(t, registry)
-		w.setClock(atNoon.Add(step.at))
-		w.eventually(fmt.Sprintf("the risk after %v", step.at), func() error {
+		w.SetClock(atNoon.Add(step.at))
+		w.Eventually(fmt.Sprintf("the risk after %v", step.at), func() error {
 			if got := w.documents()[mailID("ada", "1")].ATS.GhostingRisk; got != step.want {
 				return fmt.Errorf("it is %v, want %v", got, step.want)
 			}
@@ -202,18 +203,18 @@ func documentsWritten(t testing.TB, registry *prometheus.Registry) float64 {
 
 // TestNothingChangedWritesNothing: an indexer that has nothing to do writes neither to the index nor to the database.
 func TestNothingChangedWritesNothing(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	w.fold(received("ada", "1"), applied("1", 1, by("ada@example.org")))
 	w.start()
 	w.settle()
 	w.fold(received("ada", "1"), applied("1", 1, by("ada@example.org")), applied("1", 2, by("ada@example.org"))) // as it is
 	bulks, refreshes := w.proxy.count("POST _bulk"), w.proxy.count("POST _refresh")
-	rows := scalar[string](w, tupleVersions)
-	w.looksAgain(20)
+	rows := world.Scalar[string](w, tupleVersions)
+	w.AwaitLooks(20)
 	if n := w.proxy.count("POST _bulk") + w.proxy.count("POST _refresh") - bulks - refreshes; n != 0 {
 		t.Errorf("%d bulks and refreshes with nothing changed", n)
 	}
-	if after := scalar[string](w, tupleVersions); after != rows {
+	if after := world.Scalar[string](w, tupleVersions); after != rows {
 		t.Errorf("rows changed from %s to %s", rows, after)
 	}
 }

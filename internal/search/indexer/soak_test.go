@@ -28,16 +28,16 @@ func TestMemoryDoesNotGrowWithTheMails(t *testing.T) {
 	if os.Getenv("SOAK") != "" {
 		count, long = 1_000_000, time.Hour
 	}
-	w := newWorld(t)
+	w := newDeployment(t)
 	for first := 1; first <= count; first += 20_000 {
-		w.exec(fillMails, first, min(first+19_999, count))
+		w.Exec(fillMails, first, min(first+19_999, count))
 	}
 	command, ended := w.process()
 	began, peak := time.Now(), 0
 	for {
 		peak = max(peak, peakMiB(t, command))
-		settled, err := Settled(t.Context(), w.pool, "", time.Now(), time.Now())
-		w.must(err)
+		settled, err := Settled(t.Context(), w.Pool, "", time.Now(), time.Now())
+		w.Must(err)
 		if settled {
 			break
 		}

@@ -10,7 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
+	database "github.com/applylens/applylens/internal/postgres"
+
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/applylens/applylens/consumers"
@@ -71,7 +72,7 @@ func (f *folder) fold(b *testing.B, count int) {
 	for range count {
 		batch.Add(&events.Event{Envelope: events.Envelope{Type: events.TypeMailReceived}, Mail: f.next()})
 	}
-	err := pgx.BeginFunc(context.Background(), f.pool, func(tx pgx.Tx) error {
+	err := database.InTx(context.Background(), f.pool, func(tx *database.Tx) error {
 		return batch.Write(context.Background(), tx, consumers.Version{Number: 1})
 	})
 	if err != nil {

@@ -4,7 +4,8 @@ import (
 	"context"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
+	database "github.com/applylens/applylens/internal/postgres"
+
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/applylens/applylens/consumers"
@@ -33,7 +34,7 @@ func put(t testing.TB, pool *pgxpool.Pool, mails []searchtest.Mail) {
 			changed.Add(&events.Event{Envelope: events.Envelope{Type: events.TypeApplicationChanged}, Application: application})
 		}
 	}
-	err := pgx.BeginFunc(context.Background(), pool, func(tx pgx.Tx) error {
+	err := database.InTx(context.Background(), pool, func(tx *database.Tx) error {
 		if err := received.Write(context.Background(), tx, consumers.Version{Number: 1}); err != nil {
 			return err
 		}

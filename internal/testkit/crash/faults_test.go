@@ -26,14 +26,14 @@ func TestCrashAtEveryWindow(t *testing.T) {
 	t.Parallel()
 	seed, servers := seed(t), startServers(t)
 	type run struct {
-		*world
+		*deployment
 		*process
 		rule string
 		load func()
 	}
 	var runs []run
 	for i, window := range windows {
-		w := servers.world(t, "window "+window.name, seed+uint64(i), busy)
+		w := servers.deploy(t, "window "+window.name, seed+uint64(i), busy)
 		rule := fmt.Sprintf("%s=exit@%d", window.name, 1+w.random.IntN(window.most))
 		w.write(500, 0)
 		runs = append(runs, run{w, w.consume("APPLYLENS_FAILPOINT=" + rule), rule, w.load(300)})
@@ -55,11 +55,11 @@ func TestFaults(t *testing.T) {
 	seed, servers := seed(t), startServers(t)
 	type fault struct {
 		name       string
-		test       func(*world)
+		test       func(*deployment)
 		partitions int // of its topics
 	}
 	run := func(t *testing.T, number int, fault fault) {
-		w := servers.worldOf(t, fault.name, seed+uint64(number), busy, fault.partitions)
+		w := servers.deployOn(t, fault.name, seed+uint64(number), busy, fault.partitions)
 		fault.test(w)
 		w.settle()
 	}
@@ -85,17 +85,17 @@ func TestFaults(t *testing.T) {
 			t.Run(fault.name, func(t *testing.T) { run(t, 100+i, fault) })
 		}
 	})
-	t.Run("of the topic", func(t *testing.T) { madeAnew(servers.world(t, "made anew", seed+200, busy)) })
+	t.Run("of the topic", func(t *testing.T) { madeAnew(servers.deploy(t, "made anew", seed+200, busy)) })
 }
 
 // killedAtAnyMoment kills one of two processes, again and again.
-func killedAtAnyMoment(w *world) {
+func killedAtAnyMoment(w *deployment) {
 	loaded := w.load(1000)
 	running := []*process{w.consume(), w.consume()}
 	for range 3 {
 		victim := running[0]
 		victim.awaitHit("after_commit", victim.counts()["after_commit"])
-		after(w.t, time.Duration(w.random.IntN(300))*time.Millisecond)
+		after(w, time.Duration(w.random.IntN(300))*time.Millisecond)
 		victim.kill()
 		running = append(running[1:], w.consume())
 	}
@@ -103,7 +103,7 @@ func killedAtAnyMoment(w *world) {
 }
 
 // rebalanceStorm lets members come and go all the time; each leaves in order.
-func rebalanceStorm(w *world) {
+func rebalanceStorm(w *deployment) {
 	loaded := w.load(1000)
 	members := []*process{w.consume(), w.consume()}
 	for range 5 {
@@ -117,16 +117,16 @@ func rebalanceStorm(w *world) {
 
 // zombieFetched stops a process with records in hand for longer than the session timeout, until another has folded
 // them, and lets it go on: it must not apply them.
-func zombieFetched(w *world) {
+func zombieFetched(w *deployment) {
 	w.zombie("after_fetch=stop")
 	w.write(1000, 0)
 }
 
 // zombieBegun does so within a transaction: the compare-and-set must refuse it.
-func zombieBegun(w *world) {
+func zombieBegun(w *deployment) {
 	old := w.zombie("after_begin=stop")
 	if counts := old.counts(); counts["after_begin"] == 0 || counts["after_cas"] > 0 {
-		w.t.Errorf("%s passed its compare-and-set; hit were %v", old.name, counts)
+		w.Errorf("%s passed its compare-and-set; hit were %v", old.name, counts)
 	}
 	w.write(1000, 0)
 }
@@ -134,8 +134,8 @@ func zombieBegun(w *world) {
 // zombie writes some records and returns the first of two processes, which was stopped as the rule says while the
 // other folded everything, went on, and has taken the other's place. They fold one group only, and a topic of one
 // partition: another transaction of theirs might be stopped while it holds locks.
-func (w *world) zombie(rule string, variables ...string) *process {
-	w.t.Helper()
+func (w *deployment) zombie(rule string, variables ...string) *process {
+	w.Helper()
 	w.group = groups[:1]
 	w.write(4000, 0)
 	old := w.consume(append(variables, "APPLYLENS_FAILPOINT="+rule)...)
@@ -150,13 +150,13 @@ func (w *world) zombie(rule string, variables ...string) *process {
 }
 
 // commitsSpoilt eats, drops and holds back the answers to COMMITs.
-func commitsSpoilt(w *world) {
+func commitsSpoilt(w *deployment) {
 	w.throughProxy(pgproxy.Seeded(w.random.Uint64(), map[pgproxy.Fault]float64{
 		pgproxy.AckEaten: 0.2, pgproxy.DropBefore: 0.2, pgproxy.Freeze: 0.1,
 	}))
 	w.consume()
 	w.write(4000, 1000)
-	eventually(w.t, "every fault has happened", func() error {
+	w.Eventually("every fault has happened", func() error {
 		if counts := w.proxy.Counts(); counts.AckEaten < 2 || counts.DropBefore < 2 || counts.Frozen < 1 {
 			w.write(50, 0)
 			return fmt.Errorf("%+v", counts)
@@ -167,14 +167,14 @@ func commitsSpoilt(w *world) {
 }
 
 // sessionsTerminated ends the sessions of the processes in PostgreSQL, again and again.
-func sessionsTerminated(w *world) {
+func sessionsTerminated(w *deployment) {
 	loaded := w.load(1000)
 	w.consume()
 	w.consume()
 	terminated := 0
-	eventually(w.t, "sessions were terminated", func() error {
+	w.Eventually("sessions were terminated", func() error {
 		var count int
-		err := w.pool.QueryRow(w.t.Context(), `
+		err := w.Pool.QueryRow(w.Context(), `
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
 WHERE datname = current_database() AND application_name LIKE 'applylens consume%' AND xact_start IS NOT NULL`).Scan(&count)
 		if terminated += count; err == nil && terminated < 8 {
@@ -187,7 +187,7 @@ WHERE datname = current_database() AND application_name LIKE 'applylens consume%
 
 // rebuiltAndSwapped builds another version under load and makes it live, with crashes on the way: what is not committed
 // must have had no effect, and what was built must be of use.
-func rebuiltAndSwapped(w *world) {
+func rebuiltAndSwapped(w *deployment) {
 	w.write(1000, 0) // so that the first rebuild has something to commit
 	loaded := w.load(1000)
 	w.consume()
@@ -197,7 +197,7 @@ func rebuiltAndSwapped(w *world) {
 	crash := func(rule string, arguments []string) {
 		w.run(arguments, "APPLYLENS_FAILPOINT="+rule).awaitKilled(rule)
 		if live := w.live(group); live != 1 {
-			w.t.Errorf("version %d is live after %s", live, rule)
+			w.Errorf("version %d is live after %s", live, rule)
 		}
 	}
 	crash("after_commit=exit", rebuild("run"))
@@ -208,14 +208,14 @@ func rebuiltAndSwapped(w *world) {
 	loaded()
 	w.settle()
 	if live := w.live(group); live != 2 {
-		w.t.Errorf("version %d is live after the swap, want 2", live)
+		w.Errorf("version %d is live after the swap, want 2", live)
 	}
 	w.run(append(rebuild("rollback"), "--reason", "test", "--actor", "test")).awaitDone()
 	w.write(1000, 0)
 }
 
 // postgresCrashes restarts PostgreSQL as after a crash, twice, under load.
-func postgresCrashes(w *world) {
+func postgresCrashes(w *deployment) {
 	loaded := w.load(1000)
 	p := w.consume()
 	for range 2 {
@@ -225,17 +225,17 @@ func postgresCrashes(w *world) {
 	}
 	loaded()
 	if p.logged("has to wait") == 0 {
-		w.t.Error("the process noticed nothing")
+		w.Error("the process noticed nothing")
 	}
 }
 
 // brokerKilled kills the broker under load and starts it again.
-func brokerKilled(w *world) {
+func brokerKilled(w *deployment) {
 	loaded := w.load(1000)
 	p := w.consume()
 	p.awaitHit("after_commit", p.counts()["after_commit"])
 	w.kafka.Kill()
-	eventually(w.t, "the process notices", func() error {
+	w.Eventually("the process notices", func() error {
 		if p.logged("has to wait") == 0 {
 			return fmt.Errorf("%s", tail(p.output))
 		}
@@ -247,7 +247,7 @@ func brokerKilled(w *world) {
 
 // killedBeforeTheMirror kills a process after its last commit, before that is mirrored to Kafka: the next owner must
 // show Kafka's tools that nothing is left to do, although it folds nothing.
-func killedBeforeTheMirror(w *world) {
+func killedBeforeTheMirror(w *deployment) {
 	w.group = groups[:1]
 	w.write(500, 0)
 	const rule = "after_commit=exit"
@@ -259,26 +259,26 @@ func killedBeforeTheMirror(w *world) {
 
 // madeAnew deletes the topic under a process that reads it and makes another of the same name, which grows beyond the
 // positions at once: nothing of it may be applied.
-func madeAnew(w *world) {
+func madeAnew(w *deployment) {
 	w.write(2000, 0)
 	w.consume()
 	w.awaitFolded()
-	before, err := w.ends()
-	must(w.t, err)
-	deleted, err := w.conn.Admin.DeleteTopics(w.t.Context(), w.conn.Topic(events.TopicActions))
-	must(w.t, errors.Join(err, deleted.Error()))
-	eventually(w.t, "the topic is made anew", func() error {
-		created, err := w.conn.Admin.CreateTopics(w.t.Context(), partitions, 1, nil, w.conn.Topic(events.TopicActions))
+	before, err := w.Ends(events.TopicActions)
+	w.Must(err)
+	deleted, err := w.Conn.Admin.DeleteTopics(w.Context(), w.Conn.Topic(events.TopicActions))
+	w.Must(errors.Join(err, deleted.Error()))
+	w.Eventually("the topic is made anew", func() error {
+		created, err := w.Conn.Admin.CreateTopics(w.Context(), partitions, 1, nil, w.Conn.Topic(events.TopicActions))
 		return errors.Join(err, created.Error())
 	})
 	w.reopenWriter()
 	w.write(4000, 0)
 	for _, group := range w.group {
-		eventually(w.t, group+" has halted", func() error {
-			positions, err := w.positions(group)
-			for partition, at := range positions {
-				if at.Next > before[partition] {
-					w.t.Fatalf("%s/%d went on in another log: %+v", group, partition, at)
+		w.Eventually(group+" has halted", func() error {
+			positions, err := w.Positions(group, events.TopicActions)
+			for _, at := range positions {
+				if at.Next > before[at.Partition] {
+					w.Fatalf("%s/%d went on in another log: %+v", group, at.Partition, at)
 				}
 				if at.Reason != "recreated" {
 					return fmt.Errorf("%+v", at)

@@ -25,14 +25,14 @@ SELECT id, $1, 1, id::text, 'archive_email', 0.8, '{category:promo}', $3, now() 
 func TestDecisionsWhileKafkaIsDown(t *testing.T) {
 	t.Parallel()
 	const decisions = 1000
-	w := startServers(t).world(t, "kafka down", seed(t), load.Profile{Users: 1})
+	w := startServers(t).deploy(t, "kafka down", seed(t), load.Profile{Users: 1})
 	ids, token := w.pending(decisions + 1)
 	address := testenv.FreeAddress(t)
 	served := w.run([]string{"api", "--listen", address})
 	relay := w.relay()
 	w.consume()
-	eventually(t, "the API decides", func() error { return approve(t.Context(), address, token, ids[0]) })
-	w.awaitPublished()
+	w.Eventually("the API decides", func() error { return approve(t.Context(), address, token, ids[0]) })
+	w.AwaitPublished()
 
 	w.kafka.Kill()
 	deciding, ctx := errgroup.WithContext(t.Context())
@@ -40,15 +40,15 @@ func TestDecisionsWhileKafkaIsDown(t *testing.T) {
 	for _, id := range ids[1:] {
 		deciding.Go(func() error { return approve(ctx, address, token, id) })
 	}
-	must(t, deciding.Wait())
-	eventually(t, "the relay has noticed", func() error {
+	w.Must(deciding.Wait())
+	w.Eventually("the relay has noticed", func() error {
 		if relay.logged("Kafka does not answer") == 0 {
 			return fmt.Errorf("%s", tail(relay.output))
 		}
 		return nil
 	})
 	w.kafka.Start()
-	w.awaitPublished()
+	w.AwaitPublished()
 	w.settle()
 	if applied := w.applied(); applied != decisions+1 {
 		t.Errorf("%d of %d decisions were applied", applied, decisions+1)
@@ -57,21 +57,20 @@ func TestDecisionsWhileKafkaIsDown(t *testing.T) {
 }
 
 // pending adds an owner with actions that wait for a decision, and returns their ids and the owner's token.
-func (w *world) pending(count int) (ids []events.UUID, token string) {
-	w.t.Helper()
+func (w *deployment) pending(count int) (ids []events.UUID, token string) {
+	w.Helper()
 	const owner = "owner"
-	users := auth.NewStore(w.pool)
-	_, err := users.CreateUser(w.t.Context(), auth.User{ID: owner, Roles: []string{auth.Owner}})
-	must(w.t, err)
-	token, err = users.CreateToken(w.t.Context(), owner, auth.Bearer, "test", time.Time{})
-	must(w.t, err)
+	users := auth.NewStore(w.Pool)
+	_, err := users.CreateUser(w.Context(), auth.User{ID: owner, Roles: []string{auth.Owner}})
+	w.Must(err)
+	token, err = users.CreateToken(w.Context(), owner, auth.Bearer, "test", time.Time{})
+	w.Must(err)
 	list := make([][16]byte, count)
 	for i := range list {
 		id := events.NewUUIDv7(time.Now())
 		ids, list[i] = append(ids, id), id
 	}
-	_, err = w.pool.Exec(w.t.Context(), addPending, owner, list, events.FeatureRule)
-	must(w.t, err)
+	w.Exec(addPending, owner, list, events.FeatureRule)
 	return ids, token
 }
 

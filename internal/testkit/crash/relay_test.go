@@ -26,14 +26,14 @@ func TestRelayCrashesAtEveryWindow(t *testing.T) {
 	t.Parallel()
 	seed, servers := seed(t), startServers(t)
 	type run struct {
-		*world
+		*deployment
 		*process
 		rule   string
 		accept func() int
 	}
 	var runs []run
 	for i, window := range relayWindows {
-		w := servers.world(t, "window "+window.name, seed+uint64(i), load.Profile{Users: 100, Reverted: 0.05, Preferred: 0.05})
+		w := servers.deploy(t, "window "+window.name, seed+uint64(i), load.Profile{Users: 100, Reverted: 0.05, Preferred: 0.05})
 		rule := fmt.Sprintf("%s=exit@%d", window.name, 1+w.random.IntN(window.most))
 		w.consume()
 		runs = append(runs, run{w, w.relay("APPLYLENS_FAILPOINT=" + rule), rule, w.accept()})
@@ -44,7 +44,7 @@ func TestRelayCrashesAtEveryWindow(t *testing.T) {
 	}
 	for _, r := range runs {
 		accepted := r.accept()
-		r.awaitPublished()
+		r.AwaitPublished()
 		r.settle()
 		if applied := r.applied(); applied != accepted {
 			t.Errorf("%s: %d events were accepted and %d applied", r.rule, accepted, applied)
@@ -53,14 +53,14 @@ func TestRelayCrashesAtEveryWindow(t *testing.T) {
 }
 
 // relay starts a relay.
-func (w *world) relay(variables ...string) *process {
+func (w *deployment) relay(variables ...string) *process {
 	return w.run([]string{"relay", "--metrics-listen", ""}, variables...)
 }
 
 // accept puts events into the outbox, as the API does, until the function that it returns is called, which tells how
 // many they were.
-func (w *world) accept() (finish func() int) {
-	ctx, cancel := context.WithTimeout(w.t.Context(), 2*patience)
+func (w *deployment) accept() (finish func() int) {
+	ctx, cancel := context.WithTimeout(w.Context(), 2*patience)
 	enough, ended, accepted := make(chan struct{}), make(chan error, 1), 0
 	go func() {
 		for {
@@ -78,16 +78,16 @@ func (w *world) accept() (finish func() int) {
 		}
 	}()
 	return func() int {
-		w.t.Helper()
+		w.Helper()
 		defer cancel()
 		close(enough)
-		must(w.t, <-ended)
+		w.Must(<-ended)
 		return accepted
 	}
 }
 
 // decide accepts count events in one transaction.
-func (w *world) decide(ctx context.Context, count int) error {
+func (w *deployment) decide(ctx context.Context, count int) error {
 	rows := make([]outbox.Row, count)
 	for i := range rows {
 		made, err := w.events.Next()
@@ -111,31 +111,18 @@ func (w *world) decide(ctx context.Context, count int) error {
 			ID: id, Topic: events.TopicActions, Key: made.Key, Type: kind, Value: made.Value, Headers: headers, UserID: string(made.Key),
 		}
 	}
-	return pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error { return outbox.Insert(ctx, tx, rows...) })
-}
-
-// awaitPublished waits until the outbox is empty.
-func (w *world) awaitPublished() {
-	w.t.Helper()
-	eventually(w.t, w.name+" is published", func() error {
-		var waiting int
-		err := w.pool.QueryRow(w.t.Context(), "SELECT count(*) FROM outbox WHERE published_at IS NULL").Scan(&waiting)
-		if err == nil && waiting > 0 {
-			err = fmt.Errorf("%d rows wait", waiting)
-		}
-		return err
-	})
+	return pgx.BeginFunc(ctx, w.Pool, func(tx pgx.Tx) error { return outbox.Insert(ctx, tx, rows...) })
 }
 
 // applied returns how many records every group has applied; all must be of one mind.
-func (w *world) applied() int {
-	w.t.Helper()
+func (w *deployment) applied() int {
+	w.Helper()
 	var least, most int
-	must(w.t, w.pool.QueryRow(w.t.Context(), `
+	w.Must(w.Pool.QueryRow(w.Context(), `
 SELECT min(applied), max(applied)
 FROM (SELECT sum(applied)::bigint AS applied FROM positions WHERE group_name = ANY ($1) GROUP BY group_name) t`, w.group).Scan(&least, &most))
 	if least != most {
-		w.t.Errorf("%s: one group has applied %d records, another %d", w.name, least, most)
+		w.Errorf("%s: one group has applied %d records, another %d", w.name, least, most)
 	}
 	return least
 }

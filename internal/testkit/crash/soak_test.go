@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/applylens/applylens/internal/testkit/pgproxy"
+	"github.com/applylens/applylens/internal/testkit/world"
 )
 
 // How long the faults of one world go on, and of all worlds when SOAK does not say.
@@ -22,13 +23,13 @@ func TestSoak(t *testing.T) {
 	if text := os.Getenv("SOAK"); text != "" {
 		var err error
 		length, err = time.ParseDuration(text)
-		must(t, err)
+		world.Must(t, err)
 	}
 	seed, servers := seed(t), startServers(t)
 	end := time.Now().Add(length)
 	for round := uint64(0); time.Now().Before(end); round++ {
 		t.Run(fmt.Sprint("round ", round), func(t *testing.T) {
-			n := newNemesis(servers.world(t, fmt.Sprint("soak ", round), seed+round, busy))
+			n := newNemesis(servers.deploy(t, fmt.Sprint("soak ", round), seed+round, busy))
 			n.rage(min(roundLength, length))
 			n.settle()
 		})
@@ -40,16 +41,16 @@ func TestSoak(t *testing.T) {
 
 // nemesis breaks a world, one fault after the other, often before the last one has healed.
 type nemesis struct {
-	*world
+	*deployment
 	running []*process
 	did     map[string]int
 }
 
-func newNemesis(w *world) *nemesis {
+func newNemesis(w *deployment) *nemesis {
 	w.throughProxy(pgproxy.Seeded(w.random.Uint64(), map[pgproxy.Fault]float64{
 		pgproxy.AckEaten: 0.03, pgproxy.DropBefore: 0.03, pgproxy.Freeze: 0.02,
 	}))
-	n := &nemesis{world: w, did: map[string]int{}}
+	n := &nemesis{deployment: w, did: map[string]int{}}
 	for range 3 {
 		n.running = append(n.running, w.consume())
 	}
@@ -77,14 +78,14 @@ func (n *nemesis) rage(length time.Duration) {
 		fault := faults[n.random.IntN(len(faults))]
 		fault.do()
 		n.did[fault.name]++
-		after(n.t, time.Duration(n.random.IntN(2000))*time.Millisecond)
+		after(n, time.Duration(n.random.IntN(2000))*time.Millisecond)
 		for len(n.running) < 3 {
 			n.running = append(n.running, n.consume())
 		}
 	}
 	n.proxy.Obey(pgproxy.Healthy)
 	loaded()
-	n.t.Logf("did %v; commits %+v", n.did, n.proxy.Counts())
+	n.Logf("did %v; commits %+v", n.did, n.proxy.Counts())
 }
 
 // victim takes a process off the list.
@@ -108,7 +109,7 @@ func (n *nemesis) stop() {
 func (n *nemesis) pause() {
 	chosen := n.running[n.random.IntN(len(n.running))]
 	chosen.signal(syscall.SIGSTOP)
-	after(n.t, time.Duration(n.random.Int64N(int64(2*sessionTimeout))))
+	after(n, time.Duration(n.random.Int64N(int64(2*sessionTimeout))))
 	chosen.signal(syscall.SIGCONT)
 }
 
@@ -122,16 +123,16 @@ func (n *nemesis) fail() {
 
 // terminate ends every session of the processes in PostgreSQL.
 func (n *nemesis) terminate() {
-	_, err := n.pool.Exec(n.t.Context(), `
+	_, err := n.Pool.Exec(n.Context(), `
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE datname = current_database() AND application_name LIKE 'applylens consume%'`)
 	if err != nil {
-		n.t.Log(err) // our own connection may be one that a crash has ended
+		n.Log(err) // our own connection may be one that a crash has ended
 	}
 }
 
 func (n *nemesis) pauseBroker() {
 	n.kafka.Pause()
-	after(n.t, time.Duration(n.random.Int64N(int64(2*sessionTimeout))))
+	after(n, time.Duration(n.random.Int64N(int64(2*sessionTimeout))))
 	n.kafka.Continue()
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -14,90 +13,67 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/go-cmp/cmp"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/auth"
-	"github.com/applylens/applylens/internal/outbox"
 	"github.com/applylens/applylens/internal/search/postgres"
-	"github.com/applylens/applylens/internal/testkit/testenv"
+	"github.com/applylens/applylens/internal/testkit/world"
 )
 
-// world is an API on a database of its own.
-type world struct {
-	t       *testing.T
-	pool    *pgxpool.Pool
+// deployment is an API on a database of its own.
+type deployment struct {
+	*world.World
 	users   *auth.Store
 	handler http.Handler
 }
 
-func newWorld(t *testing.T, settings ...func(*Config)) *world {
+func newDeployment(t *testing.T, settings ...func(*Config)) *deployment {
 	t.Helper()
 	t.Parallel()
-	pool, _ := testenv.Database(t)
-	config := Config{Pool: pool, Search: postgres.New(pool), Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	w := world.New(t)
+	config := Config{Pool: w.Pool, Search: postgres.New(w.Pool), Log: w.Logger}
 	for _, set := range settings {
 		set(&config)
 	}
 	handler, err := New(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &world{t, pool, auth.NewStore(pool), handler}
+	w.Must(err)
+	return &deployment{w, auth.NewStore(w.Pool), handler}
 }
 
 // person is somebody with a token.
 type person struct {
-	*world
+	*deployment
 	id, token string
 }
 
 // person makes somebody without any policy, so that tests bring their own.
-func (w *world) person(id string, roles ...string) *person {
-	w.t.Helper()
-	ctx := w.t.Context()
+func (w *deployment) person(id string, roles ...string) *person {
+	w.Helper()
+	ctx := w.Context()
 	if len(roles) == 0 {
 		roles = []string{auth.Owner}
 	}
 	if _, err := w.users.CreateUser(ctx, auth.User{ID: id, Roles: roles}); err != nil {
-		w.t.Fatal(err)
+		w.Fatal(err)
 	}
-	w.exec(`UPDATE users SET roles = $2 WHERE id = $1`, id, roles)
-	w.exec(`DELETE FROM policies WHERE user_id = $1`, id)
+	w.Exec(`UPDATE users SET roles = $2 WHERE id = $1`, id, roles)
+	w.Exec(`DELETE FROM policies WHERE user_id = $1`, id)
 	secret, err := w.users.CreateToken(ctx, id, auth.Bearer, "", time.Time{})
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	w.Must(err)
 	return &person{w, id, secret}
-}
-
-func (w *world) exec(sql string, args ...any) {
-	w.t.Helper()
-	if _, err := w.pool.Exec(w.t.Context(), sql, args...); err != nil {
-		w.t.Fatal(err)
-	}
-}
-
-func scalar[T any](w *world, sql string, args ...any) T {
-	w.t.Helper()
-	var value T
-	if err := w.pool.QueryRow(w.t.Context(), sql, args...).Scan(&value); err != nil {
-		w.t.Fatal(err)
-	}
-	return value
 }
 
 // reply is an answer.
 type reply struct {
-	t      *testing.T
+	t      testing.TB
 	status int
 	header http.Header
 	body   []byte
 }
 
 // ask sends a request; body is nil, a string that is sent as it is, or a value that is sent as JSON.
-func (w *world) ask(token, method, path string, body any, headers ...string) *reply {
-	w.t.Helper()
+func (w *deployment) ask(token, method, path string, body any, headers ...string) *reply {
+	w.Helper()
 	var reader io.Reader
 	switch b := body.(type) {
 	case nil:
@@ -105,12 +81,10 @@ func (w *world) ask(token, method, path string, body any, headers ...string) *re
 		reader = strings.NewReader(b)
 	default:
 		text, err := json.Marshal(b)
-		if err != nil {
-			w.t.Fatal(err)
-		}
+		w.Must(err)
 		reader = bytes.NewReader(text)
 	}
-	r := httptest.NewRequestWithContext(w.t.Context(), method, path, reader)
+	r := httptest.NewRequestWithContext(w.Context(), method, path, reader)
 	if body != nil {
 		r.Header.Set("Content-Type", "application/json")
 	}
@@ -122,18 +96,18 @@ func (w *world) ask(token, method, path string, body any, headers ...string) *re
 	}
 	recorder := httptest.NewRecorder()
 	w.handler.ServeHTTP(recorder, r)
-	return &reply{w.t, recorder.Code, recorder.Result().Header, recorder.Body.Bytes()}
+	return &reply{w.TB, recorder.Code, recorder.Result().Header, recorder.Body.Bytes()}
 }
 
 func (p *person) ask(method, path string, body any, headers ...string) *reply {
-	p.t.Helper()
-	return p.world.ask(p.token, method, path, body, headers...)
+	p.Helper()
+	return p.deployment.ask(p.token, method, path, body, headers...)
 }
 
-func (p *person) get(path string) *reply { p.t.Helper(); return p.ask(http.MethodGet, path, nil) }
+func (p *person) get(path string) *reply { p.Helper(); return p.ask(http.MethodGet, path, nil) }
 
 func (p *person) post(path string, body any, headers ...string) *reply {
-	p.t.Helper()
+	p.Helper()
 	return p.ask(http.MethodPost, path, body, headers...)
 }
 
@@ -172,7 +146,7 @@ func decode[T any](r *reply) T {
 
 // policy makes a policy and returns its id.
 func (p *person) policy(name, condition string, more ...any) int64 {
-	p.t.Helper()
+	p.Helper()
 	body := map[string]any{"name": name, "condition": json.RawMessage(condition), "action": "archive_email"}
 	for i := 0; i < len(more); i += 2 {
 		body[more[i].(string)] = more[i+1]
@@ -188,12 +162,12 @@ type mail struct {
 }
 
 func (p *person) mail(m mail) string {
-	p.t.Helper()
+	p.Helper()
 	id := events.NewUUIDv7(time.Now()).String()
 	if m.sender == "" {
 		m.sender, m.domain = "shop@example.com", "example.com"
 	}
-	p.exec(`INSERT INTO mails (version, id, user_id, message_id, thread, subject, sender, sender_name, sender_domain,
+	p.Exec(`INSERT INTO mails (version, id, user_id, message_id, thread, subject, sender, sender_name, sender_domain,
 	            recipients, list_id, received_at, category, risk_score, quarantined, labels, text, truncated, content_hash, updated_at)
 	        VALUES (1, $1, $2, $1::uuid::text, '', $3, $4, '', $5, '{}', '', $6, $7, $8, false, '{}', '', false, 0, now())`,
 		id, p.id, m.subject, m.sender, m.domain, time.Now().Add(-m.age), m.category, m.risk)
@@ -202,63 +176,32 @@ func (p *person) mail(m mail) string {
 
 // propose lets the policies propose and returns what they did.
 func (p *person) propose(body any) []actionView {
-	p.t.Helper()
+	p.Helper()
 	return decode[[]actionView](p.post("/actions/propose", body).want(http.StatusOK))
 }
 
 // action makes one pending action on a mail of its own.
 func (p *person) action() actionView {
-	p.t.Helper()
-	if scalar[int](p.world, `SELECT count(*) FROM policies WHERE user_id = $1 AND deleted_at IS NULL`, p.id) == 0 {
+	p.Helper()
+	if world.Scalar[int](p, `SELECT count(*) FROM policies WHERE user_id = $1 AND deleted_at IS NULL`, p.id) == 0 {
 		p.policy("promos", `{"eq":["category","promo"]}`)
 	}
 	id := p.mail(mail{subject: "Big sale", category: "promo"})
 	list := p.propose(map[string]any{"email_ids": []string{id}})
 	if len(list) != 1 {
-		p.t.Fatalf("%d proposals, want 1", len(list))
+		p.Fatalf("%d proposals, want 1", len(list))
 	}
 	return list[0]
 }
 
 // events decodes what the outbox holds of the person, in order.
 func (p *person) events() []events.Event {
-	p.t.Helper()
-	rows, err := p.pool.Query(p.t.Context(), `SELECT payload, headers::text FROM outbox WHERE user_id = $1 ORDER BY seq`, p.id)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	defer rows.Close()
+	p.Helper()
 	var list []events.Event
-	for rows.Next() {
-		var payload []byte
-		var text string
-		if err := rows.Scan(&payload, &text); err != nil {
-			p.t.Fatal(err)
-		}
-		list = append(list, decodeEvent(p.t, payload, text))
-	}
-	if err := rows.Err(); err != nil {
-		p.t.Fatal(err)
+	for _, row := range p.Outbox("user_id = $1", p.id) {
+		list = append(list, row.Event)
 	}
 	return list
-}
-
-func decodeEvent(t *testing.T, payload []byte, text string) events.Event {
-	t.Helper()
-	headers, err := outbox.UnmarshalHeaders([]byte(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	decoder := events.NewDecoder()
-	head, err := decoder.Head(headers)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var e events.Event
-	if err := decoder.Decode(&head, payload, &e); err != nil {
-		t.Fatal(err)
-	}
-	return e
 }
 
 // kinds are the types of events, in order.
