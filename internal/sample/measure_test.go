@@ -160,7 +160,7 @@ func categoryTables(all []sorted) string {
 				right++
 			}
 		}
-		fmt.Fprintf(&out, "\n%s, %d messages, %d %% right; lines are what a reader says, columns what the rules say:\n\n", half, total, 100*right/total)
+		fmt.Fprintf(&out, "\n%s, %d messages, %d %% correct; rows are the category assigned by hand, columns the one the rules assign:\n\n", half, total, 100*right/total)
 		fmt.Fprintf(&out, "| | %s | precision | recall |\n|---|%s---|---|\n", strings.Join(categories, " | "), strings.Repeat("---|", len(categories)))
 		for _, category := range categories {
 			fmt.Fprintf(&out, "| **%s** |", category)
@@ -179,7 +179,7 @@ func categoryTables(all []sorted) string {
 
 func riskTable(all []sorted) string {
 	var out strings.Builder
-	out.WriteString("\nRisk, by the score from which a mail is taken for one:\n\n| | score | risks | found | taken for one | precision | recall |\n|---|---|---|---|---|---|---|\n")
+	out.WriteString("\nRisk, by the score from which a mail is classified as risky:\n\n| | score | risky | found | classified as risky | precision | recall |\n|---|---|---|---|---|---|---|\n")
 	for _, half := range []string{heldOut, tuning} {
 		for _, threshold := range []int{riskThreshold, 50, 20} {
 			risks, found, taken := 0, 0, 0
