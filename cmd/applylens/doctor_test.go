@@ -249,7 +249,7 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 		p.command.Kafka.KafkaBrokers = []string{"nowhere"}
 		p.command.Postgres.DatabaseURL = ""
 		p.expect(levelFail, "settings", `"nowhere" is not host:port`)
-		p.expect(levelFail, "settings", "no database is given")
+		p.expect(levelFail, "settings", "no database: set")
 	})
 }
 

@@ -129,7 +129,7 @@ type warehouseSyncCommand struct {
 // Run syncs once. A sync that is held ends with status 1.
 func (c *warehouseSyncCommand) Run(ctx context.Context, p *process) error {
 	if c.Accept != (c.Reason != "") {
-		return usageError{errors.New("--accept and --reason belong together")}
+		return usageError{errors.New("--accept and --reason must be used together")}
 	}
 	s, err := c.open(ctx, p.log)
 	if err != nil {

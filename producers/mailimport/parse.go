@@ -73,7 +73,7 @@ type message struct {
 func read(raw *Raw) (*message, error) {
 	m := &message{raw: raw, root: parsePart(raw.Bytes, 0)}
 	if !m.hasAny("From", "Date", "Subject", "To", "Received", "Message-Id", "Return-Path") {
-		return nil, &BrokenError{"it has no mail header"}
+		return nil, &BrokenError{"its header is not that of a mail"}
 	}
 	m.body.add(m.root, 0)
 	m.charset = m.body.charset
