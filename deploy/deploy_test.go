@@ -91,7 +91,8 @@ func TestEveryGroupHasAService(t *testing.T) {
 	}
 }
 
-// TestOrderOfStart holds that what waits for health or for an end waits for something that has it.
+// TestOrderOfStart checks the conditions of depends_on: a service that others wait for to be healthy has a health check, and
+// one that they wait for to complete does complete.
 func TestOrderOfStart(t *testing.T) {
 	services := readCompose(t).Services
 	for name, service := range services {
@@ -99,7 +100,7 @@ func TestOrderOfStart(t *testing.T) {
 			on, known := services[dependency]
 			switch {
 			case !known:
-				t.Errorf("%s waits for %s, which is no service", name, dependency)
+				t.Errorf("%s waits for %s, which is not a service", name, dependency)
 			case how.Condition == "service_healthy" && on.Healthcheck == nil:
 				t.Errorf("%s waits for the health of %s, which has no health check", name, dependency)
 			case how.Condition == "service_completed_successfully" && dependency != "migrate" && dependency != "topics":
@@ -138,7 +139,7 @@ func TestVolumesAreDeclared(t *testing.T) {
 	}
 }
 
-// TestDefaultsAreWritten holds that every ${NAME:-default} of docker-compose.yml stands in example.env with that default.
+// TestDefaultsAreWritten checks that example.env lists every ${NAME:-default} of docker-compose.yml with the same default.
 func TestDefaultsAreWritten(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join("..", "docker-compose.yml"))
 	if err != nil {
@@ -172,8 +173,8 @@ func readEnv(t *testing.T, path string) map[string]string {
 	return values
 }
 
-// TestPrometheusReadsEveryProcess holds that each process with a port for metrics is scraped, and nothing else; one that need
-// not run, since it is of a profile, is looked for by its name.
+// TestPrometheusReadsEveryProcess checks that exactly the processes with a metrics port are scraped. Optional ones, which
+// belong to a profile, are discovered by DNS.
 func TestPrometheusReadsEveryProcess(t *testing.T) {
 	var settings struct {
 		ScrapeConfigs []struct {

@@ -1,3 +1,3 @@
-// Package deploy holds what runs ApplyLens on real servers: the image, and the settings of the servers around it. Its
-// tests hold these files and docker-compose.yml to the program as it is.
+// Package deploy contains the files that run ApplyLens on real servers: the image, Prometheus and example settings. Its
+// tests check these files and docker-compose.yml against the program.
 package deploy

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// MailRef is what an action event carries of the mail that it is about, so that no consumer looks the mail up.
+// MailRef is the part of a mail that an action event carries, so that no consumer looks the mail up.
 type MailRef struct {
 	ID           string // opaque, at most 200 bytes; required
 	Category     string
@@ -15,32 +15,32 @@ type MailRef struct {
 	Subject      string // foreign producers only; used to derive features, never stored
 }
 
-// The decisions that an action.reverted takes back.
+// The decisions that an action.reverted can revert.
 const (
 	DecisionApproved = "approved"
 	DecisionRejected = "rejected"
 )
 
-// Action is the payload of the action.* types. Decisions carry all that folding needs.
+// Action is the payload of the action.* types. A decision carries everything that a fold needs.
 type Action struct {
-	ActionID   UUID   // UUIDv7 of the proposal; for action.performed a UUID of its own
+	ActionID   UUID   // UUIDv7 of the proposal; for action.performed a new UUID
 	UserID     string // opaque; the record's key
 	PolicyID   int64  // required and positive, except for action.performed, where it is absent (0)
-	Action     string // what is proposed, such as "archive_email"
+	Action     string // the proposed action, such as "archive_email"
 	Confidence float64
 	Explored   bool
-	ProposedAt time.Time // when the proposal was made; for action.performed the time of the deed
+	ProposedAt time.Time // when the proposal was made; for action.performed when it was done
 	DecidedAt  time.Time // approved, rejected and reverted only
-	RecordedAt time.Time // the producer's database clock when the event was written; it bounds the other times
-	Round      int       // 0, and one more with each revert of the same action
-	Decision   string    // reverted only: the decision that it takes back, DecisionApproved or DecisionRejected
+	RecordedAt time.Time // the producer's database clock when the event was written; the upper bound of the other times
+	Round      int       // 0 at first, and one more after each revert of the action
+	Decision   string    // reverted only: the reverted decision, DecisionApproved or DecisionRejected
 	// Features are the features of the mail when the proposal was made, as FeatureRule computes them.
-	// HasFeatures tells an absent list, which the decoder then derives from Mail, from an empty one.
+	// HasFeatures distinguishes an empty list from an absent one, which the decoder derives from Mail.
 	Features    []string
 	HasFeatures bool
 	FeatureRule int
 	Mail        MailRef
-	// Policies lists, for action.performed only, the policies that match and proposed nothing for the mail.
+	// Policies lists, for action.performed only, the policies that match the mail but proposed nothing for it.
 	Policies []int64
 }
 
@@ -84,7 +84,7 @@ func (a *Action) checkPerformed(c *checker) {
 	sorted := slices.Clone(a.Policies)
 	slices.Sort(sorted)
 	if len(slices.Compact(sorted)) < len(a.Policies) {
-		c.fail(ReasonSchema, "policies", "has an element twice")
+		c.fail(ReasonSchema, "policies", "contains an element twice")
 	}
 }
 
@@ -96,7 +96,7 @@ func (a *Action) checkFeatures(c *checker) {
 	}
 	c.unique("features", a.Features)
 	if !a.HasFeatures && len(a.Features) > 0 && !slices.Equal(a.Features, Features(a.Mail)) {
-		c.fail(ReasonSchema, "features", "is not what the mail gives, while HasFeatures is false")
+		c.fail(ReasonSchema, "features", "differs from the features of the mail, although HasFeatures is false")
 	}
 }
 

@@ -16,14 +16,14 @@ type Application struct {
 	Stage           string
 	LastStageChange time.Time // zero when unknown
 	InterviewDate   time.Time // zero when there is none
-	SrcVersion      int64     // grows with every change of the application; the highest wins
+	SrcVersion      int64     // increases with every change of the application; the highest wins
 	RecordedAt      time.Time
 }
 
 func (a *Application) check(c *checker, t Type) {
 	c.required("system", a.System, MaxSystem)
 	if strings.Contains(a.System, "/") {
-		c.fail(ReasonSchema, "system", "has a slash, which ends it in the key")
+		c.fail(ReasonSchema, "system", "contains a slash, which is the separator of the key")
 	}
 	c.required("application_id", a.ApplicationID, MaxApplication)
 	c.within("src_version", a.SrcVersion, 1, math.MaxInt64)

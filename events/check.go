@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// checker collects the first rule that an event breaks. The rules hold for events that are to be encoded and for
-// those just decoded alike; only texts that the scanner has read need no second look at their bytes.
+// checker keeps the first rule that an event breaks. The same rules apply before encoding and after decoding, except
+// that the bytes of decoded texts were already checked by the scanner.
 type checker struct {
 	err     *Error
 	scanned bool
@@ -21,7 +21,7 @@ func (c *checker) fail(reason Reason, name, detail string) {
 	}
 }
 
-// text refuses a text that is longer than most bytes, not UTF-8, or holds NUL.
+// text refuses a text that is longer than most bytes, is not UTF-8, or contains NUL.
 func (c *checker) text(name, text string, most int) {
 	if len(text) > most {
 		c.fail(ReasonSchema, name, "is longer than "+strconv.Itoa(most)+" bytes")
@@ -58,7 +58,7 @@ func (c *checker) texts(name string, list []string, most, longest int) {
 func (c *checker) unique(name string, list []string) {
 	for i, text := range list {
 		if slices.Contains(list[:i], text) {
-			c.fail(ReasonSchema, name, "has an element twice")
+			c.fail(ReasonSchema, name, "contains an element twice")
 			return
 		}
 	}
@@ -71,7 +71,7 @@ func (c *checker) within(name string, n, least, most int64) {
 }
 
 func (c *checker) floatWithin(name string, x, least, most float64) {
-	if !(x >= least && x <= most) { // so that NaN is refused
+	if !(x >= least && x <= most) { // this form also refuses NaN
 		c.fail(ReasonSchema, name, "is not within "+strconv.FormatFloat(least, 'g', -1, 64)+".."+
 			strconv.FormatFloat(most, 'g', -1, 64))
 	}
@@ -96,7 +96,7 @@ func (c *checker) timeIf(name string, t time.Time) {
 	}
 }
 
-// actionTime refuses what cannot be the time of a proposal or a decision that was recorded then.
+// actionTime refuses a time that a proposal or decision recorded at the given time cannot have.
 func (c *checker) actionTime(name string, t, recorded time.Time) {
 	c.time(name, t)
 	if t.Before(minActionTime) || t.After(recorded.Add(clockSkew)) {
@@ -104,7 +104,7 @@ func (c *checker) actionTime(name string, t, recorded time.Time) {
 	}
 }
 
-// absent refuses what the event's type has no field for, since it would be lost.
+// absent refuses a field that the event's type does not have, since encoding would lose it.
 func (c *checker) absent(name string, absent bool) {
 	if !absent {
 		c.fail(ReasonSchema, name, "does not belong to this type")
@@ -114,6 +114,6 @@ func (c *checker) absent(name string, absent bool) {
 // attribute refuses a CloudEvents attribute that is empty, long, or has control characters.
 func (c *checker) attribute(name, text string, most int) {
 	if !validAttribute(text, most) {
-		c.fail(ReasonEnvelope, name, "is not of 1 to "+strconv.Itoa(most)+" bytes of UTF-8 without control characters")
+		c.fail(ReasonEnvelope, name, "must be 1 to "+strconv.Itoa(most)+" bytes of UTF-8 without control characters")
 	}
 }

@@ -1,7 +1,7 @@
 package events
 
-// Decoder decodes records. It is for one goroutine; what it returns is its own until the next call of the same method,
-// but for strings, which are immutable.
+// Decoder decodes records. It is for use by one goroutine. Returned values are valid until the next call of the same
+// method, except strings, which are immutable.
 type Decoder struct {
 	scanner
 	checker checker
@@ -14,22 +14,22 @@ type Decoder struct {
 	erasure     Erasure
 }
 
-// NewDecoder returns a Decoder with an empty memory of texts.
+// NewDecoder returns a Decoder with an empty table of interned texts.
 func NewDecoder() *Decoder { return &Decoder{interner: newInterner()} }
 
-// Decode decodes the value of a record with the given head into e, whose payload is the decoder's until the next
-// Decode. Void and foreign events have no payload, and their value is not looked at. Features that an action event
-// does not carry are derived from its mail; FeatureRule is then the rule and HasFeatures false.
+// Decode decodes the value of a record with the given head into e. The payload of e is valid until the next call. Void
+// and foreign events have no payload, and their value is not read. If an action event carries no features, they are
+// derived from its mail; FeatureRule is then the rule and HasFeatures false.
 //
-// It refuses with an *Error what breaks the rules of the type, and TypeUnknown; e is then of no use. It ignores fields
-// that it does not know, and takes null for the absence of an optional one.
+// It returns an *Error for a value that breaks the rules of the type, and for TypeUnknown; e is then invalid. It ignores
+// unknown fields, and treats null as the absence of an optional field.
 func (d *Decoder) Decode(head *Head, value []byte, e *Event) error {
 	*e = Event{Envelope: head.Envelope}
 	switch {
 	case e.Type == TypeForeign || e.Type == TypeVoid:
 		return nil
 	case e.Type == TypeUnknown || e.Type >= typeCount:
-		return &Error{Reason: ReasonUnknownType, Field: HeaderType, Detail: "is not known"}
+		return &Error{Reason: ReasonUnknownType, Field: HeaderType, Detail: "is unknown"}
 	case len(value) > MaxValue:
 		return &Error{Reason: ReasonMalformed, Detail: "value is too long"}
 	}
@@ -62,13 +62,13 @@ func (d *Decoder) read(e *Event) {
 	}
 }
 
-// string reads a text that hardly repeats.
+// string reads a text that rarely occurs again.
 func (d *Decoder) string() string { return string(d.text()) }
 
-// interned reads a text that is likely to repeat.
+// interned reads a text that is likely to occur again.
 func (d *Decoder) interned() string { return d.intern(d.text()) }
 
-// texts appends an array of texts that are likely to repeat.
+// texts appends an array of texts that are likely to occur again.
 func (d *Decoder) texts(list []string, limit int) []string {
 	d.array()
 	for n := 0; d.element(n, limit); n++ {

@@ -12,7 +12,7 @@ import (
 	"github.com/applylens/applylens/events"
 )
 
-// refusal fails the test unless err is an *events.Error of a reason and a field.
+// refusal fails the test unless err is an *events.Error with the reason and the field.
 func refusal(t *testing.T, err error, reason events.Reason, field string) {
 	t.Helper()
 	var refused *events.Error
@@ -29,7 +29,7 @@ func decode(d *events.Decoder, kind events.Type, value string, e *events.Event) 
 	return d.Decode(&head, []byte(value), e)
 }
 
-// preference and approvedJSON return a value that is accepted, with a change: old replaced by new.
+// preference and approvedJSON return a valid value in which new replaces old.
 func preference(old, new string) string {
 	return strings.Replace(`{"user_id":"u","op":"pin","feature":"f","weight":1.5,"recorded_at":"2026-11-03T10:00:00Z"}`, old, new, 1)
 }
@@ -56,9 +56,9 @@ func TestDecodeRefuses(t *testing.T) {
 	f("undefined type", 200, "{}", events.ReasonUnknownType, "ce_type")
 	f("nothing", p, "", malformed, "")
 	f("a text", p, `"x"`, schema, "")
-	f("half a value", p, `{"user_id":"u"`, malformed, "user_id")
+	f("an incomplete value", p, `{"user_id":"u"`, malformed, "user_id")
 	f("two values", p, preference("", "")+"{}", malformed, "")
-	f("a comma too many", p, preference("}", ",}"), malformed, "recorded_at")
+	f("a trailing comma", p, preference("}", ",}"), malformed, "recorded_at")
 	f("a byte order mark", p, "\uFEFF"+preference("", ""), malformed, "")
 	f("a long value", p, preference("}", strings.Repeat(" ", events.MaxValue)+"}"), malformed, "")
 	f("NUL", p, preference(`"f"`, `"f\u0000"`), malformed, "feature")
@@ -86,17 +86,17 @@ func TestDecodeRefuses(t *testing.T) {
 	f("pin without weight", p, preference(`"weight":1.5,`, ""), schema, "weight")
 	f("pin with null", p, preference("1.5", "null"), schema, "weight")
 	f("pin without feature", p, preference(`"feature":"f",`, ""), schema, "feature")
-	f("a heavy weight", p, preference("1.5", "100.5"), schema, "weight")
+	f("a weight beyond the limit", p, preference("1.5", "100.5"), schema, "weight")
 	f("a weight out of range", p, preference("1.5", "1e999"), schema, "weight")
 	f("NaN", p, preference("1.5", "NaN"), malformed, "weight")
-	f("a heavy weight of no effect", p, preference(`"pin","feature":"f","weight":1.5`, `"reset","weight":101`), schema, "weight")
+	f("an unused weight beyond the limit", p, preference(`"pin","feature":"f","weight":1.5`, `"reset","weight":101`), schema, "weight")
 	f("no time", p, preference(`"2026-11-03T10:00:00Z"`, `"today"`), schema, "recorded_at")
 
 	f("a nil action id", a, approvedJSON("019ab3f2-5c00-7000-8000-000000000001", "00000000-0000-0000-0000-000000000000"), schema, "action_id")
 	f("no action id", a, approvedJSON("019ab3f2", "019ab3f"), schema, "action_id")
 	f("no policy", a, approvedJSON(`"policy_id":1,`, ""), schema, "policy_id")
 	f("policy 0", a, approvedJSON(`"policy_id":1`, `"policy_id":0`), schema, "policy_id")
-	f("half a policy", a, approvedJSON(`"policy_id":1`, `"policy_id":1.5`), schema, "policy_id")
+	f("a fractional policy", a, approvedJSON(`"policy_id":1`, `"policy_id":1.5`), schema, "policy_id")
 	f("policy out of range", a, approvedJSON(`"policy_id":1`, `"policy_id":9223372036854775808`), schema, "policy_id")
 	f("policy far out of range", a, approvedJSON(`"policy_id":1`, `"policy_id":1e99999999999999999999`), schema, "policy_id")
 	f("confidence above 1", a, approvedJSON("0.5", "1.01"), schema, "confidence")
@@ -146,8 +146,8 @@ func TestDecodeAccepts(t *testing.T) {
 	f("members in any order, with white space", p,
 		" {\n\t\"weight\" : 15e-1 , \"recorded_at\":\"2026-11-03T11:00:00+01:00\",\r\"feature\":\"f\",\"op\":\"pin\",\"user_id\":\"u\"} \n", pin)
 	f("unknown fields", p, preference("{", `{"x":{"user_id":7,"user_id":[null,true,false,-0.5e+1,"\ud83d\ude00",{}]},"x":[],`), pin)
-	f("as deep as may be", p, preference("}", `,"x":`+strings.Repeat("[", 63)+strings.Repeat("]", 63)+"}"), pin)
-	f("fields that say nothing for the op", p, preference("pin", "reset"), &events.Preference{UserID: "u", Op: "reset", RecordedAt: recorded})
+	f("at the greatest depth", p, preference("}", `,"x":`+strings.Repeat("[", 63)+strings.Repeat("]", 63)+"}"), pin)
+	f("fields that the op does not use", p, preference("pin", "reset"), &events.Preference{UserID: "u", Op: "reset", RecordedAt: recorded})
 	f("a weight to forget", p, preference("pin", "forget"), &events.Preference{UserID: "u", Op: "forget", Feature: "f", RecordedAt: recorded})
 
 	action := func(change func(*events.Action)) *events.Action {
@@ -213,10 +213,10 @@ func TestDecodeReusesItsPayloads(t *testing.T) {
 		t.Fatal(err)
 	}
 	if first.Action != second.Action {
-		t.Error("a payload of its own")
+		t.Error("the second event has a payload of its own")
 	}
 	if second.Action.Round != 0 || second.Action.HasFeatures || len(second.Action.Features) != 1 {
-		t.Errorf("something of the event before is left: %+v", second.Action)
+		t.Errorf("the payload contains values of the previous event: %+v", second.Action)
 	}
 }
 

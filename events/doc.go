@@ -1,8 +1,8 @@
 // Package events is the language of ApplyLens: what happened, on which topic, under which key and in which bytes.
 //
-// It promises that every event it encodes decodes to the same value, that decoding refuses with a typed error what
-// the JSON Schemas in schema/events refuse, and that nothing here reads a clock, a network or a file. It imports the
-// standard library only, so that any service may use it.
+// Every encoded event decodes to the same value. Decoding returns a typed error for every value that the JSON Schemas in
+// schema/events reject. Nothing here reads a clock, the network or a file. The package imports only the standard library,
+// so that any service can use it.
 //
 // # Topics
 //
@@ -11,20 +11,20 @@
 //	applylens.mail          user id                mail.received, user.erased               mail import; relay; others  mailbox
 //	applylens.applications  system/application_id  application.changed, .removed            relay (warehouse); CDC      enrichment
 //
-// The key is the order that is promised: records of one key are folded in log order. The partition is
-// murmur2(key) mod the partition count, as Java clients and librdkafka's murmur2_random compute it.
+// Records of one key are folded in log order. The partition is murmur2(key) mod the partition count, as Java clients and
+// librdkafka's murmur2_random compute it.
 //
 // # Envelope
 //
-// CloudEvents 1.0 in Kafka's binary mode: the attributes are headers (ce_id, ce_source, ce_type, ce_time,
-// ce_subject), the value is the JSON of the payload. An event that the relay published carries a stamp in two more
-// headers, HeaderRelayID and HeaderRelaySeq. A void event takes the number of a record that could not be published; it
-// has neither key nor payload.
+// Events are CloudEvents 1.0 in the binary mode of the Kafka binding: the attributes are headers (ce_id, ce_source,
+// ce_type, ce_time, ce_subject), and the value is the payload as JSON. Events published by the relay have a relay
+// sequence in two more headers, HeaderRelayID and HeaderRelaySeq. A void event takes the relay sequence of a row that could
+// not be published; it has neither key nor payload.
 //
 // # Decoding
 //
-// What a Decoder refuses it refuses with an *Error, whose Reason is of a closed set and which holds no content. Unknown
-// members are ignored, null stands for an absent optional member, and a member that is known may not be repeated. The
+// A Decoder refuses a record with an *Error, which has a Reason from a closed set and no content of the record. Unknown
+// members are ignored, null means that an optional member is absent, and a known member must not be repeated. The
 // limits are the Max constants. Beyond the schemas, a value has at most MaxValue bytes and MaxDepth levels, is UTF-8
 // without NUL (also as \u0000) and without lone surrogates, and proposed_at and decided_at lie between 2000 and five
 // minutes after recorded_at.
@@ -32,6 +32,6 @@
 // # Changing it
 //
 // Within a major version only optional members are added: to the struct, its read, write and check, to field.go, to
-// the JSON Schema and, as a new file, to the golden samples in testdata, which stay for ever. FuzzDecode and the tests
-// beside it hold decoder and schemas together.
+// the JSON Schema and, as a new file, to the golden samples in testdata, which are kept for ever. FuzzDecode and other
+// tests check that decoder and schemas agree.
 package events

@@ -5,8 +5,8 @@ import "time"
 // contentType is the media type of every value that Encode writes.
 const contentType = "application/json"
 
-// Encode returns the record of an event: the same bytes for the same event, always. It refuses with an *Error what
-// Validate refuses, and a value of more than MaxValue bytes. Decoding the record gives an equal event.
+// Encode returns the record of an event. Equal events always have the same bytes, and decoding the record returns an equal
+// event. It returns an *Error for an event that Validate refuses, and for a value of more than MaxValue bytes.
 func Encode(e *Event) (Record, error) {
 	if err := e.Validate(); err != nil {
 		return Record{}, err
@@ -19,7 +19,7 @@ func Encode(e *Event) (Record, error) {
 	return Record{Key: []byte(e.Key()), Value: w.b, Headers: e.Envelope.headers()}, nil
 }
 
-// write appends the JSON of the payload, {} when there is none.
+// write appends the payload as JSON, {} if there is none.
 func (e *Event) write(w *writer, canonical bool) {
 	w.open()
 	if p := e.payload(); p != nil {
@@ -30,7 +30,7 @@ func (e *Event) write(w *writer, canonical bool) {
 
 // headers returns the CloudEvents attributes and the content type as Kafka headers.
 func (v *Envelope) headers() []Header {
-	headers := append(make([]Header, 0, 10), // with room for the stamp and a traceparent
+	headers := append(make([]Header, 0, 10), // with room for the relay sequence and a traceparent
 		Header{HeaderSpecVersion, []byte(specVersion)},
 		Header{HeaderID, []byte(v.ID)},
 		Header{HeaderSource, []byte(v.Source)},

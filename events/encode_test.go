@@ -34,7 +34,7 @@ func TestEncodeRefuses(t *testing.T) {
 			record, err := events.Encode(e)
 			refusal(t, err, reason, field)
 			if record.Value != nil {
-				t.Error("and returns a record")
+				t.Error("Encode returns a record with the error")
 			}
 		})
 	}
@@ -60,7 +60,7 @@ func TestEncodeRefuses(t *testing.T) {
 		func(e *events.Event) { e.Action.DecidedAt = e.Action.ProposedAt })
 	f("a revert of nothing", events.TypeActionReverted, schema, "decision", func(e *events.Event) { e.Action.Decision = "" })
 	f("a revert of a revert", events.TypeActionReverted, schema, "decision", func(e *events.Event) { e.Action.Decision = "reverted" })
-	f("a decision that takes back", a, schema, "decision", func(e *events.Event) { e.Action.Decision = events.DecisionApproved })
+	f("an approval with the field decision", a, schema, "decision", func(e *events.Event) { e.Action.Decision = events.DecisionApproved })
 	f("a late proposal", a, events.ReasonBadTime, "proposed_at",
 		func(e *events.Event) { e.Action.ProposedAt = e.Action.RecordedAt.Add(5*time.Minute + 1) })
 	f("features that HasFeatures denies", a, schema, "features", func(e *events.Event) { e.Action.HasFeatures = false })
@@ -112,10 +112,10 @@ func TestEncodeWritesTheSameBytes(t *testing.T) {
 	}
 }
 
-// draw makes random values that an event may hold.
+// draw generates random values for the fields of events.
 type draw struct{ *rapid.T }
 
-// text has from least to most bytes, among them such that JSON escapes.
+// text has from least to most bytes, including some that JSON escapes.
 func (d draw) text(name string, least, most int) string {
 	runes := rapid.OneOf(rapid.RuneFrom([]rune("abc:.\"\\\b\f\n\r\t\x01\x1f\x7f/<&é€😀\u2028\uFFFD")), rapid.Rune())
 	text := rapid.StringOfN(runes, least, -1, min(most, 40)).Draw(d.T, name)

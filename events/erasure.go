@@ -2,7 +2,7 @@ package events
 
 import "time"
 
-// Erasure is the payload of user.erased: everything of UserID before it is to be forgotten.
+// Erasure is the payload of user.erased: consumers forget everything about UserID from before it.
 type Erasure struct {
 	UserID     string
 	RecordedAt time.Time

@@ -5,8 +5,8 @@ import "time"
 // Type is the kind of an event together with its major version.
 type Type uint8
 
-// The types that this version of the code understands. TypeUnknown is a type of our own namespace that it does not,
-// or a future major; TypeForeign is a type of another namespace, which has no effect here.
+// The types that this version of the code supports. TypeUnknown is any other type or major version of our namespace;
+// TypeForeign is a type of another namespace, which has no effect.
 const (
 	TypeUnknown Type = iota
 	TypeForeign
@@ -38,7 +38,7 @@ var typeNames = [typeCount]string{
 	TypeVoid:               "applylens.void.v1",
 }
 
-// String returns the ce_type of t, or "unknown" and "foreign" for the two that have none.
+// String returns the ce_type of t, or "unknown" or "foreign" for the two that have none.
 func (t Type) String() string {
 	switch {
 	case t == TypeForeign:
@@ -54,11 +54,11 @@ type Envelope struct {
 	ID      string // ce_id: unique within Source
 	Source  string // ce_source: a URI reference that names the producer
 	Type    Type   // ce_type
-	Subject string // ce_subject: optional, the id of what the event is about
+	Subject string // ce_subject: optional, the id of the event's subject
 	Time    time.Time
 }
 
-// Event is one decoded event: its envelope and the one payload that Type names; the other pointers are nil.
+// Event is one decoded event: its envelope and the payload of its Type; the other pointers are nil.
 // Void and foreign events have no payload.
 type Event struct {
 	Envelope
@@ -69,7 +69,7 @@ type Event struct {
 	Erasure     *Erasure     // user.erased
 }
 
-// Key returns the key of the event's records: whose order they keep. A void event has none.
+// Key returns the key of the event's records, within which order is kept. A void event has none.
 func (e *Event) Key() string {
 	if e.Application != nil {
 		return ApplicationKey(e.Application.System, e.Application.ApplicationID)
@@ -77,7 +77,7 @@ func (e *Event) Key() string {
 	return e.UserID()
 }
 
-// UserID returns the user whose event it is; empty for applications, void and foreign events.
+// UserID returns the user of the event; empty for applications, void and foreign events.
 func (e *Event) UserID() string {
 	switch {
 	case e.Action != nil:
@@ -92,7 +92,7 @@ func (e *Event) UserID() string {
 	return ""
 }
 
-// Topic returns the topic of the event, the first of Topics. A void event has none: it takes another's place.
+// Topic returns the topic of the event, the first of Topics. A void event has none: it replaces another event.
 func (e *Event) Topic() string {
 	if topics := e.Type.Topics(); len(topics) > 0 {
 		return topics[0]
@@ -100,7 +100,7 @@ func (e *Event) Topic() string {
 	return ""
 }
 
-// Topics returns the topics that an event of type t is published to: one, but two for user.erased.
+// Topics returns the topics that an event of type t is published to: two for user.erased, otherwise one.
 func (t Type) Topics() []string {
 	switch t {
 	case TypeActionProposed, TypeActionApproved, TypeActionRejected, TypeActionReverted, TypeActionPerformed,
@@ -116,16 +116,16 @@ func (t Type) Topics() []string {
 	return nil
 }
 
-// payload is what the codec asks of every payload.
+// payload is implemented by every payload.
 type payload interface {
-	// check applies the rules of the payload of an event of type t.
+	// check applies the rules for a payload of type t.
 	check(c *checker, t Type)
-	// write appends the members of the payload of an event of type t. The canonical form, from which the content
-	// hash is computed, has no recorded_at, and has the features whether they were given or derived.
+	// write appends the members of the payload of an event of type t. The canonical form, for the content hash, has no
+	// recorded_at, and always has the features, whether given or derived.
 	write(w *writer, t Type, canonical bool)
 }
 
-// payload returns the payload that the event's type names, nil when that is absent or the type has none.
+// payload returns the payload for the event's type, nil if it is absent or the type has none.
 func (e *Event) payload() payload {
 	switch {
 	case e.Type.action() && e.Action != nil:
@@ -155,10 +155,10 @@ func (e *Event) payloads() int {
 
 func (t Type) action() bool { return t >= TypeActionProposed && t <= TypeActionPerformed }
 
-// decision tells whether t is approved, rejected or reverted.
+// decision reports whether t is approved, rejected or reverted.
 func (t Type) decision() bool { return t >= TypeActionApproved && t <= TypeActionReverted }
 
-// Validate refuses with an *Error an event that Encode would refuse.
+// Validate returns the *Error with which Encode would refuse the event.
 func (e *Event) Validate() error {
 	c := checker{}
 	c.attribute(HeaderID, e.ID, MaxID)
@@ -170,12 +170,12 @@ func (e *Event) Validate() error {
 		c.fail(ReasonEnvelope, HeaderTime, "is not within the years 1000..9999")
 	}
 	if e.Type <= TypeForeign || e.Type >= typeCount {
-		c.fail(ReasonUnknownType, HeaderType, "is not known")
+		c.fail(ReasonUnknownType, HeaderType, "is unknown")
 		return c.err
 	}
 	p := e.payload()
 	if want := e.Type != TypeVoid; (p != nil) != want || e.payloads() > 1 || (!want && e.payloads() > 0) {
-		c.fail(ReasonSchema, "", "has not the one payload of its type")
+		c.fail(ReasonSchema, "", "does not have exactly the payload of its type")
 	}
 	if p != nil {
 		p.check(&c, e.Type)

@@ -2,8 +2,8 @@ package events
 
 import "time"
 
-// Fields returns the members of the payload of t that the code knows, and of the objects within, by their paths;
-// the value tells whether the member is required.
+// Fields returns the paths of all known members of the payload of t, including nested objects, and whether each is
+// required.
 func Fields(t Type) map[string]bool {
 	nested := map[field]*shape{fieldMail: &mailRefShape, fieldSender: &addressShape, fieldRecipients: &addressShape}
 	paths := make(map[string]bool)

@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// FeatureRule is the version of the rule by which Features computes.
+// FeatureRule is the version of the rule that Features implements.
 const FeatureRule = 1
 
 // The prefixes of the features.
@@ -34,13 +34,13 @@ var containsFeatures = func() []string {
 // Features returns the features of a mail by rule 1, sorted and each once:
 //
 //	category:<c>       the category, as it is
-//	contains:<token>   for each of the 17 tokens that stands as a word in the subject
+//	contains:<token>   for each of the 17 tokens that is a word of the subject
 //	listid:<l>         the List-Id, as it is
 //	sender_domain:<d>  the registrable domain of the sender, as it is
 //
-// What the mail does not have gives no feature. A word is a run of letters, marks and digits between other characters;
-// it is compared under Unicode's simple case folding, and stands for a token when it is the token or the token and an
-// "s". So "SALES!", "pre-order" and "discounts" count, while "Salesforce", "border" and "order66" do not.
+// An empty field yields no feature. A word is a run of letters, marks and digits between other characters. Words are
+// compared under Unicode's simple case folding; a word matches a token if it is the token, or the token and an "s".
+// So "SALES!", "pre-order" and "discounts" match, and "Salesforce", "border" and "order66" do not.
 func Features(mail MailRef) []string {
 	return appendFeatures(nil, &mail, func(prefix, text string) string { return prefix + text })
 }
@@ -96,7 +96,7 @@ func notInWord(r rune) bool {
 	return !unicode.IsLetter(r) && !unicode.IsMark(r) && !unicode.IsNumber(r)
 }
 
-// tokenOf returns the index of the token that word stands for, -1 when there is none.
+// tokenOf returns the index of the token that word matches, -1 if there is none.
 func tokenOf(word string) int {
 	if len(word) < len("deal") {
 		return -1
@@ -106,13 +106,13 @@ func tokenOf(word string) int {
 	})
 }
 
-// hasPlural tells whether word is token and an "s".
+// hasPlural reports whether word is token and an "s".
 func hasPlural(word, token string) bool {
 	last, size := utf8.DecodeLastRuneInString(word)
 	return strings.EqualFold(string(last), "s") && strings.EqualFold(word[:len(word)-size], token)
 }
 
-// PossibleFeature tells whether Features can give feature for any mail.
+// PossibleFeature reports whether Features can return feature for some mail.
 func PossibleFeature(feature string) bool {
 	for prefix, most := range map[string]int{FeatureCategory: MaxCategory, FeatureListID: MaxListID, FeatureSenderDomain: MaxDomain} {
 		if text, found := strings.CutPrefix(feature, prefix); found {

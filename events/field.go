@@ -5,7 +5,7 @@ import "math/bits"
 // field names a member of a payload, or of an object within it.
 type field uint8
 
-// The fields in the order in which they are written, which makes fieldAfter's first guess right.
+// The fields in the order in which they are written, so that fieldAfter's first guess is usually right.
 const (
 	fieldNone field = iota
 	fieldActionID
@@ -116,7 +116,7 @@ var fieldsByName = func() map[string]field {
 	return fields
 }()
 
-// fieldAfter returns the field called name, fieldNone when there is none; it is fast when name follows last.
+// fieldAfter returns the field called name, or fieldNone. It is fast if name follows last.
 func fieldAfter(last field, name []byte) field {
 	if next := last + 1; next < fieldCount && string(name) == fieldNames[next] {
 		return next
@@ -140,10 +140,10 @@ func (s fieldSet) has(f field) bool { return s>>f&1 != 0 }
 // first returns the lowest field of a set that is not empty.
 func (s fieldSet) first() field { return field(bits.TrailingZeros64(uint64(s))) }
 
-// shape tells which fields an object has. All others are ignored, as fields of a later minor version.
+// shape defines the fields of an object. All others are ignored, like fields of a later minor version.
 type shape struct {
 	required fieldSet // null is refused
-	optional fieldSet // null is as good as absent
+	optional fieldSet // null means absent
 }
 
 func (s *shape) knows(f field) bool { return f != fieldNone && (s.required | s.optional).has(f) }

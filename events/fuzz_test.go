@@ -12,8 +12,8 @@ import (
 	"github.com/applylens/applylens/events"
 )
 
-// FuzzDecode holds the decoder against the JSON Schemas: both accept or both refuse. What is accepted encodes, and
-// decodes to the same again.
+// FuzzDecode checks that the decoder and the JSON Schemas accept the same values. Accepted values must survive encoding
+// and decoding.
 func FuzzDecode(f *testing.F) {
 	o := newOracle(f)
 	for i, kind := range events.Types() {
@@ -47,8 +47,8 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// FuzzHead reads headers from lines of "name:value". What is refused is refused as the envelope; what is accepted
-// holds the promises of Head.
+// FuzzHead reads headers from lines of "name:value". A refusal must have the reason envelope; an accepted head must
+// fulfil the contract of Head.
 func FuzzHead(f *testing.F) {
 	for _, kind := range events.Types() {
 		var lines []string

@@ -17,9 +17,9 @@ import (
 	"github.com/applylens/applylens/events"
 )
 
-var update = flag.Bool("update", false, "write the golden samples anew: a change of the protocol")
+var update = flag.Bool("update", false, "rewrite the golden samples: a change of the protocol")
 
-// golden is a file of testdata: one record, and what identifies its effect.
+// golden is a file of testdata: one record, its identity and its content hash.
 type golden struct {
 	Headers     [][2]string     `json:"headers"`
 	Key         string          `json:"key"`
@@ -126,7 +126,7 @@ func TestEveryTypeHasAGoldenSample(t *testing.T) {
 	}
 }
 
-// TestGoldenRecordsKeepTheirMeaning decodes all files of testdata, also those that no present encoder writes.
+// TestGoldenRecordsKeepTheirMeaning decodes all files of testdata, including those of earlier encoders.
 func TestGoldenRecordsKeepTheirMeaning(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.json")
 	if err != nil {
@@ -153,7 +153,7 @@ func TestGoldenRecordsKeepTheirMeaning(t *testing.T) {
 	}
 }
 
-// TestSamplesSetEveryField sees to it that a field that the codec forgets is missed.
+// TestSamplesSetEveryField ensures that the other tests notice a field missing from the codec.
 func TestSamplesSetEveryField(t *testing.T) {
 	seen := make(map[string]bool)
 	for _, e := range samples() {
@@ -166,7 +166,7 @@ func TestSamplesSetEveryField(t *testing.T) {
 	}
 }
 
-// visit notes of every field of a struct, and of the structs within, whether it was ever set.
+// visit records for every field of a struct, including nested ones, whether it was ever set.
 func visit(v reflect.Value, path string, seen map[string]bool) {
 	for i := range v.NumField() {
 		f, name := v.Field(i), path+"."+v.Type().Field(i).Name

@@ -21,7 +21,7 @@ var typesByName = func() map[string]Type {
 	return types
 }()
 
-// typeOf returns the Type with a name: TypeUnknown for another name of our namespace, TypeForeign for all others.
+// typeOf returns the Type with a name: TypeUnknown for other names of our namespace, TypeForeign for names outside it.
 func typeOf(name []byte) Type {
 	if t, ok := typesByName[string(name)]; ok {
 		return t
@@ -32,7 +32,7 @@ func typeOf(name []byte) Type {
 	return TypeForeign
 }
 
-// heading collects headers; it refuses one that is repeated.
+// heading collects headers. It refuses duplicates.
 type heading struct {
 	values [headerCount][]byte
 	seen   [headerCount]bool
@@ -99,7 +99,7 @@ func (h *heading) collect(headers []Header) {
 			continue
 		}
 		if h.seen[at] {
-			h.fail(at, "is there twice")
+			h.fail(at, "is present twice")
 		}
 		h.values[at], h.seen[at] = headers[i].Value, true
 	}
@@ -112,12 +112,12 @@ func (h *heading) attribute(at, most int) []byte {
 	case !h.seen[at]:
 		h.fail(at, "is missing")
 	case !validAttribute(value, most):
-		h.fail(at, "is not of 1 to "+strconv.Itoa(most)+" bytes of UTF-8 without control characters")
+		h.fail(at, "must be 1 to "+strconv.Itoa(most)+" bytes of UTF-8 without control characters")
 	}
 	return value
 }
 
-// validAttribute tells whether a CloudEvents attribute is of 1 to most bytes of UTF-8 without control characters.
+// validAttribute reports whether a CloudEvents attribute is 1 to most bytes of UTF-8 without control characters.
 func validAttribute[T string | []byte](value T, most int) bool {
 	if len(value) == 0 || len(value) > most {
 		return false
@@ -133,7 +133,7 @@ func validAttribute[T string | []byte](value T, most int) bool {
 	return ascii || validUnicode(string(value))
 }
 
-// validUnicode tells whether text is UTF-8 without the control characters beyond ASCII.
+// validUnicode reports whether text is UTF-8 without non-ASCII control characters.
 func validUnicode(text string) bool {
 	for _, r := range text {
 		if r >= 0x80 && r < 0xa0 {
@@ -143,9 +143,9 @@ func validUnicode(text string) bool {
 	return utf8.ValidString(text)
 }
 
-// Head reads what the headers of a record say. It refuses with an *Error of ReasonEnvelope headers that are no
-// CloudEvents 1.0 attributes, a stamp that is incomplete or malformed, and any of these headers twice. An unknown type
-// is no error here: see TypeUnknown and TypeForeign.
+// Head decodes the headers of a record. It returns an *Error of ReasonEnvelope for headers that are not valid CloudEvents
+// 1.0 attributes, for an incomplete or malformed relay sequence, and for duplicate headers. An unknown type is not an
+// error here: see TypeUnknown and TypeForeign.
 func (d *Decoder) Head(headers []Header) (Head, error) {
 	var h heading
 	h.collect(headers)
@@ -174,14 +174,14 @@ func (d *Decoder) Head(headers []Header) (Head, error) {
 	return head, nil
 }
 
-// twoTexts returns two texts at the price of one allocation.
+// twoTexts converts two texts with one allocation.
 func twoTexts(a, b []byte) (string, string) {
 	var room [MaxID + MaxSubject]byte
 	both := string(append(append(room[:0], a...), b...))
 	return both[:len(a)], both[len(a):]
 }
 
-// stamp reads the relay's two headers, which come together or not at all.
+// stamp reads the relay's two headers. Both or neither must be present.
 func (h *heading) stamp() Stamp {
 	if !h.seen[atRelayID] && !h.seen[atRelaySeq] {
 		return Stamp{}
@@ -212,12 +212,12 @@ func parsePositive(digits []byte) (int64, bool) {
 	return int64(n), n <= 1<<63-1
 }
 
-// redrive reads the headers of a redriven dead letter. The group is what makes one; the others go with it.
+// redrive reads the headers of a redriven dead letter. The others require the group.
 func (h *heading) redrive(d *Decoder, head *Head) {
 	if !h.seen[atRedriveGroup] {
 		for _, at := range []int{atRedrivenFrom, atRedriveForce} {
 			if h.seen[at] {
-				h.fail(at, "stands without "+HeaderRedriveGroup)
+				h.fail(at, "requires "+HeaderRedriveGroup)
 			}
 		}
 		return
@@ -231,7 +231,7 @@ func (h *heading) redrive(d *Decoder, head *Head) {
 	}
 }
 
-// Headers returns the two headers of a stamp.
+// Headers returns the relay's two headers.
 func (s Stamp) Headers() []Header {
 	return []Header{
 		{HeaderRelayID, []byte(s.Relay.String())},

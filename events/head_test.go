@@ -82,7 +82,7 @@ func TestHeadRefuses(t *testing.T) {
 			head, err := events.NewDecoder().Head(headers)
 			refusal(t, err, events.ReasonEnvelope, field)
 			if head != (events.Head{}) {
-				t.Errorf("and returns %+v", head)
+				t.Errorf("Head returns %+v with the error", head)
 			}
 		})
 	}
@@ -103,18 +103,18 @@ func TestHeadRefuses(t *testing.T) {
 	f("bad time", "ce_time", envelope("ce_time:yesterday"))
 	f("empty subject", "ce_subject", envelope("ce_subject:"))
 	f("long subject", "ce_subject", envelope("ce_subject:"+strings.Repeat("x", 501)))
-	f("half a stamp, id", "applylens_relay_seq", envelope("applylens_relay_id:"+relayID))
-	f("half a stamp, number", "applylens_relay_id", envelope("applylens_relay_seq:1"))
-	f("stamp without UUID", "applylens_relay_id", envelope("applylens_relay_id:x", "applylens_relay_seq:1"))
-	f("stamp of the nil UUID", "applylens_relay_id",
+	f("relay id without sequence", "applylens_relay_seq", envelope("applylens_relay_id:"+relayID))
+	f("relay sequence without id", "applylens_relay_id", envelope("applylens_relay_seq:1"))
+	f("relay id that is not a UUID", "applylens_relay_id", envelope("applylens_relay_id:x", "applylens_relay_seq:1"))
+	f("relay id that is the nil UUID", "applylens_relay_id",
 		envelope("applylens_relay_id:00000000-0000-0000-0000-000000000000", "applylens_relay_seq:1"))
 	for _, seq := range []string{"", "0", "01", "-1", "+1", "1.0", "x", " 1", "9223372036854775808", "99999999999999999999"} {
-		f("number "+seq, "applylens_relay_seq", envelope("applylens_relay_id:"+relayID, "applylens_relay_seq:"+seq))
+		f("relay sequence "+seq, "applylens_relay_seq", envelope("applylens_relay_id:"+relayID, "applylens_relay_seq:"+seq))
 	}
 	f("redriven from without group", "applylens_redriven_from", envelope("applylens_redriven_from:t/0/1"))
 	f("forced without group", "applylens_redrive_force", envelope("applylens_redrive_force:true"))
-	f("group without place", "applylens_redriven_from", envelope("applylens_redrive_group:weights"))
-	f("unclear force", "applylens_redrive_force", envelope("applylens_redrive_group:weights",
+	f("redriven without from", "applylens_redriven_from", envelope("applylens_redrive_group:weights"))
+	f("invalid force", "applylens_redrive_force", envelope("applylens_redrive_group:weights",
 		"applylens_redriven_from:t/0/1", "applylens_redrive_force:yes"))
 }
 

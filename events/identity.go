@@ -2,7 +2,7 @@ package events
 
 import "strconv"
 
-// effectKinds are the names of the types whose effect is known by action and round, whatever their version.
+// effectKinds are the names, without version, of the types that are deduplicated by action and round.
 var effectKinds = [typeCount]string{
 	TypeActionProposed: "proposed",
 	TypeActionApproved: "approved",
@@ -10,9 +10,9 @@ var effectKinds = [typeCount]string{
 	TypeActionReverted: "reverted",
 }
 
-// EffectID identifies what an event is to effect once. For proposals and decisions it is derived from the source, the
-// action, the kind and the round, so that a producer that publishes a decision again under another ce_id changes
-// nothing; for all others from source and ce_id.
+// EffectID is the identity by which events are deduplicated. For proposals and decisions it is derived from the source,
+// the action, the kind and the round, so that a decision published again with another ce_id has no effect. For all
+// others it is derived from source and ce_id.
 func EffectID(e *Event) UUID {
 	kind := effectKinds[min(e.Type, typeCount-1)]
 	if kind == "" || e.Action == nil {
@@ -22,8 +22,8 @@ func EffectID(e *Event) UUID {
 }
 
 // ContentHash is the 64-bit FNV-1a hash of the type and of the payload in canonical form: as Encode writes it, but
-// without recorded_at, and with its features whether they were given or derived. Equal content in other bytes gives
-// the same hash. It is stored for ever and so never changes.
+// without recorded_at, and with the features whether they were given or derived. So equal content has the same hash,
+// whatever its encoding. Hashes are stored for ever, so the function must never change.
 func ContentHash(e *Event) uint64 {
 	w := writer{b: make([]byte, 0, 1024)}
 	w.b = append(w.b, e.Type.String()...)

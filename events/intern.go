@@ -4,11 +4,11 @@ import "hash/maphash"
 
 const (
 	internSlots = 1 << 13
-	internBytes = MaxFeature // longer texts hardly ever repeat
+	internBytes = MaxFeature // longer texts rarely occur again
 )
 
-// interner remembers the texts that it saw last, so that a text that repeats is allocated once. It is bounded: a text
-// that falls on the slot of another takes its place.
+// interner is a bounded table of recent texts, so that a repeated text is allocated once. A text with the slot of another
+// replaces it.
 type interner struct {
 	seed  maphash.Seed
 	slots [internSlots]string

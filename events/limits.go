@@ -1,7 +1,7 @@
 package events
 
-// The limits of what an event may hold. Lengths are in bytes of UTF-8, counts in elements. The JSON Schemas repeat
-// them, and a test compares the two.
+// Limits of events. Lengths are in bytes of UTF-8, counts in elements. The JSON Schemas repeat them, and a test compares
+// both.
 const (
 	MaxValue = 1_000_000 // of a record's value; with key and headers it stays below Kafka's default of 1 MiB
 	MaxDepth = 64        // levels of arrays and objects in a value, the payload itself being the first

@@ -17,18 +17,18 @@ type Address struct {
 // Mail is the payload of mail.received: one message as its owner received it.
 type Mail struct {
 	UserID      string
-	MessageID   string // without angle brackets; empty when the message has none
+	MessageID   string // without angle brackets; empty if the message has none
 	ContentHash string // lower-case hex of a SHA-256 over the message; required when MessageID is empty
 	Thread      string
 	Subject     string
 	Sender      Address
 	Recipients  []Address
-	DeliveredTo []string // the owner's own addresses as Delivered-To gave them
+	DeliveredTo []string // the owner's own addresses, from Delivered-To
 	ListID      string
 	Unsubscribe bool // the message has a List-Unsubscribe header
 	ReceivedAt  time.Time
-	Category    string   // empty: the mailbox fold decides by rule
-	RiskScore   *int     // 0..100; nil when nothing speaks
+	Category    string   // empty: the rules of the mailbox fold decide
+	RiskScore   *int     // 0..100; nil without any evidence
 	Quarantined bool     //
 	Labels      []string //
 	ExpiresAt   time.Time

@@ -20,9 +20,9 @@ import (
 	"github.com/applylens/applylens/schema"
 )
 
-// oracle tells by the JSON Schemas whether a value is to be accepted. What JSON Schema cannot say it checks itself, by
-// other means than the decoder: the size and depth of the value, UTF-8, NUL and lone surrogates, repeated members,
-// years in UTC, the order of times. As most validators do, it reads numbers (not integers) as float64.
+// oracle decides by the JSON Schemas whether a value must be accepted. It checks what JSON Schema cannot express with code of
+// its own, not the decoder's: the size and depth of the value, UTF-8, NUL and lone surrogates, repeated members,
+// years in UTC, the order of times. Like most validators, it reads numbers (not integers) as float64.
 type oracle struct {
 	schemas map[events.Type]*jsonschema.Schema
 	texts   map[events.Type]map[string]any
@@ -114,10 +114,10 @@ func maxBytesVocabulary(t testing.TB) *jsonschema.Vocabulary {
 	return &jsonschema.Vocabulary{URL: url, Schema: meta, Compile: compile}
 }
 
-// errHugeNumber tells that a number cannot be checked: its exact value has thousands of digits.
+// errHugeNumber means that a number cannot be checked: its exact value has thousands of digits.
 var errHugeNumber = errors.New("huge number")
 
-// judge returns why a value is to be refused, nil when it is to be accepted, errHugeNumber when it cannot tell.
+// judge returns why a value must be refused, nil if it must be accepted, errHugeNumber if it cannot decide.
 func (o *oracle) judge(kind events.Type, value []byte) error {
 	if err := judgeText(value); err != nil {
 		return err
@@ -134,7 +134,7 @@ func (o *oracle) judge(kind events.Type, value []byte) error {
 	return judgeTimes(o.texts[kind], doc.(map[string]any))
 }
 
-// judgeText checks what concerns the bytes of a value.
+// judgeText checks the bytes of a value.
 func judgeText(value []byte) error {
 	switch {
 	case len(value) > events.MaxValue:
@@ -193,7 +193,7 @@ func judgeEscape(text []byte) (int, error) {
 	return 6, nil
 }
 
-// readValue reads one value and refuses a member that its schema knows and that is repeated.
+// readValue reads one value and refuses repeated members that its schema defines.
 func readValue(d *json.Decoder, schema map[string]any) (any, error) {
 	token, err := d.Token()
 	if err != nil {
@@ -279,7 +279,7 @@ func typesOf(schema map[string]any) []string {
 	return nil
 }
 
-// judgeTimes checks the times that recorded_at bounds in a document that its schema accepts.
+// judgeTimes checks the times bounded by recorded_at in a document that its schema accepts.
 func judgeTimes(schema, doc map[string]any) error {
 	recorded, err := time.Parse(time.RFC3339Nano, doc["recorded_at"].(string))
 	if err != nil {

@@ -51,7 +51,7 @@ func (p *Preference) write(w *writer, _ Type, canonical bool) {
 	}
 }
 
-// readPreference decodes a preference; members that say nothing for its op are checked and then dropped.
+// readPreference decodes a preference. Members that its op does not use are checked and then dropped.
 func (d *Decoder) readPreference() *Preference {
 	p := &d.preference
 	*p = Preference{}
@@ -76,7 +76,7 @@ func (d *Decoder) readPreference() *Preference {
 	case p.Op == PreferencePin && !weighed:
 		d.fail(ReasonSchema, "is missing")
 	case math.Abs(p.Weight) > MaxWeight || len(p.Feature) > MaxFeature:
-		// Left to check, whatever the op.
+		// Left for check to refuse, whatever the op.
 	case p.Op == PreferenceReset:
 		p.Feature, p.Weight = "", 0
 	case p.Op == PreferenceForget:

@@ -6,24 +6,24 @@ type Header struct {
 	Value []byte
 }
 
-// Record is an event in its wire form, without the place where Kafka keeps it.
+// Record is an event in its wire form, without topic, partition and offset.
 type Record struct {
 	Key     []byte
 	Value   []byte
 	Headers []Header
 }
 
-// Stamp is the relay's number of a record; Relay is zero for a record that no relay published.
+// Stamp is the relay sequence of a record: the relay term and the number. Relay is zero if no relay published the record.
 type Stamp struct {
 	Relay UUID
 	Seq   int64
 }
 
-// Head is what the headers of a record say.
+// Head is the decoded headers of a record.
 type Head struct {
 	Envelope
 	Stamp
-	RedriveGroup string // the only group that folds a redriven record; empty for all others
+	RedriveGroup string // the only group that applies a redriven record; empty for other records
 	RedrivenFrom string
 	RedriveForce bool
 }

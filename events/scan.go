@@ -5,8 +5,8 @@ import (
 	"strconv"
 )
 
-// scanner pulls values out of one JSON text. The first failure stays in err and moves the scanner to the end, so that
-// every later call returns at once with a zero value.
+// scanner reads values from one JSON text. The first failure is kept in err and moves the scanner to the end, so that
+// later calls return a zero value at once.
 type scanner struct {
 	data    []byte
 	at      int
@@ -39,7 +39,7 @@ func (s *scanner) malformed(what string) {
 	s.fail(ReasonMalformed, what+" at byte "+strconv.Itoa(s.at))
 }
 
-// want refuses the next value for not being what it should.
+// want refuses the next value because it has the wrong type.
 func (s *scanner) want(what string) {
 	switch c := s.peek(); {
 	case c == '"', c == '{', c == '[', c == '-', c >= '0' && c <= '9', c == 't', c == 'f', c == 'n':
@@ -81,7 +81,7 @@ func (s *scanner) end() {
 	}
 }
 
-// members is where the reading of an object stands.
+// members is the state of reading an object.
 type members struct {
 	shape *shape
 	seen  fieldSet
@@ -102,8 +102,8 @@ func (s *scanner) object(shape *shape) members {
 	return m
 }
 
-// member returns the next field that the shape knows and stands before its value, or fieldNone after the object. It
-// skips unknown members and nulls of optional ones, and refuses a field that is repeated or missing.
+// member returns the next field of the shape, with the scanner before its value, or fieldNone after the object. It skips
+// unknown members and nulls of optional ones, and refuses duplicate and missing fields.
 func (s *scanner) member(m *members) field {
 	for s.nextName(m) {
 		name := s.text()
@@ -120,7 +120,7 @@ func (s *scanner) member(m *members) field {
 		}
 		s.field, m.last = f, f
 		if m.seen.has(f) {
-			s.fail(ReasonSchema, "is there twice")
+			s.fail(ReasonSchema, "is present twice")
 			break
 		}
 		m.seen |= 1 << f
@@ -136,7 +136,7 @@ func (s *scanner) member(m *members) field {
 	return fieldNone
 }
 
-// nextName stands before the next member's name, or returns false after the end of the object.
+// nextName moves to the next member's name, or returns false at the end of the object.
 func (s *scanner) nextName(m *members) bool {
 	c := s.peek()
 	if c == ',' && m.some {
@@ -173,8 +173,8 @@ func (s *scanner) array() {
 	s.enter()
 }
 
-// element stands before the next element, or returns false after the array; n counts the elements read so far, of
-// which there may be limit.
+// element moves to the next element, or returns false at the end of the array. n is the number of elements read so far;
+// an array may have limit elements.
 func (s *scanner) element(n, limit int) bool {
 	c := s.peek()
 	switch {
@@ -217,7 +217,7 @@ func (s *scanner) boolean() bool {
 	return false
 }
 
-// skip reads over any value.
+// skip skips any value.
 func (s *scanner) skip() {
 	switch c := s.peek(); c {
 	case '"':

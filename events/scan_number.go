@@ -7,7 +7,7 @@ import (
 	"strconv"
 )
 
-// number reads a number literal; integral tells that it has neither fraction nor exponent.
+// number reads a number literal; integral reports that it has neither fraction nor exponent.
 func (s *scanner) number() (literal []byte, integral bool) {
 	c := s.peek()
 	if c != '-' && (c < '0' || c > '9') {
@@ -57,8 +57,8 @@ func (s *scanner) digits() {
 // tens are the powers of ten by which decimal divides: those within the 53 bits that a float64 holds exactly.
 var tens = [16]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15}
 
-// decimal reads a literal of at most 15 digits without sign and exponent, such as 0.82; a quotient of two exact
-// numbers is rounded once and so is what strconv.ParseFloat returns.
+// decimal reads a literal of at most 15 digits without sign and exponent, such as 0.82. It divides two exact numbers,
+// which rounds once, so the result equals that of strconv.ParseFloat.
 func decimal(literal []byte) (x float64, ok bool) {
 	if len(literal) > 16 {
 		return 0, false
@@ -93,7 +93,7 @@ func (s *scanner) float() float64 {
 	return f
 }
 
-// integer reads a number without fractional part; 1.0 and 1e2 are integers, as JSON Schema has it.
+// integer reads a number without a fractional part. 1.0 and 1e2 are integers, as in JSON Schema.
 func (s *scanner) integer() int64 {
 	literal, integral := s.number()
 	if s.err != nil {
@@ -119,13 +119,13 @@ func (s *scanner) integer() int64 {
 	return n
 }
 
-// expand writes a literal with fraction or exponent as plain digits; nil when it is no integer or a very long one.
+// expand writes a literal with fraction or exponent as plain digits; nil if it is not an integer or too long.
 func expand(literal []byte) []byte {
 	const most = 19 // digits of the greatest int64
 	mantissa, exponent := literal, 0
 	if i := bytes.IndexAny(literal, "eE"); i >= 0 {
 		mantissa = literal[:i]
-		exponent, _ = strconv.Atoi(string(literal[i+1:])) // the greatest or the least int when it is out of range
+		exponent, _ = strconv.Atoi(string(literal[i+1:])) // clamped to the range of int
 		exponent = min(max(exponent, math.MinInt32), math.MaxInt32)
 	}
 	whole, negative := bytes.CutPrefix(mantissa, []byte("-"))

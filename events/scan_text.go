@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// plain tells which bytes stand for themselves within a string: ASCII but the quote, the backslash and control codes.
+// plain marks the bytes that need no decoding within a string: ASCII except the quote, the backslash and control codes.
 var plain = func() (table [256]bool) {
 	for c := ' '; c < utf8.RuneSelf; c++ {
 		table[c] = c != '"' && c != '\\'
@@ -16,8 +16,8 @@ var plain = func() (table [256]bool) {
 	return table
 }()
 
-// plainFrom returns the first place from i on where a byte does not stand for itself, the end when there is none. It
-// looks at eight bytes at a time: a subtraction borrows into the top bit of each byte that is below the other.
+// plainFrom returns the index of the first byte from i on that is not plain, or the end. It tests eight bytes at a time:
+// a subtraction borrows into the top bit of each byte that is below the subtrahend.
 func (s *scanner) plainFrom(i int) int {
 	const ones, tops = 0x0101010101010101, 0x8080808080808080
 	for ; i+8 <= len(s.data); i += 8 {
@@ -34,7 +34,7 @@ func (s *scanner) plainFrom(i int) int {
 	return i
 }
 
-// text reads a string. The bytes are valid UTF-8 without NUL, and the scanner's until the next call.
+// text reads a string. The result is UTF-8 without NUL, and valid until the next call.
 func (s *scanner) text() []byte {
 	if s.peek() != '"' {
 		s.want("a string")
@@ -126,7 +126,7 @@ func (s *scanner) escape() {
 	s.scratch = utf8.AppendRune(s.scratch, r)
 }
 
-// unicode reads the UTF-16 unit of the \uXXXX at a place, without moving.
+// unicode reads the UTF-16 unit of the \uXXXX at an index, without moving.
 func (s *scanner) unicode(at int) (rune, bool) {
 	if at+6 > len(s.data) || s.data[at] != '\\' || s.data[at+1] != 'u' {
 		return 0, false

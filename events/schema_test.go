@@ -22,8 +22,8 @@ type failer interface {
 	Fatalf(format string, args ...any)
 }
 
-// agree fails the test when the decoder accepts what the schemas refuse, or the other way round. It returns whether
-// both accept. A value that the oracle cannot judge counts as refused.
+// agree fails the test if only one of decoder and schemas accepts the value. It returns whether both accept. A value that
+// the oracle cannot judge counts as refused.
 func agree(t failer, o *oracle, d *events.Decoder, kind events.Type, value []byte) bool {
 	t.Helper()
 	refused := o.judge(kind, value)
@@ -95,7 +95,7 @@ func TestSchemasAndCodeKnowTheSameFields(t *testing.T) {
 	}
 }
 
-// variants returns values at and beyond the limits of a schema, and of every wrong type.
+// variants returns values at and beyond the limits of a schema, and values of every wrong type.
 func variants(doc map[string]any) []any {
 	list := []any{nil, "", "x", "a/b", "x\x00", 0, 1, -1, 1.5, true, false, []any{}, []any{"x", "x"}, []any{1, 1},
 		[]any{nil}, map[string]any{}, json.RawMessage("1e2"), json.RawMessage("1.0"), json.RawMessage("10e-1"),
@@ -132,7 +132,7 @@ func variants(doc map[string]any) []any {
 	return list
 }
 
-// distinct returns n elements that differ, and are of the right type.
+// distinct returns n different elements of the right type.
 func distinct(doc map[string]any, n int) []any {
 	list := make([]any, n)
 	for i := range list {
@@ -160,7 +160,7 @@ var timesToTry = []string{
 	"2026-11-03T10:04:59Z", "2026-11-03T10:05:00Z", "2026-11-03T10:05:00.000125Z", "2026-11-03T10:05:00.000126Z",
 }
 
-// mutants calls f with the sample after each change of one member of it: without it, with null, and with its variants.
+// mutants calls f with the sample after each change of one of its members: removed, null, and each variant.
 func mutants(sample map[string]any, doc map[string]any, f func(path string)) {
 	properties, _ := doc["properties"].(map[string]any)
 	for _, name := range slices.Sorted(maps.Keys(properties)) {
@@ -187,7 +187,7 @@ func mutants(sample map[string]any, doc map[string]any, f func(path string)) {
 	}
 }
 
-// document reads an object with its numbers as they are written.
+// document reads an object and keeps its numbers as text.
 func document(t *testing.T, value []byte) map[string]any {
 	t.Helper()
 	var doc map[string]any

@@ -2,8 +2,8 @@ package events
 
 import "time"
 
-// Times are RFC 3339 with upper-case letters, at most nine digits of a second's fraction and any offset. Leap seconds
-// are refused. Read as UTC, a time lies within the years 1000 to 9999.
+// Times are RFC 3339 with upper-case letters, at most nine fractional digits and any offset. Leap seconds are refused.
+// In UTC, a time must be within the years 1000 to 9999.
 var (
 	minTime = time.Date(1000, 1, 1, 0, 0, 0, 0, time.UTC).Unix()
 	maxTime = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC).Unix() - 1
@@ -19,7 +19,7 @@ func validTime(t time.Time) bool {
 	return seconds >= minTime && seconds <= maxTime
 }
 
-// parseTime reads a time as UTC; it returns false for everything that the comment above does not allow.
+// parseTime reads a time as UTC; it returns false for anything that the comment above does not allow.
 func parseTime(text []byte) (time.Time, bool) {
 	const layout = "0000-00-00T00:00:00"
 	if len(text) <= len(layout) {
@@ -62,7 +62,7 @@ func daysIn(year, month int) int {
 	return 31
 }
 
-// parseFraction reads a fraction of a second, if there is one, and returns what follows it.
+// parseFraction reads an optional fraction of a second, and returns the rest.
 func parseFraction(text []byte) (nanos int, rest []byte, ok bool) {
 	if text[0] != '.' {
 		return 0, text, true

@@ -1,6 +1,6 @@
 package events
 
-// The topics, without the deployment's prefix. The table in the package comment tells who writes and reads them.
+// The topics, without the deployment's prefix. The table in the package comment lists their writers and readers.
 const (
 	TopicActions      = "applylens.actions"
 	TopicMail         = "applylens.mail"
@@ -10,7 +10,7 @@ const (
 // Topics lists all topics in the order in which they are created.
 var Topics = []string{TopicActions, TopicMail, TopicApplications}
 
-// The headers of an event beside content-type, CloudEvents 1.0 Kafka binding in binary mode.
+// The headers of an event besides content-type: CloudEvents 1.0, Kafka binding, binary mode.
 const (
 	HeaderSpecVersion = "ce_specversion"
 	HeaderID          = "ce_id"
@@ -21,13 +21,13 @@ const (
 	HeaderContentType = "content-type"
 	HeaderTraceparent = "traceparent"
 
-	// HeaderRelayID and HeaderRelaySeq are the relay's stamp: the UUID of a leader's term, and the number of the
+	// HeaderRelayID and HeaderRelaySeq are the relay sequence: the UUID of the relay term, and the number of the
 	// record within that term and partition, dense from 1, in decimal.
 	HeaderRelayID  = "applylens_relay_id"
 	HeaderRelaySeq = "applylens_relay_seq"
 
-	// HeaderRedriveGroup names the only group for which a redriven dead letter has an effect; HeaderRedrivenFrom
-	// is its first place as "topic/partition/offset"; HeaderRedriveForce is "true" when a conflict is overridden.
+	// HeaderRedriveGroup names the only group that applies a redriven dead letter. HeaderRedrivenFrom says where the dead
+	// letter was first read, as "topic/partition/offset". HeaderRedriveForce is "true" to override a conflict.
 	HeaderRedriveGroup = "applylens_redrive_group"
 	HeaderRedrivenFrom = "applylens_redriven_from"
 	HeaderRedriveForce = "applylens_redrive_force"

@@ -12,7 +12,7 @@ import (
 // UUID is an RFC 9562 identifier.
 type UUID [16]byte
 
-// ErrUUID tells that a text is not a UUID in its canonical 36-character form.
+// ErrUUID means that a text is not a UUID in the canonical 36-character form.
 var ErrUUID = errors.New("not a UUID")
 
 // namespace is the UUIDv5 namespace of all identifiers that this package derives.
@@ -66,13 +66,13 @@ func (u UUID) String() string {
 	return string(b)
 }
 
-// IsZero tells whether u is the nil UUID, which no event carries.
+// IsZero reports whether u is the nil UUID, which no event carries.
 func (u UUID) IsZero() bool { return u == UUID{} }
 
 // NewUUIDv7 returns a UUIDv7 (RFC 9562, section 5.7) for the time now, with 74 random bits.
 func NewUUIDv7(now time.Time) UUID {
 	var u UUID
-	_, _ = rand.Read(u[:]) // crypto/rand never fails: it ends the program instead
+	_, _ = rand.Read(u[:]) // crypto/rand never returns an error; it crashes the program instead
 	var ms [8]byte
 	binary.BigEndian.PutUint64(ms[:], uint64(now.UnixMilli()))
 	copy(u[:6], ms[2:])
@@ -81,8 +81,8 @@ func NewUUIDv7(now time.Time) UUID {
 	return u
 }
 
-// DeriveUUID returns the UUIDv5 (RFC 9562, section 5.5) of parts in the namespace of this package. Each part is
-// preceded by its length, so that no two lists of parts give the same name.
+// DeriveUUID returns the UUIDv5 (RFC 9562, section 5.5) of parts in the namespace of this package. The length of each part
+// precedes it, so that different lists of parts have different names.
 func DeriveUUID(parts ...string) UUID {
 	var room [1024]byte
 	name := append(room[:0], namespace[:]...)

@@ -46,22 +46,22 @@ func TestNewUUIDv7(t *testing.T) {
 	now := time.Date(2026, 11, 3, 10, 0, 0, 123e6, time.UTC)
 	a, b := events.NewUUIDv7(now), events.NewUUIDv7(now)
 	if a == b {
-		t.Error("the same twice")
+		t.Error("two equal UUIDs")
 	}
 	later := events.NewUUIDv7(now.Add(time.Millisecond))
 	if a.String() >= later.String() || b.String() >= later.String() {
-		t.Error("not in the order of time")
+		t.Error("not ordered by time")
 	}
 	if ms := binary.BigEndian.Uint64(append([]byte{0, 0}, a[:6]...)); ms != uint64(now.UnixMilli()) {
 		t.Errorf("%v holds %d ms", a, ms)
 	}
 	if a[6]>>4 != 7 || a[8]>>6 != 2 {
-		t.Errorf("%v is not of version 7 in RFC 9562's variant", a)
+		t.Errorf("%v is not version 7 in the variant of RFC 9562", a)
 	}
 }
 
 func TestDeriveUUID(t *testing.T) {
-	// The namespace and the form of the name stay for ever: ids that were derived are stored.
+	// The namespace and the form of the name must never change: derived ids are stored.
 	name := "\x5e\x0a\x6f\x2c\x7d\x13\x4b\x0e\x9c\x55\x61\x70\x70\x6c\x79\x6c" +
 		"\x00\x00\x00\x01a" + "\x00\x00\x00\x00" + "\x00\x00\x00\x02bc"
 	sum := sha1.Sum([]byte(name))
@@ -71,6 +71,6 @@ func TestDeriveUUID(t *testing.T) {
 		t.Errorf("%v, want %v", got, want)
 	}
 	if events.DeriveUUID("ab", "c") == events.DeriveUUID("a", "bc") {
-		t.Error("parts run into each other")
+		t.Error("different parts have the same UUID")
 	}
 }

@@ -30,7 +30,7 @@ func (w *writer) text(f field, text string) {
 	w.b = appendText(w.b, text)
 }
 
-// textIf writes a text that is not empty; the other methods in If leave out zero values too.
+// textIf writes a text unless it is empty. The other methods named If also omit zero values.
 func (w *writer) textIf(f field, text string) {
 	if text != "" {
 		w.text(f, text)
@@ -78,7 +78,7 @@ func (w *writer) integersIf(f field, list []int64) {
 	w.b = append(w.b, ']')
 }
 
-// float writes the shortest form that reads as the same number; negative zero becomes zero.
+// float writes the shortest form that parses to the same number; negative zero becomes zero.
 func (w *writer) float(f field, x float64) {
 	w.name(f)
 	if x == 0 {
@@ -111,7 +111,7 @@ func (w *writer) timeIf(f field, t time.Time) {
 	}
 }
 
-// appendText appends text as a JSON string; only what must be escaped is.
+// appendText appends text as a JSON string, with the minimal escaping.
 func appendText(b []byte, text string) []byte {
 	const digits = "0123456789abcdef"
 	b = append(b, '"')

@@ -20,7 +20,7 @@ import (
 	pgsearch "github.com/applylens/applylens/internal/search/postgres"
 )
 
-// apiCommand serves the HTTP API in a process of its own; the relay that it wakes may run elsewhere.
+// apiCommand serves the HTTP API in a process of its own. The relay that it wakes may run in another process.
 type apiCommand struct {
 	Kafka         config.Kafka         `embed:""`
 	Postgres      config.Postgres      `embed:""`
@@ -58,7 +58,7 @@ func (c *apiCommand) Run(ctx context.Context, p *process) error {
 	return api.Serve(ctx, listener, handler, p.log)
 }
 
-// newEngine returns an engine on the index of Elasticsearch, where that is given, and otherwise one on PostgreSQL.
+// newEngine returns an engine on Elasticsearch if it is configured, and one on PostgreSQL otherwise.
 func newEngine(settings *config.Elasticsearch, pool *pgxpool.Pool) (search.Engine, error) {
 	if !settings.Given() {
 		return pgsearch.New(pool), nil
@@ -76,8 +76,8 @@ func newEngine(settings *config.Elasticsearch, pool *pgxpool.Pool) (search.Engin
 	return elastic.NewEngine(client, settled), nil
 }
 
-// requireTokens refuses to listen where others can reach us while nobody could be authenticated, which is how a
-// forgotten setup looks. While the database is unreachable it waits: to be reachable without an answer helps nobody.
+// requireTokens refuses to listen on an address that other machines can reach while there is no token: somebody probably
+// forgot to create one. While the database is unavailable it waits.
 func requireTokens(ctx context.Context, p *process, pool *pgxpool.Pool, address string) error {
 	if isLoopback(address) {
 		return nil
@@ -92,7 +92,7 @@ func requireTokens(ctx context.Context, p *process, pool *pgxpool.Pool, address 
 			return nil
 		case err == nil:
 			return usageError{fmt.Errorf("--listen %s is reachable from other machines, but there is no token yet: "+
-				"make one with \"applylens token create --user ID\", or listen on 127.0.0.1", address)}
+				"create one with \"applylens token create --user ID\", or listen on 127.0.0.1", address)}
 		case postgres.Classify(err) != postgres.Transient:
 			return err
 		}
@@ -104,7 +104,7 @@ func requireTokens(ctx context.Context, p *process, pool *pgxpool.Pool, address 
 	}
 }
 
-// isLoopback tells whether only this machine can reach an address; a name that is not known to be so cannot.
+// isLoopback reports whether only this machine can reach an address. Host names other than localhost count as reachable.
 func isLoopback(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {

@@ -16,18 +16,18 @@ type benchCommand struct {
 
 	Elasticsearch config.Elasticsearch `embed:""`
 
-	Events         int     `help:"Events in the log that is folded." default:"1000000"`
-	Users          int     `help:"Users whose events they are." default:"10000"`
+	Events         int     `help:"Number of events in the log." default:"1000000"`
+	Users          int     `help:"Number of users." default:"10000"`
 	Runs           int     `help:"Runs of each measurement." default:"3"`
-	Rate           float64 `help:"Approvals a second when delays are measured." default:"200"`
-	LatencySeconds int     `name:"latency-seconds" help:"For how long delays are measured." default:"10"`
-	Applications   int     `help:"Applications that change when the index is measured." default:"5000"`
-	Keep           bool    `help:"Leave the databases and topics behind, to look at."`
+	Rate           float64 `help:"Approvals per second of the latency measurement." default:"200"`
+	LatencySeconds int     `name:"latency-seconds" help:"Duration of the latency measurement, in seconds." default:"10"`
+	Applications   int     `help:"Number of applications that the index measurement changes." default:"5000"`
+	Keep           bool    `help:"Keep the databases and topics for inspection."`
 	JSON           bool    `help:"Print JSON instead of tables."`
 }
 
-// Run measures with processes of this very binary, in databases and topics of its own on the given servers, and fails
-// when a result is wrong, however fast it came.
+// Run measures processes of this same binary, in databases and topics of its own on the given servers. It fails when a
+// result is wrong, however fast it was.
 func (c *benchCommand) Run(ctx context.Context, p *process) error {
 	binary, err := os.Executable()
 	if err != nil {

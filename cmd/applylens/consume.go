@@ -21,9 +21,9 @@ type consumeCommand struct {
 	Groups          []string        `arg:"" enum:"${groups}" help:"Groups to join: ${groups}."`
 	Kafka           config.Kafka    `embed:""`
 	Postgres        config.Postgres `embed:""`
-	SessionTimeout  time.Duration   `help:"How long after its last heartbeat a process counts as gone." default:"10s" env:"SESSION_TIMEOUT"`
-	AllowedSources  []string        `help:"The ce_sources from which unstamped events are accepted; empty: all." env:"ALLOWED_SOURCES"`
-	DeadLetterLimit int             `help:"How many of 1,000 records of a partition may be dead-lettered before it halts." default:"50" env:"DEAD_LETTER_LIMIT"`
+	SessionTimeout  time.Duration   `help:"How long after its last heartbeat a process is removed from the group." default:"10s" env:"SESSION_TIMEOUT"`
+	AllowedSources  []string        `help:"The ce_sources from which events without a relay sequence are accepted; empty: all." env:"ALLOWED_SOURCES"`
+	DeadLetterLimit int             `help:"How many of 1,000 records of a partition may become dead letters before it halts." default:"50" env:"DEAD_LETTER_LIMIT"`
 	MetricsListen   string          `help:"Address of /metrics, /healthz and /readyz; empty: none." default:"127.0.0.1:9465" env:"METRICS_LISTEN"`
 	UserLabel       string          `name:"metrics-user-label" help:"The label user of the product counters: hash, plain or off." enum:"hash,plain,off" default:"hash" env:"METRICS_USER_LABEL"`
 }
@@ -69,7 +69,7 @@ func (l *links) close() {
 	l.pool.Close()
 }
 
-// connect checks both settings and prepares the connections; a server that is away is no error yet.
+// connect checks both settings and prepares the connections. An unavailable server is not an error yet.
 func connect(ctx context.Context, kafka *config.Kafka, database *config.Postgres, application string) (*links, error) {
 	if err := kafka.Validate(); err != nil {
 		return nil, usageError{err}
@@ -89,7 +89,7 @@ func connect(ctx context.Context, kafka *config.Kafka, database *config.Postgres
 	return &links{conn, pool}, nil
 }
 
-// owner names this process to people who look at positions.
+// owner names this process in the positions that it owns.
 func owner() string {
 	host, err := os.Hostname()
 	if err != nil {

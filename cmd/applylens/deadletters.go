@@ -15,18 +15,18 @@ import (
 
 type deadLettersCommand struct {
 	List    deadLettersListCommand    `cmd:"" help:"List the dead letters of a group."`
-	Show    deadLettersShowCommand    `cmd:"" help:"Show one with its record."`
-	Redrive deadLettersRedriveCommand `cmd:"" help:"Publish the stored bytes again, for its group alone."`
-	Discard deadLettersDiscardCommand `cmd:"" help:"Close them for good."`
+	Show    deadLettersShowCommand    `cmd:"" help:"Show one dead letter with its record."`
+	Redrive deadLettersRedriveCommand `cmd:"" help:"Publish the stored record again; only the dead letter's group applies it."`
+	Discard deadLettersDiscardCommand `cmd:"" help:"Close dead letters for good."`
 }
 
 type deadLettersListCommand struct {
 	groupArgument
 	output
 	State string `help:"open, redriven, discarded or erased; all when empty." default:"open"`
-	Cause string `help:"Only those with this reason."`
-	Limit int    `help:"Most rows." default:"100"`
-	After int64  `help:"Only ids above this one."`
+	Cause string `help:"Show only dead letters with this reason."`
+	Limit int    `help:"Maximum number of rows." default:"100"`
+	After int64  `help:"Show only ids above this one."`
 }
 
 // Run lists dead letters, oldest first.
@@ -52,7 +52,7 @@ type deadLettersShowCommand struct {
 	ID int64 `arg:"" name:"id" help:"The dead letter."`
 }
 
-// shownRecord is a dead letter as JSON: bytes as text where they are text.
+// shownRecord is a dead letter as JSON. Bytes that are valid text are shown as text.
 type shownRecord struct {
 	ledger.DeadLetter
 	Key     string            `json:"key"`
@@ -85,11 +85,11 @@ func (c *deadLettersShowCommand) Run(ctx context.Context, p *process) error {
 type deadLettersRedriveCommand struct {
 	groupArgument
 	IDs   []int64 `arg:"" name:"id" help:"The dead letters."`
-	Force bool    `help:"Also those whose effect is there with other content."`
+	Force bool    `help:"Also apply conflicts, that is events whose identity was already applied with different content."`
 	Actor string  `help:"Your name." env:"USER" default:"operator"`
 }
 
-// Run redrives every id and tells of each that could not be.
+// Run redrives every id and reports those that failed.
 func (c *deadLettersRedriveCommand) Run(ctx context.Context, p *process) error {
 	cfg, links, err := c.open(ctx, p.log)
 	if err != nil {
@@ -101,7 +101,7 @@ func (c *deadLettersRedriveCommand) Run(ctx context.Context, p *process) error {
 	})
 }
 
-// each does one thing to every id and joins the errors.
+// each calls do for every id and joins the errors.
 func (groupArgument) each(p *process, ids []int64, done string, do func(int64) error) error {
 	var faults []error
 	for _, id := range ids {

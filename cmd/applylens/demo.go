@@ -19,7 +19,7 @@ import (
 	"github.com/applylens/applylens/producers/mailimport"
 )
 
-// demo plays the owner of the sample mail: everything it decides goes through the HTTP API as anybody's would.
+// demo acts as the owner of the sample mail. All its decisions go through the HTTP API.
 type demo struct {
 	p       *process
 	links   *links
@@ -27,7 +27,7 @@ type demo struct {
 	token   string
 }
 
-// runDemo imports and decides at the first start, and shows what was learned at every start.
+// runDemo imports and decides at the first start only, and shows what was learned at every start.
 func runDemo(ctx context.Context, p *process, links *links, address, token, dir string) error {
 	d := &demo{p: p, links: links, address: address, token: token}
 	done := filepath.Join(dir, "demo-done")
@@ -70,7 +70,7 @@ func (d *demo) play(ctx context.Context) error {
 	return d.syncWarehouse(ctx)
 }
 
-// meetupMailsSQL picks the meetups of one organiser, since learning is about mail that is alike.
+// meetupMailsSQL selects the meetups of one organiser: a decision changes the confidence of similar mail.
 const meetupMailsSQL = `
 WITH meetups AS (
 	SELECT id, sender_domain, received_at FROM live_mails
@@ -79,7 +79,7 @@ SELECT id::text FROM meetups
 WHERE sender_domain = (SELECT sender_domain FROM meetups GROUP BY sender_domain ORDER BY count(*) DESC, sender_domain LIMIT 1)
 ORDER BY received_at, id LIMIT 20`
 
-// learnMeetups shows what learning does: approve some of a kind, and the next ones of that kind are surer.
+// learnMeetups demonstrates learning: approving some proposals raises the confidence of similar ones.
 func (d *demo) learnMeetups(ctx context.Context) error {
 	rows, err := d.links.pool.Query(ctx, meetupMailsSQL, localUser)
 	if err != nil {
@@ -97,7 +97,7 @@ func (d *demo) learnMeetups(ctx context.Context) error {
 		return err
 	}
 	if len(ids) < 4 {
-		return fmt.Errorf("the sample mail holds %d meetups, too few to show anything", len(ids))
+		return fmt.Errorf("the sample mail has only %d meetups, too few for the demonstration", len(ids))
 	}
 	first, err := d.propose(ctx, map[string]any{"email_ids": ids[:2]})
 	if err != nil {
@@ -122,12 +122,12 @@ func (d *demo) learnMeetups(ctx context.Context) error {
 	if len(second) == 0 {
 		return errors.New("no proposal for the other meetups")
 	}
-	d.say("two meetups were approved: the confidence for the next one rose from %.2f to %.2f (+%.2f), because %s",
+	d.say("two meetups were approved: the confidence of the next one rose from %.2f to %.2f (+%.2f), because %s",
 		first[0].Confidence, second[0].Confidence, second[0].Confidence-first[0].Confidence, second[0].because())
 	return nil
 }
 
-// decideSome approves and rejects what stands in the tray, as somebody who likes some policies more than others.
+// decideSome approves and rejects proposals in the tray, like somebody who likes some policies more than others.
 func (d *demo) decideSome(ctx context.Context) error {
 	proposed, err := d.propose(ctx, map[string]any{"limit": 1000})
 	if err != nil {
@@ -153,7 +153,7 @@ func (d *demo) decideSome(ctx context.Context) error {
 			break
 		}
 	}
-	d.say("policies proposed %d actions; %d were approved and %d rejected, the rest waits in the tray", len(proposed), approved, rejected)
+	d.say("policies proposed %d actions; %d were approved and %d rejected, the rest is pending in the tray", len(proposed), approved, rejected)
 	if event == "" {
 		return nil
 	}
@@ -203,7 +203,7 @@ func (d *demo) show(ctx context.Context, dir string) error {
 	}
 	d.say("next: . %s && curl -H \"Authorization: Bearer $APPLYLENS_TOKEN\" $APPLYLENS_URL/actions/tray?limit=3", filepath.Join(dir, "env"))
 	d.say("      psql \"$DATABASE_URL\" -c 'SELECT * FROM policy_stats' ; applylens lag ; %s/openapi.json", d.address)
-	d.say("Ctrl-C ends it; the data stays in %s", dir)
+	d.say("Ctrl-C stops it; the data stays in %s", dir)
 	return nil
 }
 
@@ -216,7 +216,7 @@ func (d *demo) showLag(ctx context.Context) error {
 	return err
 }
 
-// caughtUp returns when all groups have folded what is in Kafka, and how many groups there are.
+// caughtUp waits until all groups have caught up with the log, and returns the number of groups.
 func (d *demo) caughtUp(ctx context.Context) (int, error) {
 	for {
 		report, err := lag.Read(ctx, lag.Config{Projections: projections(), Broker: d.links.broker, Pool: d.links.pool})
@@ -252,7 +252,7 @@ func (a *shownAction) because() string {
 	var parts []string
 	for _, c := range a.Rationale.Contributions {
 		if c.Weight != 0 {
-			parts = append(parts, fmt.Sprintf("%s weighs %+.1f", c.Feature, c.Weight))
+			parts = append(parts, fmt.Sprintf("%s has the weight %+.1f", c.Feature, c.Weight))
 		}
 	}
 	return strings.Join(parts, ", ")
@@ -264,7 +264,7 @@ func (d *demo) propose(ctx context.Context, body map[string]any) ([]shownAction,
 	return actions, err
 }
 
-// decide returns the id of the event that the decision became.
+// decide decides on an action and returns the id of the decision's event.
 func (d *demo) decide(ctx context.Context, id, verdict string) (string, error) {
 	response, err := d.request(ctx, http.MethodPost, "/actions/"+id+"/"+verdict, nil)
 	if err != nil {
@@ -273,7 +273,7 @@ func (d *demo) decide(ctx context.Context, id, verdict string) (string, error) {
 	return response.Header.Get("X-Event-Id"), response.Body.Close()
 }
 
-// call sends a request and reads the answer's JSON into result, unless that is nil.
+// call sends a request and decodes the JSON of the response into result, unless result is nil.
 func (d *demo) call(ctx context.Context, method, path string, body, result any) error {
 	response, err := d.request(ctx, method, path, body)
 	if err != nil {

@@ -5,7 +5,7 @@ import (
 	"net/http"
 )
 
-// showUrgent prints the mail of applications that a search puts first, and why it does; nothing when there is none.
+// showUrgent prints the mail about applications that a search ranks first, and why; nothing if there is none.
 func (d *demo) showUrgent(ctx context.Context) error {
 	var found struct {
 		Hits []struct {

@@ -12,7 +12,7 @@ import (
 	"github.com/applylens/applylens/producers/warehouse"
 )
 
-// The sample warehouse lies in schemas of its own beside the tables of ApplyLens, which know nothing of it.
+// The sample warehouse has schemas of its own, separate from the tables of ApplyLens.
 const (
 	sampleWarehouseSchema = "sample_warehouse"
 	sampleWarehouseView   = sampleWarehouseSchema + ".vw_applications_enriched"
@@ -23,8 +23,8 @@ const (
 	existsSampleSchemaSQL = `SELECT to_regnamespace('` + sampleWarehouseSchema + `') IS NOT NULL`
 )
 
-// syncWarehouse loads the sample warehouse and syncs it as applylens warehouse sync does, so that the mail of recruiters
-// gets its application's stage.
+// syncWarehouse loads the sample warehouse and syncs it like "applylens warehouse sync", so that recruiters' mail shows
+// the stage of its application.
 func (d *demo) syncWarehouse(ctx context.Context) error {
 	if err := d.loadWarehouse(ctx); err != nil {
 		return err
@@ -38,14 +38,14 @@ func (d *demo) syncWarehouse(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.say("a sample warehouse with the accounts of %d firms, as Fivetran leaves them, was synced:", len(fivetran.Accounts))
+	d.say("synced a sample warehouse with the accounts of %d companies, in Fivetran's schema:", len(fivetran.Accounts))
 	for _, line := range summary.Lines()[1:] {
 		d.say("  %s", line)
 	}
 	return nil
 }
 
-// loadWarehouse makes the tables and the view over them, once.
+// loadWarehouse creates the tables and the view over them, if they do not exist.
 func (d *demo) loadWarehouse(ctx context.Context) error {
 	var loaded bool
 	if err := d.links.pool.QueryRow(ctx, existsSampleSchemaSQL).Scan(&loaded); err != nil || loaded {
@@ -65,7 +65,7 @@ func (d *demo) loadWarehouse(ctx context.Context) error {
 		}
 		for _, statement := range []string{createSampleSchemaSQL, definition} {
 			if _, err := tx.Exec(ctx, statement); err != nil {
-				return fmt.Errorf("make the sample warehouse: %w", err)
+				return fmt.Errorf("create the sample warehouse: %w", err)
 			}
 		}
 		return nil

@@ -26,11 +26,11 @@ type doctorCommand struct {
 // The levels of a finding. Only a failure changes the exit status.
 const (
 	levelOK   = "OK"
-	levelWarn = "WARN" // works, but not as it should
+	levelWarn = "WARN" // works, but needs attention
 	levelFail = "FAIL" // something does not work, or loses data
 )
 
-// finding is one thing that was looked at.
+// finding is the result of one check.
 type finding struct {
 	Level  string `json:"level"`
 	Check  string `json:"check"`
@@ -40,14 +40,14 @@ type finding struct {
 
 // checkup is one run of all checks. It changes nothing.
 type checkup struct {
-	broker   *broker.Conn    // nil when its settings are wrong
-	pool     *pgxpool.Pool   // nil when its settings are wrong
-	index    *elastic.Client // nil when its settings are wrong, or there is none
+	broker   *broker.Conn    // nil if its settings are wrong
+	pool     *pgxpool.Pool   // nil if its settings are wrong
+	index    *elastic.Client // nil if its settings are wrong or absent
 	timeout  time.Duration   // per check that asks a server
 	findings []finding
 }
 
-// add adds a finding, on one line, whatever an error's text is like.
+// add adds a finding. Line breaks in an error's text become spaces.
 func (c *checkup) add(level, check, todo, format string, args ...any) {
 	detail := strings.Join(strings.Fields(fmt.Sprintf(format, args...)), " ")
 	c.findings = append(c.findings, finding{level, check, detail, todo})
@@ -55,7 +55,7 @@ func (c *checkup) add(level, check, todo, format string, args ...any) {
 
 func (c *checkup) ok(check, format string, args ...any) { c.add(levelOK, check, "", format, args...) }
 
-// Run looks at everything and fails if a check does.
+// Run runs all checks and fails if one of them does.
 func (c *doctorCommand) Run(ctx context.Context, p *process) error {
 	check := &checkup{timeout: 5 * time.Second}
 	defer check.close()
@@ -74,7 +74,7 @@ func (c *doctorCommand) Run(ctx context.Context, p *process) error {
 	return err
 }
 
-// run asks the servers, and leaves out what needs one that is away.
+// run checks the servers. It skips checks that need an unavailable server.
 func (c *checkup) run(ctx context.Context) {
 	kafka := c.broker != nil && c.within(ctx, c.kafka)
 	database := c.pool != nil && c.within(ctx, c.database)
@@ -100,14 +100,14 @@ func (c *checkup) run(ctx context.Context) {
 	}
 }
 
-// within bounds a check in time.
+// within runs a check with a deadline.
 func (c *checkup) within(ctx context.Context, check func(context.Context) bool) bool {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	return check(ctx)
 }
 
-// settings checks what needs no connection, and prepares the connections.
+// settings checks the settings, without connecting, and prepares the connections.
 func (c *checkup) settings(ctx context.Context, given *doctorCommand) {
 	faults := each(given.Kafka.Validate())
 	if len(faults) == 0 {
@@ -130,7 +130,7 @@ func (c *checkup) settings(ctx context.Context, given *doctorCommand) {
 	}
 }
 
-// each takes joined errors apart.
+// each splits joined errors.
 func each(err error) []error {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		return joined.Unwrap()

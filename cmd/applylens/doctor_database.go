@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	// serverSQL asks for the server's version, clock and whether and how safely it takes writes.
+	// serverSQL reads the server's version and clock, whether it accepts writes, and its durability settings.
 	serverSQL = `
 SELECT current_setting('server_version'), clock_timestamp(),
        pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on',
@@ -24,7 +24,7 @@ SELECT current_setting('server_version'), clock_timestamp(),
            CASE WHEN current_setting('full_page_writes') = 'off' THEN 'full_page_writes' END,
            CASE WHEN current_setting('synchronous_commit') = 'off' THEN 'synchronous_commit' END], NULL)`
 
-	// migratedSQL tells whether any migration was ever run. Asking for pending ones before would create the table.
+	// migratedSQL reports whether any migration was ever run. Listing pending ones before that would create the table.
 	migratedSQL = `SELECT to_regclass('goose_db_version') IS NOT NULL`
 
 	// deadRowsSQL counts events that can never be published.
@@ -33,21 +33,21 @@ SELECT current_setting('server_version'), clock_timestamp(),
 	// acceptedSQL reads the greatest partition count that was accepted for a topic.
 	acceptedSQL = `SELECT COALESCE(max(partitions), 0) FROM topic_partitions WHERE cluster_id = $1 AND topic_id = $2`
 
-	// openDeadLettersSQL counts dead letters that nobody has decided about.
+	// openDeadLettersSQL counts dead letters that are neither redriven nor discarded.
 	openDeadLettersSQL = `SELECT count(*), COALESCE(min(created_at), now()) FROM dead_letters WHERE group_name = $1 AND state = 'open'`
 )
 
 // patientRelay is how long a row may wait in the outbox while a relay runs.
 const patientRelay = time.Minute
 
-// patientWarehouse is how old the newest row of a warehouse may be, which is loaded once a day at least.
+// patientWarehouse is the greatest normal age of a warehouse's newest row. Warehouses are loaded at least daily.
 const patientWarehouse = 48 * time.Hour
 
-// database checks that PostgreSQL answers, its clock, and that the schema is this binary's. It is false when the rest
-// cannot be asked.
+// database checks that PostgreSQL responds, its clock, and that the schema matches this binary. It returns false if the
+// other checks of the database cannot run.
 func (c *checkup) database(ctx context.Context) bool {
-	if err := c.pool.Ping(ctx); err != nil { // so that the time to connect is not taken for skew
-		c.add(levelFail, "postgres", "check --database-url and that the server runs", "no answer: %v", err)
+	if err := c.pool.Ping(ctx); err != nil { // so that the time to connect does not count as clock skew
+		c.add(levelFail, "postgres", "check --database-url, and that the server is running", "no response: %v", err)
 		return false
 	}
 	var version string
@@ -56,7 +56,7 @@ func (c *checkup) database(ctx context.Context) bool {
 	var unsafe []string
 	asked := time.Now()
 	if err := c.pool.QueryRow(ctx, serverSQL).Scan(&version, &clock, &readOnly, &unsafe); err != nil {
-		c.add(levelFail, "postgres", "check --database-url and that the server runs", "no answer: %v", err)
+		c.add(levelFail, "postgres", "check --database-url, and that the server is running", "no response: %v", err)
 		return false
 	}
 	c.clock(asked, time.Now(), clock)
@@ -64,20 +64,20 @@ func (c *checkup) database(ctx context.Context) bool {
 	case readOnly:
 		c.add(levelFail, "postgres", "connect to the primary: add target_session_attrs=read-write to --database-url", "PostgreSQL %s is read-only", version)
 	case len(unsafe) > 0:
-		c.add(levelWarn, "postgres", "turn them on, unless all that it holds may be lost", "PostgreSQL %s runs with %v off: a crash can lose acknowledged decisions", version, unsafe)
+		c.add(levelWarn, "postgres", "turn them on, unless the data may be lost", "PostgreSQL %s runs with %v off: a crash can lose acknowledged decisions", version, unsafe)
 	default:
-		c.ok("postgres", "PostgreSQL %s answers and takes writes", version)
+		c.ok("postgres", "PostgreSQL %s responds and accepts writes", version)
 	}
 	return c.schema(ctx)
 }
 
-// clock compares clocks; the answer may have been given at any moment between asked and answered.
+// clock compares clocks. PostgreSQL read its clock at some moment between asked and answered.
 func (c *checkup) clock(asked, answered, clock time.Time) {
-	const todo = "set the clocks of both machines by NTP"
+	const todo = "synchronise the clocks of both machines with NTP"
 	skew := max(0, asked.Sub(clock), clock.Sub(answered))
 	switch {
 	case skew >= 5*time.Minute:
-		c.add(levelFail, "clocks", todo, "PostgreSQL's clock and this one differ by %s: decisions are refused as dated in the future from 5 minutes on", skew.Round(time.Second))
+		c.add(levelFail, "clocks", todo, "PostgreSQL's clock and this one differ by %s; from 5 minutes on, decisions are rejected as dated in the future", skew.Round(time.Second))
 	case skew > tolerableSkew:
 		c.add(levelWarn, "clocks", todo, "PostgreSQL's clock and this one differ by %s", skew.Round(time.Millisecond))
 	default:
@@ -103,7 +103,7 @@ func (c *checkup) schema(ctx context.Context) bool {
 	return err == nil && !pending
 }
 
-// versions compares what folded the live versions with what this binary folds.
+// versions compares the fold rules of the live versions with those of this binary.
 func (c *checkup) versions(ctx context.Context) bool {
 	for _, group := range knownGroups() {
 		versions, err := ledger.Versions(ctx, c.pool, group.Name)
@@ -122,15 +122,15 @@ func (c *checkup) version(v ledger.Version, rule int) {
 	check := "version " + v.Group
 	switch {
 	case v.State == "live" && v.FoldVersion != rule:
-		c.add(levelFail, check, fmt.Sprintf("build a version that this binary can fold with: applylens rebuild run %s; or run the binary that fits", v.Group),
-			"version %d is live and was folded by rule %d, this binary folds by rule %d", v.Version, v.FoldVersion, rule)
+		c.add(levelFail, check, fmt.Sprintf("build a version for this binary with: applylens rebuild run %s; or run the matching binary", v.Group),
+			"live version %d was folded by rule %d, but this binary folds by rule %d", v.Version, v.FoldVersion, rule)
 	case v.State == "live":
-		c.ok(check, "version %d is live, folded by rule %d as by this binary", v.Version, rule)
+		c.ok(check, "live version %d was folded by rule %d, like this binary", v.Version, rule)
 	case v.State == "building" && v.FoldVersion != rule:
 		c.add(levelWarn, check, fmt.Sprintf("drop it with: applylens rebuild drop %s %d", v.Group, v.Version),
-			"version %d was begun by rule %d, this binary folds by rule %d", v.Version, v.FoldVersion, rule)
+			"unfinished version %d was folded by rule %d, but this binary folds by rule %d", v.Version, v.FoldVersion, rule)
 	case v.State == "building" && v.Paused:
-		c.add(levelWarn, check, "go on with: applylens rebuild pace "+v.Group, "version %d is being built and paused", v.Version)
+		c.add(levelWarn, check, "resume it with: applylens rebuild pace "+v.Group, "the build of version %d is paused", v.Version)
 	case v.State == "building":
 		c.ok(check, "version %d is being built, %d records so far", v.Version, v.Records)
 	}
@@ -151,19 +151,19 @@ func (c *checkup) relay(ctx context.Context) bool {
 	age := backlog.Age.Round(time.Millisecond)
 	switch {
 	case !leads && backlog.Rows > 0:
-		c.add(levelFail, "relay", "start one with: applylens relay", "no relay runs, and %d events wait for one, the oldest for %s", backlog.Rows, age)
+		c.add(levelFail, "relay", "start one with: applylens relay", "no relay is running; %d events are waiting, the oldest for %s", backlog.Rows, age)
 	case !leads:
-		c.add(levelWarn, "relay", "start one with: applylens relay", "no relay runs")
+		c.add(levelWarn, "relay", "start one with: applylens relay", "no relay is running")
 	case backlog.Age > patientRelay:
-		c.add(levelWarn, "relay", "its log tells what it waits for; Kafka may refuse writes", "%d events wait, the oldest for %s, although a relay leads", backlog.Rows, age)
+		c.add(levelWarn, "relay", "see the relay's log; Kafka may be rejecting writes", "a relay is the leader, but %d events are waiting, the oldest for %s", backlog.Rows, age)
 	default:
-		c.ok("relay", "a relay leads; %d events wait, the oldest for %s", backlog.Rows, age)
+		c.ok("relay", "a relay is the leader; %d events are waiting, the oldest for %s", backlog.Rows, age)
 	}
 	var dead int64
 	if err := c.pool.QueryRow(ctx, deadRowsSQL).Scan(&dead); err != nil {
 		c.add(levelFail, "outbox", "", "count dead rows: %v", err)
 	} else if dead > 0 {
-		c.add(levelWarn, "outbox", "see column error of table outbox where state = 'dead'", "%d events can never be published", dead)
+		c.add(levelWarn, "outbox", "see: SELECT id, error FROM outbox WHERE state = 'dead'", "%d events can never be published", dead)
 	}
 	return true
 }
@@ -179,7 +179,7 @@ func (c *checkup) deadLetters(ctx context.Context) bool {
 		}
 		total += open
 		if open > 0 {
-			c.add(levelWarn, "dead letters", "look at them with: applylens deadletters list "+name,
+			c.add(levelWarn, "dead letters", "list them with: applylens deadletters list "+name,
 				"%d of %s are open, the oldest since %s", open, name, oldest.UTC().Format(time.RFC3339))
 		}
 	}
@@ -207,17 +207,17 @@ func (c *checkup) warehouseSource(s *warehouse.Status) {
 	switch {
 	case s.HeldAt != nil:
 		c.add(levelFail, check, s.HeldReason.ToDo(),
-			"%s is held since %s for %s: %s", s.Source, moment(s.HeldAt), s.HeldReason, s.HeldDetail)
+			"%s has been held since %s for %s: %s", s.Source, moment(s.HeldAt), s.HeldReason, s.HeldDetail)
 	case s.Error != "":
-		c.add(levelWarn, check, "it is tried again by itself where applylens warehouse run runs", "the last sync of %s failed: %s", s.Source, s.Error)
+		c.add(levelWarn, check, "a running \"applylens warehouse run\" retries by itself", "the last sync of %s failed: %s", s.Source, s.Error)
 	case s.NewestRow != nil && time.Since(*s.NewestRow) > patientWarehouse:
-		c.add(levelWarn, check, "look whether what loads the warehouse still runs", "the newest row of %s is of %s", s.Source, moment(s.NewestRow))
+		c.add(levelWarn, check, "check the connector that loads the warehouse", "the newest row of %s is from %s", s.Source, moment(s.NewestRow))
 	default:
 		c.ok(check, "%d applications of %s, synced at %s", s.Applications, s.Source, moment(s.SyncedAt))
 	}
 }
 
-// partitionCounts checks that no topic has grown.
+// partitionCounts checks that no topic has more partitions than were accepted.
 func (c *checkup) partitionCounts(ctx context.Context) bool {
 	for _, topic := range events.Topics {
 		found, err := c.broker.DescribeTopic(ctx, c.broker.Topic(topic))
@@ -231,13 +231,13 @@ func (c *checkup) partitionCounts(ctx context.Context) bool {
 		}
 		if accepted != 0 && accepted != found.Partitions {
 			c.add(levelFail, "partitions", "accept it with: applylens positions adopt GROUP "+topic+" --reason ...",
-				"topic %s has %d partitions instead of %d, so users may have changed partition", topic, found.Partitions, accepted)
+				"topic %s has %d partitions instead of %d, so users may have moved to other partitions", topic, found.Partitions, accepted)
 		}
 	}
 	return true
 }
 
-// positions shows the groups as applylens lag does.
+// positions reports the status of the groups, as "applylens lag" shows it.
 func (c *checkup) positions(ctx context.Context) {
 	report, err := lag.Read(ctx, lag.Config{Projections: projections(), Broker: c.broker, Pool: c.pool, Timeout: c.timeout})
 	if err != nil {
@@ -268,17 +268,17 @@ func (c *checkup) group(g *lag.Group) {
 	c.add(level, check, "see: applylens lag "+g.Name, "%s; %s; %s", g.Status, g.Cause, behind(&g.Totals))
 }
 
-// behind tells the totals in words.
+// behind describes the totals in words.
 func behind(t *lag.Totals) string {
 	if t.LagRecords == nil {
-		return "how far behind is not known"
+		return "lag unknown"
 	}
 	text := fmt.Sprintf("%d records behind", *t.LagRecords)
 	if t.LagSeconds != nil {
 		text += fmt.Sprintf(", %.3f seconds", *t.LagSeconds)
 	}
 	if t.LagRecordsUnknown > 0 {
-		text += fmt.Sprintf(", not counting %d partitions of which it is not known", t.LagRecordsUnknown)
+		text += fmt.Sprintf(", without %d partitions whose lag is unknown", t.LagRecordsUnknown)
 	}
 	return text
 }

@@ -11,35 +11,35 @@ import (
 	"github.com/applylens/applylens/events"
 )
 
-// tolerableSkew is how far clocks may differ before it is worth a word.
+// tolerableSkew is how far clocks may differ without a warning.
 const tolerableSkew = 2 * time.Second
 
-// kafka checks that the brokers answer, and how they are set.
+// kafka checks that the brokers respond, and their settings.
 func (c *checkup) kafka(ctx context.Context) bool {
 	metadata, err := c.broker.Admin.BrokerMetadata(ctx)
 	if err != nil {
-		c.add(levelFail, "kafka", "check --kafka-brokers, and that the addresses that the brokers advertise can be reached from here", "no answer: %v", err)
+		c.add(levelFail, "kafka", "check --kafka-brokers, and that the brokers' advertised addresses can be reached from here", "no response: %v", err)
 		return false
 	}
-	c.ok("kafka", "%d brokers of cluster %s answer", len(metadata.Brokers), metadata.Cluster)
+	c.ok("kafka", "%d brokers of cluster %s respond", len(metadata.Brokers), metadata.Cluster)
 	if len(metadata.Brokers) == 0 {
 		return true
 	}
 	configs, err := c.broker.Admin.DescribeBrokerConfigs(ctx, metadata.Brokers[0].NodeID)
 	if err != nil || len(configs) != 1 {
-		c.add(levelWarn, "kafka settings", "allow this user DescribeConfigs on the cluster", "the brokers do not tell their settings: %v", err)
+		c.add(levelWarn, "kafka settings", "allow this user DescribeConfigs on the cluster", "the settings of the brokers cannot be read: %v", err)
 		return true
 	}
 	if setting(configs[0], "auto.create.topics.enable") == "true" {
 		c.add(levelWarn, "kafka settings", "set auto.create.topics.enable=false on the brokers",
-			"topics are created by whoever names them: a mistyped name or a deleted topic comes back with another layout and finite retention")
+			"topics are created automatically: a mistyped or deleted topic is created with another partition count and finite retention")
 	} else {
-		c.ok("kafka settings", "topics are not created by themselves")
+		c.ok("kafka settings", "topics are not created automatically")
 	}
 	return true
 }
 
-// topics checks each topic's layout and settings, and that no record is dated after now.
+// topics checks each topic's partitions and settings, and that no record is dated in the future.
 func (c *checkup) topics(ctx context.Context) bool {
 	names := make([]string, len(events.Topics))
 	for i, topic := range events.Topics {
@@ -47,7 +47,7 @@ func (c *checkup) topics(ctx context.Context) bool {
 	}
 	metadata, err := c.broker.Admin.Metadata(ctx, names...)
 	if err != nil {
-		c.add(levelFail, "topics", "", "no answer: %v", err)
+		c.add(levelFail, "topics", "", "no response: %v", err)
 		return false
 	}
 	configs, configsErr := c.broker.Admin.DescribeTopicConfigs(ctx, names...)
@@ -63,7 +63,7 @@ func (c *checkup) topics(ctx context.Context) bool {
 		}
 		settings, err := configs.On(name, nil)
 		if configsErr != nil || err != nil || settings.Err != nil {
-			c.add(levelWarn, check, "allow this user DescribeConfigs on the topic", "its settings are not known")
+			c.add(levelWarn, check, "allow this user DescribeConfigs on the topic", "its settings cannot be read")
 		} else {
 			c.topicSettings(check, name, settings, replicas(detail))
 			c.replicas(check, detail, settings)
@@ -72,13 +72,13 @@ func (c *checkup) topics(ctx context.Context) bool {
 			c.recordTimes(check, latest[name], now)
 		}
 		if len(c.findings) == before {
-			c.ok(check, "%d partitions, %d copies, kept for ever", len(detail.Partitions), replicas(detail))
+			c.ok(check, "%d partitions, %d replicas, unlimited retention", len(detail.Partitions), replicas(detail))
 		}
 	}
 	return true
 }
 
-// replicas is the least number of copies that a partition has.
+// replicas is the least number of replicas of a partition.
 func replicas(detail kadm.TopicDetail) int {
 	least := 0
 	for _, p := range detail.Partitions {
@@ -93,38 +93,38 @@ func (c *checkup) topicSettings(check, name string, settings kadm.ResourceConfig
 	for _, limit := range []string{"retention.ms", "retention.bytes"} {
 		if value := setting(settings, limit); value != "" && value != "-1" {
 			c.add(levelWarn, check, fmt.Sprintf("kafka-configs --alter --topic %s --add-config %s=-1", name, limit),
-				"%s is %s: Kafka deletes events, and a rebuild cannot reach further back", limit, value)
+				"%s is %s: Kafka deletes events, and a rebuild cannot read deleted ones", limit, value)
 		}
 	}
 	if policy := setting(settings, "cleanup.policy"); policy != "" && policy != "delete" {
 		c.add(levelFail, check, fmt.Sprintf("kafka-configs --alter --topic %s --add-config cleanup.policy=delete", name),
-			"cleanup.policy is %s: of all events of a user only the last is kept", policy)
+			"cleanup.policy is %s: only the last event of each user is kept", policy)
 	}
 	if size, err := strconv.Atoi(setting(settings, "max.message.bytes")); err == nil && size < 1<<20 {
 		c.add(levelWarn, check, fmt.Sprintf("kafka-configs --alter --topic %s --add-config max.message.bytes=1048588", name),
-			"max.message.bytes is %d: long mail is refused", size)
+			"max.message.bytes is %d: long mail is rejected", size)
 	}
 	least, _ := strconv.Atoi(setting(settings, "min.insync.replicas"))
 	switch {
 	case copies == 1:
-		c.add(levelWarn, check, "for more than trying out, have three brokers and replication factor 3", "there is one copy: it is lost with its broker")
+		c.add(levelWarn, check, "except for trials, run three brokers with replication factor 3", "there is only one replica: if its broker is lost, so are the events")
 	case least < 2:
 		c.add(levelWarn, check, fmt.Sprintf("kafka-configs --alter --topic %s --add-config min.insync.replicas=2", name),
-			"min.insync.replicas is %d: what one broker alone has acknowledged is lost with it", least)
+			"min.insync.replicas is %d: events that only one broker has acknowledged can be lost with it", least)
 	}
 }
 
-// replicas checks that every partition can be written and read now.
+// replicas checks that every partition is readable and writable now.
 func (c *checkup) replicas(check string, detail kadm.TopicDetail, settings kadm.ResourceConfig) {
 	least, _ := strconv.Atoi(setting(settings, "min.insync.replicas"))
 	for _, p := range detail.Partitions.Sorted() {
 		switch {
 		case p.Leader < 0:
-			c.add(levelFail, check, "bring the brokers of its copies back", "partition %d has no leader", p.Partition)
+			c.add(levelFail, check, "start the brokers of its replicas", "partition %d has no leader", p.Partition)
 		case len(p.ISR) < least:
-			c.add(levelFail, check, "bring the brokers of its copies back", "partition %d refuses writes: %d of its copies are in sync, %d have to be", p.Partition, len(p.ISR), least)
+			c.add(levelFail, check, "start the brokers of its replicas", "partition %d rejects writes: %d of its replicas are in sync, %d are required", p.Partition, len(p.ISR), least)
 		case len(p.ISR) < len(p.Replicas):
-			c.add(levelWarn, check, "look after the brokers that lag behind", "partition %d: %d of %d copies are in sync", p.Partition, len(p.ISR), len(p.Replicas))
+			c.add(levelWarn, check, "check the brokers that are behind", "partition %d: %d of %d replicas are in sync", p.Partition, len(p.ISR), len(p.Replicas))
 		}
 	}
 }
@@ -138,7 +138,7 @@ func (c *checkup) recordTimes(check string, latest map[int32]kadm.ListedOffset, 
 		}
 	}
 	if ahead > tolerableSkew {
-		c.add(levelWarn, check, "set the clocks of this machine and of the producers by NTP", "its latest record is dated %s after now", ahead.Round(time.Millisecond))
+		c.add(levelWarn, check, "synchronise the clocks of this machine and of the producers with NTP", "its latest record is dated %s in the future", ahead.Round(time.Millisecond))
 	}
 }
 

@@ -9,10 +9,10 @@ import (
 	"github.com/applylens/applylens/internal/search/indexer"
 )
 
-// patientIndex is how long a change may wait until an index has it.
+// patientIndex is how long a change may wait before it is indexed.
 const patientIndex = time.Minute
 
-// openIndex prepares the connection to Elasticsearch, if one is given, and returns what is wrong with its settings.
+// openIndex prepares the connection to Elasticsearch, if configured, and returns the faults of its settings.
 func (c *checkup) openIndex(settings *config.Elasticsearch) []error {
 	faults := each(settings.Validate())
 	if len(faults) > 0 || !settings.Given() {
@@ -23,18 +23,18 @@ func (c *checkup) openIndex(settings *config.Elasticsearch) []error {
 	return each(err)
 }
 
-// elasticsearch checks that Elasticsearch answers, and that the alias is not another deployment's.
+// elasticsearch checks that Elasticsearch responds, and that the alias does not belong to another deployment.
 func (c *checkup) elasticsearch(ctx context.Context) bool {
 	owners, err := c.index.Owners(ctx, c.index.Alias())
 	if err != nil {
-		c.add(levelFail, "elasticsearch", "check --elasticsearch-url, its user or key, and that the cluster runs; until then searches that need the index answer 503", "%v", err)
+		c.add(levelFail, "elasticsearch", "check --elasticsearch-url, the user or key, and that the cluster is running; until then searches that need the index return 503", "%v", err)
 		return false
 	}
-	c.ok("elasticsearch", "it answers; %d indices are behind alias %s", len(owners), c.index.Alias())
+	c.ok("elasticsearch", "it responds; %d indices have the alias %s", len(owners), c.index.Alias())
 	return true
 }
 
-// alias checks whose the index behind the alias is.
+// alias checks which deployment owns the index behind the alias.
 func (c *checkup) alias(ctx context.Context) bool {
 	if err := indexer.CheckAlias(ctx, c.pool, c.index); err != nil {
 		c.add(levelFail, "elasticsearch", "", "%v", err)
@@ -43,7 +43,7 @@ func (c *checkup) alias(ctx context.Context) bool {
 	return true
 }
 
-// indexing checks that what the database has marked for an index gets there.
+// indexing checks that mails marked for the index are indexed.
 func (c *checkup) indexing(ctx context.Context) bool {
 	const check = "index"
 	names, err := indexer.Indices(ctx, c.pool)
@@ -53,7 +53,7 @@ func (c *checkup) indexing(ctx context.Context) bool {
 	}
 	if len(names) == 0 {
 		if c.index != nil {
-			c.add(levelWarn, check, "run: applylens index", "Elasticsearch is given, and there is no index yet: searches with it answer 503")
+			c.add(levelWarn, check, "run: applylens index", "Elasticsearch is configured, but there is no index yet: searches return 503")
 		}
 		return true
 	}
@@ -63,14 +63,14 @@ func (c *checkup) indexing(ctx context.Context) bool {
 		return false
 	}
 	if waiting.Refused > 0 {
-		c.add(levelWarn, check, "the log of applylens index names the first; a change of the mail is tried at once, and all are tried again now and then",
-			"Elasticsearch refused the documents of %d mails", waiting.Refused)
+		c.add(levelWarn, check, "the log of \"applylens index\" names the first; every mail is retried with growing delays, and at once when it changes",
+			"Elasticsearch rejected the documents of %d mails", waiting.Refused)
 	}
 	if lag := time.Duration(waiting.LagSeconds * float64(time.Second)); lag > patientIndex {
-		c.add(levelFail, check, "run applylens index, or look into its log; if no index is wanted any more: applylens index --forget",
-			"%d changed mails wait, the oldest change for %s", waiting.Changed, lag.Round(time.Second))
+		c.add(levelFail, check, "run \"applylens index\", or see its log; if you no longer want an index: applylens index --forget",
+			"%d changed mails are waiting, the oldest for %s", waiting.Changed, lag.Round(time.Second))
 		return true
 	}
-	c.ok(check, "%d mails wait", waiting.Changed+waiting.Backfill)
+	c.ok(check, "%d mails are waiting", waiting.Changed+waiting.Backfill)
 	return true
 }

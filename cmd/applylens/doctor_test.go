@@ -22,7 +22,7 @@ import (
 	"github.com/applylens/applylens/producers/relay"
 )
 
-// patient is a deployment on which a doctor is called.
+// patient is a deployment that the tests examine with "applylens doctor".
 type patient struct {
 	t       *testing.T
 	command doctorCommand
@@ -54,7 +54,7 @@ func (p *patient) exec(statement string, args ...any) {
 	mustDo(p.t, err)
 }
 
-// examine runs the command and returns its findings; the command must fail if and only if one of them does.
+// examine runs the command and returns its findings. The command must fail if and only if a finding is a failure.
 func (p *patient) examine() []finding {
 	p.t.Helper()
 	p.command.JSON = true
@@ -69,7 +69,7 @@ func (p *patient) examine() []finding {
 	for _, f := range result.Findings {
 		failed = failed || f.Level == levelFail
 		if f.Level == levelOK && f.ToDo != "" {
-			p.t.Errorf("%s is well and has to do: %s", f.Check, f.ToDo)
+			p.t.Errorf("%s is OK, but has a remedy: %s", f.Check, f.ToDo)
 		}
 	}
 	if failed != (err != nil) || result.Healthy != (err == nil) {
@@ -78,7 +78,7 @@ func (p *patient) examine() []finding {
 	return result.Findings
 }
 
-// expect wants a finding of the level on the check, with part in its detail.
+// expect requires a finding with the level and the check, and with part in its detail.
 func (p *patient) expect(level, check, part string) {
 	p.t.Helper()
 	found := p.examine()
@@ -100,9 +100,9 @@ func TestDoctorFindsNothingToFailOnAFreshDeployment(t *testing.T) {
 	for _, check := range []string{"settings", "kafka", "clocks", "schema", "version weights", "version enrichment", "dead letters"} {
 		p.expect(levelOK, check, "")
 	}
-	p.expect(levelWarn, "relay", "no relay runs")
+	p.expect(levelWarn, "relay", "no relay is running")
 	p.expect(levelWarn, "group mailbox", "STOPPED")
-	p.expect(levelWarn, "topic applylens.mail", "there is one copy")
+	p.expect(levelWarn, "topic applylens.mail", "there is only one replica")
 }
 
 func TestDoctorFindsWhatIsWrong(t *testing.T) {
@@ -110,27 +110,27 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 		p := newPatient(t)
 		p.exec(`INSERT INTO outbox (id, aggregatetype, aggregateid, type, payload, headers, recorded_at)
 			VALUES ('1', 'applylens.actions', 'u', 't', '{}', '[]', now() - interval '90 s')`)
-		p.expect(levelFail, "relay", "1 events wait for one, the oldest for 1m30")
+		p.expect(levelFail, "relay", "1 events are waiting, the oldest for 1m30")
 	})
 	t.Run("warehouses", func(t *testing.T) {
 		p := newPatient(t)
 		p.exec("INSERT INTO warehouse_sources (source, tried_at, synced_at, newest_at) VALUES ('one', now(), now(), now())")
 		p.expect(levelOK, "warehouse", "0 applications of one")
 		p.exec("UPDATE warehouse_sources SET newest_at = now() - interval '3 days'")
-		p.expect(levelWarn, "warehouse", "the newest row of one is of")
+		p.expect(levelWarn, "warehouse", "the newest row of one is from")
 		p.exec("UPDATE warehouse_sources SET error = 'the network is down'")
 		p.expect(levelWarn, "warehouse", "the last sync of one failed: the network is down")
 		p.exec("UPDATE warehouse_sources SET held_at = now(), held_reason = 'empty', held_detail = 'the source has no rows'")
 		p.expect(levelFail, "warehouse", "for empty: the source has no rows")
 	})
-	t.Run("index that nobody keeps", func(t *testing.T) {
+	t.Run("index without a running indexer", func(t *testing.T) {
 		p := newPatient(t)
 		testenv.Index(t, p.pool)
-		p.expect(levelOK, "index", "0 mails wait")
+		p.expect(levelOK, "index", "0 mails are waiting")
 		p.exec("INSERT INTO dirty_mails (mail_id, refusals) VALUES (gen_random_uuid(), 1)")
-		p.expect(levelWarn, "index", "refused the documents of 1 mails")
+		p.expect(levelWarn, "index", "rejected the documents of 1 mails")
 		p.exec("INSERT INTO dirty_mails (mail_id, marked_at) VALUES (gen_random_uuid(), now() - interval '2 hours')")
-		p.expect(levelFail, "index", "2 changed mails wait, the oldest change for 2h0m")
+		p.expect(levelFail, "index", "2 changed mails are waiting, the oldest for 2h0m")
 	})
 	t.Run("Elasticsearch", func(t *testing.T) {
 		p := newPatient(t)
@@ -161,7 +161,7 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 	t.Run("paused version", func(t *testing.T) {
 		p := newPatient(t)
 		p.exec("INSERT INTO versions (group_name, version, fold_version, state, paused) SELECT group_name, 2, fold_version, 'building', true FROM versions WHERE group_name = 'weights'")
-		p.expect(levelWarn, "version weights", "version 2 is being built and paused")
+		p.expect(levelWarn, "version weights", "the build of version 2 is paused")
 	})
 	t.Run("open dead letters", func(t *testing.T) {
 		p := newPatient(t)
@@ -190,7 +190,7 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 		mustDo(t, err)
 		p.expect(levelFail, "topic applylens.mail", "Kafka does not have it")
 	})
-	t.Run("topic that forgets", func(t *testing.T) {
+	t.Run("finite retention", func(t *testing.T) {
 		p := newPatient(t)
 		p.alter("retention.ms", "604800000")
 		p.expect(levelWarn, "topic applylens.actions", "retention.ms is 604800000")
@@ -200,12 +200,12 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 		p.alter("cleanup.policy", "compact")
 		p.expect(levelFail, "topic applylens.actions", "cleanup.policy is compact")
 	})
-	t.Run("more copies wanted than there are", func(t *testing.T) {
+	t.Run("too few in-sync replicas", func(t *testing.T) {
 		p := newPatient(t)
 		p.alter("min.insync.replicas", "2")
-		p.expect(levelFail, "topic applylens.actions", "1 of its copies are in sync, 2 have to be")
+		p.expect(levelFail, "topic applylens.actions", "1 of its replicas are in sync, 2 are required")
 	})
-	t.Run("record of the future", func(t *testing.T) {
+	t.Run("record dated in the future", func(t *testing.T) {
 		p := newPatient(t)
 		producer, err := kgo.NewClient(kgo.SeedBrokers(p.command.Kafka.KafkaBrokers...))
 		mustDo(t, err)
@@ -214,7 +214,7 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 		mustDo(t, producer.ProduceSync(t.Context(), record).FirstErr())
 		p.expect(levelWarn, "topic applylens.actions", "its latest record is dated 59m5")
 	})
-	t.Run("schema from before", func(t *testing.T) {
+	t.Run("schema of an earlier binary", func(t *testing.T) {
 		p := newPatient(t)
 		p.exec("DELETE FROM goose_db_version WHERE version_id = (SELECT max(version_id) FROM goose_db_version)")
 		p.expect(levelFail, "schema", "lacks migrations")
@@ -229,27 +229,27 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 			t.Error("the doctor changed the database")
 		}
 	})
-	t.Run("database that takes no writes", func(t *testing.T) {
+	t.Run("read-only database", func(t *testing.T) {
 		p := newPatient(t)
 		p.exec("DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database()); END $$")
 		p.expect(levelFail, "postgres", "is read-only")
 	})
-	t.Run("Kafka away", func(t *testing.T) {
+	t.Run("Kafka unavailable", func(t *testing.T) {
 		p := newPatient(t)
 		p.command.Kafka.KafkaBrokers = []string{"127.0.0.1:1"}
-		p.expect(levelFail, "kafka", "no answer")
+		p.expect(levelFail, "kafka", "no response")
 	})
-	t.Run("PostgreSQL away", func(t *testing.T) {
+	t.Run("PostgreSQL unavailable", func(t *testing.T) {
 		p := newPatient(t)
 		p.command.Postgres.DatabaseURL = "postgres://nobody@127.0.0.1:1/none?sslmode=disable"
-		p.expect(levelFail, "postgres", "no answer")
+		p.expect(levelFail, "postgres", "no response")
 	})
 	t.Run("settings", func(t *testing.T) {
 		p := newPatient(t)
 		p.command.Kafka.KafkaBrokers = []string{"nowhere"}
 		p.command.Postgres.DatabaseURL = ""
 		p.expect(levelFail, "settings", `"nowhere" is not host:port`)
-		p.expect(levelFail, "settings", "no database is given")
+		p.expect(levelFail, "settings", "no database: set")
 	})
 }
 
@@ -277,11 +277,11 @@ func TestDoctorSeesTheRelayLead(t *testing.T) {
 		mustDo(t, err)
 		select {
 		case <-deadline:
-			t.Fatal("no relay leads")
+			t.Fatal("no relay is the leader")
 		default:
 		}
 	}
-	p.expect(levelOK, "relay", "a relay leads")
+	p.expect(levelOK, "relay", "a relay is the leader")
 	cancel()
 	mustDo(t, <-ended)
 }
@@ -297,7 +297,7 @@ func TestDoctorJudgesClocks(t *testing.T) {
 		}
 	}
 	f(0, time.Millisecond, 0, levelOK)
-	f(0, 10*time.Second, 9*time.Second, levelOK) // a slow answer is no skew
+	f(0, 10*time.Second, 9*time.Second, levelOK) // a slow response is not skew
 	f(0, 0, 2*time.Second, levelOK)
 	f(0, 0, 3*time.Second, levelWarn)
 	f(0, 0, -3*time.Second, levelWarn)

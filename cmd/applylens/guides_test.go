@@ -18,10 +18,9 @@ import (
 	"github.com/applylens/applylens/internal/testkit/testenv"
 )
 
-// The guides hold what they show: every block that begins with "```sh test" is run, in order, in one shell for each
-// guide. Further words name programs that the block needs beside those that every guide needs. A block
-// "```text output" right behind it is what it prints: its lines, in order, among others; … stands for anything within
-// a line.
+// Every block of a guide that begins with "```sh test" is run, in order, in one shell per guide. Further words on that
+// line name programs that this block needs in addition. A block "```text output" directly after it lists lines that the
+// output must contain, in order; other lines may be between them, and … matches anything within a line.
 
 // block is a piece of shell in a guide.
 type block struct {
@@ -54,12 +53,12 @@ func readBlocks(t *testing.T, path string) []block {
 		end = m[1]
 	}
 	if len(blocks) == 0 {
-		t.Fatalf("%s has nothing to run", path)
+		t.Fatalf("%s has no blocks to run", path)
 	}
 	return blocks
 }
 
-// missing returns the first of the lines that is not in the output at its place.
+// missing returns the first of the lines that the output does not contain in order.
 func missing(output string, lines []string) string {
 	rest := strings.Split(output, "\n")
 next:
@@ -102,7 +101,7 @@ func TestMissing(t *testing.T) {
 	f("", "a", "a")
 }
 
-// shell is one bash. What it starts in the background ends with the test.
+// shell is one bash process. Its background processes end with the test.
 type shell struct {
 	t       *testing.T
 	scripts string // directory
@@ -121,7 +120,7 @@ func newShell(t *testing.T, dir string, environment ...string) *shell {
 	if err != nil {
 		t.Fatal(err)
 	}
-	read, write, err := os.Pipe() // its own, since what runs in the background keeps it open
+	read, write, err := os.Pipe() // a pipe of our own, since background processes keep it open
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +151,7 @@ func newShell(t *testing.T, dir string, environment ...string) *shell {
 	return s
 }
 
-// run runs a script and returns what it printed, and whether it went well.
+// run runs a script and returns its output, and whether it succeeded.
 func (s *shell) run(script string) (output string, ok bool) {
 	s.t.Helper()
 	s.count++
@@ -176,7 +175,7 @@ func (s *shell) run(script string) (output string, ok bool) {
 			}
 			return text.String(), false
 		case <-deadline:
-			return text.String() + "(and did not end)\n", false
+			return text.String() + "(timed out)\n", false
 		}
 	}
 }
@@ -201,7 +200,7 @@ func (s *shell) follow(t *testing.T, guide string) {
 	}
 }
 
-// require skips a test for lack of a program. That of Kafka has several names, and so a variable.
+// require skips the test if a program is missing. kcat has several names, so the variable KCAT gives its command.
 func require(t *testing.T, programs ...string) {
 	t.Helper()
 	for _, program := range programs {
@@ -216,8 +215,8 @@ func require(t *testing.T, programs ...string) {
 	}
 }
 
-// atHome is a home directory that PostgreSQL's user can pass through, and the environment of a shell that lives there
-// and knows the program.
+// atHome creates a home directory that PostgreSQL's user can traverse, and returns it with the environment of a shell
+// that has the program in its path.
 func atHome(t *testing.T) (program, home string, environment []string) {
 	t.Helper()
 	require(t, "bash", "curl", "jq", "psql")
@@ -242,7 +241,7 @@ func atHome(t *testing.T) (program, home string, environment []string) {
 	return program, home, environment
 }
 
-// writeMailbox writes recent mail, as somebody's own mailbox would be.
+// writeMailbox writes an mbox of recent mail.
 func writeMailbox(t *testing.T, path string) {
 	t.Helper()
 	text, err := io.ReadAll(sample.Recent(time.Now()))
@@ -254,7 +253,7 @@ func writeMailbox(t *testing.T, path string) {
 	}
 }
 
-// withUp runs "applylens up" in a home, where the guides look for it.
+// withUp runs "applylens up" with the data directory that the guides expect.
 func withUp(t *testing.T) (home string, environment []string) {
 	t.Helper()
 	program, home, environment := atHome(t)
@@ -286,7 +285,7 @@ func TestEmittersGuide(t *testing.T) {
 	newShell(t, home, environment...).follow(t, filepath.Join("..", "..", "docs", "emit.md"))
 }
 
-// The operator's guide brings its own processes, on real servers.
+// The operator's guide starts processes of its own, on real servers.
 func TestOperatorsGuide(t *testing.T) {
 	kafka := testenv.Kafka(t)
 	_, database := testenv.Database(t)

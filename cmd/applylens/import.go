@@ -19,21 +19,21 @@ import (
 type importCommand struct {
 	config.Kafka `embed:""`
 
-	// Not config.Postgres, which insists on a database: only a token needs one.
+	// Not config.Postgres, which requires a database: only a token needs one.
 	DatabaseURL     config.Secret `name:"database-url" help:"PostgreSQL URL, to look up the user of the token." env:"DATABASE_URL" placeholder:"URL"`
-	DatabaseURLFile string        `name:"database-url-file" help:"File that holds the PostgreSQL URL." env:"DATABASE_URL_FILE" type:"path"`
+	DatabaseURLFile string        `name:"database-url-file" help:"File that contains the PostgreSQL URL." env:"DATABASE_URL_FILE" type:"path"`
 
 	Path      string        `arg:"" help:"An mbox, a single message, a directory with such files or a Maildir; - reads standard input. Gzipped files are unpacked."`
-	User      string        `help:"Id of the user whose mail it is; without it, the user of the token." env:"APPLYLENS_USER"`
-	Token     config.Secret `help:"Token of the user whose mail it is." env:"APPLYLENS_TOKEN"`
-	TokenFile string        `help:"File that holds the token." env:"APPLYLENS_TOKEN_FILE" type:"path"`
-	Address   []string      `help:"An address of the user's own, in addition to those in Delivered-To; may be repeated."`
-	StateDir  string        `help:"Where an import notes how far it came; by default a directory of yours." env:"STATE_DIR" type:"path" placeholder:"DIR"`
-	Restart   bool          `help:"Begin anew where an interrupted import would go on."`
+	User      string        `help:"Id of the user who owns the mail; default: the user of the token." env:"APPLYLENS_USER"`
+	Token     config.Secret `help:"Token of the user who owns the mail." env:"APPLYLENS_TOKEN"`
+	TokenFile string        `help:"File that contains the token." env:"APPLYLENS_TOKEN_FILE" type:"path"`
+	Address   []string      `help:"An address that belongs to the user, in addition to those in Delivered-To; may be repeated."`
+	StateDir  string        `help:"Directory for the progress of imports; default: a directory in your home." env:"STATE_DIR" type:"path" placeholder:"DIR"`
+	Restart   bool          `help:"Start over instead of resuming an interrupted import."`
 }
 
-// Run publishes the mail of a file as mail.received. It can be repeated: the same message stays one mail. An import that was
-// interrupted goes on where it was.
+// Run publishes the mail of a file as mail.received. Importing a message twice results in one mail. An interrupted import
+// is resumed.
 func (c *importCommand) Run(ctx context.Context, p *process) error {
 	user, err := c.user(ctx)
 	if err != nil {
@@ -61,32 +61,32 @@ func (c *importCommand) Run(ctx context.Context, p *process) error {
 		return err
 	}
 	if c.Path == mailimport.Stdin {
-		return errors.New("interrupted: standard input is imported from its beginning again, which is harmless")
+		return errors.New("interrupted: run the command again; standard input is then imported from its beginning, and duplicates are ignored")
 	}
-	return errors.New("interrupted: the same command goes on from here")
+	return errors.New("interrupted: run the same command again to resume")
 }
 
 func report(out io.Writer, result mailimport.Result) {
 	fmt.Fprintf(out, "%d messages imported, %d broken and skipped\n", result.Imported, result.Broken)
 	if result.Passed > 0 {
-		fmt.Fprintf(out, "%d messages were imported by the same command before, which was interrupted; --restart imports them again\n", result.Passed)
+		fmt.Fprintf(out, "%d messages had been imported before the interruption; --restart imports them again\n", result.Passed)
 	}
 }
 
-// stateDir is the directory asked for, or one of the user's; none when there is no home.
+// stateDir returns --state-dir, or a directory in the user's home; empty if there is no home.
 func (c *importCommand) stateDir(p *process) string {
 	if c.StateDir != "" || c.Path == mailimport.Stdin {
 		return c.StateDir
 	}
 	home, err := os.UserHomeDir()
 	if err != nil {
-		p.log.Warn("import without a checkpoint: give --state-dir", "error", err)
+		p.log.Warn("the import cannot be resumed if interrupted: set --state-dir", "error", err)
 		return ""
 	}
 	return filepath.Join(home, ".local", "state", "applylens")
 }
 
-// user returns the id that --user gives or that the token belongs to.
+// user returns --user, or the id of the token's user.
 func (c *importCommand) user(ctx context.Context) (string, error) {
 	if c.User != "" {
 		return c.User, nil
@@ -110,12 +110,12 @@ func (c *importCommand) user(ctx context.Context) (string, error) {
 func (c *importCommand) token() (string, error) {
 	switch {
 	case c.Token != "" && c.TokenFile != "":
-		return "", errors.New("--token and --token-file are both given: keep one")
+		return "", errors.New("--token and --token-file are both set: keep one")
 	case c.TokenFile != "":
 		text, err := os.ReadFile(c.TokenFile)
 		return strings.TrimSpace(string(text)), err
 	case c.Token == "":
-		return "", errors.New("no user is given: set --user, or APPLYLENS_TOKEN or --token-file")
+		return "", errors.New("no user: set --user, or APPLYLENS_TOKEN or --token-file")
 	}
 	return string(c.Token), nil
 }

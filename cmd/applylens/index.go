@@ -19,11 +19,11 @@ type indexCommand struct {
 	Postgres      config.Postgres      `embed:""`
 	Elasticsearch config.Elasticsearch `embed:""`
 	MetricsListen string               `help:"Address of /metrics, /healthz and /readyz; empty: none." default:"127.0.0.1:9466" env:"METRICS_LISTEN"`
-	Forget        bool                 `help:"Delete the index and keep none from now on, so that nothing is marked for it any more."`
-	Yes           bool                 `help:"With --forget: do it; without this it only tells what would be deleted."`
+	Forget        bool                 `help:"Delete the index and stop marking changes for it."`
+	Yes           bool                 `help:"With --forget: delete. Without it, only show what would be deleted."`
 }
 
-// Run keeps the index like the database until the context ends. Any number may run: one leads, the others stand by.
+// Run keeps the index up to date until the context ends. Several may run: one is the leader, the others stand by.
 func (c *indexCommand) Run(ctx context.Context, p *process) error {
 	boundMemory(consumerMiB)
 	if err := errors.Join(c.Postgres.Validate(), c.Elasticsearch.Require(), c.Elasticsearch.Validate()); err != nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/applylens/applylens/internal/testkit/testenv"
 )
 
-// TestMigratePlansAnIndexOnce, and --forget takes it away, but not without being told twice.
+// TestMigratePlansAnIndexOnce checks migrate with Elasticsearch, and that index --forget deletes only with --yes.
 func TestMigratePlansAnIndexOnce(t *testing.T) {
 	pool, database := testenv.Database(t)
 	address, prefix := testenv.Elasticsearch(t)

@@ -20,13 +20,13 @@ type lagCommand struct {
 	Groups   []string        `arg:"" optional:"" help:"Groups to show, of ${groups}. Default: all."`
 	Kafka    config.Kafka    `embed:""`
 	Postgres config.Postgres `embed:""`
-	Watch    bool            `help:"Look again and again, with rates, trend and time left."`
-	Interval time.Duration   `help:"Time between two looks with --watch." default:"2s"`
-	JSON     bool            `help:"Print JSON instead of a table; with --watch, a line for each look."`
+	Watch    bool            `help:"Measure repeatedly, with rates, trend and remaining time."`
+	Interval time.Duration   `help:"Time between two measurements with --watch." default:"2s"`
+	JSON     bool            `help:"Print JSON instead of a table; with --watch, a line per measurement."`
 }
 
-// Run prints how far behind the groups are. A server that is away shows as unknown numbers and a note; only when both
-// are, it is an error, save with --watch, which waits for them.
+// Run prints the lag of the groups. If a server is unavailable, its values are shown as unknown, with a note. If both
+// servers are, that is an error; --watch waits for them instead.
 func (c *lagCommand) Run(ctx context.Context, p *process) error {
 	links, err := connect(ctx, &c.Kafka, &c.Postgres, "applylens lag")
 	if err != nil {
@@ -50,7 +50,7 @@ func (c *lagCommand) Run(ctx context.Context, p *process) error {
 	return report.WriteTable(p.stdout)
 }
 
-// watch prints a report per look until ctx ends, on a terminal in the place of the last one.
+// watch prints a report per measurement until ctx ends. On a terminal, each replaces the last one.
 func (c *lagCommand) watch(ctx context.Context, out io.Writer, cfg lag.Config) error {
 	monitor, err := lag.NewMonitor(cfg)
 	if err != nil {
@@ -61,7 +61,7 @@ func (c *lagCommand) watch(ctx context.Context, out io.Writer, cfg lag.Config) e
 	ticker := time.NewTicker(cfg.Interval)
 	defer ticker.Stop()
 	for {
-		report, _ := monitor.Look(ctx) // what is away is in the report
+		report, _ := monitor.Look(ctx) // the report names unavailable servers
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -76,7 +76,7 @@ func (c *lagCommand) watch(ctx context.Context, out io.Writer, cfg lag.Config) e
 	}
 }
 
-// show writes one report in one piece, so that a terminal does not flicker.
+// show writes a report in a single write, so that a terminal does not flicker.
 func (c *lagCommand) show(out io.Writer, report *lag.Report, terminal bool) error {
 	var text bytes.Buffer
 	if c.JSON {
@@ -98,8 +98,8 @@ func (c *lagCommand) show(out io.Writer, report *lag.Report, terminal bool) erro
 	return err
 }
 
-// watchLag puts the lag of all groups on registry, measured every few seconds until ctx ends. It is measured by a
-// process that is not a consumer, since a group that nobody runs is what it has to tell.
+// watchLag registers the lag of all groups, measured every few seconds until ctx ends. A process that is not a consumer
+// runs it, so that it also reports a group without consumers.
 func watchLag(ctx context.Context, running *errgroup.Group, links *links, registry prometheus.Registerer) error {
 	monitor, err := lag.NewMonitor(lag.Config{Projections: projections(), Broker: links.broker, Pool: links.pool})
 	if err != nil {

@@ -1,5 +1,5 @@
-// Command applylens is the whole product in one binary: the API, the relay, the consumer groups and the tools of the
-// operator, each a subcommand in a file of its own.
+// Command applylens is the whole product in one binary: the API, the relay, the consumer groups and the operator's
+// tools. Each subcommand has a file of its own.
 //
 // Exit status: 0 done, 1 failed, 2 wrong usage or settings.
 package main
@@ -20,25 +20,25 @@ import (
 	"github.com/applylens/applylens/internal/embedded"
 )
 
-// commandLine is what the flags and the environment are parsed into.
+// commandLine holds the parsed flags and environment variables.
 type commandLine struct {
 	config.Log
 
 	Up          upCommand          `cmd:"" help:"Run everything in one process, with an embedded broker and database."`
 	Consume     consumeCommand     `cmd:"" help:"Join consumer groups and fold their events."`
-	Index       indexCommand       `cmd:"" help:"Keep the Elasticsearch index like the database."`
-	Rebuild     rebuildCommand     `cmd:"" help:"Fold a projection anew from the log, compare, swap and roll back."`
-	Positions   positionsCommand   `cmd:"" help:"Show where groups stand and move them on after a halt."`
+	Index       indexCommand       `cmd:"" help:"Keep the Elasticsearch index up to date with the database."`
+	Rebuild     rebuildCommand     `cmd:"" help:"Build a new version of a projection from the log; compare, swap and roll back."`
+	Positions   positionsCommand   `cmd:"" help:"Show the positions of groups, and resume them after a halt."`
 	DeadLetters deadLettersCommand `cmd:"" name:"deadletters" help:"List, show, redrive and discard records that could not be applied."`
 	Lag         lagCommand         `cmd:"" help:"Show how far behind the groups are, in records and seconds."`
 	Doctor      doctorCommand      `cmd:"" help:"Check settings, servers, topics, clocks and versions, and say what to do."`
 	Import      importCommand      `cmd:"" help:"Import mail from a file or directory."`
-	Warehouse   warehouseCommand   `cmd:"" help:"Publish what has changed of job applications in a data warehouse."`
+	Warehouse   warehouseCommand   `cmd:"" help:"Publish changes of job applications in a data warehouse."`
 	API         apiCommand         `cmd:"" name:"api" help:"Serve the HTTP API."`
 	Token       tokenCommand       `cmd:"" help:"Manage users' tokens."`
-	User        userCommand        `cmd:"" help:"Export and erase what is kept of a user."`
+	User        userCommand        `cmd:"" help:"Export or erase everything that is kept of a user."`
 	Relay       relayCommand       `cmd:"" help:"Publish the outbox to Kafka."`
-	Topics      topicsCommand      `cmd:"" help:"Create the topics that are missing and tell what they are."`
+	Topics      topicsCommand      `cmd:"" help:"Create missing topics, and show all topics and their settings."`
 	Migrate     migrateCommand     `cmd:"" help:"Bring the database's schema up to date."`
 	Bench       benchCommand       `cmd:"" help:"Measure how fast groups fold and rebuild, and how soon decisions are visible."`
 	Version     versionCommand     `cmd:"" help:"Print the version."`
@@ -50,7 +50,7 @@ type process struct {
 	stdout io.Writer
 }
 
-// usageError is a fault of the settings, which ends the program with status 2.
+// usageError is wrong usage or a wrong setting; the program exits with status 2.
 type usageError struct{ err error }
 
 func (e usageError) Error() string { return e.err.Error() }
@@ -67,7 +67,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		kong.Description("Learns from people's decisions on their mail, event by event."),
 		groupVariables(), kong.UsageOnError(), kong.Writers(stdout, stderr), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
 	if err != nil {
-		panic(err) // the struct above is wrong: our bug
+		panic(err) // a bug in commandLine
 	}
 	command, err := parser.Parse(args)
 	if err != nil {

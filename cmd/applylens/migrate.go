@@ -17,8 +17,8 @@ type migrateCommand struct {
 	Elasticsearch config.Elasticsearch `embed:""`
 }
 
-// Run brings the database's schema up to date, and plans a search index where one is wanted and there is none of today's
-// mapping. Several at once wait for each other.
+// Run brings the database's schema up to date. If Elasticsearch is configured and there is no index with the current
+// mapping, it plans one. Concurrent runs wait for each other.
 func (c *migrateCommand) Run(ctx context.Context, p *process) error {
 	if err := c.Postgres.Validate(); err != nil {
 		return usageError{err}
@@ -53,7 +53,7 @@ func (c *migrateCommand) planIndex(ctx context.Context, p *process, pool *pgxpoo
 	case name == "":
 		fmt.Fprintln(p.stdout, "The search index is up to date.")
 	default:
-		fmt.Fprintf(p.stdout, "The search index %s is planned: applylens index fills it beside the one that is searched, and then lets searches read it.\n", name)
+		fmt.Fprintf(p.stdout, "The search index %s is planned. \"applylens index\" fills it while searches use the old one, and then switches searches to it.\n", name)
 	}
 	return nil
 }

@@ -15,7 +15,7 @@ type lagAnswer struct {
 	Body *lag.Report
 }
 
-// operations adds to the API what operators ask of the consumers, which the API itself knows nothing of.
+// operations adds the operators' routes on the consumers, which package api does not import.
 func operations(links *links) []func(huma.API) {
 	return []func(huma.API){func(routes huma.API) {
 		operation := huma.Operation{
@@ -25,7 +25,7 @@ func operations(links *links) []func(huma.API) {
 		api.Route(routes, operation, func(ctx context.Context, _ *struct{}) (*lagAnswer, error) {
 			report, err := lag.Read(ctx, lag.Config{Projections: projections(), Broker: links.broker, Pool: links.pool})
 			if err != nil {
-				return nil, huma.Error503ServiceUnavailable("neither Kafka nor PostgreSQL answers")
+				return nil, huma.Error503ServiceUnavailable("neither Kafka nor PostgreSQL responds")
 			}
 			return &lagAnswer{report}, nil
 		})

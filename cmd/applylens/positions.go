@@ -13,10 +13,10 @@ import (
 )
 
 type positionsCommand struct {
-	Show   positionsShowCommand   `cmd:"" help:"Show where a group stands, its halts and its ledger."`
-	Adopt  positionsAdoptCommand  `cmd:"" help:"Accept what Kafka now is, and go on."`
-	Rewind positionsRewindCommand `cmd:"" help:"Read a partition again from an earlier offset; repeats have no effect."`
-	Skip   positionsSkipCommand   `cmd:"" help:"Pass over records: those that can be read become dead letters."`
+	Show   positionsShowCommand   `cmd:"" help:"Show a group's positions, halts and record counts."`
+	Adopt  positionsAdoptCommand  `cmd:"" help:"Accept the current state of the log, and resume."`
+	Rewind positionsRewindCommand `cmd:"" help:"Read a partition again from an earlier offset; events already applied are deduplicated."`
+	Skip   positionsSkipCommand   `cmd:"" help:"Skip records; readable ones become dead letters."`
 }
 
 type positionsShowCommand struct {
@@ -68,14 +68,14 @@ func (c *positionsShowCommand) Run(ctx context.Context, p *process) error {
 	return nil
 }
 
-// partitionArgument names a partition as TOPIC/PARTITION; the topic is there for people, a group has only one.
+// partitionArgument names a partition as TOPIC/PARTITION. The topic is for readability; a group has only one.
 type partitionArgument struct {
 	groupArgument
 	audited
 	output
 }
 
-// operator returns what moves positions, with its connections.
+// operator returns the operator's commands on positions, with their connections.
 func (a *partitionArgument) operator(ctx context.Context, p *process) (*operate.Operator, *links, error) {
 	cfg, links, err := a.open(ctx, p.log)
 	if err != nil {
@@ -118,10 +118,10 @@ func onePartition(text string, group *consumers.Group) (int, error) {
 
 type positionsAdoptCommand struct {
 	partitionArgument
-	Partition string `arg:"" optional:"" help:"TOPIC/PARTITION; all when left out."`
+	Partition string `arg:"" optional:"" help:"TOPIC/PARTITION; default: all."`
 }
 
-// Run accepts what Kafka now is.
+// Run accepts the current state of the log.
 func (c *positionsAdoptCommand) Run(ctx context.Context, p *process) error {
 	operator, links, err := c.operator(ctx, p)
 	if err != nil {
@@ -167,10 +167,10 @@ type positionsSkipCommand struct {
 	partitionArgument
 	Partition string `arg:"" help:"TOPIC/PARTITION."`
 	To        int64  `required:"" help:"The first offset to read again."`
-	Yes       bool   `help:"Do it; without this it only tells what would be passed over."`
+	Yes       bool   `help:"Skip. Without it, only show what would be skipped."`
 }
 
-// Run passes over records.
+// Run skips records.
 func (c *positionsSkipCommand) Run(ctx context.Context, p *process) error {
 	operator, links, err := c.operator(ctx, p)
 	if err != nil {

@@ -19,24 +19,24 @@ import (
 )
 
 type rebuildCommand struct {
-	Plan     rebuildPlanCommand     `cmd:"" help:"Show what a rebuild would read, and what the log no longer holds."`
-	Run      rebuildRunCommand      `cmd:"" help:"Fold the log into a new version while the live one serves; resumes an earlier run."`
+	Plan     rebuildPlanCommand     `cmd:"" help:"Show what a rebuild would read, and what is missing from the log."`
+	Run      rebuildRunCommand      `cmd:"" help:"Fold the log into a new version while the live one serves; resumes an interrupted run."`
 	Diff     rebuildDiffCommand     `cmd:"" help:"Compare the new version with the live one at the same positions."`
-	Swap     rebuildSwapCommand     `cmd:"" help:"Let the new version take the live one's place."`
-	Rollback rebuildRollbackCommand `cmd:"" help:"Make the version live again that was live before."`
+	Swap     rebuildSwapCommand     `cmd:"" help:"Make the new version live."`
+	Rollback rebuildRollbackCommand `cmd:"" help:"Make the previously live version live again."`
 	List     rebuildListCommand     `cmd:"" help:"List the versions of a projection."`
 	Pace     rebuildPaceCommand     `cmd:"" help:"Throttle, pause or resume a version that is being built."`
 	Drop     rebuildDropCommand     `cmd:"" help:"Delete a version that is not live."`
 }
 
-// groupArgument names one projection and the connections to work on it.
+// groupArgument names a group and its connections.
 type groupArgument struct {
 	Group    string          `arg:"" enum:"${groups}" help:"One of ${groups}."`
 	Kafka    config.Kafka    `embed:""`
 	Postgres config.Postgres `embed:""`
 }
 
-// open connects and returns the loop's configuration for the group, with counters that nobody scrapes.
+// open connects and returns the loop's configuration for the group. Its metrics are not served.
 func (g *groupArgument) open(ctx context.Context, log *slog.Logger) (consumers.Config, *links, error) {
 	links, err := connect(ctx, &g.Kafka, &g.Postgres, "applylens "+g.Group)
 	if err != nil {
@@ -79,28 +79,28 @@ func (c *rebuildPlanCommand) Run(ctx context.Context, p *process) error {
 	}
 	into := "a new version"
 	if plan.Version != 0 {
-		into = fmt.Sprintf("version %d, which was begun", plan.Version)
+		into = fmt.Sprintf("unfinished version %d", plan.Version)
 	}
-	fmt.Fprintf(p.stdout, "%d records into %s; about %s; live is version %d\n", plan.Records, into, plan.Estimate, plan.LiveVersion)
+	fmt.Fprintf(p.stdout, "%d records into %s; about %s; version %d is live\n", plan.Records, into, plan.Estimate, plan.LiveVersion)
 	if plan.Missing > 0 {
-		fmt.Fprintf(p.stdout, "WARNING: the log no longer holds %d records: the new version would lack what they taught\n", plan.Missing)
+		fmt.Fprintf(p.stdout, "WARNING: %d records are missing from the log: the new version would lack their effects\n", plan.Missing)
 	}
 	return nil
 }
 
 type rebuildRunCommand struct {
 	groupArgument
-	Follow    bool `help:"Go on following the log's end until interrupted or swapped in."`
-	MemoryMiB int  `name:"memory-mib" help:"Memory to take at most; with more of it fewer rows are written twice." default:"512" env:"REBUILD_MEMORY_MIB"`
+	Follow    bool `help:"Keep following the end of the log until interrupted or swapped in."`
+	MemoryMiB int  `name:"memory-mib" help:"Memory limit; with more memory, fewer rows are written twice." default:"512" env:"REBUILD_MEMORY_MIB"`
 }
 
-// batchShare is the part of a rebuild's memory that one of its two batches may take, by a rough count.
+// batchShare: each of the two batches of a rebuild may use an eighth of its memory, by a rough estimate.
 const batchShare = 8
 
-// Run rebuilds, with a line of progress now and then.
+// Run rebuilds, and prints its progress.
 func (c *rebuildRunCommand) Run(ctx context.Context, p *process) error {
 	if c.MemoryMiB < consumerMiB {
-		return usageError{fmt.Errorf("--memory-mib: %d is below %d, what a consumer takes", c.MemoryMiB, consumerMiB)}
+		return usageError{fmt.Errorf("--memory-mib: %d is below %d, the limit of a consumer", c.MemoryMiB, consumerMiB)}
 	}
 	boundMemory(c.MemoryMiB)
 	cfg, links, err := c.open(ctx, p.log)
@@ -115,18 +115,18 @@ func (c *rebuildRunCommand) Run(ctx context.Context, p *process) error {
 	version, err := rebuild.Run(ctx, cfg, c.Follow)
 	stop()
 	if errors.Is(err, context.Canceled) {
-		fmt.Fprintf(p.stdout, "interrupted; applylens rebuild run %s resumes\n", c.Group)
+		fmt.Fprintf(p.stdout, "interrupted; to resume: applylens rebuild run %s\n", c.Group)
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(p.stdout, "version %d of %s has reached the log's end after %s; compare: applylens rebuild diff %s; then: applylens rebuild swap %s\n",
+	fmt.Fprintf(p.stdout, "version %d of %s has reached the end of the log after %s; compare: applylens rebuild diff %s; then: applylens rebuild swap %s\n",
 		version, c.Group, time.Since(began).Round(time.Millisecond), c.Group, c.Group)
 	return nil
 }
 
-// reportRebuild prints how far the version has come every two seconds.
+// reportRebuild prints the progress every two seconds.
 func reportRebuild(ctx context.Context, w io.Writer, cfg consumers.Config) {
 	ticker := time.NewTicker(2 * time.Second)
 	defer ticker.Stop()
@@ -141,7 +141,7 @@ func reportRebuild(ctx context.Context, w io.Writer, cfg consumers.Config) {
 		if err != nil || plan.Version == 0 {
 			continue
 		}
-		rate := "rate not known yet"
+		rate := "rate unknown yet"
 		if before > plan.Records {
 			perSecond := (before - plan.Records) / 2
 			rate = fmt.Sprintf("%d/s, %s left", perSecond, (time.Duration(plan.Records/perSecond) * time.Second).String())
@@ -195,19 +195,19 @@ func printSamples(w io.Writer, compared *rebuild.Comparison) {
 	}
 }
 
-// audited are the flags of verbs that change what is served.
+// audited are the flags of commands that change what is served.
 type audited struct {
-	Reason string `required:"" help:"Why; it is kept with your name."`
+	Reason string `required:"" help:"Why; recorded with your name."`
 	Actor  string `help:"Your name." env:"USER" default:"operator"`
 }
 
 type rebuildSwapCommand struct {
 	groupArgument
 	audited
-	MaxLag int64 `help:"How many records of a partition the new version may be behind." default:"1000"`
+	MaxLag int64 `help:"The greatest lag of the new version, in records per partition." default:"1000"`
 }
 
-// Run catches up, swaps and tells how long the positions were locked.
+// Run catches up, swaps, and prints how long the positions were locked.
 func (c *rebuildSwapCommand) Run(ctx context.Context, p *process) error {
 	cfg, links, err := c.open(ctx, p.log)
 	if err != nil {
@@ -218,7 +218,7 @@ func (c *rebuildSwapCommand) Run(ctx context.Context, p *process) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(p.stdout, "version %d of %s is live (swapped in %s); back: applylens rebuild rollback %s --reason ...\n", version, c.Group, locked.Round(10*time.Microsecond), c.Group)
+	fmt.Fprintf(p.stdout, "version %d of %s is live (swapped in %s); to roll back: applylens rebuild rollback %s --reason ...\n", version, c.Group, locked.Round(10*time.Microsecond), c.Group)
 	return nil
 }
 
@@ -227,7 +227,7 @@ type rebuildRollbackCommand struct {
 	audited
 }
 
-// Run flips the pointer back.
+// Run makes the previous version live.
 func (c *rebuildRollbackCommand) Run(ctx context.Context, p *process) error {
 	cfg, links, err := c.open(ctx, p.log)
 	if err != nil {
@@ -267,8 +267,8 @@ func (c *rebuildListCommand) Run(ctx context.Context, p *process) error {
 
 type rebuildPaceCommand struct {
 	groupArgument
-	Throttle int  `help:"Most records per second; 0: no bound."`
-	Paused   bool `help:"Wait until paced again without it."`
+	Throttle int  `help:"Maximum records per second; 0: unlimited."`
+	Paused   bool `help:"Pause; to resume, run the command without it."`
 }
 
 // Run sets the pace of the version that is being built.
@@ -291,7 +291,7 @@ func (c *rebuildPaceCommand) Run(ctx context.Context, p *process) error {
 type rebuildDropCommand struct {
 	groupArgument
 	Version int  `arg:"" help:"The version to delete."`
-	Yes     bool `help:"Do it; without this it only tells what would be deleted."`
+	Yes     bool `help:"Delete. Without it, only show what would be deleted."`
 }
 
 // Run deletes a version.

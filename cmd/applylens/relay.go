@@ -14,11 +14,11 @@ import (
 type relayCommand struct {
 	Kafka         config.Kafka    `embed:""`
 	Postgres      config.Postgres `embed:""`
-	Keep          time.Duration   `help:"How long sent rows of the outbox are kept: they are what is published again when Kafka has lost records." default:"168h" env:"OUTBOX_KEEP"`
+	Keep          time.Duration   `help:"How long sent rows of the outbox are kept. They are published again if Kafka has lost records." default:"168h" env:"OUTBOX_KEEP"`
 	MetricsListen string          `help:"Address of /metrics, /healthz and /readyz; empty: none." default:"127.0.0.1:9464" env:"METRICS_LISTEN"`
 }
 
-// Run publishes the outbox until the context ends. Any number of relays may run: one leads, the others stand by.
+// Run publishes the outbox until the context ends. Several relays may run: one is the leader, the others stand by.
 func (c *relayCommand) Run(ctx context.Context, p *process) error {
 	links, err := connect(ctx, &c.Kafka, &c.Postgres, "applylens relay")
 	if err != nil {

@@ -16,25 +16,25 @@ import (
 	"github.com/applylens/applylens/internal/outbox"
 )
 
-// newRegistry returns a registry that has the process's own metrics already.
+// newRegistry returns a registry with the metrics of the Go runtime and the process.
 func newRegistry() *prometheus.Registry {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return registry
 }
 
-// consumerMiB is what a process that folds live takes of memory at most.
+// consumerMiB is the memory limit of a process that folds live versions.
 const consumerMiB = 128
 
-// boundMemory lets a process that folds collect garbage more often as it nears its share of memory, so that its peak
-// stays below the given size. GOMEMLIMIT overrides it.
+// boundMemory sets the soft memory limit of the Go runtime to three quarters of the given size, so that the peak stays
+// below it. GOMEMLIMIT overrides it.
 func boundMemory(mebibytes int) {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(int64(mebibytes) << 20 / 4 * 3)
 	}
 }
 
-// newUserLabel reads the deployment's secret for labelling persons, waiting for the database when it is away.
+// newUserLabel reads the deployment's key for hashing the label user. It waits while the database is unavailable.
 func newUserLabel(ctx context.Context, mode string, pool *pgxpool.Pool) (*metrics.UserLabel, error) {
 	if mode != metrics.UserHash {
 		return metrics.NewUserLabel(mode, nil)
@@ -55,18 +55,18 @@ func newUserLabel(ctx context.Context, mode string, pool *pgxpool.Pool) (*metric
 	}
 }
 
-// restoredGate keeps decisions out while the database is behind the log, as after a restore from a backup. What it
-// found holds for two seconds: a database that is replaced loses its connections too.
+// restoredGate blocks decisions while the database is behind the log, as after a restore from a backup. A good result
+// is cached for two seconds: replacing the database also breaks its connections.
 type restoredGate struct {
 	pool *pgxpool.Pool
 
 	mu   sync.Mutex
-	good time.Time // when it was last found in order
+	good time.Time // of the last good result
 }
 
 var errRestored = errors.New("the database was restored from a backup and the relay has not caught up with the log")
 
-// check returns an error while nothing may be decided.
+// check returns an error while decisions are blocked.
 func (g *restoredGate) check(ctx context.Context) error {
 	g.mu.Lock()
 	fresh := time.Since(g.good) < 2*time.Second

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// meetups is an mbox with so much mail about meetups of one organiser, and some that is not.
+// meetups returns an mbox with count mails about one organiser's meetups, and some other mail.
 func meetups(count int) []byte {
 	var mbox bytes.Buffer
 	message := func(id, from, subject string, age time.Duration) {
@@ -29,13 +29,13 @@ func meetups(count int) []byte {
 	return mbox.Bytes()
 }
 
-// client speaks HTTP with a running "up", and nothing else.
+// client uses a running "up" by HTTP only.
 type client struct {
 	t   *testing.T
 	env map[string]string
 }
 
-// ask sends a request with a JSON body and reads the answer into result, unless that is nil. It returns the X-Event-Id.
+// ask sends a request with a JSON body and decodes the response into result, unless result is nil. It returns X-Event-Id.
 func (c *client) ask(method, path string, body, result any) string {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(c.t.Context(), 30*time.Second)
@@ -67,8 +67,7 @@ func (c *client) ask(method, path string, body, result any) string {
 	return response.Header.Get("X-Event-Id")
 }
 
-// matching lists the mails that fulfil a condition as soon as there are count of them: how far the import has come is
-// the one thing that no event tells.
+// matching waits until count mails match a condition and returns them. It polls: no event tells when an import is folded.
 func (c *client) matching(condition string, count int) []string {
 	c.t.Helper()
 	deadline := time.After(time.Minute)
@@ -83,7 +82,7 @@ func (c *client) matching(condition string, count int) []string {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			c.t.Fatalf("%d mails fulfil %s after a minute, want %d", len(found.Matches), condition, count)
+			c.t.Fatalf("%d mails match %s after a minute, want %d", len(found.Matches), condition, count)
 		}
 	}
 }
@@ -102,7 +101,7 @@ func (c *client) propose(mails []string) []proposal {
 	return list
 }
 
-// decide takes the same decision on all of them and returns when it is learned.
+// decide makes the same decision on all proposals and returns when it is folded.
 func (c *client) decide(list []proposal, verb string) {
 	c.t.Helper()
 	event := ""
@@ -112,13 +111,13 @@ func (c *client) decide(list []proposal, verb string) {
 	c.ask(http.MethodGet, "/preferences?timeout=20s&wait="+event, nil, nil)
 }
 
-// TestSmokeByHTTPAlone is the promise of the product on the real path, from the API through Kafka to what is learned.
-// Two meetups are approved: similar mail is proposed with more confidence. Five are rejected: such mail is not proposed
-// any more, but for about one in twenty. Nothing is slept through: every step waits for the event before it.
+// TestSmokeByHTTPAlone checks learning on the whole path, from the API through Kafka to the weights. After two approvals
+// of meetups, similar mail is proposed with a higher confidence. After five rejections it is no longer proposed, except
+// for about one mail in twenty. Every step waits for the event of the one before.
 func TestSmokeByHTTPAlone(t *testing.T) {
 	const count = 400
 	path, dir := binary(t), t.TempDir()
-	if err := os.Chmod(filepath.Dir(dir), 0o711); err != nil { // PostgreSQL's user passes through
+	if err := os.Chmod(filepath.Dir(dir), 0o711); err != nil { // PostgreSQL's user must traverse it
 		t.Fatal(err)
 	}
 	up := startUp(t, path, "--data-dir", filepath.Join(dir, "data"))
@@ -161,7 +160,7 @@ func TestSmokeByHTTPAlone(t *testing.T) {
 	}
 }
 
-// checkStats looks at the statistics of the one policy that fired, as of the last proposals.
+// checkStats checks the statistics of the policy that fired, including the latest proposals.
 func (c *client) checkStats(policy, fired int64) {
 	c.t.Helper()
 	type counts struct {

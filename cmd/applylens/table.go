@@ -30,7 +30,7 @@ func (o output) print(w io.Writer, value any, header []string, rows [][]string) 
 	return table.Flush()
 }
 
-// printable replaces what could drive a terminal: names of topics, subjects and the like come from outside.
+// printable replaces control characters: topic names, subjects and the like are untrusted.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {

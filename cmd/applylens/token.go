@@ -13,23 +13,23 @@ import (
 	"github.com/applylens/applylens/internal/postgres"
 )
 
-// tokenCommand manages persons and their bearer tokens.
+// tokenCommand manages users and their bearer tokens.
 type tokenCommand struct {
-	Create tokenCreate `cmd:"" help:"Make a token and print it; it cannot be shown again. Makes the user when there is none."`
+	Create tokenCreate `cmd:"" help:"Create a token and print it; it cannot be shown again. Creates the user if necessary."`
 	List   tokenList   `cmd:"" help:"List tokens, without their secrets."`
-	Revoke tokenRevoke `cmd:"" help:"End a token at once."`
+	Revoke tokenRevoke `cmd:"" help:"Revoke a token at once."`
 }
 
 type tokenCreate struct {
 	config.Postgres `embed:""`
-	User            string   `required:"" help:"The user's id; need not be an address." placeholder:"ID"`
-	Address         []string `help:"An address of the user's own; may be repeated." placeholder:"ADDRESS"`
-	Operator        bool     `help:"Also let the user see and steer the machinery under /ops."`
+	User            string   `required:"" help:"The user's id; it need not be an address." placeholder:"ID"`
+	Address         []string `help:"An address that belongs to the user; may be repeated." placeholder:"ADDRESS"`
+	Operator        bool     `help:"Also give the user the role operator, for /ops."`
 	Name            string   `help:"What the token is for." placeholder:"TEXT"`
-	Expires         days     `help:"When the token ends, from now: such as 90d or 12h. Default: never." placeholder:"DURATION"`
+	Expires         days     `help:"How long the token is valid, such as 90d or 12h. Default: for ever." placeholder:"DURATION"`
 }
 
-// Run makes the token and prints it on a line of its own.
+// Run creates the token and prints it on a line of its own.
 func (c *tokenCreate) Run(ctx context.Context, p *process) error {
 	return withUsers(ctx, c.Postgres, func(users *auth.Store) error {
 		user := auth.User{ID: c.User, Roles: []string{auth.Owner}, Addresses: c.Address}
@@ -55,7 +55,7 @@ func (c *tokenCreate) Run(ctx context.Context, p *process) error {
 type tokenList struct {
 	config.Postgres `embed:""`
 	output          `embed:""`
-	User            string `help:"Only this user's." placeholder:"ID"`
+	User            string `help:"Show only this user's tokens." placeholder:"ID"`
 }
 
 // Run prints the tokens, newest first.
@@ -82,7 +82,7 @@ type tokenRevoke struct {
 	ID              string `arg:"" help:"The token's id, as token list prints it."`
 }
 
-// Run ends the token.
+// Run revokes the token.
 func (c *tokenRevoke) Run(ctx context.Context, p *process) error {
 	return withUsers(ctx, c.Postgres, func(users *auth.Store) error {
 		found, err := users.Revoke(ctx, c.ID)
@@ -97,7 +97,7 @@ func (c *tokenRevoke) Run(ctx context.Context, p *process) error {
 	})
 }
 
-// withUsers runs work on the store of persons, in a database that has today's schema.
+// withUsers runs work on the users of a database with the current schema.
 func withUsers(ctx context.Context, settings config.Postgres, work func(*auth.Store) error) error {
 	pool, err := postgres.Open(ctx, settings, "applylens token")
 	if err != nil {
@@ -117,7 +117,7 @@ type days time.Duration
 func (d *days) UnmarshalText(text []byte) error {
 	value, err := parseDays(string(text))
 	if err == nil && value <= 0 {
-		err = errors.New("a duration above zero is needed")
+		err = errors.New("the duration must be above zero")
 	}
 	*d = days(value)
 	return err

@@ -15,13 +15,13 @@ import (
 
 type topicsCommand struct {
 	Kafka             config.Kafka `embed:""`
-	Partitions        int          `help:"Partitions of a topic that is created. They cannot be grown without mixing up the order of a user's events." default:"6" env:"TOPIC_PARTITIONS"`
+	Partitions        int          `help:"Partitions of a new topic. Adding partitions later breaks the order of users' events." default:"6" env:"TOPIC_PARTITIONS"`
 	ReplicationFactor int          `help:"Replicas of each partition; 0: the broker's default. Production needs 3." default:"0" env:"TOPIC_REPLICATION_FACTOR"`
-	MinInsyncReplicas int          `help:"Replicas that must have a record before it is acknowledged; 0: the broker's default. Production needs 2." default:"0" env:"TOPIC_MIN_INSYNC_REPLICAS"`
+	MinInsyncReplicas int          `help:"In-sync replicas required for a write; 0: the broker's default. Production needs 2." default:"0" env:"TOPIC_MIN_INSYNC_REPLICAS"`
 	output
 }
 
-// topicReport is what a topic is and what is wrong with it.
+// topicReport describes a topic and its problems.
 type topicReport struct {
 	Topic             string   `json:"topic"`
 	Partitions        int      `json:"partitions"`
@@ -31,7 +31,7 @@ type topicReport struct {
 	Warnings          []string `json:"warnings"`
 }
 
-// Run creates the topics that are missing, leaves the others as they are, and tells what they are.
+// Run creates missing topics, leaves existing ones as they are, and describes all.
 func (c *topicsCommand) Run(ctx context.Context, p *process) error {
 	if err := c.validate(); err != nil {
 		return usageError{err}
@@ -101,7 +101,7 @@ func (c *topicsCommand) reports(ctx context.Context, conn *broker.Conn) ([]topic
 	return reports, nil
 }
 
-// settled lists the topics; those just created may take a moment to be known by every broker.
+// settled lists the topics. It waits until every broker knows those just created.
 func settled(ctx context.Context, admin *kadm.Client, names []string) (kadm.TopicDetails, error) {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
@@ -129,7 +129,7 @@ func settingsOf(config kadm.ResourceConfig) map[string]string {
 	return settings
 }
 
-// report says what is unusual in a topic that this command might not have made.
+// report describes a topic and warns of unsuitable settings: it may not have been created by this command.
 func (c *topicsCommand) report(detail kadm.TopicDetail, settings map[string]string) topicReport {
 	r := topicReport{
 		Topic: detail.Topic, Partitions: len(detail.Partitions), ReplicationFactor: detail.Partitions.NumReplicas(),
@@ -137,17 +137,17 @@ func (c *topicsCommand) report(detail kadm.TopicDetail, settings map[string]stri
 	}
 	if ms, err := strconv.ParseInt(settings["retention.ms"], 10, 64); err == nil && ms >= 0 {
 		r.Retention = (time.Duration(ms) * time.Millisecond).String()
-		r.Warnings = append(r.Warnings, "retention.ms is finite: projections cannot be rebuilt from what Kafka has deleted")
+		r.Warnings = append(r.Warnings, "retention.ms is finite: projections cannot be rebuilt from deleted events")
 	}
 	if size := settings["retention.bytes"]; size != "-1" && size != "" {
 		r.Retention += ", " + size + " bytes"
-		r.Warnings = append(r.Warnings, "retention.bytes is finite: projections cannot be rebuilt from what Kafka has deleted")
+		r.Warnings = append(r.Warnings, "retention.bytes is finite: projections cannot be rebuilt from deleted events")
 	}
 	if policy := settings["cleanup.policy"]; policy != "delete" && policy != "" {
 		r.Warnings = append(r.Warnings, "cleanup.policy is "+policy+": compaction removes events that projections need")
 	}
 	if r.Partitions != c.Partitions {
-		r.Warnings = append(r.Warnings, fmt.Sprintf("it has %d partitions, not %d; they are left as they are, since growing them would mix up the order of a user's events", r.Partitions, c.Partitions))
+		r.Warnings = append(r.Warnings, fmt.Sprintf("it has %d partitions, not %d; none are added, since that would break the order of users' events", r.Partitions, c.Partitions))
 	}
 	return r
 }

@@ -27,20 +27,20 @@ import (
 	"github.com/applylens/applylens/producers/relay"
 )
 
-// localUser is the one person of an embedded deployment, with both roles.
+// localUser is the only user of an embedded deployment. It has both roles.
 const localUser = "local"
 
-// renewLag is how many records of a partition a renewed version may be behind when it becomes the live one.
+// renewLag is the greatest lag of a renewed version, in records per partition, when it becomes live.
 const renewLag = 1000
 
 type upCommand struct {
 	Demo      bool   `help:"Import the sample mail, propose and decide, and show what was learned."`
 	Listen    string `help:"Address to serve HTTP on." env:"LISTEN" default:"127.0.0.1:8003" placeholder:"HOST:PORT"`
-	DataDir   string `help:"Where everything is kept; by default a directory of the user's." env:"DATA_DIR" type:"path" placeholder:"DIR"`
+	DataDir   string `help:"Data directory; default: a directory in your home." env:"DATA_DIR" type:"path" placeholder:"DIR"`
 	UserLabel string `name:"metrics-user-label" help:"The label user of the product counters: hash, plain or off." enum:"hash,plain,off" default:"hash" env:"METRICS_USER_LABEL"`
 }
 
-// Run starts everything in this process, tells when it is ready, and drains when the context ends.
+// Run starts everything in this process, reports when it is ready, and drains when the context ends.
 func (c *upCommand) Run(ctx context.Context, p *process) (err error) {
 	began := time.Now()
 	dir, err := c.dataDir()
@@ -53,7 +53,7 @@ func (c *upCommand) Run(ctx context.Context, p *process) (err error) {
 	}
 	defer listener.Close()
 	if !isLoopback(c.Listen) {
-		return usageError{errors.New("--listen: up serves this machine only; for others run applylens api and its companions, see docker-compose.yml")}
+		return usageError{errors.New("--listen: \"up\" serves only this machine; to serve others, run the processes of docker-compose.yml")}
 	}
 	servers, err := embedded.Start(ctx, dir, p.log)
 	if err != nil {
@@ -90,7 +90,7 @@ func (c *upCommand) Run(ctx context.Context, p *process) (err error) {
 	return running.Wait()
 }
 
-// dataDir is the directory asked for, or one that the database's unprivileged user can reach too.
+// dataDir returns --data-dir, or a default that the database's unprivileged user can reach too.
 func (c *upCommand) dataDir() (string, error) {
 	if c.DataDir != "" {
 		return c.DataDir, nil
@@ -100,7 +100,7 @@ func (c *upCommand) dataDir() (string, error) {
 	}
 	home, err := os.UserHomeDir()
 	if err != nil {
-		return "", usageError{fmt.Errorf("there is no home directory to keep data in: give --data-dir: %w", err)}
+		return "", usageError{fmt.Errorf("there is no home directory for the data: set --data-dir: %w", err)}
 	}
 	return filepath.Join(home, ".local", "share", "applylens"), nil
 }
@@ -120,7 +120,7 @@ func prepare(ctx context.Context, links *links, dir string) (string, error) {
 	return keptToken(ctx, users, filepath.Join(dir, "token"))
 }
 
-// keptToken returns the token of an earlier start as long as it is good, and otherwise a new one.
+// keptToken returns the token of an earlier start if it is still valid, and otherwise a new one.
 func keptToken(ctx context.Context, users *auth.Store, path string) (string, error) {
 	if text, err := os.ReadFile(path); err == nil {
 		token := strings.TrimSpace(string(text))
@@ -136,7 +136,7 @@ func keptToken(ctx context.Context, users *auth.Store, path string) (string, err
 	return token, os.WriteFile(path, []byte(token+"\n"), 0o600)
 }
 
-// writeEnv leaves what curl, psql, kcat and the other subcommands need.
+// writeEnv writes the settings that curl, psql, kcat and the other subcommands need.
 func writeEnv(dir string, listen net.Addr, token string, servers *embedded.Servers) error {
 	text := fmt.Sprintf("export APPLYLENS_URL=http://%s\nexport APPLYLENS_TOKEN=%s\nexport KAFKA_BROKERS=%s\nexport DATABASE_URL='%s'\n",
 		listen, token, servers.KafkaBrokers, servers.DatabaseURL)
@@ -175,8 +175,8 @@ func (c *upCommand) startParts(ctx context.Context, running *errgroup.Group, p *
 	return watchLag(ctx, running, links, registry)
 }
 
-// foldGroup folds a group for good, after building a version of it anew when an earlier binary folded the live one by
-// another rule. A version that cannot be built is for people to look after: the group halts and says so.
+// foldGroup folds a group until ctx ends. If another fold rule folded the live version, it first builds a new version. If
+// that fails, it logs the error and the group halts, for an operator to fix.
 func foldGroup(ctx context.Context, cfg consumers.Config) error {
 	if err := rebuild.Renew(ctx, cfg, renewLag, "up"); err != nil && ctx.Err() == nil {
 		cfg.Log.Error("version not renewed", "group", cfg.Group.Name, "error", err)

@@ -56,7 +56,7 @@ func startUp(t *testing.T, path string, args ...string) *upProcess {
 	return u
 }
 
-// until returns what was printed up to the line that holds text.
+// until returns the output up to the line that contains text.
 func (u *upProcess) until(text string, within time.Duration) string {
 	u.t.Helper()
 	deadline := time.After(within)
@@ -90,7 +90,7 @@ func (u *upProcess) interrupt() int {
 	return u.command.ProcessState.ExitCode()
 }
 
-// settings reads the file env that up leaves.
+// settings reads the file env that up writes.
 func settings(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	path := filepath.Join(dir, "env")
@@ -139,36 +139,36 @@ func get(t *testing.T, env map[string]string, path string) string {
 
 func TestUpDemoLearnsAndKeepsWhatItLearned(t *testing.T) {
 	path, dir := binary(t), t.TempDir()
-	if err := os.Chmod(filepath.Dir(dir), 0o711); err != nil { // PostgreSQL's user passes through
+	if err := os.Chmod(filepath.Dir(dir), 0o711); err != nil { // PostgreSQL's user must traverse it
 		t.Fatal(err)
 	}
 	dir = filepath.Join(dir, "data")
 
 	first := startUp(t, path, "--demo", "--data-dir", dir)
-	printed := first.until("Ctrl-C ends it", 5*time.Minute)
+	printed := first.until("Ctrl-C stops it", 5*time.Minute)
 	for _, want := range []string{"ApplyLens is ready at http://127.0.0.1:", "rose from", "contains:meetup", "by system       greenhouse 52, lever 21, workday 16", "urgent recruiter mail first:", "lag: 0 records"} {
 		if !strings.Contains(printed, want) {
 			t.Errorf("the demo did not print %q:\n%s", want, printed)
 		}
 	}
 	if !regexp.MustCompile(`mails enriched  [1-9]`).MatchString(printed) {
-		t.Errorf("no mail got its application:\n%s", printed)
+		t.Errorf("no mail was matched with its application:\n%s", printed)
 	}
 	env := settings(t, dir)
 	learned := get(t, env, "/preferences")
 	if !strings.Contains(learned, "contains:meetup") {
-		t.Errorf("nothing was learned of meetups: %s", learned)
+		t.Errorf("nothing was learned about meetups: %s", learned)
 	}
 	second := exec.Command(path, "up", "--listen", "127.0.0.1:0", "--data-dir", dir)
 	if out, err := second.CombinedOutput(); err == nil || !strings.Contains(string(out), "in use") {
-		t.Errorf("a second up on the same directory gives %v: %s", err, out)
+		t.Errorf("a second up on the same directory: %v: %s", err, out)
 	}
 	if status := first.interrupt(); status != 0 {
 		t.Errorf("SIGINT ends it with status %d:\n%s", status, first.stderr)
 	}
 
 	again := startUp(t, path, "--demo", "--data-dir", dir)
-	again.until("Ctrl-C ends it", time.Minute)
+	again.until("Ctrl-C stops it", time.Minute)
 	if kept := get(t, settings(t, dir), "/preferences"); kept != learned {
 		t.Errorf("after the second start the preferences are\n%s\ninstead of\n%s", kept, learned)
 	}

@@ -20,14 +20,14 @@ import (
 
 type userCommand struct {
 	Export userExportCommand `cmd:"" help:"Write everything that is kept of a user as files."`
-	Erase  userEraseCommand  `cmd:"" help:"Take a user out of tables, index, outbox and dead letters, and tell every fold and rebuild."`
+	Erase  userEraseCommand  `cmd:"" help:"Erase a user from tables, index, outbox and dead letters, and publish user.erased for every fold and rebuild."`
 }
 
 type userExportCommand struct {
 	config.Postgres `embed:""`
 	output          `embed:""`
 	ID              string `arg:"" name:"id" help:"The user's id."`
-	Out             string `help:"Directory to make, or an empty one; by default named by the time, here." type:"path" placeholder:"DIR"`
+	Out             string `help:"New or empty directory; default: one in the current directory, named by the time." type:"path" placeholder:"DIR"`
 }
 
 // Run exports and lists the files.
@@ -54,11 +54,11 @@ func (c *userExportCommand) Run(ctx context.Context, p *process) error {
 	if err := c.print(p.stdout, manifest, []string{"FILE", "ROWS", "BYTES"}, rows); err != nil || c.JSON {
 		return err
 	}
-	fmt.Fprintf(p.stdout, "written to %s; manifest.json has the sums, and says what is left out\n", c.Out)
+	fmt.Fprintf(p.stdout, "written to %s; manifest.json has the checksums and lists what is left out\n", c.Out)
 	return nil
 }
 
-// reportRows tells every two seconds how far an export has come, and when it will be done at this rate.
+// reportRows prints an export's progress and remaining time every two seconds.
 func reportRows(w io.Writer, clock func() time.Time) func(rows, of int64) {
 	const interval = 2 * time.Second
 	began := clock()
@@ -78,19 +78,19 @@ type userEraseCommand struct {
 	config.Postgres `embed:""`
 	output          `embed:""`
 	ID              string `arg:"" name:"id" help:"The user's id."`
-	Yes             bool   `help:"Do not ask."`
+	Yes             bool   `help:"Do not ask for confirmation."`
 }
 
-// remains tells what erasing cannot reach.
-const remains = `Folds and rebuilds forget the user when they come to it; until then what they had not folded may show: applylens lag.
-Still there:
-  the Kafka log, which keeps the old records as it keeps all others
+// remains lists what an erasure cannot reach.
+const remains = `Folds and rebuilds forget the user when they reach the event. Until then, older events that were not folded yet may become visible; see: applylens lag
+The erasure does not reach:
+  the Kafka log, which keeps old records
   PostgreSQL's backups, write-ahead log and, until VACUUM ANALYZE, dead rows and statistics
   exports, and what Prometheus has stored
-  the order itself, with the id: in the outbox until it is sent and OUTBOX_KEEP is over
+  the event user.erased itself, with the id: in the outbox until it is sent and OUTBOX_KEEP has passed
 `
 
-// Run asks, erases, and tells what was and what was not reached.
+// Run asks for confirmation, erases, and prints what was erased and what remains.
 func (c *userEraseCommand) Run(ctx context.Context, p *process) error {
 	if err := c.Postgres.Validate(); err != nil {
 		return usageError{err}
@@ -120,19 +120,19 @@ func (c *userEraseCommand) Run(ctx context.Context, p *process) error {
 	if err := c.print(p.stdout, erased, []string{"TABLE", "ROWS"}, rows); err != nil || c.JSON {
 		return err
 	}
-	fmt.Fprintf(p.stdout, "user.erased goes out to both topics of users, as event %s.\n%s", erased.EventID, remains)
+	fmt.Fprintf(p.stdout, "user.erased will be published to both topics keyed by user, as event %s.\n%s", erased.EventID, remains)
 	return nil
 }
 
-// confirm asks for the id once more.
+// confirm asks the operator to type the id again.
 func confirm(in io.Reader, out io.Writer, id string) error {
-	fmt.Fprintf(out, "This takes everything of user %s away and cannot be undone.\nType the id again to go on: ", printable(id))
+	fmt.Fprintf(out, "This erases everything of user %s and cannot be undone.\nType the id again to continue: ", printable(id))
 	answer, err := bufio.NewReader(in).ReadString('\n')
 	switch {
 	case err != nil && !errors.Is(err, io.EOF):
 		return fmt.Errorf("read the answer: %w", err)
 	case answer == "":
-		return usageError{errors.New("nobody answered: give --yes where nobody can")}
+		return usageError{errors.New("no answer on standard input: use --yes in scripts")}
 	case strings.TrimRight(answer, "\r\n") != id:
 		return errors.New("not confirmed: nothing was changed")
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/applylens/applylens/internal/testkit/testenv"
 )
 
-// called is what a command printed and how it ended.
+// called is a command's output and exit status.
 type called struct {
 	status         int
 	stdout, stderr string

@@ -23,20 +23,20 @@ import (
 
 // warehouseCommand syncs job applications.
 type warehouseCommand struct {
-	Sync   warehouseSyncCommand   `cmd:"" help:"Read the warehouse once, publish what has changed, and tell what it was."`
-	Run    warehouseRunCommand    `cmd:"" help:"Sync by a schedule, or follow a change topic."`
-	Status warehouseStatusCommand `cmd:"" help:"Show each source: how fresh it is, and whether and why it is held."`
-	View   warehouseViewCommand   `cmd:"" help:"Print the SQL that makes vw_applications_enriched over the tables of a connector."`
+	Sync   warehouseSyncCommand   `cmd:"" help:"Read the warehouse once, publish what has changed, and print a summary."`
+	Run    warehouseRunCommand    `cmd:"" help:"Sync on a schedule, or follow a change topic."`
+	Status warehouseStatusCommand `cmd:"" help:"Show each source: its freshness, and whether and why it is held."`
+	View   warehouseViewCommand   `cmd:"" help:"Print the SQL that creates vw_applications_enriched over the tables of a connector."`
 }
 
-// warehouseSettings are what a sync needs.
+// warehouseSettings are the settings of a sync.
 type warehouseSettings struct {
 	Warehouse config.Warehouse `embed:""`
 	Postgres  config.Postgres  `embed:""`
 	Kafka     config.Kafka     `embed:""` // needed only for a change topic
 }
 
-// syncer is a source with what its syncs need.
+// syncer is a source with the connections of its syncs.
 type syncer struct {
 	warehouse.Config
 	source warehouse.Source // nil for a change topic
@@ -93,7 +93,7 @@ func (w *warehouseSettings) openSource(ctx context.Context, s *syncer) (err erro
 func (w *warehouseSettings) bigQuery(ctx context.Context, address string) (warehouse.Source, error) {
 	parsed, err := url.Parse(address)
 	if err != nil || parsed.Host == "" || strings.Trim(parsed.Path, "/") == "" {
-		return nil, errors.New("a warehouse in BigQuery is given as bigquery://PROJECT/DATASET")
+		return nil, errors.New("write a BigQuery warehouse as bigquery://PROJECT/DATASET")
 	}
 	client, err := bigquery.Client(ctx, w.Warehouse.WarehouseCredentialsFile)
 	if err != nil {
@@ -119,17 +119,17 @@ func (w *warehouseSettings) changeTopic(s *syncer, topic string) (*warehouse.Top
 type warehouseSyncCommand struct {
 	warehouseSettings `embed:""`
 	output            `embed:""`
-	Incremental       bool          `help:"Read only what has changed since the last sync, so that what is gone is not noticed."`
-	Accept            bool          `help:"Let this sync pass whatever the guard says; needs --reason."`
-	Reason            string        `help:"Why it is accepted; it is kept with your name."`
+	Incremental       bool          `help:"Read only what has changed since the last sync; removed applications are not detected."`
+	Accept            bool          `help:"Accept this sync whatever the guard finds; requires --reason."`
+	Reason            string        `help:"Why it is accepted; recorded with your name."`
 	Actor             string        `help:"Your name." env:"USER" default:"operator"`
-	Wait              time.Duration `help:"How long to wait for the group enrichment, to count the mails that the changes reach." default:"10s"`
+	Wait              time.Duration `help:"How long to wait for the group enrichment, to count the mails affected." default:"10s"`
 }
 
 // Run syncs once. A sync that is held ends with status 1.
 func (c *warehouseSyncCommand) Run(ctx context.Context, p *process) error {
 	if c.Accept != (c.Reason != "") {
-		return usageError{errors.New("--accept and --reason belong together")}
+		return usageError{errors.New("--accept and --reason must be used together")}
 	}
 	s, err := c.open(ctx, p.log)
 	if err != nil {
@@ -175,7 +175,7 @@ type warehouseRunCommand struct {
 	warehouseSettings `embed:""`
 	At                timeOfDay     `help:"When to sync each day, UTC." default:"02:00" env:"WAREHOUSE_AT" placeholder:"HH:MM"`
 	Every             time.Duration `help:"Sync at this interval instead of once a day." env:"WAREHOUSE_EVERY" placeholder:"DURATION"`
-	FullEvery         time.Duration `help:"How often a sync reads everything, which finds what is gone; the others read what has changed." default:"20h" env:"WAREHOUSE_FULL_EVERY"`
+	FullEvery         time.Duration `help:"How often a sync reads everything, which detects removed applications; other syncs read only changes." default:"20h" env:"WAREHOUSE_FULL_EVERY"`
 	MetricsListen     string        `help:"Address of /metrics, /healthz and /readyz; empty: none." default:"127.0.0.1:9466" env:"METRICS_LISTEN"`
 }
 
@@ -210,7 +210,7 @@ func (c *warehouseRunCommand) Run(ctx context.Context, p *process) error {
 	return running.Wait()
 }
 
-// reportSync prints and logs a sync of a running poller.
+// reportSync prints and logs a sync of "warehouse run".
 func reportSync(p *process, s *warehouse.Summary) {
 	printSummary(p, s)
 	attributes := []any{"source", s.Source, "full", s.Full, "seconds", s.Seconds, "applications", s.Applications, "systems", s.Systems,
@@ -222,7 +222,7 @@ func reportSync(p *process, s *warehouse.Summary) {
 		attributes = append(attributes, "mails_enriched", *s.Enriched)
 	}
 	if s.Held != nil {
-		return // what holds it is logged where it is held
+		return // the guard has logged why it is held
 	}
 	p.log.Info("warehouse synced", attributes...)
 }
@@ -266,7 +266,7 @@ func (c *warehouseStatusCommand) Run(ctx context.Context, p *process) error {
 	return c.print(p.stdout, sources, []string{"SOURCE", "SYSTEMS", "APPLICATIONS", "SYNCED", "NEWEST ROW", "STATE"}, rows)
 }
 
-// stateOf tells in words how a source stands.
+// stateOf describes the state of a source.
 func stateOf(s *warehouse.Status) string {
 	switch {
 	case s.HeldAt != nil:
@@ -286,8 +286,8 @@ func moment(t *time.Time) string {
 
 type warehouseViewCommand struct {
 	Dialect string   `help:"postgresql or bigquery." enum:"postgresql,bigquery" required:""`
-	Account []string `help:"An account of an applicant tracking system: its system (greenhouse, lever, workday), the schema that the connector writes to, and the employer whose account it is, as GREENHOUSE:SCHEMA:COMPANY; may be repeated." required:"" placeholder:"SYSTEM:SCHEMA:COMPANY" sep:"none"`
-	Name    string   `help:"The view's name, perhaps with its schema." default:"vw_applications_enriched"`
+	Account []string `help:"An account of an applicant tracking system: the system (greenhouse, lever, workday), the schema that the connector writes to, and the employer that owns the account; may be repeated." required:"" placeholder:"SYSTEM:SCHEMA:COMPANY" sep:"none"`
+	Name    string   `help:"The view's name, optionally with its schema." default:"vw_applications_enriched"`
 }
 
 // Run prints the statement.

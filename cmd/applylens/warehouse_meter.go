@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// rowMeter writes how a sync goes on: one line that changes on a terminal, and elsewhere a line now and then.
+// rowMeter prints the progress of a sync: one updated line on a terminal, and a line at intervals elsewhere.
 type rowMeter struct {
 	out      io.Writer
 	terminal bool
@@ -40,14 +40,14 @@ func (m *rowMeter) Update(done, total int64) {
 	fmt.Fprintln(m.out, line)
 }
 
-// finish takes the changing line away: what it told is in the summary.
+// finish clears the progress line; the summary follows.
 func (m *rowMeter) finish() {
 	if m.terminal && m.any {
 		fmt.Fprint(m.out, "\r\x1b[K")
 	}
 }
 
-// progressLine tells the share done and the time that is left, as far as the total is known.
+// progressLine formats the share done and the remaining time, if the total is known.
 func progressLine(done, total int64, elapsed time.Duration) string {
 	if total <= 0 || done <= 0 {
 		return fmt.Sprintf("reading the warehouse, %s so far", elapsed.Round(time.Second))

@@ -17,7 +17,7 @@ import (
 	"github.com/applylens/applylens/producers/warehouse"
 )
 
-// applylens runs the command as main does and returns its exit status and what it printed.
+// applylens runs the command like main does and returns its exit status and output.
 func applylens(t *testing.T, args ...string) (status int, stdout, stderr string) {
 	t.Helper()
 	var out, faults bytes.Buffer
@@ -110,17 +110,17 @@ func TestWarehouseSettings(t *testing.T) {
 		status int
 		want   string
 	}{
-		"no warehouse":         {[]string{"sync"}, 2, "WAREHOUSE_URL"},
-		"an unknown ending":    {[]string{"sync", "--warehouse-url", "a.xlsx"}, 2, ".parquet"},
-		"half of BigQuery":     {[]string{"sync", "--warehouse-url", "bigquery://acme"}, 2, "bigquery://PROJECT/DATASET"},
-		"no credentials":       {[]string{"sync", "--warehouse-url", "bigquery://acme/analytics", "--warehouse-credentials-file", "/nowhere"}, 2, "credentials"},
-		"a topic, no brokers":  {[]string{"sync", "--warehouse-url", "kafka:acme.applications", "--kafka-brokers", ""}, 2, "broker"},
-		"a wrong share":        {[]string{"sync", "--warehouse-url", "a.csv", "--warehouse-max-removed", "7"}, 2, "share"},
-		"a wrong time":         {[]string{"run", "--warehouse-url", "a.csv", "--at", "25:00"}, 2, "time of day"},
-		"too often":            {[]string{"run", "--warehouse-url", "a.csv", "--every", "5s"}, 2, "at least 1m"},
-		"an unknown system":    {[]string{"view", "--dialect", "bigquery", "--account", "taleo:x:Acme"}, 2, "systems are"},
-		"a database away":      {[]string{"sync", "--warehouse-url", "file:" + secret + ".csv"}, 1, "connect for the sync"},
-		"a secret from a file": {[]string{"sync", "--warehouse-url-file", secret}, 1, "connect for the sync"},
+		"no warehouse":               {[]string{"sync"}, 2, "WAREHOUSE_URL"},
+		"an unknown extension":       {[]string{"sync", "--warehouse-url", "a.xlsx"}, 2, ".parquet"},
+		"an incomplete BigQuery URL": {[]string{"sync", "--warehouse-url", "bigquery://acme"}, 2, "bigquery://PROJECT/DATASET"},
+		"no credentials":             {[]string{"sync", "--warehouse-url", "bigquery://acme/analytics", "--warehouse-credentials-file", "/nowhere"}, 2, "credentials"},
+		"a topic, no brokers":        {[]string{"sync", "--warehouse-url", "kafka:acme.applications", "--kafka-brokers", ""}, 2, "broker"},
+		"a wrong share":              {[]string{"sync", "--warehouse-url", "a.csv", "--warehouse-max-removed", "7"}, 2, "share"},
+		"a wrong time":               {[]string{"run", "--warehouse-url", "a.csv", "--at", "25:00"}, 2, "time of day"},
+		"too often":                  {[]string{"run", "--warehouse-url", "a.csv", "--every", "5s"}, 2, "at least 1m"},
+		"an unknown system":          {[]string{"view", "--dialect", "bigquery", "--account", "taleo:x:Acme"}, 2, "systems are"},
+		"a database that is down":    {[]string{"sync", "--warehouse-url", "file:" + secret + ".csv"}, 1, "connect for the sync"},
+		"a secret from a file":       {[]string{"sync", "--warehouse-url-file", secret}, 1, "connect for the sync"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			status, stdout, stderr := applylens(t, append([]string{"warehouse"}, test.args...)...)

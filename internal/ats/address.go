@@ -6,7 +6,7 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// Plain returns an address in lower case with its domain in ASCII, as it is kept where it is the person's own.
+// Plain returns an address in lower case with its domain in ASCII, the form in which own addresses are stored.
 func Plain(address string) string {
 	address = strings.ToLower(strings.TrimSpace(address))
 	at := strings.LastIndexByte(address, '@')
@@ -20,8 +20,8 @@ func Plain(address string) string {
 	return address[:at+1] + domain
 }
 
-// Key returns the form in which addresses are compared: Plain, and without the +tag of the local part. The SQL
-// function address_key makes it of a plain address.
+// Key returns the form in which addresses are compared: Plain without the +tag of the local part. The SQL function
+// address_key derives it from a plain address.
 func Key(address string) string {
 	address = Plain(address)
 	at := strings.LastIndexByte(address, '@')

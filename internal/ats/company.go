@@ -9,15 +9,15 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Name is a form of a company's name that a sender's is compared with: its words in lower case, without marks and
-// spaces, such as "acmerobotics". Whole tells that it is the name itself, with or without the legal form, and not what
-// is left without words such as "technologies".
+// Name is a form of a company's name for comparison with a sender: its words in lower case, without diacritics and spaces,
+// such as "acmerobotics". Whole means that it is the complete name, with or without the legal form; otherwise words such
+// as "technologies" were dropped.
 type Name struct {
 	Text  string
 	Whole bool
 }
 
-// Names returns the forms of a company's name, the most exact first; none for a name without letters and digits.
+// Names returns the forms of a company's name, the most exact first; none if the name has no letters or digits.
 func Names(company string) []Name {
 	all := words(company)
 	named := trimEnd(all, legalForms)
@@ -35,7 +35,7 @@ func Names(company string) []Name {
 	return names
 }
 
-// Sender is what tells in whose name a mail was sent.
+// Sender is the part of a mail that shows which company sent it.
 type Sender struct {
 	Name    string // display name
 	Address string
@@ -44,10 +44,10 @@ type Sender struct {
 	Bulk    bool // a newsletter, a promotion or mail of a mailing list
 }
 
-// Companies returns the names of companies, as Names makes them, in whose name a mail may have been sent, the most
-// certain first: that of the sender's domain, then any run of words of the display name, the longest first. An
-// applicant tracking system sends for others: of its mail the display name counts, then where the address names the
-// client as in acme@myworkday.com, then the subject. Bulk mail that is not from one of those speaks for no company.
+// Companies returns the names, in the form of Names, of the companies that may have sent a mail, the most certain first: that
+// of the sender's domain, then runs of words of the display name, the longest first. Applicant tracking systems send on
+// behalf of others: for their mail, the display name counts, then the client in the address, as in acme@myworkday.com, then
+// the subject. Other bulk mail yields no company.
 func (s Sender) Companies() []string {
 	relay := IsRelay(s.Domain)
 	if s.Bulk && !relay {
@@ -65,18 +65,18 @@ func (s Sender) Companies() []string {
 	return unique(names)
 }
 
-// IsRelay tells whether a registrable domain is that of an applicant tracking system, which sends mail for companies.
+// IsRelay reports whether a registrable domain belongs to an applicant tracking system, which sends mail for companies.
 func IsRelay(domain string) bool { return relays[domain] }
 
-// The bounds of what is read of a text that anybody may have written.
+// Limits on untrusted texts.
 const (
 	maxNameWords    = 12
 	maxSubjectWords = 24
 	maxRun          = 6 // words of a company's name
 )
 
-// domainNames are those of a registrable domain: booking and bookingcom for booking.com. A domain where anybody may
-// have an address names no company.
+// domainNames returns the names of a registrable domain: booking and bookingcom for booking.com. A domain that offers
+// addresses to anybody has none.
 func domainNames(domain string) []string {
 	label, suffix, found := strings.Cut(domain, ".")
 	if !found || openDomains[domain] || openLabels[label] {
@@ -89,7 +89,7 @@ func domainNames(domain string) []string {
 	return []string{name, name + join(words(suffix))}
 }
 
-// clientNames are the names in the local part of a relay's address and in its host left of the registrable domain.
+// clientNames returns the names in the local part of a relay's address, and in its host left of the registrable domain.
 func clientNames(address, domain string) []string {
 	at := strings.LastIndexByte(address, '@')
 	if at < 0 {
@@ -122,7 +122,7 @@ func unique(list []string) []string {
 
 func join(list []string) string { return strings.Join(list, "") }
 
-// trimEnd drops words from the end as long as they are in endings and something is left.
+// trimEnd drops words in endings from the end, but not the last word left.
 func trimEnd(list []string, endings map[string]bool) []string {
 	for len(list) > 1 && endings[list[len(list)-1]] {
 		list = list[:len(list)-1]
@@ -130,11 +130,11 @@ func trimEnd(list []string, endings map[string]bool) []string {
 	return list
 }
 
-// maxNamed bounds the bytes that are read of a name or subject.
+// maxNamed is how many bytes of a name or subject are read.
 const maxNamed = 500
 
-// words returns the words of a name in lower case without marks. An apostrophe joins what it stands between, and so do
-// the full stops of an abbreviation such as S.A.
+// words returns the words of a name in lower case without diacritics. Apostrophes, and the full stops of an abbreviation such
+// as S.A., join the letters around them.
 func words(text string) []string {
 	text = plainLetters(strings.ToValidUTF8(text[:min(len(text), maxNamed)], ""))
 	var found []string
@@ -148,7 +148,7 @@ func words(text string) []string {
 	return found
 }
 
-// plainLetters returns text in lower case without marks and apostrophes.
+// plainLetters returns text in lower case without diacritics and apostrophes.
 func plainLetters(text string) string {
 	text = joinedLetters.Replace(strings.ToLower(text))
 	if isASCII(text) {
@@ -162,7 +162,7 @@ func plainLetters(text string) string {
 	}, norm.NFKD.String(text))
 }
 
-// joinedLetters replaces what NFKD leaves as it is.
+// joinedLetters replaces letters that NFKD does not decompose.
 var joinedLetters = strings.NewReplacer("'", "", "’", "", "ß", "ss", "æ", "ae", "œ", "oe", "ø", "o", "ł", "l", "đ", "d")
 
 func set(names ...string) map[string]bool {
@@ -174,7 +174,7 @@ func set(names ...string) map[string]bool {
 }
 
 var (
-	// legalForms say nothing about who a company is.
+	// legalForms do not help to identify a company.
 	legalForms = set("inc", "incorporated", "llc", "llp", "lp", "ltd", "limited", "corp", "corporation", "co", "company", "plc",
 		"gmbh", "mbh", "ag", "kg", "se", "ug", "sa", "sas", "sarl", "srl", "spa", "bv", "nv", "ab", "as", "asa", "oy", "oyj", "aps",
 		"pty", "pte", "kk", "sro")
@@ -189,7 +189,7 @@ var (
 		"successfactors.com", "successfactors.eu", "recruitee.com", "teamtailor.com", "teamtailor-mail.com", "breezy.hr",
 		"personio.de", "applytojob.com")
 
-	// openDomains and the first labels in openLabels belong to those who give addresses to anybody.
+	// openDomains, and domains that begin with openLabels, offer addresses to anybody.
 	openDomains = set("live.com", "me.com", "mac.com", "mail.com", "mail.ru", "web.de", "hey.com", "qq.com", "163.com", "126.com",
 		"proton.me", "pm.me", "zoho.com", "yandex.ru", "yandex.com", "t-online.de", "comcast.net", "free.fr", "orange.fr", "libero.it")
 	openLabels = set("gmail", "googlemail", "outlook", "hotmail", "yahoo", "ymail", "icloud", "aol", "gmx", "protonmail", "fastmail", "msn")

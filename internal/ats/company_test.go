@@ -19,7 +19,7 @@ func TestKey(t *testing.T) {
 		"zoë+x@xn--mller-kva.de": "zoë@xn--mller-kva.de",
 		`"a@b"+c@x.org`:          `"a@b"@x.org`,
 		"a@b+c.org":              "a@b+c.org",
-		"a@ü%.de":                "a@ü%.de", // no host at all
+		"a@ü%.de":                "a@ü%.de", // an invalid host
 		"":                       "",
 	} {
 		if got := Key(address); got != want {
@@ -68,7 +68,7 @@ func TestCompanies(t *testing.T) {
 		"a newsletter":     {Sender{Name: "Acme Weekly", Address: "news@acme.com", Domain: "acme.com", Bulk: true}, nil},
 		"a sender unknown": {Sender{}, nil},
 		"a host by itself": {Sender{Address: "root@localhost", Domain: "localhost"}, nil},
-		"a relay for one who is named": {
+		"a relay with the client in the display name": {
 			Sender{Name: "Acme Hiring", Address: "no-reply@us.greenhouse.io", Domain: "greenhouse.io", Subject: "Beta?", Bulk: true},
 			[]string{"acmehiring", "acme", "hiring", "noreply", "no", "reply", "us", "beta"},
 		},
@@ -91,6 +91,6 @@ func TestCompaniesAreBounded(t *testing.T) {
 		t.Errorf("%d names", len(got))
 	}
 	if slices.ContainsFunc(got, func(name string) bool { return len(name) > 200 }) {
-		t.Error("a name is long")
+		t.Error("a name is too long")
 	}
 }

@@ -1,7 +1,7 @@
-// Package ats tells which job application a mail belongs to.
+// Package ats matches mails with job applications.
 //
-// The rule is a join in the database, the view live_ats: an application meets a mail by an address, and, when that
-// address is the mailbox owner's own, also by the company that sent it. This package makes the keys that the view
-// compares, which the projections store: addresses in one form, and the names under which a company is known and under
-// which a sender may be a company. It also reads the view for policies. It writes nothing.
+// The match is a join in the database, the view live_ats: an application matches a mail by an address and, if that address is
+// the mailbox owner's own, also by the company that sent the mail. This package computes the keys that the view compares and
+// the projections store: normalised addresses, the names of a company, and the company names of a sender. It also reads the
+// view for policies. It writes nothing.
 package ats

@@ -23,7 +23,7 @@ import (
 	"github.com/applylens/applylens/internal/testkit/testenv"
 )
 
-// fold lets a group fold events in one transaction; it passes over what is not its own.
+// fold folds events with a group in one transaction. Events that the group does not fold are skipped.
 func fold(ctx context.Context, db *pgxpool.Pool, group *consumers.Group, part []*events.Event) error {
 	batch := group.NewBatch()
 	for _, event := range part {
@@ -36,13 +36,13 @@ func fold(ctx context.Context, db *pgxpool.Pool, group *consumers.Group, part []
 
 const columns = `SELECT m.user_id || ' ' || m.message_id, a.system, a.application_id, a.stage, a.company, a.last_stage_change, a.interview_date `
 
-// The ways in which the match is read.
+// The ways to read the match.
 var readings = map[string]string{
-	"of everybody": columns + `FROM live_ats a JOIN live_mails m ON m.id = a.mail_id AND m.user_id = a.user_id`,
-	"of persons": columns + `FROM (SELECT * FROM live_ats WHERE user_id = 'u1' UNION ALL SELECT * FROM live_ats WHERE user_id = 'u2') a
+	"all users": columns + `FROM live_ats a JOIN live_mails m ON m.id = a.mail_id AND m.user_id = a.user_id`,
+	"two users": columns + `FROM (SELECT * FROM live_ats WHERE user_id = 'u1' UNION ALL SELECT * FROM live_ats WHERE user_id = 'u2') a
 		JOIN live_mails m ON m.id = a.mail_id AND m.user_id = a.user_id`,
-	"of given mails": columns + `FROM ats_of(ARRAY(SELECT id FROM mails)) a JOIN live_mails m ON m.id = a.mail_id AND m.user_id = a.user_id`,
-	"per mail":       columns + `FROM live_mails m, LATERAL ats_of(ARRAY[m.id]) a`,
+	"given mails": columns + `FROM ats_of(ARRAY(SELECT id FROM mails)) a JOIN live_mails m ON m.id = a.mail_id AND m.user_id = a.user_id`,
+	"per mail":    columns + `FROM live_mails m, LATERAL ats_of(ARRAY[m.id]) a`,
 }
 
 func read(ctx context.Context, db *pgxpool.Pool, sql string) (map[string]atstest.Found, error) {
@@ -72,8 +72,8 @@ func utc(t *time.Time) time.Time {
 	return t.UTC()
 }
 
-// TestLiveATSIsTheReference: whatever happened in whatever order, and however it was cut into transactions, every way to
-// read the view gives what the reference says.
+// TestLiveATSIsTheReference checks that every way to read the view equals the reference, for any events in any order and any
+// split into transactions.
 func TestLiveATSIsTheReference(t *testing.T) {
 	db, _ := testenv.Database(t)
 	ctx := context.Background()
@@ -110,7 +110,7 @@ func TestLiveATSIsTheReference(t *testing.T) {
 		}
 	})
 	if matched == 0 {
-		t.Error("no mail of any history had an application")
+		t.Error("no mail in any run had an application")
 	}
 }
 
@@ -122,7 +122,7 @@ func plain(list []string) []string {
 	return result
 }
 
-// TestOfMails: policies see the application of the person's own mail only, with its risk as of now.
+// TestOfMails checks that policies see only applications of the user's own mail, with the current risk.
 func TestOfMails(t *testing.T) {
 	db, _ := testenv.Database(t)
 	mail := func(user string) *events.Mail {
@@ -153,7 +153,7 @@ func TestOfMails(t *testing.T) {
 	}
 }
 
-// TestAddressKeyIsTheSame holds the function of the database to Key.
+// TestAddressKeyIsTheSame compares the database function with Key.
 func TestAddressKeyIsTheSame(t *testing.T) {
 	db, _ := testenv.Database(t)
 	rapid.Check(t, func(t *rapid.T) {

@@ -12,8 +12,8 @@ import (
 	"github.com/applylens/applylens/internal/testkit/testenv"
 )
 
-// fillMailbox gives a candidate 100,000 mails, of which 100 are of companies where they applied, a recruiter as many, of
-// which 5,000 are of candidates, and many others 20 each. Each of them applied somewhere.
+// fillMailbox gives a candidate 100,000 mails, 100 of them from companies where they applied, and a recruiter 100,000, of
+// which 5,000 are from candidates. Many other users have 20 mails each. Each user applied somewhere.
 const fillMailbox = `
 INSERT INTO mails (version, id, user_id, message_id, thread, subject, sender, sender_name, sender_domain, recipients, list_id,
     received_at, category, quarantined, labels, text, truncated, content_hash, updated_at, parties, companies)
@@ -49,7 +49,7 @@ func plan(t *testing.T, db *pgxpool.Pool, sql string) (string, time.Duration) {
 	return strings.Join(lines, "\n"), time.Since(began)
 }
 
-// TestLiveATSReadsNoWholeMailbox holds the plans of every way to read the view, with statistics and without.
+// TestLiveATSReadsNoWholeMailbox checks the plans of every way to read the view, with and without statistics.
 func TestLiveATSReadsNoWholeMailbox(t *testing.T) {
 	db, _ := testenv.Database(t)
 	exec := func(sql string) {
@@ -82,7 +82,7 @@ func TestLiveATSReadsNoWholeMailbox(t *testing.T) {
 	}
 }
 
-// fillSmall gives 50 persons 1,000 mails each and 100 applications.
+// fillSmall creates 50 users with 1,000 mails each, and 100 applications.
 const fillSmall = `
 INSERT INTO mails (version, id, user_id, message_id, thread, subject, sender, sender_name, sender_domain, recipients, list_id,
     received_at, category, quarantined, labels, text, truncated, content_hash, updated_at, parties, companies)
@@ -96,8 +96,8 @@ INSERT INTO application_keys (version, address, company, system, application_id,
 SELECT 1, 'u' || u || '@example.org', company, 'lever', u || '-' || n, true
 FROM generate_series(1, 50) u, generate_series(1, 100) n, unnest(ARRAY['', 'company' || n]) AS company`
 
-// TestTheRuleIsQuickBeforeThereAreStatistics: with statistics of empty tables, reading a version or the keys of an address
-// as a whole looks cheap, and took a minute.
+// TestTheRuleIsQuickBeforeThereAreStatistics checks the plans with statistics of empty tables. A plan that reads a whole
+// version, or all keys of an address, looks cheap then, and took a minute.
 func TestTheRuleIsQuickBeforeThereAreStatistics(t *testing.T) {
 	db, _ := testenv.Database(t)
 	if _, err := db.Exec(t.Context(), "ANALYZE; "+fillSmall); err != nil {

@@ -10,12 +10,12 @@ import (
 	"github.com/applylens/applylens/internal/policy"
 )
 
-// selectOfMails reads the applications of given mails, with their risk as of now.
+// selectOfMails reads the applications of given mails, with their current risk.
 const selectOfMails = `
 SELECT mail_id::text, system, stage, company, ghosting_risk(last_stage_change, interview_date, now())
 FROM ats_of($2::text[]::uuid[]) WHERE user_id = $1`
 
-// OfMails returns the function by which the API asks for the applications that belong to mails of a person, by mail id.
+// OfMails returns the function with which the API reads the applications of a user's mails, by mail id.
 func OfMails(pool *pgxpool.Pool) func(ctx context.Context, userID string, mailIDs []string) (map[string]policy.ATS, error) {
 	return func(ctx context.Context, userID string, mailIDs []string) (map[string]policy.ATS, error) {
 		rows, err := pool.Query(ctx, selectOfMails, userID, mailIDs)

@@ -1,7 +1,7 @@
-// Package config declares the settings that several subcommands share, as structs that the command line parser fills
-// from flags and environment variables. It is the only package that knows the names of environment variables.
+// Package config declares the settings that several subcommands share, as structs that the command-line parser fills from
+// flags and environment variables. It is the only package with the names of environment variables.
 //
-// It validates what can be checked without a connection and prints secrets as ***; it opens nothing.
+// It validates whatever can be checked without a connection, and prints secrets as ***. It opens no connection.
 package config
 
 import (
@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// Secret is a setting that never prints.
+// Secret is a setting that is never printed.
 type Secret string
 
 // String returns *** unless the secret is empty.
@@ -28,26 +28,26 @@ func (s Secret) String() string {
 // LogValue implements slog.LogValuer.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
-// MarshalText keeps the secret out of JSON.
+// MarshalText keeps secrets out of JSON.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// Kafka tells how to reach the brokers.
+// Kafka has the settings of the brokers.
 type Kafka struct {
 	KafkaBrokers          []string `help:"Addresses of Kafka brokers, as host:port." env:"KAFKA_BROKERS" placeholder:"HOST:PORT,..."`
 	KafkaSASLMechanism    string   `name:"kafka-sasl-mechanism" help:"SASL mechanism: plain, scram-sha-256 or scram-sha-512." env:"KAFKA_SASL_MECHANISM" enum:",plain,scram-sha-256,scram-sha-512" default:""`
 	KafkaSASLUsername     string   `name:"kafka-sasl-username" help:"SASL user name." env:"KAFKA_SASL_USERNAME"`
 	KafkaSASLPassword     Secret   `name:"kafka-sasl-password" help:"SASL password." env:"KAFKA_SASL_PASSWORD"`
-	KafkaSASLPasswordFile string   `name:"kafka-sasl-password-file" help:"File that holds the SASL password." env:"KAFKA_SASL_PASSWORD_FILE" type:"path"`
-	KafkaTLS              bool     `name:"kafka-tls" help:"Use TLS towards Kafka." env:"KAFKA_TLS"`
-	KafkaCAFile           string   `name:"kafka-ca-file" help:"PEM file of the authorities that sign the brokers' certificates; implies --kafka-tls." env:"KAFKA_CA_FILE" type:"path"`
-	TopicPrefix           string   `help:"Put before every topic and group name, such as \"staging.\"." env:"TOPIC_PREFIX"`
+	KafkaSASLPasswordFile string   `name:"kafka-sasl-password-file" help:"File that contains the SASL password." env:"KAFKA_SASL_PASSWORD_FILE" type:"path"`
+	KafkaTLS              bool     `name:"kafka-tls" help:"Use TLS for connections to Kafka." env:"KAFKA_TLS"`
+	KafkaCAFile           string   `name:"kafka-ca-file" help:"PEM file of the certificate authorities of the brokers; implies --kafka-tls." env:"KAFKA_CA_FILE" type:"path"`
+	TopicPrefix           string   `help:"Prefix of every topic and group name, such as \"staging.\"." env:"TOPIC_PREFIX"`
 }
 
 // Validate lists every fault of the settings.
 func (k *Kafka) Validate() error {
 	var faults []error
 	if len(k.KafkaBrokers) == 0 {
-		faults = append(faults, errors.New("no Kafka broker is given: set --kafka-brokers or KAFKA_BROKERS (host:port)"))
+		faults = append(faults, errors.New("no Kafka broker: set --kafka-brokers or KAFKA_BROKERS (host:port)"))
 	}
 	for _, broker := range k.KafkaBrokers {
 		if _, _, err := net.SplitHostPort(broker); err != nil {
@@ -68,11 +68,11 @@ func (k *Kafka) Validate() error {
 	return errors.Join(faults...)
 }
 
-// Postgres tells how to reach the database.
+// Postgres has the settings of the database.
 type Postgres struct {
-	DatabaseURL      Secret `name:"database-url" help:"PostgreSQL URL, such as postgres://user:password@host:5432/applylens; pool_max_conns sets the pool's size." env:"DATABASE_URL" placeholder:"URL"`
-	DatabaseURLFile  string `name:"database-url-file" help:"File that holds the PostgreSQL URL." env:"DATABASE_URL_FILE" type:"path"`
-	DatabasePoolSize int    `help:"Connections in the pool; 0 leaves it to the URL." env:"DATABASE_POOL_SIZE" default:"0"`
+	DatabaseURL      Secret `name:"database-url" help:"PostgreSQL URL, such as postgres://user:password@host:5432/applylens; pool_max_conns sets the size of the pool." env:"DATABASE_URL" placeholder:"URL"`
+	DatabaseURLFile  string `name:"database-url-file" help:"File that contains the PostgreSQL URL." env:"DATABASE_URL_FILE" type:"path"`
+	DatabasePoolSize int    `help:"Connections in the pool; 0: as in the URL." env:"DATABASE_POOL_SIZE" default:"0"`
 }
 
 // Validate lists every fault of the settings.
@@ -81,44 +81,44 @@ func (p *Postgres) Validate() error {
 	if err != nil {
 		return err
 	}
-	p.DatabaseURL, p.DatabaseURLFile = url, "" // so that validating again is harmless
+	p.DatabaseURL, p.DatabaseURLFile = url, "" // so that Validate can be called again
 	if p.DatabaseURL == "" {
-		return errors.New("no database is given: set --database-url or DATABASE_URL (postgres://...)")
+		return errors.New("no database: set --database-url or DATABASE_URL (postgres://...)")
 	}
 	return nil
 }
 
-// Warehouse tells where job applications are read from, and what is too much change at once.
+// Warehouse has the settings of the source of job applications and of its guard.
 type Warehouse struct {
-	WarehouseURL             Secret        `name:"warehouse-url" help:"Where applications are read from: postgres://USER:PASSWORD@HOST/DATABASE; bigquery://PROJECT/DATASET; a .csv, .csv.gz or .parquet file, or a pattern of such; or kafka:TOPIC with changes in Debezium's form." env:"WAREHOUSE_URL" placeholder:"URL"`
-	WarehouseURLFile         string        `name:"warehouse-url-file" help:"File that holds the warehouse's URL." env:"WAREHOUSE_URL_FILE" type:"path"`
-	WarehouseName            string        `help:"A name for the source that stays when the URL changes, as that of a daily export does." env:"WAREHOUSE_NAME"`
-	WarehouseView            string        `help:"The view in PostgreSQL or BigQuery, perhaps with its schema." env:"WAREHOUSE_VIEW" default:"vw_applications_enriched"`
-	WarehouseLocation        string        `help:"Location of the dataset in BigQuery, such as europe-west3; US and EU are found without." env:"WAREHOUSE_LOCATION"`
-	WarehouseCredentialsFile string        `help:"Key file of a service account for BigQuery; without one, what the machine has." env:"WAREHOUSE_CREDENTIALS_FILE" type:"path"`
-	WarehouseOverlap         time.Duration `help:"How far before the newest row known a partial read begins: the time that the warehouse takes to load." env:"WAREHOUSE_OVERLAP" default:"6h"`
-	WarehouseMaxRemoved      float64       `help:"Share of a system's applications of which no more may vanish at once." env:"WAREHOUSE_MAX_REMOVED" default:"0.1"`
-	WarehouseMaxChanged      float64       `help:"Share of a system's applications of which no more may change at once." env:"WAREHOUSE_MAX_CHANGED" default:"0.5"`
-	WarehouseGuardLeast      int64         `help:"So many applications may vanish or change at once in any case." env:"WAREHOUSE_GUARD_LEAST" default:"20"`
+	WarehouseURL             Secret        `name:"warehouse-url" help:"Source of job applications: postgres://USER:PASSWORD@HOST/DATABASE; bigquery://PROJECT/DATASET; a .csv, .csv.gz or .parquet file, or a file pattern; or kafka:TOPIC with changes in Debezium's format." env:"WAREHOUSE_URL" placeholder:"URL"`
+	WarehouseURLFile         string        `name:"warehouse-url-file" help:"File that contains the warehouse URL." env:"WAREHOUSE_URL_FILE" type:"path"`
+	WarehouseName            string        `help:"Fixed name of the source, if its URL changes, as that of a daily export may." env:"WAREHOUSE_NAME"`
+	WarehouseView            string        `help:"The view in PostgreSQL or BigQuery, optionally with its schema." env:"WAREHOUSE_VIEW" default:"vw_applications_enriched"`
+	WarehouseLocation        string        `help:"Location of the dataset in BigQuery, such as europe-west3; not needed for US and EU." env:"WAREHOUSE_LOCATION"`
+	WarehouseCredentialsFile string        `help:"Key file of a service account for BigQuery; default: the machine's default credentials." env:"WAREHOUSE_CREDENTIALS_FILE" type:"path"`
+	WarehouseOverlap         time.Duration `help:"How far before the newest known row a partial read begins; the duration of a load of the warehouse." env:"WAREHOUSE_OVERLAP" default:"6h"`
+	WarehouseMaxRemoved      float64       `help:"Greatest share of a system's applications that may be removed at once." env:"WAREHOUSE_MAX_REMOVED" default:"0.1"`
+	WarehouseMaxChanged      float64       `help:"Greatest share of a system's applications that may change at once." env:"WAREHOUSE_MAX_CHANGED" default:"0.5"`
+	WarehouseGuardLeast      int64         `help:"This many applications may always be removed or changed at once." env:"WAREHOUSE_GUARD_LEAST" default:"20"`
 }
 
-// Validate reads the URL and lists every fault that can be told without a connection.
+// Validate reads the URL and lists every fault that can be found without a connection.
 func (w *Warehouse) Validate() error {
 	url, err := fromFile(w.WarehouseURL, w.WarehouseURLFile, "warehouse-url")
 	if err != nil {
 		return err
 	}
-	w.WarehouseURL, w.WarehouseURLFile = url, "" // so that validating again is harmless
+	w.WarehouseURL, w.WarehouseURLFile = url, "" // so that Validate can be called again
 	if url == "" {
-		return errors.New("no warehouse is given: set --warehouse-url or WAREHOUSE_URL")
+		return errors.New("no warehouse: set --warehouse-url or WAREHOUSE_URL")
 	}
 	return nil
 }
 
-// Log tells how to log.
+// Log has the settings of the log.
 type Log struct {
-	LogLevel  string `help:"Least level that is logged: debug, info, warn or error." env:"LOG_LEVEL" enum:"debug,info,warn,error" default:"info"`
-	LogFormat string `help:"Form of the log: text or json." env:"LOG_FORMAT" enum:"text,json" default:"text"`
+	LogLevel  string `help:"Minimum level: debug, info, warn or error." env:"LOG_LEVEL" enum:"debug,info,warn,error" default:"info"`
+	LogFormat string `help:"Format of the log: text or json." env:"LOG_FORMAT" enum:"text,json" default:"text"`
 }
 
 // Logger returns a logger to standard error.
@@ -132,7 +132,7 @@ func (l Log) Logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(os.Stderr, options))
 }
 
-// ShutdownTimeout bounds how long a process takes to drain after SIGTERM.
+// ShutdownTimeout is how long a process may take to drain after SIGTERM.
 const ShutdownTimeout = 10 * time.Second
 
 func fromFile(value Secret, path, name string) (Secret, error) {
@@ -140,7 +140,7 @@ func fromFile(value Secret, path, name string) (Secret, error) {
 		return value, nil
 	}
 	if value != "" {
-		return value, fmt.Errorf("--%s and --%s-file are both given: keep one", name, name)
+		return value, fmt.Errorf("--%s and --%s-file are both set: keep one", name, name)
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {

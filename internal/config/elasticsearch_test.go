@@ -14,7 +14,7 @@ func TestElasticsearchIsCheckedAsAWhole(t *testing.T) {
 	}
 	good := Elasticsearch{ElasticsearchURL: []string{"https://a:9200"}, ElasticsearchUsername: "alice", ElasticsearchPasswordFile: secret,
 		ElasticsearchCAFile: "ca.pem", ElasticsearchAlias: "emails"}
-	for range 2 { // again is harmless
+	for range 2 { // may be called again
 		if err := good.Validate(); err != nil || good.ElasticsearchPassword != "s3cret" {
 			t.Errorf("%v, password %q", err, string(good.ElasticsearchPassword))
 		}
@@ -30,12 +30,12 @@ func TestElasticsearchIsCheckedAsAWhole(t *testing.T) {
 	if err == nil {
 		t.Fatal("it is accepted")
 	}
-	for _, want := range []string{"http://host:port", "holds a user", "needs an https address", "belong together", "keep one", "--elasticsearch-alias"} {
+	for _, want := range []string{"http://host:port", "contains a user", "needs an https address", "must be set together", "keep one", "--elasticsearch-alias"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the faults lack %q: %v", want, err)
 		}
 	}
 	if strings.Contains(err.Error(), "hidden") {
-		t.Errorf("the faults tell a password: %v", err)
+		t.Errorf("the faults contain a password: %v", err)
 	}
 }

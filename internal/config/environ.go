@@ -7,9 +7,8 @@ import (
 	"strings"
 )
 
-// Environ returns base, the environment of a process, in which the variables of the given settings say just what the
-// settings say, so that a child process works with the same whatever flags and variables the parent had. Settings are
-// pointers to structs of this package, validated.
+// Environ returns the environment base with the variables of the given settings replaced, so that a child process has the
+// same settings as its parent. Settings are pointers to validated structs of this package.
 func Environ(base []string, settings ...any) []string {
 	environment := slices.Clone(base)
 	for _, each := range settings {
@@ -25,7 +24,7 @@ func Environ(base []string, settings ...any) []string {
 	return environment
 }
 
-// variable writes a setting as its environment variable holds it.
+// variable formats a setting for its environment variable.
 func variable(field reflect.Value) string {
 	switch value := field.Interface().(type) {
 	case []string:

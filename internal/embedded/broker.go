@@ -7,13 +7,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 )
 
-// broker is the Kafka broker inside this process.
+// broker is the Kafka broker within this process.
 type broker struct {
 	cluster *kfake.Cluster
 	addr    string
 }
 
-// startBroker opens the topics and groups in dir. A record is on disk before its producer is answered.
+// startBroker opens the topics and groups in dir. Records are on disk before they are acknowledged.
 func startBroker(dir string, state *state) (*broker, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err

@@ -25,29 +25,28 @@ const (
 	databaseName = "applylens"
 )
 
-// request is the first line that a child reads. The end of its input tells it to stop.
+// request is the first line of a child's input. The end of its input tells it to stop.
 type request struct {
 	Dir      string `json:"dir"`
 	Cache    string `json:"cache"`
 	Port     int    `json:"port"`    // 0 for the first start
-	Settled  bool   `json:"settled"` // the port must not change any more
+	Settled  bool   `json:"settled"` // the port must not change
 	Password string `json:"password"`
 }
 
-// answer is the one line that a child writes.
+// answer is the only line of a child's output.
 type answer struct {
 	Error string `json:"error"`
 	Port  int    `json:"port"`
 	Bin   string `json:"bin"` // directory of PostgreSQL's programs
 }
 
-// Child becomes the process that runs PostgreSQL and does not return, when the process was started as that. main calls
-// it first.
+// Child runs PostgreSQL and does not return, if the process was started for that. main calls it first.
 func Child() {
 	if len(os.Args) != 2 || os.Args[1] != childCommand {
 		return
 	}
-	// A terminal's Ctrl-C and a service manager's SIGTERM are for the parent, which stops us when it has drained.
+	// Ctrl-C in a terminal and SIGTERM from a service manager are for the parent, which stops the child after draining.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	if err := runChild(os.Stdin, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -86,7 +85,7 @@ func runChild(input io.Reader, output io.Writer) error {
 	}
 }
 
-// abandon ends a child whose parent went away while it fetches, which cannot be interrupted otherwise.
+// abandon exits if the parent ends during the download, which cannot be interrupted otherwise.
 func abandon(starting <-chan struct{}, r request) {
 	select {
 	case <-starting:
@@ -100,8 +99,8 @@ func (r request) data() string    { return filepath.Join(r.Dir, "data") }
 func (r request) scratch() string { return filepath.Join(r.Dir, "scratch") }
 func (r request) marker() string  { return filepath.Join(r.Dir, "initialised") }
 
-// start brings the server up from whatever the last run left: nothing, half an initialisation, a server of a killed
-// child, or a good directory.
+// start starts the server, whatever the last run left: nothing, an incomplete initialisation, a server of a killed child, or
+// a complete data directory.
 func (r request) start(ctx context.Context) (*postmaster, error) {
 	if err := errors.Join(endLeftover(r.scratch()), endLeftover(r.data())); err != nil {
 		return nil, err
@@ -134,7 +133,7 @@ type postmaster struct {
 	err     error // set before done is closed
 }
 
-// settings keep the server small. Commits are on disk when they are acknowledged.
+// settings keep the server small. Commits are on disk before they are acknowledged.
 var settings = map[string]string{
 	"listen_addresses":        "127.0.0.1",
 	"unix_socket_directories": "",
@@ -149,8 +148,8 @@ var settings = map[string]string{
 	"log_timezone":            "UTC",
 }
 
-// run starts the postmaster. The sessions of a killed one need a moment to notice and release its shared memory, so one
-// that refuses to start is tried again for some seconds.
+// run starts the postmaster. The sessions of a killed postmaster take a moment to release its shared memory, so run retries
+// for some seconds.
 func (r request) run(ctx context.Context, bin string) (*postmaster, error) {
 	deadline := time.After(10 * time.Second)
 	for {
@@ -185,7 +184,7 @@ func (r request) runOnce(bin string) (*postmaster, error) {
 	m := &postmaster{port: r.Port, bin: bin, command: command, done: make(chan struct{})}
 	started := make(chan error)
 	go func() {
-		// The kernel watches the thread that starts a process, not the process, so the thread stays.
+		// The parent-death signal depends on the thread that started the process, so this thread must not end.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := command.Start()
@@ -198,7 +197,7 @@ func (r request) runOnce(bin string) (*postmaster, error) {
 	return m, <-started
 }
 
-// await waits until the server answers, however long it repairs itself after a crash.
+// await waits until the server responds, however long crash recovery takes.
 func (m *postmaster) await(ctx context.Context, address string) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -217,7 +216,7 @@ func (m *postmaster) await(ctx context.Context, address string) error {
 	}
 }
 
-// stop ends all sessions and writes a checkpoint; a server that takes too long is ended as by a crash.
+// stop does a fast shutdown. A server that takes too long is stopped immediately, without a checkpoint.
 func (m *postmaster) stop() error {
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGQUIT, syscall.SIGKILL} {
 		_ = m.command.Process.Signal(sig)
@@ -227,11 +226,11 @@ func (m *postmaster) stop() error {
 		case <-time.After(30 * time.Second):
 		}
 	}
-	return errors.New("PostgreSQL does not end")
+	return errors.New("PostgreSQL does not stop")
 }
 
-// endLeftover ends the server that a killed child has left on the directory, and removes the file that a server killed
-// with it has left, since its process id may by now be another program's.
+// endLeftover stops a server that a killed child left running on the directory. It removes the pid file of a server that was
+// killed too, since another program may have that process id by now.
 func endLeftover(data string) error {
 	path := filepath.Join(data, "postmaster.pid")
 	text, err := os.ReadFile(path)
@@ -239,7 +238,7 @@ func endLeftover(data string) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("look for a server left over: %w", err)
+		return fmt.Errorf("look for a running server: %w", err)
 	}
 	line, _, _ := strings.Cut(string(text), "\n")
 	pid, err := strconv.Atoi(strings.TrimSpace(line))
@@ -248,7 +247,7 @@ func endLeftover(data string) error {
 	}
 	running, err := serves(pid, data)
 	if err != nil {
-		return nil // another user's process: PostgreSQL knows that it is none of its own
+		return nil // another user's process: PostgreSQL recognises that it is not its own
 	}
 	if !running {
 		return os.Remove(path)
@@ -259,7 +258,7 @@ func endLeftover(data string) error {
 func end(pid int, data string) error {
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGQUIT} {
 		if err := syscall.Kill(pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
-			return fmt.Errorf("end the PostgreSQL server left over (process %d): %w", pid, err)
+			return fmt.Errorf("stop the leftover PostgreSQL server (process %d): %w", pid, err)
 		}
 		for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 			if running, _ := serves(pid, data); !running {
@@ -267,5 +266,5 @@ func end(pid int, data string) error {
 			}
 		}
 	}
-	return fmt.Errorf("the PostgreSQL server left over (process %d) does not end", pid)
+	return fmt.Errorf("the leftover PostgreSQL server (process %d) does not stop", pid)
 }

@@ -1,9 +1,9 @@
-// Package embedded runs the servers of "applylens up" in one data directory, for one machine and for trying out: a Kafka
-// broker inside the process, and PostgreSQL as its child, whose programs are fetched once from the network. Ports,
-// password, topics and tables are kept from one start to the next.
+// Package embedded runs the servers of "applylens up" in one data directory, for trials on one machine: a Kafka broker within
+// the process, and PostgreSQL as a child process, whose programs are downloaded once. Ports, password, topics and tables are
+// kept between starts.
 //
-// PostgreSQL runs below a child of our own program (see Child), since it refuses to run as root, and must end in order
-// even when the parent is killed. What was acknowledged is on disk. Commands for production never use this package.
+// PostgreSQL runs under a child of our own program (see Child), since it refuses to run as root, and must shut down properly
+// even if the parent is killed. Acknowledged data is on disk. Commands for production never use this package.
 package embedded
 
 import (
@@ -18,7 +18,7 @@ import (
 // Servers are running servers.
 type Servers struct {
 	KafkaBrokers string // host:port
-	DatabaseURL  string // of a superuser, with its password
+	DatabaseURL  string // for a superuser, with the password
 	PostgresBin  string // directory of PostgreSQL's programs
 
 	lock     *os.File
@@ -26,8 +26,8 @@ type Servers struct {
 	postgres *postgres
 }
 
-// Start starts both servers on the data directory, which it makes when it is missing, and returns when both answer. ctx
-// bounds the start only. A directory that another process uses is refused with ErrInUse.
+// Start starts both servers on the data directory, which it creates if necessary, and returns when both respond. ctx applies
+// only to the start. If another process uses the directory, the error is ErrInUse.
 func Start(ctx context.Context, dir string, log *slog.Logger) (*Servers, error) {
 	cache, err := cacheDir()
 	if err != nil {
@@ -67,8 +67,8 @@ func startWith(ctx context.Context, dir, cache string, log *slog.Logger) (_ *Ser
 	return s, nil
 }
 
-// Stop stops both servers in order: what they hold is on disk when it returns. When ctx ends first, PostgreSQL is
-// killed, and repairs itself at its next start.
+// Stop shuts both servers down; all data is on disk when it returns. If ctx ends first, PostgreSQL is killed and recovers at
+// its next start.
 func (s *Servers) Stop(ctx context.Context) error {
 	var errs []error
 	if s.broker != nil {
@@ -83,7 +83,7 @@ func (s *Servers) Stop(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// makeDir makes the directory. As root it lets others pass through, but not look, since PostgreSQL runs as another user.
+// makeDir creates the directory. As root, it lets others traverse but not list it, since PostgreSQL runs as another user.
 func makeDir(dir string) (string, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -101,14 +101,14 @@ func makeDir(dir string) (string, error) {
 	return filepath.EvalSymlinks(dir)
 }
 
-// cacheDir is where PostgreSQL's programs are kept for all data directories. Root's is the system's, since root's home is
-// closed to the user that runs PostgreSQL.
+// cacheDir returns where PostgreSQL's programs are cached for all data directories. For root it is a system directory, since
+// the user that runs PostgreSQL cannot enter root's home.
 func cacheDir() (string, error) {
 	base := "/var/cache"
 	if os.Geteuid() != 0 {
 		var err error
 		if base, err = os.UserCacheDir(); err != nil {
-			return "", fmt.Errorf("find a place for PostgreSQL's programs: %w", err)
+			return "", fmt.Errorf("find a cache directory for PostgreSQL's programs: %w", err)
 		}
 	}
 	return filepath.Join(base, "applylens"), nil

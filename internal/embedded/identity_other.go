@@ -11,7 +11,7 @@ import (
 	"syscall"
 )
 
-// identity is a way to run the child as somebody whom PostgreSQL accepts: here only an ordinary user as itself.
+// identity is a way to run the child as a user that PostgreSQL accepts: here only an ordinary user as itself.
 type identity struct{ name string }
 
 func identities(...string) ([]identity, error) {
@@ -33,10 +33,10 @@ func ownProgram() string {
 	return path
 }
 
-// endsWithParent can promise nothing here; a server left over is ended at the next start.
+// endsWithParent has no effect on this system. A leftover server is stopped at the next start.
 func endsWithParent(syscall.Signal) *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
-// serves tells whether the process is a server on the data directory, by its command line.
+// serves reports whether the process is a server on the data directory, by its command line.
 func serves(pid int, data string) (bool, error) {
 	output, err := exec.Command("ps", "-o", "command=", "-p", strconv.Itoa(pid)).Output()
 	return err == nil && strings.Contains(string(output), data), nil

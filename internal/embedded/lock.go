@@ -9,10 +9,10 @@ import (
 	"syscall"
 )
 
-// ErrInUse tells that another process runs servers on the same data directory.
+// ErrInUse means that another process runs servers on the same data directory.
 var ErrInUse = errors.New("the data directory is in use")
 
-// lockDir takes the directory's lock, which the kernel releases when this process ends, however it ends.
+// lockDir locks the directory. The kernel releases the lock when this process ends, for whatever reason.
 func lockDir(dir string) (*os.File, error) {
 	file, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -22,7 +22,7 @@ func lockDir(dir string) (*os.File, error) {
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		holder, _ := os.ReadFile(file.Name())
 		file.Close()
-		return nil, fmt.Errorf("%w: applylens runs on %s already (process %s)", ErrInUse, dir, strings.TrimSpace(string(holder)))
+		return nil, fmt.Errorf("%w: applylens is already running on %s (process %s)", ErrInUse, dir, strings.TrimSpace(string(holder)))
 	}
 	if err == nil {
 		err = file.Truncate(0)

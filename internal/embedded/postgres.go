@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// postgres keeps a child that runs PostgreSQL, and starts another when it ends by itself.
+// postgres supervises a child that runs PostgreSQL, and starts another if it ends by itself.
 type postgres struct {
 	url string
 	bin string
@@ -27,7 +27,7 @@ type postgres struct {
 	pid      atomic.Int64 // of the child
 	stopping chan struct{}
 	killing  chan struct{}
-	done     chan struct{} // closed when no child is left
+	done     chan struct{} // closed when the last child has ended
 }
 
 func startPostgres(ctx context.Context, dir, cache string, state *state, log *slog.Logger) (*postgres, error) {
@@ -46,13 +46,13 @@ func startPostgres(ctx context.Context, dir, cache string, state *state, log *sl
 	}
 	p.request = request{Dir: p.dir, Cache: cache, Port: state.PostgresPort, Password: state.PostgresPassword}
 	if !isProgram(filepath.Join(binariesPath(cache), "bin", "postgres")) {
-		log.Info("fetching PostgreSQL once from the network", "into", cache)
+		log.Info("downloading PostgreSQL once", "into", cache)
 	}
 	child, answer, err := p.launch(ctx)
 	if err != nil {
 		return nil, err
 	}
-	// The child may have found its port taken. From now on it is settled, as pools of connections know it.
+	// The child may have changed a port that was in use. From now on the port is fixed, since connection pools use it.
 	state.PostgresPort, p.request.Port, p.request.Settled = answer.Port, answer.Port, true
 	p.url, p.bin = databaseURL(answer.Port, state.PostgresPassword), answer.Bin
 	go p.keep(child)
@@ -67,14 +67,14 @@ func databaseURL(port int, password string) string {
 	return address.String()
 }
 
-// child is a running child of ours.
+// child is a running child process.
 type child struct {
 	command *exec.Cmd
-	stdin   io.Closer // its end tells the child to stop
+	stdin   io.Closer // closing it tells the child to stop
 	ended   chan error
 }
 
-// launch starts a child in the first way that this machine allows, and waits for its answer.
+// launch starts a child with the first identity that works, and waits for its answer.
 func (p *postgres) launch(ctx context.Context) (*child, answer, error) {
 	identities, err := identities(p.dir, p.request.Cache)
 	if err != nil {
@@ -127,7 +127,7 @@ func (p *postgres) execute(identity identity) (*child, io.Reader, error) {
 	return c, stdout, nil
 }
 
-// await reads the child's answer; when ctx ends first, it ends the child.
+// await reads the child's answer. If ctx ends first, it kills the child.
 func (p *postgres) await(ctx context.Context, c *child, output io.Reader) (answer, error) {
 	answered := make(chan error, 1)
 	var result answer
@@ -154,13 +154,13 @@ func (p *postgres) await(ctx context.Context, c *child, output io.Reader) (answe
 	return answer{}, errors.New(result.Error)
 }
 
-// keep waits for the child and starts another when it ends unasked, until stop is called.
+// keep waits for the child and starts another if it ends by itself, until stop is called.
 func (p *postgres) keep(c *child) {
 	defer close(p.done)
 	for {
 		select {
 		case err := <-c.ended:
-			p.log.Error("embedded PostgreSQL ended, starting it again", "error", err)
+			p.log.Error("embedded PostgreSQL ended, restarting it", "error", err)
 		case <-p.stopping:
 			p.finish(c)
 			return

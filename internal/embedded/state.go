@@ -11,7 +11,7 @@ import (
 	"path/filepath"
 )
 
-// state is what must be the same at the next start, in the file servers.json of the data directory.
+// state is kept between starts in the file servers.json of the data directory.
 type state struct {
 	ClusterID        string `json:"cluster_id"`
 	KafkaPort        int    `json:"kafka_port"`
@@ -21,7 +21,7 @@ type state struct {
 
 func statePath(dir string) string { return filepath.Join(dir, "servers.json") }
 
-// loadState reads the state, or invents one. A port that somebody else has taken meanwhile is replaced.
+// loadState reads the state, or generates one. Ports that are in use by now are replaced.
 func loadState(dir string) (*state, error) {
 	s := &state{}
 	text, err := os.ReadFile(statePath(dir))
@@ -41,7 +41,7 @@ func loadState(dir string) (*state, error) {
 	return s, s.save(dir)
 }
 
-// save replaces the file whole. Only its owner may read the password.
+// save replaces the file atomically. Only its owner may read the password.
 func (s *state) save(dir string) error {
 	text, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
@@ -65,7 +65,7 @@ func keepOrPickPort(port int) (int, error) {
 	return 0, errors.New("find a free port on 127.0.0.1")
 }
 
-// randomText returns count random bytes in letters that need no quoting in a URL.
+// randomText returns count random bytes as text that needs no escaping in a URL.
 func randomText(count int) string {
 	bytes := make([]byte, count)
 	_, _ = rand.Read(bytes)

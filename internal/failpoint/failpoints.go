@@ -13,11 +13,11 @@ import (
 	"syscall"
 )
 
-// The environment variables that this build obeys.
+// The environment variables of this build.
 //
 //	APPLYLENS_FAILPOINT      name=action[@n], several separated by ";": at the n-th hit of name (default 1) exit or stop
-//	APPLYLENS_FAILPOINT_LOG  file to which every hit appends its name, and every action its whole rule, one a line
-//	APPLYLENS_BREAK          names of guards to switch off, separated by ","
+//	APPLYLENS_FAILPOINT_LOG  file to which every hit appends its name, and every action its rule, one per line
+//	APPLYLENS_BREAK          names of guards to disable, separated by ","
 const (
 	rulesVariable = "APPLYLENS_FAILPOINT"
 	logVariable   = "APPLYLENS_FAILPOINT_LOG"
@@ -35,7 +35,7 @@ type rule struct {
 	at     int
 }
 
-// environment is what the variables say, read once, and how often each name was hit so far.
+// environment holds the variables, read once, and how often each failpoint was hit.
 type environment struct {
 	rules  []rule
 	broken []string
@@ -60,8 +60,8 @@ var read = sync.OnceValue(func() *environment {
 	return e
 })
 
-// Hit marks the moment called name, and ends or stops the process when the environment says so. A process that was
-// stopped goes on from here when it is continued.
+// Hit marks the failpoint called name, and kills or stops the process if the environment says so. A stopped process
+// resumes here after SIGCONT.
 func Hit(name string) {
 	e := read()
 	hit := e.count(name)
@@ -73,7 +73,7 @@ func Hit(name string) {
 	}
 }
 
-// Broken tells whether the guard called name is switched off, which proves that a test notices its absence.
+// Broken reports whether the guard called name is disabled, so that tests can prove that they detect its absence.
 func Broken(name string) bool { return slices.Contains(read().broken, name) }
 
 func (e *environment) count(name string) int {
@@ -84,7 +84,7 @@ func (e *environment) count(name string) int {
 	return e.hits[name]
 }
 
-// write appends a line; one write call keeps the lines of several processes whole.
+// write appends a line with a single write, so that lines of several processes do not mix.
 func (e *environment) write(line string) {
 	if e.log == nil {
 		return
@@ -94,14 +94,14 @@ func (e *environment) write(line string) {
 	}
 }
 
-// exit ends the process as kill -9 does: nothing deferred runs, nothing buffered is written.
+// exit ends the process like kill -9: no deferred function runs, no buffer is flushed.
 func exit() {
 	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 	select {}
 }
 
-// stop halts the process until somebody sends SIGCONT. The signal stops other threads first, perhaps, so that the
-// caller waits for SIGCONT itself rather than run on for some microseconds.
+// stop stops the process until it receives SIGCONT. The signal may stop other threads first, so the caller waits for SIGCONT
+// itself instead of running on for some microseconds.
 func stop() {
 	continued := make(chan os.Signal, 1)
 	signal.Notify(continued, syscall.SIGCONT)
@@ -110,7 +110,7 @@ func stop() {
 	<-continued
 }
 
-// parse reads name=action[@n]; a fault in it is the test's bug.
+// parse parses name=action[@n]. An error is a bug in the test.
 func parse(text string) rule {
 	name, rest, found := strings.Cut(text, "=")
 	action, times, counted := strings.Cut(rest, "@")

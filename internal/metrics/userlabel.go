@@ -1,5 +1,5 @@
-// Package metrics holds what the product's counters share: the bounded label of a person, and registering on a
-// registry that is passed in. It names no metric; the packages that count do.
+// Package metrics has what the product counters share: the bounded label user, and registration on a registry that is passed
+// in. It defines no metric; the packages that count do.
 package metrics
 
 import (
@@ -12,7 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Other is the label of everything beyond a bound.
+// Other is the label of all users beyond the limit.
 const Other = "other"
 
 // The modes of a UserLabel, the values of METRICS_USER_LABEL.
@@ -22,11 +22,11 @@ const (
 	UserOff   = "off"   // empty, which Prometheus shows as no label
 )
 
-// maxUsers bounds the persons that get a label of their own.
+// maxUsers is how many users get a label of their own.
 const maxUsers = 1_000
 
-// UserLabel gives persons the values of the label "user": the first 1,000 their own, all later ones Other. It lives
-// as long as the process and may be used concurrently.
+// UserLabel assigns the values of the label "user": the first 1,000 users have their own, all later ones Other. It lasts as
+// long as the process and is safe for concurrent use.
 type UserLabel struct {
 	mode string
 	key  []byte
@@ -35,8 +35,8 @@ type UserLabel struct {
 	labels map[string]string
 }
 
-// NewUserLabel returns a UserLabel of a mode. The key is secret to the deployment, so that nobody can tell whether an
-// address is among the users by hashing it.
+// NewUserLabel returns a UserLabel with a mode. The key is a secret of the deployment, so that nobody can find out by hashing
+// whether an address is among the users.
 func NewUserLabel(mode string, key []byte) (*UserLabel, error) {
 	switch mode {
 	case UserHash, UserPlain, UserOff:
@@ -45,7 +45,7 @@ func NewUserLabel(mode string, key []byte) (*UserLabel, error) {
 	return nil, fmt.Errorf("METRICS_USER_LABEL is %q: use %s, %s or %s", mode, UserHash, UserPlain, UserOff)
 }
 
-// Of returns the label of a person, the same one until they are forgotten.
+// Of returns the label of a user, which is the same until Forget.
 func (l *UserLabel) Of(user string) string {
 	if l.mode == UserOff {
 		return ""
@@ -64,8 +64,8 @@ func (l *UserLabel) Of(user string) string {
 	return label
 }
 
-// Forget drops the series of a person from counters with the label "user", and makes room for another. They begin anew
-// when the person is counted again. It returns the label that they had; empty when there are no labels to tell by.
+// Forget deletes the series of a user from counters with the label "user", and makes room for another user. New series start at
+// 0. It returns the label that the user had, empty if labels are off.
 func (l *UserLabel) Forget(user string, counters ...*prometheus.CounterVec) string {
 	label := l.label(user)
 	if l.mode == UserOff || label == Other {
@@ -89,8 +89,8 @@ func (l *UserLabel) label(user string) string {
 	return hex.EncodeToString(mac.Sum(nil)[:8])
 }
 
-// Counter registers a counter with labels, or returns the one that was registered before under the same name, labels
-// and help. A nil registry gives a counter that nobody reads.
+// Counter registers a counter with labels, or returns the one registered before with the same name, labels and help. With a
+// nil registry the counter is not served.
 func Counter(registry prometheus.Registerer, name, help string, labels ...string) *prometheus.CounterVec {
 	counter := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	if registry == nil {
@@ -101,7 +101,7 @@ func Counter(registry prometheus.Registerer, name, help string, labels ...string
 		return before.ExistingCollector.(*prometheus.CounterVec)
 	}
 	if err != nil {
-		panic(err) // the name or the labels above are wrong: our bug
+		panic(err) // an invalid name or label is a bug
 	}
 	return counter
 }

@@ -1,5 +1,5 @@
-// Package ops serves what an operator's tools ask of a process that has no API: metrics, health and readiness, on an
-// address of their own. It holds nothing of a person.
+// Package ops serves metrics, health and readiness of processes without an API, on an address of their own. It serves no
+// personal data.
 package ops
 
 import (
@@ -15,7 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Handler answers /metrics, /healthz (the process runs) and /readyz (503 while ready returns an error).
+// Handler serves /metrics, /healthz (the process is running) and /readyz (503 while ready returns an error).
 func Handler(registry prometheus.Gatherer, ready func() error) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
@@ -30,7 +30,7 @@ func Handler(registry prometheus.Gatherer, ready func() error) http.Handler {
 	return mux
 }
 
-// Serve listens until ctx ends. An address that cannot be listened on is an error.
+// Serve serves until ctx ends. It returns an error if it cannot listen.
 func Serve(ctx context.Context, listen string, registry prometheus.Gatherer, ready func() error) error {
 	listener, err := net.Listen("tcp", listen)
 	if err != nil {

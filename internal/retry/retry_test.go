@@ -32,7 +32,7 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := Wait(ended, time.Hour); !errors.Is(err, context.Canceled) {
-		t.Errorf("a wait that was ended returns %v", err)
+		t.Errorf("Wait after the end of its context returns %v", err)
 	}
 }
 

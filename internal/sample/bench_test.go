@@ -6,7 +6,7 @@ import (
 	"github.com/applylens/applylens/consumers/mailbox"
 )
 
-// BenchmarkCategory measures the rules on the mail that was sorted by hand.
+// BenchmarkCategory measures the speed of the rules on the mail classified by hand.
 func BenchmarkCategory(b *testing.B) {
 	all := messages(b, "testdata/real.mbox.gz")
 	for b.Loop() {

@@ -19,18 +19,18 @@ import (
 	"github.com/applylens/applylens/producers/mailimport"
 )
 
-var update = flag.Bool("update", false, "write the measured tables into docs/mail.md")
+var update = flag.Bool("update", false, "write the measured tables to docs/mail.md")
 
-// The halves of the messages that were sorted by hand, testdata/README.md: rules are made by looking at tuning only.
+// The halves of the messages classified by hand, see testdata/README.md. Look only at tuning when you write rules.
 const (
 	tuning  = "tuning"
 	heldOut = "held-out"
 )
 
-// riskThreshold is the score from which the policies take a mail for risky.
+// riskThreshold is the score from which the policies treat a mail as risky.
 const riskThreshold = 80
 
-// sorted is a message with what its reader said of it and what the rules say.
+// sorted is a message with its labels and the result of the rules.
 type sorted struct {
 	half, category, subject string
 	risk                    bool
@@ -38,7 +38,7 @@ type sorted struct {
 	score                   int
 }
 
-// byHand reads the messages that were sorted by hand.
+// byHand reads the messages classified by hand.
 func byHand(t *testing.T) []sorted {
 	t.Helper()
 	text, err := os.ReadFile("testdata/labels.tsv")
@@ -106,8 +106,7 @@ func messages(t testing.TB, name string) []*events.Mail {
 	}
 }
 
-// TestMeasureRules holds the tables in docs/mail.md to what the rules do. With -v it names what they get wrong in the half
-// that may be looked at.
+// TestMeasureRules compares the tables in docs/mail.md with the rules. With -v it lists the errors in the half tuning.
 func TestMeasureRules(t *testing.T) {
 	all := byHand(t)
 	for _, m := range all {
@@ -115,7 +114,7 @@ func TestMeasureRules(t *testing.T) {
 			continue
 		}
 		if m.found != m.category {
-			t.Logf("%-12s is taken for %-12s %s", m.category, m.found, m.subject)
+			t.Logf("%-12s is classified as %-12s %s", m.category, m.found, m.subject)
 		}
 		if m.risk != (m.score >= riskThreshold) {
 			t.Logf("risk %-5v has the score %-3d      %s", m.risk, m.score, m.subject)
@@ -130,7 +129,7 @@ func TestMeasureRules(t *testing.T) {
 	before, rest, found := strings.Cut(string(text), begin)
 	was, after, closed := strings.Cut(rest, end)
 	if !found || !closed {
-		t.Fatalf("%s has no place for the tables", path)
+		t.Fatalf("%s has no markers for the tables", path)
 	}
 	tables := categoryTables(all) + riskTable(all)
 	if *update {
@@ -138,13 +137,13 @@ func TestMeasureRules(t *testing.T) {
 			t.Fatal(err)
 		}
 	} else if was != tables {
-		t.Errorf("the tables in %s are not of these rules: run go test ./internal/sample -update", path)
+		t.Errorf("the tables in %s are out of date: run go test ./internal/sample -update", path)
 	}
 }
 
 var categories = []string{mailbox.Promo, mailbox.Newsletter, mailbox.Event, mailbox.Finance, mailbox.Applications, mailbox.Social, mailbox.Personal, mailbox.Other}
 
-// categoryTables writes for each half what was taken for what.
+// categoryTables formats the confusion matrix of each half.
 func categoryTables(all []sorted) string {
 	var out strings.Builder
 	for _, half := range []string{heldOut, tuning} {
@@ -160,7 +159,7 @@ func categoryTables(all []sorted) string {
 				right++
 			}
 		}
-		fmt.Fprintf(&out, "\n%s, %d messages, %d %% right; lines are what a reader says, columns what the rules say:\n\n", half, total, 100*right/total)
+		fmt.Fprintf(&out, "\n%s, %d messages, %d %% correct; rows are the category assigned by hand, columns the one the rules assign:\n\n", half, total, 100*right/total)
 		fmt.Fprintf(&out, "| | %s | precision | recall |\n|---|%s---|---|\n", strings.Join(categories, " | "), strings.Repeat("---|", len(categories)))
 		for _, category := range categories {
 			fmt.Fprintf(&out, "| **%s** |", category)
@@ -179,7 +178,7 @@ func categoryTables(all []sorted) string {
 
 func riskTable(all []sorted) string {
 	var out strings.Builder
-	out.WriteString("\nRisk, by the score from which a mail is taken for one:\n\n| | score | risks | found | taken for one | precision | recall |\n|---|---|---|---|---|---|---|\n")
+	out.WriteString("\nRisk, by the score from which a mail is classified as risky:\n\n| | score | risky | found | classified as risky | precision | recall |\n|---|---|---|---|---|---|---|\n")
 	for _, half := range []string{heldOut, tuning} {
 		for _, threshold := range []int{riskThreshold, 50, 20} {
 			risks, found, taken := 0, 0, 0

@@ -1,7 +1,7 @@
-// Package sample holds mail to try ApplyLens with: real list mail, newsletters and advertising of 2002, and invented
-// mail about meetups, purchases and job applications. README.md beside this file tells where it comes from.
+// Package sample has sample mail: real list mail, newsletters and advertising from 2002, and invented mail about meetups,
+// purchases and job applications. README.md in this directory says where it comes from.
 //
-// The messages are in the order of their dates. The same time gives the same bytes for ever.
+// The messages are ordered by date. The same time always yields the same bytes.
 package sample
 
 import (
@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// Owner is the address to which all of the sample was delivered.
+// Owner is the address to which the sample mail was delivered.
 const Owner = "sam@home.example"
 
 // Span is the time over which Recent spreads the messages.
@@ -22,24 +22,24 @@ const Span = 6 * 7 * 24 * time.Hour
 //go:embed mail.mbox.gz
 var packed []byte
 
-// Open returns the sample as an mbox with the dates that the messages came with.
+// Open returns the sample as an mbox with its original dates.
 func Open() io.Reader {
 	unpacked, err := gzip.NewReader(bytes.NewReader(packed))
 	if err != nil {
-		panic(fmt.Sprintf("sample: the embedded file is no gzip: %v", err)) // our bug, made when the file was
+		panic(fmt.Sprintf("sample: the embedded file is no gzip: %v", err)) // a bug in the file
 	}
 	return unpacked
 }
 
-// Recent returns the sample as an mbox with the messages spread evenly over the Span before now, the last of them
-// just before now. Only dates differ from Open. It holds the unpacked sample, some megabytes, in memory.
+// Recent returns the sample as an mbox with the messages spread evenly over the Span before now, the last one just before
+// now. Only dates differ from Open. It keeps the unpacked sample, some megabytes, in memory.
 func Recent(now time.Time) io.Reader {
 	text, err := io.ReadAll(Open())
 	if err != nil {
-		panic(fmt.Sprintf("sample: the embedded file is damaged: %v", err)) // as above
+		panic(fmt.Sprintf("sample: the embedded file is damaged: %v", err)) // a bug in the file
 	}
 	now = now.UTC().Truncate(time.Second)
-	// The maker quotes all lines of texts that begin like a separator.
+	// In the file, all text lines that begin like a separator are quoted.
 	count := bytes.Count(text, []byte("\n"+separator)) + 1
 	var out bytes.Buffer
 	out.Grow(len(text) + 8*count)

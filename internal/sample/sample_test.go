@@ -39,7 +39,7 @@ var parsed = sync.OnceValues(func() ([]*events.Mail, error) {
 	}
 })
 
-// mails returns the recent sample and fails when one of its messages is broken.
+// mails returns the recent sample, and fails the test if a message is broken.
 func mails(t *testing.T) []*events.Mail {
 	t.Helper()
 	all, err := parsed()
@@ -103,14 +103,14 @@ func TestRecentIsDeterministic(t *testing.T) {
 	}
 }
 
-// seen is a mail as policies see it after the mailbox fold.
+// seen returns a mail as policies see it after the mailbox fold.
 func seen(m *events.Mail) policy.Mail {
 	domain := mailbox.Registrable(m.Sender.Address)
 	return policy.Mail{ID: mailbox.MailID(m).String(), Category: mailbox.Category(m, domain), Sender: m.Sender.Address, SenderDomain: domain,
 		ListID: m.ListID, Subject: m.Subject, RiskScore: m.RiskScore, Quarantined: m.Quarantined, ReceivedAt: m.ReceivedAt}
 }
 
-// TestEveryDefaultPolicyAndCategoryHasMaterial: whoever tries ApplyLens with the sample meets all of it.
+// TestEveryDefaultPolicyAndCategoryHasMaterial checks that the sample has mail for every default policy and category.
 func TestEveryDefaultPolicyAndCategoryHasMaterial(t *testing.T) {
 	policies := policy.Defaults()
 	for i := range policies {
@@ -141,7 +141,7 @@ func TestEveryDefaultPolicyAndCategoryHasMaterial(t *testing.T) {
 	}
 }
 
-// TestTwoApprovalsLiftOtherMeetups: the smoke test of the product, on the mail that ships with it.
+// TestTwoApprovalsLiftOtherMeetups is the product's smoke test on the sample mail.
 func TestTwoApprovalsLiftOtherMeetups(t *testing.T) {
 	var meetups []policy.Mail
 	for _, m := range mails(t) {

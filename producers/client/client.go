@@ -1,20 +1,20 @@
-// Package client is what a Go service uses to publish events to ApplyLens.
+// Package client publishes events to ApplyLens from Go services.
 //
-// It promises that an event which breaks the contract is refused before anything is written, that every event goes to
-// the topic and the partition of its key, and that Publish returns nil only when all in-sync replicas have all events.
+// An event that breaks the contract is refused before anything is written. Every event goes to the topic and partition of
+// its key. Publish returns nil only if all in-sync replicas have acknowledged all events.
 //
 // # The contract
 //
-// The id of an event (ce_id) is the service's: unique within its source and the same on every attempt. Publishing an
-// event again with the same content is harmless, whenever and how often: it has its effect once. Publishing another
-// content under the same id is a conflict and becomes a dead letter; for decisions on actions the identity is the
-// action, the kind and the round, whatever the id.
+// The service chooses the id of an event (ce_id). It must be unique within the source and the same on every attempt.
+// Events are deduplicated by identity, so publishing the same event again has no effect. The same identity with different
+// content is a conflict and becomes a dead letter. Decisions on actions are identified by action, kind and round,
+// whatever their ce_id.
 //
-// The key is the user, or system/application_id for job applications, and is taken from the event. Events of one key
-// have their effect in the order in which they stand in the log. A service that needs an order publishes the next
-// event after Publish of the one before returned nil; after an error it publishes that one again first.
+// The key is taken from the event: the user, or system/application_id for job applications. Events of one key take effect
+// in log order. A service that needs an order must publish the next event only after Publish of the previous one
+// returned nil; after an error it must publish that one again first.
 //
-// An error of Publish other than a refusal is unclear: the event may be in the log. Publish it again.
+// After any error of Publish other than a refusal, the outcome is unknown: the event may be in the log. Publish it again.
 package client
 
 import (
@@ -31,10 +31,10 @@ import (
 	"github.com/applylens/applylens/events"
 )
 
-// ownSource begins the sources of ApplyLens's own relays, which nobody else may use.
+// ownSource is the prefix of ApplyLens's own sources, which other services must not use.
 const ownSource = "/applylens/"
 
-// Config tells where to publish, and as whom.
+// Config has the brokers and the identity of the service.
 type Config struct {
 	// Brokers are addresses of Kafka brokers, as host:port. Required.
 	Brokers []string
@@ -42,14 +42,14 @@ type Config struct {
 	// Source is the ce_source of the service, a URI reference such as "/mail/importer". Required.
 	Source string
 
-	// TopicPrefix is what the deployment puts before every topic. Default: none.
+	// TopicPrefix is the deployment's prefix of all topic names. Default: none.
 	TopicPrefix string
 
-	// TLS and SASL secure the connections. Default: neither.
+	// TLS and SASL secure the connections. Default: none.
 	TLS  *tls.Config
 	SASL sasl.Mechanism
 
-	// Compression of the batches. Default: none, which is the fastest to read; kafka.Zstd saves network and disk.
+	// Compression of the batches. Default: none, which is the fastest to read. kafka.Zstd saves network and disk.
 	Compression kafka.Compression
 }
 
@@ -60,10 +60,10 @@ func (c *Config) Validate() error {
 		faults = append(faults, errors.New("client: no Brokers"))
 	}
 	if c.Source == "" || len(c.Source) > events.MaxSource {
-		faults = append(faults, fmt.Errorf("client: Source is not of 1 to %d bytes", events.MaxSource))
+		faults = append(faults, fmt.Errorf("client: Source must have 1 to %d bytes", events.MaxSource))
 	}
 	if strings.HasPrefix(c.Source, ownSource) {
-		faults = append(faults, fmt.Errorf("client: Source begins with %s, which is kept for ApplyLens itself", ownSource))
+		faults = append(faults, fmt.Errorf("client: Source begins with %s, which is reserved for ApplyLens", ownSource))
 	}
 	return errors.Join(faults...)
 }
@@ -75,13 +75,13 @@ type Client struct {
 	writer *kafka.Writer
 }
 
-// New prepares a client. It connects lazily: a broker that is down is no error here.
+// New returns a client. It connects lazily, so an unavailable broker is not an error here.
 func New(config Config) (*Client, error) {
 	if err := config.Validate(); err != nil {
 		return nil, err
 	}
-	// Everything that matters is set: the zero value of a Writer waits for no acknowledgement, spreads the records of
-	// a user over all partitions, and holds every batch back for a second.
+	// The defaults of a Writer are unsuitable: it waits for no acknowledgement, distributes the records of a user over
+	// all partitions, and delays every batch by a second.
 	writer := &kafka.Writer{
 		Addr:         kafka.TCP(config.Brokers...),
 		Balancer:     kafka.Murmur2Balancer{},
@@ -95,10 +95,10 @@ func New(config Config) (*Client, error) {
 	return &Client{source: config.Source, prefix: config.TopicPrefix, writer: writer}, nil
 }
 
-// Close waits for what is being published and closes the connections.
+// Close waits for pending writes and closes the connections.
 func (c *Client) Close() error { return c.writer.Close() }
 
-// Errors are the errors of one Publish, by the index of the event; nil for those that are published.
+// Errors are the errors of one Publish, by the index of the event; nil for published events.
 type Errors []error
 
 // Error returns how many events failed, and why the first did.
@@ -107,7 +107,7 @@ func (e Errors) Error() string {
 	if len(failed) == 0 {
 		return "no event failed"
 	}
-	return fmt.Sprintf("%d of %d events are not published, the first: %v", len(failed), len(e), failed[0])
+	return fmt.Sprintf("%d of %d events were not published, the first: %v", len(failed), len(e), failed[0])
 }
 
 // Unwrap returns the errors of the events that failed.
@@ -121,10 +121,10 @@ func (e Errors) Unwrap() []error {
 	return failed
 }
 
-// Publish returns nil when all events are acknowledged by all in-sync replicas. An event without Source gets the
-// client's. When an event breaks the contract, nothing is published, and the returned Errors have an *events.Error at
-// its index; they do not improve by trying again. Otherwise Errors tell which events are not acknowledged, and a
-// context that ended tells nothing of any: publish those again.
+// Publish returns nil if all in-sync replicas have acknowledged all events. An event without Source gets the client's. If an
+// event breaks the contract, nothing is published, and the returned Errors have an *events.Error at its index; retrying
+// does not help. Otherwise Errors say which events were not acknowledged: publish those again. If the context ended, the
+// outcome of all events is unknown: publish all of them again.
 func (c *Client) Publish(ctx context.Context, list ...*events.Event) error {
 	messages, owners, err := c.encode(list)
 	if err != nil || len(messages) == 0 {
@@ -147,7 +147,7 @@ func (c *Client) Publish(ctx context.Context, list ...*events.Event) error {
 	return failed
 }
 
-// encode returns the messages of events, and for each the index of its event, which may have several.
+// encode returns the messages of events, and the index of each message's event. An event may have several messages.
 func (c *Client) encode(list []*events.Event) (messages []kafka.Message, owners []int, err error) {
 	refused, any := make(Errors, len(list)), false
 	for i, event := range list {
@@ -169,10 +169,10 @@ func (c *Client) encode(list []*events.Event) (messages []kafka.Message, owners 
 
 func (c *Client) encodeOne(event *events.Event) (events.Record, error) {
 	if event.Source != "" && event.Source != c.source {
-		return events.Record{}, &events.Error{Reason: events.ReasonEnvelope, Field: events.HeaderSource, Detail: "is not the client's"}
+		return events.Record{}, &events.Error{Reason: events.ReasonEnvelope, Field: events.HeaderSource, Detail: "is not the source of the client"}
 	}
 	if event.Type == events.TypeVoid {
-		return events.Record{}, &events.Error{Reason: events.ReasonEnvelope, Field: events.HeaderType, Detail: "is not for services"}
+		return events.Record{}, &events.Error{Reason: events.ReasonEnvelope, Field: events.HeaderType, Detail: "is reserved for ApplyLens"}
 	}
 	own := *event
 	own.Source = c.source

@@ -138,7 +138,7 @@ func TestErrorsAreToldPerEvent(t *testing.T) {
 	if !errors.As(err, &failed) || failed[0] != nil || failed[1] == nil || failed[2] != nil {
 		t.Fatalf("Publish = %v, want the second event to fail alone", err)
 	}
-	if !strings.HasPrefix(err.Error(), "1 of 3 events are not published") {
+	if !strings.HasPrefix(err.Error(), "1 of 3 events were not published") {
 		t.Errorf("error %q", err)
 	}
 }

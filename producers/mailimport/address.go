@@ -7,7 +7,7 @@ import (
 	"github.com/applylens/applylens/events"
 )
 
-// The limits of the import, where they are below those of the events.
+// Limits of the import that are lower than those of the events.
 const (
 	maxRecipients  = 200
 	maxDisplayName = 200
@@ -19,8 +19,8 @@ func isAddress(s string) bool {
 	return s != "" && len(s) <= events.MaxAddress && bareAddress.FindString(s) == s
 }
 
-// parseAddresses reads an address header whose encoded words are still encoded, since a decoded name may hold commas.
-// What breaks the rules is read as far as it looks like an address.
+// parseAddresses reads an address header before its encoded words are decoded, since a decoded name may contain commas.
+// Invalid items are used if they resemble an address.
 func parseAddresses(header, charset string) []events.Address {
 	var list []events.Address
 	for _, item := range splitAddresses(header) {
@@ -36,7 +36,7 @@ func parseAddress(item, charset string) (events.Address, bool) {
 	if open := strings.LastIndexByte(item, '<'); open >= 0 {
 		found, _, _ = strings.Cut(item[open+1:], ">")
 		found, name = bareAddress.FindString(found), item[:open]
-	} else if start := strings.IndexByte(item, '('); start >= 0 { // the old form: address (name)
+	} else if start := strings.IndexByte(item, '('); start >= 0 { // the obsolete form: address (name)
 		name = strings.TrimSuffix(strings.TrimSpace(item[start+1:]), ")")
 	}
 	if found == "" {
@@ -55,8 +55,8 @@ func displayName(name, charset string) string {
 	return events.CleanText(strings.Join(strings.Fields(decodeHeader(name, charset)), " "), maxDisplayName)
 }
 
-// splitAddresses cuts a list at its commas and semicolons outside quotes, comments, brackets and encoded words. The name
-// of a group is dropped. When one of them is never closed, it means nothing.
+// splitAddresses splits a list at commas and semicolons outside quotes, comments, brackets and encoded words. The name of a
+// group is dropped. An unclosed quote, comment or bracket is treated as text.
 func splitAddresses(header string) []string {
 	items, closed := split(header, true)
 	if !closed {

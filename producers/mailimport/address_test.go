@@ -25,7 +25,7 @@ func TestParseAddresses(t *testing.T) {
 	f("encoded name with a comma", "=?utf-8?q?Meier=2C_Andr=C3=A9?= <x@y.example>", x("Meier, André"))
 	f("encoded name with a bare comma", "=?utf-8?q?Meier,_A?= <x@y.example>", x("Meier, A"))
 	f("quoted encoded name", `"=?utf-8?q?Andr=C3=A9?=" <x@y.example>`, x("André"))
-	f("name behind it", "x@y.example (A B)", x("A B"))
+	f("name after it", "x@y.example (A B)", x("A B"))
 	f("address as the name", `"x@y.example" <z@y.example>`, events.Address{Name: "x@y.example", Address: "z@y.example"})
 	f("list", "x@y.example, A <z@y.example>; b@y.example", x(""), events.Address{Name: "A", Address: "z@y.example"}, events.Address{Address: "b@y.example"})
 	f("group", "friends: x@y.example, z@y.example;", x(""), events.Address{Address: "z@y.example"})
@@ -33,7 +33,7 @@ func TestParseAddresses(t *testing.T) {
 	f("quote without an end", `"A <x@y.example>, b@y.example`, x(`"A`), events.Address{Address: "b@y.example"})
 	f("comment without an end", "Joe :( <x@y.example>, b@y.example", x("Joe :("), events.Address{Address: "b@y.example"})
 	f("bracket without an end", "A <x@y.example, b@y.example", x("A"), events.Address{Address: "b@y.example"})
-	f("nothing in brackets", "x@y.example <>", x("x@y.example"))
+	f("empty brackets", "x@y.example <>", x("x@y.example"))
 	f("upper case stays", "X@Y.example", events.Address{Address: "X@Y.example"})
 	f("dot at the end", "x@y.example.", x(""))
 	f("bare bytes", "Andr\xe9 <x@y.example>", x("André"))
@@ -53,7 +53,7 @@ func FuzzParseAddresses(f *testing.F) {
 	f.Fuzz(func(t *testing.T, header string) {
 		for _, address := range parseAddresses(header, "") {
 			if !isAddress(address.Address) {
-				t.Errorf("%q is no address", address.Address)
+				t.Errorf("%q is not an address", address.Address)
 			}
 		}
 	})

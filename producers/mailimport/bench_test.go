@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// BenchmarkCorpus parses the mail below MAIL_CORPUS, or else the real messages of the tests, and tells how many there are,
-// how many are broken, in how many characters are lost and how many have no text.
+// BenchmarkCorpus parses the mail below MAIL_CORPUS, or else the real messages of the tests. It reports how many messages
+// there are, how many are broken, how many lost characters, and how many have no text.
 func BenchmarkCorpus(b *testing.B) {
 	files, faults, err := inputs(cmp.Or(os.Getenv("MAIL_CORPUS"), "../../internal/sample/testdata/real.mbox.gz"))
 	if err != nil || len(faults) > 0 {

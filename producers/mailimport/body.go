@@ -7,20 +7,20 @@ import (
 	"github.com/applylens/applylens/events"
 )
 
-// maxForwarded is how many messages inside a message are read.
+// maxForwarded is how many messages within a message are read.
 const maxForwarded = 20
 
-// body is what a message says apart from its header.
+// body is the content of a message apart from its header.
 type body struct {
 	text        strings.Builder
 	links       []link
-	attachments []string // their names, of forwarded messages too
-	charset     string   // the first that a text declares
+	attachments []string // their names, including those of forwarded messages
+	charset     string   // the first one declared by a text
 	rich        bool     // some of the text was HTML
 	forwarded   int
 }
 
-// add reads a part and those inside it, in their order.
+// add reads a part and its subparts, in order.
 func (b *body) add(p *part, depth int) {
 	switch {
 	case p.kind == "message/rfc822":
@@ -43,11 +43,11 @@ func (b *body) add(p *part, depth int) {
 	}
 }
 
-// structured are kinds of text that are data, or another form of a page.
+// structured are text types that are data, or an alternative form of a page.
 var structured = map[string]bool{"text/calendar": true, "text/vcard": true, "text/x-vcard": true, "text/directory": true, "text/css": true,
 	"text/csv": true, "text/rtf": true, "text/x-amp-html": true, "text/watch-html": true}
 
-// alternative adds the plain one of several forms of a text, unless it is empty or only says that there is another.
+// alternative adds the plain form of a text, unless it is empty or only refers to another form.
 func (b *body) alternative(p *part, depth int) {
 	var plain, rich string
 	for _, form := range p.parts {
@@ -69,7 +69,7 @@ func (b *body) alternative(p *part, depth int) {
 	b.write(plain)
 }
 
-// forward adds the message that a part holds.
+// forward adds the message within a part.
 func (b *body) forward(p *part, depth int) {
 	if b.forwarded++; b.forwarded > maxForwarded || depth >= maxDepth {
 		return
@@ -102,7 +102,7 @@ func (b *body) read(p *part) {
 }
 
 var (
-	// isHTML knows a document that claims to be plain text.
+	// isHTML recognises an HTML document declared as plain text.
 	isHTML = regexp.MustCompile(`(?i)^\s*<(?:!doctype html|html)\b`)
 
 	metaCharset = regexp.MustCompile(`(?i)charset\s*=\s*["']?([a-z0-9_:.-]+)`)

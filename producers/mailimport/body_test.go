@@ -40,14 +40,14 @@ func TestParseText(t *testing.T) {
 	f("plain", "\nplain\n", "plain")
 	f("no body", "", "")
 	f("no type", "Content-Type:\n\nplain\n", "plain")
-	f("type that is none", "Content-Type: ;;; text\n\nplain\n", "plain")
-	f("type of old", "Content-Type: text\n\nplain\n", "plain")
+	f("invalid type", "Content-Type: ;;; text\n\nplain\n", "plain")
+	f("obsolete type", "Content-Type: text\n\nplain\n", "plain")
 	f("HTML only", "Content-Type: text/html\n\n<html><style>p{}</style><p>Hello <b>you</b></p></html>", "Hello you")
 	f("HTML that claims to be plain", "Content-Type: text/plain\n\n\n<HTML><p>Hello</p></HTML>", "Hello")
 	f("plain and rich", multipart("alternative", "o", plain, page), "plain")
 	f("rich and plain", multipart("alternative", "o", page, plain), "plain")
 	f("empty and rich", multipart("alternative", "o", "Content-Type: text/plain\n\n \n", page), "rich")
-	f("plain that only points to rich", multipart("alternative", "o", plain, "Content-Type: text/html\n\n<p>"+wordy+"</p>\n"), strings.TrimSpace(wordy))
+	f("plain that only refers to rich", multipart("alternative", "o", plain, "Content-Type: text/html\n\n<p>"+wordy+"</p>\n"), strings.TrimSpace(wordy))
 	f("rich with pictures", multipart("alternative", "o", "\n \n", multipart("related", "i", page, "Content-Type: image/png\n\nx\n")), "rich")
 	f("rich and the footer of a list", multipart("mixed", "o", page, "Content-Type: text/plain\n\nfooter\n"), "rich\n\nfooter")
 	f("nested", multipart("mixed", "o", multipart("alternative", "i", plain, page), "Content-Type: application/pdf\n\nx\n", attached), "plain")
@@ -83,8 +83,8 @@ func TestParseTextOfCharacterSets(t *testing.T) {
 	f("HTML of eight bits without one", "Content-Type: text/html\n\n<p>caf\xe9</p>\n", "café")
 	f("declared in the page", "Content-Type: text/html\n\n<meta http-equiv=x content=\"text/html; charset=GB2312\"><p>"+encode(t, simplifiedchinese.GBK, "你好")+"</p>\n", "你好")
 	f("two parts, two sets", multipart("mixed", "o", "Content-Type: text/plain; charset=iso-8859-1\n\ncaf\xe9\n", "Content-Type: text/plain; charset=utf-8\n\ncafé\n"), "café\n\ncafé")
-	f("encoding that nobody knows", "Content-Type: text/plain; charset=iso-8859-1\nContent-Transfer-Encoding: 8bits\n\ncaf\xe9\n", "café")
-	f("bare header bytes are of the text's set", "Content-Type: multipart/mixed; boundary=o\n\n--o\nContent-Type: message/rfc822\n\n"+
+	f("unknown encoding", "Content-Type: text/plain; charset=iso-8859-1\nContent-Transfer-Encoding: 8bits\n\ncaf\xe9\n", "café")
+	f("unencoded header bytes have the character set of the text", "Content-Type: multipart/mixed; boundary=o\n\n--o\nContent-Type: message/rfc822\n\n"+
 		"Content-Type: text/plain; charset=koi8-r\nSubject: \xf0\xd2\xc9\n\n\xf0\xd2\xc9\n--o--\n", "From: \nSubject: ðÒÉ\n\nПри")
 }
 
@@ -100,15 +100,16 @@ func TestDecodeTransfer(t *testing.T) {
 	f("base64", "BASE64", "SGVs\nbG8=\n", "Hello")
 	f("base64 with a footer", "base64", "SGVsbG8=\n\n_______\nTo unsubscribe, write\n", "Hello\n_______\nTo unsubscribe, write\n")
 	f("base64 with a wrong character", "base64", "SGVsbG8gd29ybGQsIGhlbGxvIHdvcmxk!\nIQ==\n", "Hello world, hello world!")
-	f("base64 that is none", "base64", "This is plain, is it not?\n", "This is plain, is it not?\n")
+	f("not base64", "base64", "This is plain, is it not?\n", "This is plain, is it not?\n")
 	f("base64 cut short", "base64", "SGVsb", "Hel")
 	f("quoted-printable", "Quoted-Printable ", "caf=C3=a9 =\n=3D", "café =")
 	f("quoted-printable with blanks at the end", "quoted-printable", "a= \t\r\nb", "ab")
-	f("quoted-printable that is none", "quoted-printable", "a=b =C3=A é = =4", "a=b \xc3=A é = =4")
+	f("not quoted-printable", "quoted-printable", "a=b =C3=A é = =4", "a=b \xc3=A é = =4")
 	f("quoted-printable that ends early", "quoted-printable", "a=", "a")
 }
 
-// TestParseIsBounded: no message costs much more time or memory than its bytes, and each is read or refused.
+// TestParseIsBounded checks that time and memory are proportional to a message's size, and that each message is parsed or
+// refused.
 func TestParseIsBounded(t *testing.T) {
 	const size = 1 << 19
 	fill := func(text string) string { return strings.Repeat(text, size/len(text)) }

@@ -16,9 +16,9 @@ import (
 
 const replacement = "\uFFFD"
 
-// decodeText returns text of the declared character set as UTF-8. The declaration is believed unless the bytes speak
-// against it: what is valid UTF-8 is no text of a single-byte set, and a set that fails at every tenth byte is wrong.
-// Without one, and when it is wrong, the set is guessed.
+// decodeText converts text from the declared character set to UTF-8. The declaration is used unless the bytes contradict
+// it: valid UTF-8 is never text of a single-byte set, and a set in which every tenth byte is invalid is wrong. Without a
+// usable declaration the set is guessed.
 func decodeText(raw []byte, label string) string {
 	if text, ok := decodeMarked(raw); ok {
 		return text
@@ -61,12 +61,12 @@ func decodeMarked(raw []byte) (string, bool) {
 	return "", false
 }
 
-// aliases are names of character sets that mail has and neither WHATWG nor IANA lists.
+// aliases are names of character sets that occur in mail, but are listed by neither WHATWG nor IANA.
 var aliases = map[string]string{"cp932": "shift_jis", "ms932": "shift_jis", "cp936": "gbk", "cp949": "euc-kr", "ks_c_5601": "euc-kr",
 	"cp950": "big5", "utf8mb4": "utf-8", "8859-1": "iso-8859-1", "latin-1": "iso-8859-1", "cp-850": "ibm850", "cp850": "ibm850"}
 
-// encodingOf returns nil for UTF-8, for sets that are not known, and for ASCII, since eight-bit text that claims to be
-// ASCII may be anything.
+// encodingOf returns nil for UTF-8, for unknown sets, and for ASCII, since eight-bit text declared as ASCII can be in any
+// set.
 func encodingOf(label string) encoding.Encoding {
 	label = strings.TrimPrefix(label, "charset=")
 	if alias, ok := aliases[label]; ok {
@@ -85,7 +85,7 @@ func encodingOf(label string) encoding.Encoding {
 	return nil
 }
 
-// garbled tells that decoding failed at more than every tenth byte that is not ASCII.
+// garbled reports whether decoding failed at more than a tenth of the non-ASCII bytes.
 func garbled(text, raw []byte) bool {
 	failed := bytes.Count(text, []byte(replacement))
 	return failed > 0 && 10*failed > countHigh(raw)
@@ -101,7 +101,7 @@ func countHigh(raw []byte) int {
 	return n
 }
 
-// mostlyUTF8 tells that raw has more characters of several bytes than bytes that belong to none.
+// mostlyUTF8 reports whether raw has more multi-byte characters than invalid bytes.
 func mostlyUTF8(raw []byte) bool {
 	good, bad := 0, 0
 	for len(raw) > 0 {
@@ -116,7 +116,7 @@ func mostlyUTF8(raw []byte) bool {
 	return good > bad
 }
 
-// decodeUTF7 decodes RFC 2152. A shifted run that is broken stays as it is.
+// decodeUTF7 decodes RFC 2152. Invalid shifted runs stay as they are.
 func decodeUTF7(raw []byte) string {
 	var out strings.Builder
 	for len(raw) > 0 {

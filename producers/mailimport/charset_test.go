@@ -41,7 +41,7 @@ func TestDecodeText(t *testing.T) {
 	f("ISO-2022-JP", encode(t, japanese.ISO2022JP, "こんにちは"), "iso-2022-jp", "こんにちは")
 	f("Shift_JIS", encode(t, japanese.ShiftJIS, "こんにちは"), "x-sjis", "こんにちは")
 	f("GB2312", encode(t, simplifiedchinese.GBK, "你好"), "gb2312", "你好")
-	f("GBK by its number", encode(t, simplifiedchinese.GBK, "你好"), "cp936", "你好")
+	f("GBK by its code page", encode(t, simplifiedchinese.GBK, "你好"), "cp936", "你好")
 	f("HZ", encode(t, simplifiedchinese.HZGB2312, "你好"), "hz-gb-2312", "你好")
 	f("Big5", encode(t, traditionalchinese.Big5, "你好"), "big5", "你好")
 	f("EUC-KR", encode(t, korean.EUCKR, "안녕하세요"), "ks_c_5601-1987", "안녕하세요")
@@ -58,11 +58,11 @@ func TestDecodeText(t *testing.T) {
 	f("declared as ASCII, but Windows-1252", "it\x92s", "us-ascii", "it’s")
 	f("declared as Chinese, but Western European", "caf\xe9 cr\xe8me \xe0 la", "gb2312", "café crème à la")
 	f("a Chinese character cut in two", encode(t, simplifiedchinese.GBK, strings.Repeat("你好", 20))+"\xc4", "gb2312", strings.Repeat("你好", 20)+"\uFFFD")
-	f("set that nobody knows", "caf\xe9", "x-unknown", "café")
-	f("set that cannot be decoded", "caf\xe9", "iso-2022-kr", "café")
+	f("unknown set", "caf\xe9", "x-unknown", "café")
+	f("unsupported set", "caf\xe9", "iso-2022-kr", "café")
 }
 
-// TestGuess: texts without a declaration, of enough letters to tell.
+// TestGuess checks texts without a declaration that are long enough for a guess.
 func TestGuess(t *testing.T) {
 	f := func(name string, e encoding.Encoding, text string) {
 		t.Run(name, func(t *testing.T) {
@@ -74,11 +74,11 @@ func TestGuess(t *testing.T) {
 	f("simplified Chinese", simplifiedchinese.GBK, "第十一届中国国际电子设备、电子元器件展览会将于九月在上海举行，欢迎您参加。")
 	f("traditional Chinese", traditionalchinese.Big5, "免費無限次任打中港長途電話，請立即登入我們的網站了解更多詳情。")
 	f("Japanese", japanese.ShiftJIS, "突然のメール失礼いたします。今後この広告がご不要な方はその旨をお送り下さい。")
-	f("Japanese of Unix", japanese.EUCJP, "突然のメール失礼いたします。今後この広告がご不要な方はその旨をお送り下さい。")
+	f("Japanese in EUC-JP", japanese.EUCJP, "突然のメール失礼いたします。今後この広告がご不要な方はその旨をお送り下さい。")
 	f("Korean", korean.EUCKR, "안녕하세요. 귀하의 승낙없이 홍보성 전자우편을 보내게 된 점 정중히 사과드립니다.")
 	f("Russian", charmap.KOI8R, "Здравствуйте! Приглашаем вас принять участие в нашем семинаре.")
-	f("Russian of Windows", charmap.Windows1251, "Здравствуйте! Приглашаем вас принять участие в нашем семинаре.")
+	f("Russian in Windows-1251", charmap.Windows1251, "Здравствуйте! Приглашаем вас принять участие в нашем семинаре.")
 	f("French", charmap.Windows1252, "Voilà l’été : à la plage, le café crème coûte très cher où que vous alliez, même après la fête ; hélas, ça gêne l’élève.")
 	f("German", charmap.Windows1252, "Über süße Äpfel für müde Köche könnten wir täglich schöne Bücher schreiben, größer als nötig und höher als üblich.")
-	f("Turkish letters are taken for Western ones", charmap.Windows1252, "çok güzel")
+	f("Turkish letters are read as Western ones", charmap.Windows1252, "çok güzel")
 }

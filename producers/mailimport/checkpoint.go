@@ -11,27 +11,27 @@ import (
 	"strings"
 )
 
-// whole stands for the offset of a file that is imported to its end.
+// whole is the offset of a completely imported file.
 const whole = -1
 
-// mark notes how much of a file Kafka has.
+// mark records how much of a file Kafka has acknowledged.
 type mark struct {
 	file     fingerprint
 	offset   int64 // of the first message that may be missing, or whole
 	messages int   // before it
 }
 
-// checkpoint remembers how far an import came, so that the same import goes on there after a crash. It is a file with a
-// line for each mark, written after Kafka took the messages: what is lost of it costs only time. Files are known by
-// their fingerprint, so one that was changed, or renamed as mail readers do, is never passed over by mistake. It holds
-// no name, address or text.
+// checkpoint records the progress of an import, so that the same import can resume after a crash. It is a file with a line
+// per mark, written after Kafka has acknowledged the messages, so losing lines costs only time. Files are identified by
+// their fingerprint: a changed file is read again, and one that a mail program renamed is recognised. The checkpoint
+// contains no name, address or text.
 type checkpoint struct {
 	path  string
 	file  *os.File
 	marks map[fingerprint]mark // of earlier runs, the last of each file
 }
 
-// openCheckpoint opens the checkpoint that the identity names: user, topic and path. Restart forgets what it says.
+// openCheckpoint opens the checkpoint of an identity: user, topic and path. With restart, existing marks are discarded.
 func openCheckpoint(dir string, restart bool, identity ...string) (*checkpoint, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -53,7 +53,7 @@ func openCheckpoint(dir string, restart bool, identity ...string) (*checkpoint, 
 	return c, nil
 }
 
-// load reads the marks. A line that a crash tore lacks the dot at its end; what is noted from now on begins a new line.
+// load reads the marks. A line torn by a crash lacks the final dot; later marks start on a new line.
 func (c *checkpoint) load() error {
 	lines := bufio.NewScanner(c.file)
 	for lines.Scan() {
@@ -75,7 +75,7 @@ func (c *checkpoint) load() error {
 	return err
 }
 
-// at returns where the import of a file goes on; the zero mark is its beginning.
+// at returns where to resume a file; the zero mark is its beginning.
 func (c *checkpoint) at(file fingerprint) mark {
 	if c == nil {
 		return mark{}
@@ -83,10 +83,10 @@ func (c *checkpoint) at(file fingerprint) mark {
 	return c.marks[file]
 }
 
-// forget drops what is known of a file.
+// forget drops the mark of a file.
 func (c *checkpoint) forget(file fingerprint) { delete(c.marks, file) }
 
-// note adds marks, for later runs.
+// note appends marks for later runs.
 func (c *checkpoint) note(marks []mark) error {
 	if c == nil || len(marks) == 0 {
 		return nil
@@ -99,14 +99,14 @@ func (c *checkpoint) note(marks []mark) error {
 	return err
 }
 
-// close closes the checkpoint, and removes it when there is nothing left to go on with.
+// close closes the checkpoint, and removes it after a complete import.
 func (c *checkpoint) close(finished bool) error {
 	if c == nil {
 		return nil
 	}
 	err := c.file.Close()
 	if finished {
-		if removed := os.Remove(c.path); !errors.Is(removed, fs.ErrNotExist) { // another import of the same may have finished
+		if removed := os.Remove(c.path); !errors.Is(removed, fs.ErrNotExist) { // a concurrent import of the same path may have finished
 			err = errors.Join(err, removed)
 		}
 	}

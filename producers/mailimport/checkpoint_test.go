@@ -30,7 +30,7 @@ func TestCheckpoint(t *testing.T) {
 		t.Fatal(err)
 	}
 	if first.at(a) != (mark{}) {
-		t.Error("a run goes by its own marks")
+		t.Error("a run uses its own marks")
 	}
 	if err := first.close(false); err != nil {
 		t.Fatal(err)
@@ -58,8 +58,7 @@ func TestCheckpoint(t *testing.T) {
 	}
 }
 
-// TestCheckpointSurvivesATear: a line that a crash cut at any byte is as if it had not been written, and what is noted
-// afterwards is not.
+// TestCheckpointSurvivesATear checks that a line torn at any byte is ignored, and that marks written later are not.
 func TestCheckpointSurvivesATear(t *testing.T) {
 	dir := t.TempDir()
 	a, b := fingerprint{1}, fingerprint{2}

@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// undated is the received_at of a message in which nothing tells a time that can be true. It sorts last.
+// undated is the received_at of a message without a plausible time. It sorts last.
 var undated = time.Unix(0, 0).UTC()
 
-// maxTransit is how far Date may lie from every Received before it is taken for wrong.
+// maxTransit is how far Date may be from every Received before it counts as wrong.
 const maxTransit = 7 * 24 * time.Hour
 
-// earliest is before the first mail that a file of today can hold; the Unix epoch stands for "unknown" in mbox files.
+// earliest is the earliest plausible time of a mail. In mbox files, the Unix epoch means "unknown".
 var earliest = time.Date(1971, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// dates are the times that a message gives, each possibly missing or wrong.
+// dates are the times in a message. Each may be missing or wrong.
 type dates struct {
 	date     string   // Date
 	received []string // Received, the last hop first
@@ -24,8 +24,8 @@ type dates struct {
 	envelope string   // the mbox "From " line
 }
 
-// receivedAt chooses among them: Date, unless it is absurd or more than a week away from every Received; then the
-// last Received, Delivery-Date, the mbox line. Absurd is before 1971 and after latest. When all fail it is undated.
+// receivedAt chooses among them: Date, unless it is implausible or more than a week from every Received; then the last
+// Received, Delivery-Date, the mbox line; else undated. A time before 1971 or after latest is implausible.
 func (d dates) receivedAt(latest time.Time) time.Time {
 	plausible := func(text string) (time.Time, bool) {
 		t, ok := parseDate(text)
@@ -60,14 +60,14 @@ func near(t time.Time, hops []time.Time) bool {
 	return len(hops) == 0
 }
 
-// The forms of a date, found anywhere in a text: RFC 5322 and its older kin, asctime as in mbox, and ISO 8601.
+// The formats of a date, found anywhere in a text: RFC 5322 and its predecessors, asctime as in mbox, and ISO 8601.
 var (
 	mailDate    = regexp.MustCompile(`(?i)\b(\d{1,2})[ -]+([a-z]{3})[a-z]*[., -]+(\d{4}|\d{2})[, ]+(\d{1,2})[:.](\d{2})(?:[:.](\d{2}))?(?: *([ap])m)? *([+-]\d{4}|[a-z]{1,5}\b)?`)
 	asctimeDate = regexp.MustCompile(`(?i)\b([a-z]{3}) +(\d{1,2}) +(\d{1,2}):(\d{2})(?::(\d{2}))? +(?:([+-]\d{4}|[a-z]{1,5}) +)?(\d{4})(?: +([+-]\d{4}))?`)
 	isoDate     = regexp.MustCompile(`\b(\d{4})-(\d{2})-(\d{2})[T ](\d{2}):(\d{2})(?::(\d{2}))?(?:\.\d+)? *(Z|[+-]\d{2}:?\d{2})?`)
 )
 
-// parseDate finds a date in text. A zone that is missing or unknown is UTC, as RFC 5322 has it.
+// parseDate finds a date in text. A missing or unknown zone means UTC, as in RFC 5322.
 func parseDate(text string) (time.Time, bool) {
 	if len(text) > 500 {
 		text = text[:500]
@@ -110,7 +110,7 @@ func build(yearText string, month int, dayText, hourText, minuteText, secondText
 }
 
 func number(digits string) int {
-	n, _ := strconv.Atoi(digits) // only digits, or nothing, come here
+	n, _ := strconv.Atoi(digits) // always digits, or empty
 	return n
 }
 
@@ -122,7 +122,7 @@ func monthOf(name string) int {
 	return 0
 }
 
-// zoneHours are the zone names that RFC 5322 knows and the European ones that old mail has.
+// zoneHours are the zone names of RFC 5322, and European ones that occur in old mail.
 var zoneHours = map[string]int{"EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7,
 	"CET": 1, "CEST": 2, "MET": 1, "MEST": 2, "EET": 2, "EEST": 3, "BST": 1, "IST": 1}
 

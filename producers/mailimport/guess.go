@@ -9,12 +9,12 @@ import (
 	"golang.org/x/text/encoding/traditionalchinese"
 )
 
-// minGuessed is how many bytes that are not ASCII a guess needs; below it text is taken for Western European.
+// minGuessed is how many non-ASCII bytes a guess needs. Shorter text is read as Western European.
 const minGuessed = 20
 
-// guess tells the character set of text that declares none and is not UTF-8: one of East Asia when nearly all pairs of
-// bytes stand where its common characters are, one of Russia when the bytes make whole words, and otherwise
-// Windows-1252, which most such mail is written in. The sets of narrower ranges come first.
+// guess guesses the character set of text that declares none and is not UTF-8: an East Asian one if nearly all byte pairs
+// are in the range of its common characters, a Russian one if the bytes form whole words, and otherwise Windows-1252, the
+// most frequent set of such mail. Sets with narrower ranges are tried first.
 func guess(raw []byte) encoding.Encoding {
 	if countHigh(raw) < minGuessed {
 		return charmap.Windows1252
@@ -27,12 +27,12 @@ func guess(raw []byte) encoding.Encoding {
 	return cyrillic(raw)
 }
 
-// candidate is a set of one and two bytes by the pairs that most of its texts consist of.
+// candidate describes a character set of one and two bytes by the pairs that most of its texts consist of.
 type candidate struct {
 	encoding encoding.Encoding
 	lead     func(b byte) bool // begins a pair
 	common   func(lead, trail byte) bool
-	frequent func(lead byte) bool // leads that at least a quarter of the pairs have; nil when there are none
+	frequent func(lead byte) bool // lead bytes of at least a quarter of the pairs; nil: no condition
 }
 
 func within(b byte, low, high byte) bool { return b >= low && b <= high }
@@ -62,7 +62,7 @@ var candidates = []candidate{
 
 func isHigh(b byte) bool { return b >= 0xa1 }
 
-// fits tells whether nine of ten pairs are common in the set.
+// fits reports whether nine of ten pairs are common in the set.
 func (c candidate) fits(raw []byte) bool {
 	pairs, common, frequent := 0, 0, 0
 	for i := 0; i < len(raw); i++ {
@@ -84,7 +84,7 @@ func (c candidate) fits(raw []byte) bool {
 	return 10*common >= 9*pairs && 4*frequent >= pairs
 }
 
-// cyrillic tells KOI8-R and Windows-1251 by where their small letters are, when the text consists of words of them.
+// cyrillic distinguishes KOI8-R and Windows-1251 by the range of their small letters, if the text consists of such words.
 func cyrillic(raw []byte) encoding.Encoding {
 	high, runs, koi8, windows := 0, 0, 0, 0
 	for i, b := range raw {
@@ -103,7 +103,7 @@ func cyrillic(raw []byte) encoding.Encoding {
 		}
 	}
 	switch {
-	case high < 3*runs: // letters with accents stand alone
+	case high < 3*runs: // single letters, as accented ones in Western text
 		return charmap.Windows1252
 	case 4*koi8 >= 3*high:
 		return charmap.KOI8R

@@ -8,39 +8,39 @@ import (
 	"golang.org/x/net/html/atom"
 )
 
-// The limits of what is kept of a page, in links and in bytes of an address that stands behind its text.
+// Limits of a page: the number of links, and the bytes of an address that follows the link's text.
 const (
 	maxLinks      = 500
 	maxShownLink  = 200
 	maxLinkTarget = 2000
 )
 
-// link is a link of a page: the text that people see and where it leads.
+// link is a link of a page: its text and its target.
 type link struct{ text, target string }
 
-// page collects what people see of an HTML document. It works on tokens, so that no nesting is too deep for it.
+// page collects the visible text of an HTML document. It works on tokens, so that the depth of nesting does not matter.
 type page struct {
 	text  strings.Builder
 	limit int
 	links []link
 
-	space  bool // white space is due before the next word
-	breaks int  // line ends are due before the next word
+	space  bool // write a space before the next word
+	breaks int  // line ends to write before the next word
 	pre    int  // levels of preformatted text
 
-	target string // of the link that is open
-	from   int    // where its text begins
+	target string // of the open link
+	from   int    // start of its text
 }
 
-// readPage returns the text of an HTML document, of which it reads no more than gives limit bytes, and its links.
-// Scripts, styles, comments and markup are left out; a link's address follows its text unless it is long or the same.
+// readPage returns the text of an HTML document, up to limit bytes, and its links. Scripts, styles, comments and markup
+// are left out. A link's address follows its text unless it is long or equal to the text.
 func readPage(source string, limit int) (text string, links []link) {
 	p := &page{limit: limit}
 	tokens := html.NewTokenizer(strings.NewReader(source))
-	skipped := false // the token that follows is the inside of a script or the like
+	skipped := false // the next token is the content of a script or the like
 	for p.text.Len() <= limit {
 		switch tokens.Next() {
-		case html.ErrorToken: // the end: there is no other fault in a string
+		case html.ErrorToken: // the end: a string has no other errors
 			p.closeLink()
 			return strings.TrimSpace(p.text.String()), p.links
 		case html.TextToken:
@@ -64,7 +64,7 @@ func readPage(source string, limit int) (text string, links []link) {
 	return strings.TrimSpace(p.text.String()), p.links
 }
 
-// invisible elements hold text that nobody sees. The tokenizer gives their inside as one token.
+// invisible elements contain text that is not displayed. The tokenizer returns their content as one token.
 var invisible = map[atom.Atom]bool{atom.Script: true, atom.Style: true, atom.Title: true, atom.Iframe: true, atom.Noframes: true, atom.Noembed: true}
 
 // lineEnds are the line ends before and after the blocks of a page.
@@ -103,7 +103,7 @@ func (p *page) close(element atom.Atom) {
 	}
 }
 
-// closeLink notes the link that is open and writes where it leads.
+// closeLink records the open link and writes its target.
 func (p *page) closeLink() {
 	target := p.target
 	p.target = ""
@@ -121,7 +121,7 @@ func (p *page) closeLink() {
 	}
 }
 
-// words writes text with its white space drawn together, except in preformatted text.
+// words writes text with white space collapsed, except in preformatted text.
 func (p *page) words(text string) {
 	if p.pre > 0 {
 		p.separate()
@@ -144,12 +144,12 @@ func (p *page) words(text string) {
 	}
 }
 
-// isBlank tells white space and the characters without width that pages pad their first lines with.
+// isBlank reports white space, and the zero-width characters with which pages pad their first lines.
 func isBlank(r rune) bool {
 	return unicode.IsSpace(r) || r == '\u200b' || r == '\u034f' || r == '\ufeff' || r == '\u00ad'
 }
 
-// separate writes the line ends or the space that are due.
+// separate writes the pending line ends or space.
 func (p *page) separate() {
 	if p.text.Len() > 0 {
 		if p.breaks > 0 {

@@ -21,12 +21,12 @@ func TestReadPage(t *testing.T) {
 	f("table", "<table><tr><td>Total</td><td>$5</td></tr><tr><td>Tax</td><td>$1</td></tr></table>", "Total $5\nTax $1")
 	f("preformatted", "<pre>a\r\n  b</pre> c  d", "a\n  b\n\nc d")
 	f("entities", "caf&eacute; &amp; &#8364;5 &lt;x&gt; &nosuch;", "café & €5 <x> &nosuch;")
-	f("blanks that pages are padded with", "Hi&nbsp;&zwnj;&nbsp;&#8203;\u034f\u00ad there", "Hi \u200c there")
+	f("padding with blanks", "Hi&nbsp;&zwnj;&nbsp;&#8203;\u034f\u00ad there", "Hi \u200c there")
 	f("nothing visible", "<html><head><title>t</title><style>p{}</style><script>x<y</script></head><!-- c --></html>", "")
 	f("script without an end", "a<script>b", "a")
 	f("comment without an end", "a<!-- b", "a")
 	f("self-closing script", "a<script/>b</script>c", "ac")
-	f("what those see who have no scripts", "<noscript><p>a <b>b</b></p></noscript>", "a b")
+	f("text for readers without scripts", "<noscript><p>a <b>b</b></p></noscript>", "a b")
 	f("conditional comment", "a<!--[if mso]><p>b</p><![endif]-->c", "ac")
 	f("text of a picture", `<img src=x alt="Our logo"> a`, "Our logo a")
 	f("link", `see <a href="https://x.example/y">here</a>.`, "see here <https://x.example/y> .")
@@ -49,7 +49,7 @@ func TestReadPageFindsLinks(t *testing.T) {
 	}
 }
 
-// TestReadPageIsBounded: neither nesting nor length makes a page expensive.
+// TestReadPageIsBounded checks that neither nesting nor length makes a page expensive.
 func TestReadPageIsBounded(t *testing.T) {
 	deep := strings.Repeat("<div>", 200_000) + "a" + strings.Repeat("</div>", 200_000)
 	if text, _ := readPage(deep, 1000); text != "a" {

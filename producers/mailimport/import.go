@@ -19,14 +19,14 @@ import (
 	"github.com/applylens/applylens/internal/broker"
 )
 
-// Config is what an import needs.
+// Config has the settings of an import.
 type Config struct {
 	Path      string    // a file, a directory or Stdin
 	Stdin     io.Reader // read when Path is Stdin
-	UserID    string    // whose mail it is
-	Addresses []string  // the person's own addresses, in addition to those that Delivered-To names
-	StateDir  string    // where the import notes how far it came. Default: it begins anew each time, as from Stdin.
-	Restart   bool      // forget what is noted
+	UserID    string    // the owner of the mail
+	Addresses []string  // the owner's own addresses, in addition to those in Delivered-To
+	StateDir  string    // directory of the checkpoint. Default: none, and the import cannot be resumed, like one from Stdin.
+	Restart   bool      // ignore the checkpoint
 	Now       func() time.Time
 	Log       *slog.Logger
 	Progress  Progress // Default: none.
@@ -36,7 +36,7 @@ type Config struct {
 func (c *Config) Validate() error {
 	var faults []error
 	if c.UserID == "" {
-		faults = append(faults, errors.New("no user is given"))
+		faults = append(faults, errors.New("no user is set"))
 	}
 	for i, address := range c.Addresses {
 		c.Addresses[i] = strings.ToLower(strings.TrimSpace(address))
@@ -47,31 +47,31 @@ func (c *Config) Validate() error {
 	return errors.Join(faults...)
 }
 
-// Result is what an import did, in messages.
+// Result is the outcome of an import, in messages.
 type Result struct {
-	Passed     int // over, since an interrupted import had published them
+	Passed     int // skipped, since an interrupted import had published them
 	Imported   int
 	Broken     int
 	Unreadable int // files and directories
 }
 
-// Status is how far an import is. Bytes are those on disk; Total is 0 when it is not known.
+// Status is the progress of an import. Bytes are those on disk; Total is 0 if unknown.
 type Status struct {
 	Result
 	Read, Passed, Total int64
 }
 
-// Progress is told how an import goes on. It is called from one goroutine at a time.
+// Progress receives the progress of an import. It is called from one goroutine at a time.
 type Progress interface {
 	// Update is called often.
 	Update(Status)
-	// Waiting is called with true when Kafka is away and with false when it is back.
+	// Waiting is called with true when Kafka becomes unavailable and with false when it is available again.
 	Waiting(bool)
 }
 
-// Run imports all mail of config.Path. A message that is broken is logged with its place and skipped, as is a file below a
-// directory that cannot be read to its end; there the import goes on and returns an error when all else is done. When
-// ctx ends it returns what it did so far. The parser works on one batch while Kafka takes another.
+// Run imports all mail of config.Path. Broken messages are logged with their position and skipped. In a directory,
+// unreadable files are logged and skipped too, and Run returns an error after importing the rest. When ctx ends, Run
+// returns the result so far. One batch is parsed while the previous one is being published.
 func Run(ctx context.Context, conn *broker.Conn, config Config) (Result, error) {
 	if err := config.Validate(); err != nil {
 		return Result{}, err
@@ -92,7 +92,7 @@ func Run(ctx context.Context, conn *broker.Conn, config Config) (Result, error) 
 		return Result{}, errors.Join(err, publisher.close())
 	}
 	group, groupCtx := errgroup.WithContext(ctx)
-	var unread error // which must not stop the publishing of what was read
+	var unread error // must not stop publishing the messages that were read
 	group.Go(func() error {
 		defer close(r.batches)
 		unread = r.read(groupCtx, files, faults)
@@ -116,9 +116,9 @@ func (noProgress) Waiting(bool)  {}
 type batch struct {
 	messages []kafka.Message
 	places   []Place
-	marks    []mark // that hold once Kafka has the messages
+	marks    []mark // valid once Kafka has acknowledged the messages
 	bytes    int
-	seen     int // messages read, the broken ones too
+	seen     int // messages read, including broken ones
 	passed   int
 	broken   int
 	failed   int // files
@@ -131,7 +131,7 @@ func (b *batch) full() bool {
 // run is one import. The reading goroutine owns reader, buffer and current, the publishing one result.
 type run struct {
 	config      Config
-	checkpoint  *checkpoint // nil when none is kept
+	checkpoint  *checkpoint // nil if there is none
 	total       int64
 	bytesRead   atomic.Int64
 	bytesPassed atomic.Int64
@@ -142,8 +142,8 @@ type run struct {
 	result      Result
 }
 
-// resume opens the checkpoint of this import: of the user, the very topic that is there now, and the path. An import
-// that cannot note how far it comes is still an import.
+// resume opens the checkpoint of this import, identified by user, current topic id and path. Without a checkpoint the import
+// runs all the same.
 func (r *run) resume(ctx context.Context, conn *broker.Conn, publisher *publisher) error {
 	if r.config.StateDir == "" || r.config.Path == Stdin {
 		return nil
@@ -159,7 +159,7 @@ func (r *run) resume(ctx context.Context, conn *broker.Conn, publisher *publishe
 	r.checkpoint, err = openCheckpoint(r.config.StateDir, r.config.Restart, r.config.UserID, topic.Cluster, fmt.Sprintf("%x", topic.ID),
 		conn.Topic(events.TopicMail), path)
 	if err != nil {
-		r.config.Log.Warn("import without a checkpoint: when interrupted it begins anew", "error", err)
+		r.config.Log.Warn("import without a checkpoint: if interrupted, it starts over", "error", err)
 	}
 	return nil
 }
@@ -185,7 +185,7 @@ func (r *run) read(ctx context.Context, files []input, faults []fault) error {
 		return err
 	}
 	if len(faults) > 0 {
-		return fmt.Errorf("%d files or directories below %s could not be read to their end", len(faults), r.config.Path)
+		return fmt.Errorf("%d files or directories below %s could not be read completely", len(faults), r.config.Path)
 	}
 	return nil
 }
@@ -224,7 +224,7 @@ func (r *run) readFile(ctx context.Context, file input) (err error) {
 	}
 }
 
-// open makes the reader read a file from where an interrupted import left it. Done tells that all of it was imported.
+// open makes the reader read a file from where an interrupted import stopped. done reports that all of it was imported.
 func (r *run) open(file input) (s *source, done bool, err error) {
 	before := r.bytesRead.Load()
 	s, err = file.open(r.config.Stdin, r.buffer, &r.bytesRead)
@@ -245,7 +245,7 @@ func (r *run) open(file input) (s *source, done bool, err error) {
 		return nil, false, errors.Join(err, s.close())
 	}
 	r.reader.reset(s, Place{file.path, at.messages, at.offset})
-	if ok, err := r.reader.resumes(); !ok { // the file was changed and kept its size and beginning
+	if ok, err := r.reader.resumes(); !ok { // the file was changed, but its size and beginning are the same
 		r.bytesRead.Store(before)
 		r.checkpoint.forget(s.fingerprint)
 		if err := errors.Join(err, s.close()); err != nil {
@@ -257,7 +257,7 @@ func (r *run) open(file input) (s *source, done bool, err error) {
 	return s, false, nil
 }
 
-// pass counts what was imported before.
+// pass counts what an earlier run imported.
 func (r *run) pass(messages int, bytes int64) {
 	r.current.passed += messages
 	r.bytesPassed.Add(bytes)
@@ -311,7 +311,7 @@ func (r *run) publish(ctx context.Context, publisher *publisher) error {
 		}
 		if noting {
 			if err := r.checkpoint.note(next.marks); err != nil {
-				r.config.Log.Warn("go on without a checkpoint: when interrupted the import goes on from an earlier place", "error", err)
+				r.config.Log.Warn("the checkpoint cannot be written: if interrupted, the import resumes from an earlier position", "error", err)
 				noting = false
 			}
 		}

@@ -33,7 +33,7 @@ const threeMessages = from + "From: a@b.example\nMessage-Id: <1@b>\nSubject: one
 	from + "X-Broken: yes\n\nno mail\n\n" +
 	from + "From: c@d.example\nSubject: three\nDate: 1 Mar 2025 11:00:00 +0000\n\ny\n"
 
-// partitions is how many the mail topic of a test has.
+// partitions is the partition count of the tests' mail topic.
 const partitions = 3
 
 func connect(t *testing.T) (*kfake.Cluster, *broker.Conn) {
@@ -164,7 +164,7 @@ func TestRunPacked(t *testing.T) {
 			t.Errorf("%+v, %v", result, err)
 		}
 	})
-	t.Run("not packed in spite of its first bytes", func(t *testing.T) {
+	t.Run("not gzip despite its first bytes", func(t *testing.T) {
 		config, _ := configOf(t, []byte("\x1f\x8bnonsense"))
 		if result, err := Run(t.Context(), conn, config); err == nil {
 			t.Errorf("%+v without an error", result)
@@ -172,7 +172,7 @@ func TestRunPacked(t *testing.T) {
 	})
 }
 
-// TestRunGoesOnPastUnreadableFiles: one bad file in a directory costs what it holds and nothing else.
+// TestRunGoesOnPastUnreadableFiles checks that an unreadable file in a directory does not affect the others.
 func TestRunGoesOnPastUnreadableFiles(t *testing.T) {
 	_, conn := connect(t)
 	dir := tree(t, map[string]string{
@@ -202,9 +202,9 @@ func TestRunGoesOnPastUnreadableFiles(t *testing.T) {
 	}
 }
 
-// TestRunGoesOnPastLockedDirectories: what cannot be looked into is named, and the rest is imported.
+// TestRunGoesOnPastLockedDirectories checks that an unreadable directory is logged, and the rest is imported.
 func TestRunGoesOnPastLockedDirectories(t *testing.T) {
-	if os.Geteuid() == 0 { // for whom nothing is locked
+	if os.Geteuid() == 0 { // root can read everything
 		asNobody(t)
 		return
 	}
@@ -223,7 +223,7 @@ func TestRunGoesOnPastLockedDirectories(t *testing.T) {
 	}
 }
 
-// asNobody runs the test again in a process of a user without rights.
+// asNobody runs the test again in a process of an unprivileged user.
 func asNobody(t *testing.T) {
 	t.Helper()
 	const nobody = 65534
@@ -259,17 +259,17 @@ func TestRunWithoutTopic(t *testing.T) {
 	}
 }
 
-// TestRunWithoutStateDirectory: an import that cannot note how far it comes is an import.
+// TestRunWithoutStateDirectory checks that an import works without a checkpoint.
 func TestRunWithoutStateDirectory(t *testing.T) {
 	_, conn := connect(t)
 	config, log := configOf(t, []byte(threeMessages))
-	config.StateDir = config.Path // no directory
+	config.StateDir = config.Path // not a directory
 	if result, err := Run(t.Context(), conn, config); err != nil || result.Imported != 2 || !strings.Contains(log.String(), "without a checkpoint") {
 		t.Errorf("%+v, %v, %s", result, err, log)
 	}
 }
 
-// TestRunWaitsForKafka: a broker that refuses for a while delays the import and loses nothing.
+// TestRunWaitsForKafka checks that a broker that refuses writes for a while delays the import and loses nothing.
 func TestRunWaitsForKafka(t *testing.T) {
 	cluster, conn := connect(t)
 	refusals := 0
@@ -305,7 +305,7 @@ func TestRunWaitsForKafka(t *testing.T) {
 	}
 }
 
-// waits records what an import says of Kafka.
+// waits records the calls of Progress.Waiting.
 type waits struct {
 	noProgress
 	said []bool
@@ -313,7 +313,7 @@ type waits struct {
 
 func (w *waits) Waiting(waiting bool) { w.said = append(w.said, waiting) }
 
-// TestRunWaitsForKafkaAtItsStart: an import that would look where it was waits as well.
+// TestRunWaitsForKafkaAtItsStart checks that an import also waits while it opens its checkpoint.
 func TestRunWaitsForKafkaAtItsStart(t *testing.T) {
 	cluster, conn := connect(t)
 	refusals := 0

@@ -9,7 +9,7 @@ import (
 	"github.com/applylens/applylens/events"
 )
 
-// labels are those of a Gmail Takeout, a list with commas and quotes.
+// labels returns the labels of a Gmail Takeout, a list with commas and quotes.
 func (m *message) labels() []string {
 	header := strings.Join(m.all("X-Gmail-Labels"), ",")
 	if header == "" {
@@ -23,7 +23,7 @@ func (m *message) labels() []string {
 	}
 	var labels []string
 	for _, field := range fields {
-		// A quote is doubled also where the label as a whole is not quoted.
+		// Quotes are doubled even in labels that are not quoted.
 		label := events.CleanText(strings.TrimSpace(strings.ReplaceAll(field, `""`, `"`)), events.MaxLabel)
 		if label != "" && !slices.Contains(labels, label) && len(labels) < events.MaxLabels {
 			labels = append(labels, label)
@@ -32,18 +32,18 @@ func (m *message) labels() []string {
 	return labels
 }
 
-// folders is what the labels of a message come to.
+// folders is what the labels of a message mean.
 type folders struct {
 	category string
 	spam     bool
 }
 
-// gmailTab knows the label of one of Gmail's tabs, which a Takeout writes in its owner's language: "Category Promotions",
+// gmailTab matches the label of one of Gmail's tabs, which a Takeout writes in its owner's language: "Category Promotions",
 // "Kategorie: "Werbung"", "Catégorie : Promotions".
 var gmailTab = regexp.MustCompile(`^(?:category|kategorie|catégorie|categoría|categoria|categorie)\s*:?\s*["„“”«»]?\s*(.*)`)
 
-// gmailTabs tells the category of a tab by how its name begins, in English, German, French, Spanish, Italian, Portuguese,
-// Dutch and Czech. The other tabs, primary and updates, hold anything, which the rules tell better.
+// gmailTabs maps a tab to its category by the beginning of its name, in English, German, French, Spanish, Italian,
+// Portuguese, Dutch and Czech. Mail in the other tabs, primary and updates, can be of any kind, so the rules decide.
 var gmailTabs = []struct{ name, category string }{
 	{"promotion", "promo"}, {"werbung", "promo"}, {"promoci", "promo"}, {"promozion", "promo"}, {"promoç", "promo"}, {"reclame", "promo"}, {"promoakce", "promo"},
 	{"soci", "social"}, {"sozial", "social"}, {"réseaux soci", "social"}, {"redes soci", "social"},

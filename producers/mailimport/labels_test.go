@@ -16,7 +16,7 @@ func TestParseGmailLabels(t *testing.T) {
 	}
 }
 
-// TestGmailLabelsInOtherLanguages: the forms are those of real Takeouts.
+// TestGmailLabelsInOtherLanguages uses labels of real Takeouts.
 func TestGmailLabelsInOtherLanguages(t *testing.T) {
 	f := func(header, category string, want ...string) {
 		t.Helper()

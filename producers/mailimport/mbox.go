@@ -13,18 +13,18 @@ import (
 	"strings"
 )
 
-// maxKept bounds what is kept of one message, in bytes: headers and the first parts. The rest, attachments as a
-// rule, is only hashed.
+// maxKept is how many bytes of a message are kept: headers and the first parts. The rest, usually attachments, is only
+// hashed.
 const maxKept = 8 << 20
 
-// window is how far a reader looks ahead, in bytes: a longer line is taken in pieces, and a Content-Length above it is
-// not believed.
+// window is how far a reader looks ahead, in bytes. A longer line is read in pieces, and a greater Content-Length is
+// ignored.
 const window = 1 << 20
 
-// maxSeparator is the longest line that is taken for a separator, in bytes.
+// maxSeparator is the greatest length of a separator line, in bytes.
 const maxSeparator = 1000
 
-// Place tells where a message is found.
+// Place is the position of a message.
 type Place struct {
 	File   string
 	Number int   // of the message in its file, from 1
@@ -36,22 +36,22 @@ func (p Place) String() string {
 	return fmt.Sprintf("%s: message %d at byte %d", p.File, p.Number, p.Offset)
 }
 
-// Raw is one message as it stands in its file.
+// Raw is one message as read from its file.
 type Raw struct {
 	Place
-	Envelope string // what follows "From " in an mbox: the sender and the time of delivery; otherwise empty
-	Fragment bool   // it is what stands before the first message of an mbox whose beginning is missing
-	// Bytes is the message without mbox quoting, with LF line ends and without trailing empty lines, at most the
-	// first 8 MiB. It is valid until the next message is read.
+	Envelope string // the rest of the "From " line in an mbox: sender and time of delivery; otherwise empty
+	Fragment bool   // the text before the first separator of an mbox whose beginning is missing
+	// Bytes is the message without mbox quoting, with LF line endings and without trailing empty lines, up to the first
+	// 8 MiB. It is valid until the next message is read.
 	Bytes []byte
 	Hash  [sha256.Size]byte // of the whole message in that form
 }
 
-// errNoMail tells that a file is neither an mbox nor a single message.
+// errNoMail means that a file is neither an mbox nor a single message.
 var errNoMail = errors.New("it is neither an mbox nor a message")
 
-// Reader splits a stream into messages. It is not safe for concurrent use. Looking ahead it passes over errors: they come
-// again when the bytes are read, after the messages before them.
+// Reader splits a stream into messages. It is not safe for concurrent use. It ignores errors while looking ahead: they are
+// returned when those bytes are read, after the messages before them.
 type Reader struct {
 	in      *bufio.Reader
 	file    string
@@ -59,14 +59,14 @@ type Reader struct {
 	single  bool // the stream is one message
 	ended   bool
 	offset  int64
-	next    Raw // place and envelope of the message that follows
+	next    Raw // place and envelope of the next message
 
 	kept   []byte
 	sum    hash.Hash
-	blanks int // empty lines held back: the last ones belong to no message
+	blanks int // pending empty lines: trailing ones belong to no message
 }
 
-// NewReader returns a reader of the messages of in, which is named file in places. An mbox is known by its name or its
+// NewReader returns a reader of the messages of in; file is its name in Place. An mbox is recognised by its name or its
 // first line; anything else that begins with a header is one message.
 func NewReader(in io.Reader, file string) *Reader {
 	r := &Reader{in: bufio.NewReaderSize(nil, window), sum: sha256.New()}
@@ -74,7 +74,7 @@ func NewReader(in io.Reader, file string) *Reader {
 	return r
 }
 
-// reset makes the reader read in, keeping its memory. In begins at the given offset of an mbox, after Number messages;
+// reset makes the reader read in, and reuses its memory. in begins at the given offset of an mbox, after Number messages;
 // zero is the beginning of any file.
 func (r *Reader) reset(in io.Reader, from Place) {
 	r.in.Reset(in)
@@ -83,14 +83,14 @@ func (r *Reader) reset(in io.Reader, from Place) {
 	r.next = Raw{Place: Place{File: from.File, Number: from.Number}}
 }
 
-// resumes tells whether a message begins where the reader was told to go on.
+// resumes reports whether a message begins at the offset given to reset.
 func (r *Reader) resumes() (bool, error) {
 	r.started = true
 	return r.separator(true)
 }
 
-// position returns where reading goes on: the place of the next message and, as Number, how many there were before it.
-// It is false when nothing follows or when it is no mbox.
+// position returns the place of the next message, with the number of messages before it as Number. It returns false at the
+// end, and if the stream is not an mbox.
 func (r *Reader) position() (Place, bool) {
 	return Place{r.file, r.next.Number - 1, r.next.Offset}, !r.ended && !r.single
 }
@@ -122,7 +122,7 @@ func (r *Reader) Next() (*Raw, error) {
 	return &raw, nil
 }
 
-// start skips a byte order mark and leading empty lines and finds out what the stream is.
+// start skips a byte order mark and leading empty lines, and detects the format.
 func (r *Reader) start() error {
 	if mark, _ := r.in.Peek(3); string(mark) == "\xef\xbb\xbf" {
 		r.discard(3)
@@ -147,7 +147,7 @@ func (r *Reader) start() error {
 	return nil
 }
 
-// discard passes over bytes that were peeked at.
+// discard skips bytes that were peeked at.
 func (r *Reader) discard(n int) {
 	_, _ = r.in.Discard(n)
 	r.offset += int64(n)
@@ -180,18 +180,18 @@ func (r *Reader) message() error {
 		r.add(line, lineStart)
 		lineStart = line[len(line)-1] == '\n'
 		if bodyFollows && !r.single {
-			body = r.literal(header.length) // looks ahead, which ends the life of line
+			body = r.literal(header.length) // looks ahead, which invalidates line
 		}
 	}
 }
 
-// header follows the header of a message for its Content-Length.
+// header scans the header of a message for its Content-Length.
 type header struct {
-	length int // -1 when there is none
+	length int // -1 if there is none
 	ended  bool
 }
 
-// add takes a line and tells whether it ended the header.
+// add processes a line and reports whether it ended the header.
 func (h *header) add(line []byte, lineStart bool) bool {
 	if h.ended || !lineStart {
 		return false
@@ -206,14 +206,14 @@ func (h *header) add(line []byte, lineStart bool) bool {
 	return h.ended
 }
 
-// literal is a body whose length was told and proved right: a separator or the end stands behind it.
+// literal is a body whose Content-Length is correct: a separator or the end follows it.
 type literal struct {
-	end      int64 // offset of the first byte after it; 0 when there is none
-	verbatim bool  // nothing is quoted in it
+	end      int64 // offset of the first byte after it; 0 if there is none
+	verbatim bool  // not quoted
 }
 
-// literal looks whether the body that begins here ends after length bytes. A writer that tells lengths quotes nothing
-// (mboxcl2) or, as many do, quotes all the same (mboxcl): that shows when a line begins with From.
+// literal checks whether the body that begins here ends after length bytes. A writer of Content-Length does not quote
+// (mboxcl2), or quotes all the same (mboxcl). A line that begins with From shows that it does not.
 func (r *Reader) literal(length int) literal {
 	if length < 0 || length > window-2*maxSeparator {
 		return literal{}
@@ -231,8 +231,8 @@ func (r *Reader) literal(length int) literal {
 	return literal{end: r.offset + int64(length), verbatim: verbatim}
 }
 
-// separator takes the next line if it is a separator, and notes the message that begins there. Without an empty line
-// before it a header must follow, since a text may quote such a line.
+// separator consumes the next line if it is a separator, and records the message that begins there. Without an empty line
+// before it, a header must follow, since a text may quote such a line.
 func (r *Reader) separator(afterBlank bool) (bool, error) {
 	if start, _ := r.in.Peek(len("From ")); string(start) != "From " {
 		return false, nil // also at the end of the stream, which line reports
@@ -254,7 +254,7 @@ func (r *Reader) line() ([]byte, error) {
 	switch {
 	case errors.Is(err, bufio.ErrBufferFull) && line[len(line)-1] == '\r':
 		r.offset--
-		return line[:len(line)-1], r.in.UnreadByte() // it may belong to a line end
+		return line[:len(line)-1], r.in.UnreadByte() // it may be part of a line ending
 	case errors.Is(err, bufio.ErrBufferFull):
 		return line, nil
 	case errors.Is(err, io.EOF) && len(line) > 0:
@@ -289,8 +289,8 @@ func (r *Reader) keep(line []byte) {
 	r.kept = append(r.kept, line[:min(len(line), maxKept-len(r.kept))]...)
 }
 
-// fromLine is an mbox "From " line: a sender and a time as asctime, RFC 5322 or ISO 8601 write it. A line of prose that
-// begins with From ends in no such time.
+// fromLine matches an mbox "From " line: a sender and a time in the format of asctime, RFC 5322 or ISO 8601. Prose that
+// begins with From does not end in such a time.
 var fromLine = regexp.MustCompile(`(?i)^From (?:.* )? *(?:` +
 	`(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,? +` + months + ` +\d{1,2},? +\d{1,2}:\d{2}(?::\d{2})?(?: +[a-z0-9+-]{1,6})* +\d{4}(?: +[+-]\d{4})?(?: +remote from .*)?` +
 	`|(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*, *)?\d{1,2} +` + months + ` +\d{4} +\d{1,2}:\d{2}(?::\d{2})?(?: +[a-z0-9+-]{1,6})*` +
@@ -303,12 +303,12 @@ func isSeparator(line []byte) bool {
 	return bytes.HasPrefix(line, []byte("From ")) && len(line) < maxSeparator && fromLine.Match(line)
 }
 
-// isHeader tells whether text begins with a header, or with the quoted separator that some servers put before it.
+// isHeader reports whether text begins with a header, or with the quoted separator that some servers put before it.
 func isHeader(text []byte) bool {
 	return headerColon(text) > 0 || bytes.HasPrefix(text, []byte(">From "))
 }
 
-// isQuotedFrom tells a line of the mboxrd and mboxo forms: ">From " with any number of ">".
+// isQuotedFrom matches a quoted line of mboxrd and mboxo: ">From " with any number of ">".
 func isQuotedFrom(line []byte) bool {
 	return line[0] == '>' && bytes.HasPrefix(bytes.TrimLeft(line, ">"), []byte("From "))
 }

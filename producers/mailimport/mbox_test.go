@@ -63,14 +63,14 @@ func TestReader(t *testing.T) {
 		found{"1@0", envelope, "A: 1\n\nFrom here on\n\nFrom now to 2002\n"})
 	f("separator without an empty line before it", from+"A: 1\n\nx\n"+from+"B: 2\n",
 		found{"1@0", envelope, "A: 1\n\nx\n"}, found{"2@51", envelope, "B: 2\n"})
-	f("separator without an empty line before it and a header behind it is text", from+"A: 1\n\nx\n"+from,
+	f("separator without an empty line before it or a header after it is text", from+"A: 1\n\nx\n"+from,
 		found{"1@0", envelope, "A: 1\n\nx\n" + from})
 	f("prose with a time in it", from+"A: 1\n\nFrom now on we meet at 10:30 in 2003\n",
 		found{"1@0", envelope, "A: 1\n\nFrom now on we meet at 10:30 in 2003\n"})
 	f("NUL", from+"A: 1\n\nx\x00y\n\n"+from+"B: 2\n", found{"1@0", envelope, "A: 1\n\nx\x00y\n"}, found{"2@54", envelope, "B: 2\n"})
-	f("line ends translated twice", strings.ReplaceAll(from+"A: 1\n\nx\n", "\n", "\r\r\n"), found{"1@0", envelope, "A: 1\n\nx\n"})
+	f("line endings converted twice", strings.ReplaceAll(from+"A: 1\n\nx\n", "\n", "\r\r\n"), found{"1@0", envelope, "A: 1\n\nx\n"})
 	f("byte order mark", "\xef\xbb\xbf"+from+"A: 1\n", found{"1@3", envelope, "A: 1\n"})
-	f("separator quoted by the server that took it", from+">From b@c Thu Aug 22 12:36:23 2002 remote from x\nA: 1\n",
+	f("separator quoted by the receiving server", from+">From b@c Thu Aug 22 12:36:23 2002 remote from x\nA: 1\n",
 		found{"1@0", envelope, "From b@c Thu Aug 22 12:36:23 2002 remote from x\nA: 1\n"})
 	f("beginning is missing", "text of a lost message\n\n"+from+"A: 1\n", found{"1@0", "", "text of a lost message\n"}, found{"2@24", envelope, "A: 1\n"})
 	f("no line end at the end", from+"A: 1\n\nx", found{"1@0", envelope, "A: 1\n\nx\n"})
@@ -80,7 +80,8 @@ func TestReader(t *testing.T) {
 		found{"1@0", "17@xxx Thu Aug 22 12:36:23 +0000 2002", "A: 1\n"})
 }
 
-// TestReaderBelievesContentLength: in mboxcl and mboxcl2 files a body may hold separators, if its length proves right.
+// TestReaderBelievesContentLength checks that in mboxcl and mboxcl2 files a body may contain separators if its length is
+// correct.
 func TestReaderBelievesContentLength(t *testing.T) {
 	envelope := strings.TrimSpace(from[len("From "):])
 	const second = from + "B: 2\n\ny\n"
@@ -129,7 +130,7 @@ func TestIsSeparator(t *testing.T) {
 		"From a@b 2002-08-22 12:36:23", "From a@b 2002-08-22T12:36:23.123+02:00", "From x!y Thu Aug 22 12:36:23 2002 remote from z",
 	} {
 		if !isSeparator([]byte(line)) {
-			t.Errorf("%q is none", line)
+			t.Errorf("%q is not a separator", line)
 		}
 	}
 	for _, line := range []string{
@@ -138,12 +139,12 @@ func TestIsSeparator(t *testing.T) {
 		"From a@b " + strings.Repeat("x", maxSeparator) + " Thu Aug 22 12:36:23 2002",
 	} {
 		if isSeparator([]byte(line)) {
-			t.Errorf("%q is one", line)
+			t.Errorf("%q is a separator", line)
 		}
 	}
 }
 
-// TestReaderKnowsMboxByName: an mbox whose first line is lost is still cut into its messages.
+// TestReaderKnowsMboxByName checks that an mbox whose first line is lost is still split into messages.
 func TestReaderKnowsMboxByName(t *testing.T) {
 	const text = "A: 1\n\nx\n\n" + from + "B: 2\n"
 	for name, want := range map[string]int{"in.mbox": 2, "IN.MBOX.GZ": 2, "in.eml": 1, "-": 1} {
@@ -160,7 +161,7 @@ func TestReaderKnowsMboxByName(t *testing.T) {
 	}
 }
 
-// TestLineEndsAreTheSameInLongLines: a line end that the window cuts in two is still one.
+// TestLineEndsAreTheSameInLongLines checks a line ending that straddles the window.
 func TestLineEndsAreTheSameInLongLines(t *testing.T) {
 	hash := func(text string) [32]byte {
 		raw, err := NewReader(strings.NewReader(text), "f").Next()
@@ -194,7 +195,7 @@ func TestReaderReportsAReadError(t *testing.T) {
 	}
 }
 
-// TestReaderBoundsMemory: of a message of 20 MiB in one line 8 MiB are kept, and the hash covers the rest.
+// TestReaderBoundsMemory checks that 8 MiB of a 20 MiB line are kept, and that the hash covers the rest.
 func TestReaderBoundsMemory(t *testing.T) {
 	body := func(last string) io.Reader {
 		return io.MultiReader(strings.NewReader(from+"A: 1\n\n"), io.LimitReader(repeated{}, 20<<20), strings.NewReader(last+"\n\n"+from+"B: 2\n"))
@@ -233,8 +234,8 @@ func (repeated) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestQuotingLosesNothing: a message written to an mbox with mboxrd quoting is read as it was, with the same hash as
-// from a file of its own.
+// TestQuotingLosesNothing checks that a message written with mboxrd quoting is read unchanged, with the same hash as from a
+// file of its own.
 func TestQuotingLosesNothing(t *testing.T) {
 	line := rapid.SampledFrom([]string{"", "From x", ">From x", from[:len(from)-1], "text", "\tx", ">", "Ünï"})
 	rapid.Check(t, func(t *rapid.T) {

@@ -10,25 +10,25 @@ import (
 	"github.com/applylens/applylens/events"
 )
 
-// Options says for whom messages are parsed.
+// Options has the owner of the messages and the time of the import.
 type Options struct {
 	UserID     string
 	Addresses  []string  // the owner's own, lower case
 	RecordedAt time.Time // the time of the import
 }
 
-// BrokenError tells why a message cannot be imported. Its text holds nothing of the message.
+// BrokenError says why a message cannot be imported. Its text contains nothing of the message.
 type BrokenError struct{ Reason string }
 
 // Error implements error.
 func (e *BrokenError) Error() string { return e.Reason }
 
-// Parse turns a message into the event that tells of it. An error is a *BrokenError.
+// Parse converts a message to its event. Errors are of type *BrokenError.
 func Parse(raw *Raw, options Options) (event *events.Event, err error) {
 	defer func() {
-		// Hostile bytes that a parser fails on must cost one message, not the file.
+		// A parser that panics on hostile bytes must cost one message, not the file.
 		if recover() != nil {
-			event, err = nil, &BrokenError{"the parser gave up on it"}
+			event, err = nil, &BrokenError{"the parser cannot read it"}
 		}
 	}()
 	if raw.Fragment {
@@ -54,7 +54,7 @@ func Parse(raw *Raw, options Options) (event *events.Event, err error) {
 	return event, nil
 }
 
-// identity tells messages of one person apart.
+// identity identifies a message among those of its owner.
 func identity(m *events.Mail) string {
 	if m.MessageID != "" {
 		return "id:" + m.MessageID
@@ -62,18 +62,18 @@ func identity(m *events.Mail) string {
 	return "hash:" + m.ContentHash
 }
 
-// message reads the parts of a mail out of a parsed message.
+// message extracts the fields of a mail from a parsed message.
 type message struct {
 	raw     *Raw
 	root    *part
 	body    body
-	charset string // of header bytes that are neither ASCII nor encoded: what the text declares
+	charset string // of header bytes that are neither ASCII nor encoded: the one declared by the text
 }
 
 func read(raw *Raw) (*message, error) {
 	m := &message{raw: raw, root: parsePart(raw.Bytes, 0)}
 	if !m.hasAny("From", "Date", "Subject", "To", "Received", "Message-Id", "Return-Path") {
-		return nil, &BrokenError{"it has no header of a mail"}
+		return nil, &BrokenError{"its header is not that of a mail"}
 	}
 	m.body.add(m.root, 0)
 	m.charset = m.body.charset
@@ -129,7 +129,7 @@ func (m *message) mail(options Options) *events.Mail {
 	return result
 }
 
-// get returns a header on one line, decoded; the first when there are several.
+// get returns the first header of a name, unfolded and decoded.
 func (m *message) get(name string) string {
 	return m.decode(m.root.get(name))
 }
@@ -160,7 +160,7 @@ func (m *message) text() (text string, truncated bool) {
 
 var angled = regexp.MustCompile(`<([^<>\s]+)>`)
 
-// messageID returns the id without brackets and empty when there is none that fits.
+// messageID returns the id without brackets, empty if there is none within the limit.
 func messageID(header string, limit int) string {
 	id := header
 	if m := angled.FindStringSubmatch(header); m != nil {
@@ -173,7 +173,7 @@ func messageID(header string, limit int) string {
 	return id
 }
 
-// thread is the first message that this one goes back to, or itself.
+// thread returns the first message of the conversation, or the message itself.
 func (m *message) thread(own string) string {
 	for _, name := range []string{"References", "In-Reply-To"} {
 		if first := angled.FindString(m.get(name)); first != "" {
@@ -199,7 +199,7 @@ func (m *message) sender() events.Address {
 	return events.Address{Name: events.CleanText(m.get("From"), maxDisplayName)}
 }
 
-// replyTo returns the address that answers go to, when another than the sender's is named.
+// replyTo returns the address for replies, if it differs from the sender's.
 func (m *message) replyTo() string {
 	if list := parseAddresses(m.root.get("Reply-To"), m.charset); len(list) > 0 {
 		return list[0].Address
@@ -223,8 +223,8 @@ func (m *message) recipients() []events.Address {
 	return found
 }
 
-// deliveredTo joins the addresses that the owner named with the one that the last server delivered to; those below it
-// are of lists and forwarders on the way.
+// deliveredTo returns the owner's configured addresses and the one that the last server delivered to. The Delivered-To
+// headers below it were added by lists and forwarders on the way.
 func (m *message) deliveredTo(own []string) []string {
 	found := slices.Clone(own)
 	if last := strings.ToLower(strings.Trim(m.get("Delivered-To"), "<>")); isAddress(last) && !slices.Contains(found, last) {
@@ -233,7 +233,7 @@ func (m *message) deliveredTo(own []string) []string {
 	return found
 }
 
-// listID is what stands in brackets in List-Id, lower case.
+// listID returns the part of List-Id in brackets, lower case.
 func (m *message) listID() string {
 	id := m.get("List-Id")
 	if match := angled.FindStringSubmatch(id); match != nil {

@@ -99,18 +99,18 @@ func TestParseHeaders(t *testing.T) {
 	}
 	thread := func(m *events.Mail) any { return m.Thread }
 	f("thread of the first reference", "References: <r@b>\n <s@b>\nIn-Reply-To: <t@b>\n", thread, "r@b")
-	f("thread of what it answers", "In-Reply-To: Your message of Monday <t@b>\n", thread, "t@b")
+	f("thread of the message it answers", "In-Reply-To: Your message of Monday <t@b>\n", thread, "t@b")
 	f("thread of its own", "In-Reply-To: Your message of Monday\n", thread, "m@b")
 
 	listID := func(m *events.Mail) any { return m.ListID }
 	f("list in brackets", "List-Id: \"The <x\" list <News.Lists.example>\n", listID, "news.lists.example")
 	f("list without brackets", "List-Id: The list news.lists.example\n", listID, "news.lists.example")
-	f("list of a name too long", "List-Id: <"+strings.Repeat("x", events.MaxListID+1)+">\n", listID, "")
+	f("list id that is too long", "List-Id: <"+strings.Repeat("x", events.MaxListID+1)+">\n", listID, "")
 
 	expires := func(m *events.Mail) any { return m.ExpiresAt }
 	f("expiry", "Date: 1 Mar 2025 10:00:00 +0000\nExpires: 2 Mar 2025 10:00:00 +0000\n", expires, time.Date(2025, 3, 2, 10, 0, 0, 0, time.UTC))
 	f("expiry before it came", "Date: 1 Mar 2025 10:00:00 +0000\nExpires: 1 Feb 2025 10:00:00 +0000\n", expires, time.Time{})
-	f("expiry that is no date", "Date: 1 Mar 2025 10:00:00 +0000\nExpires: soon\n", expires, time.Time{})
+	f("invalid expiry", "Date: 1 Mar 2025 10:00:00 +0000\nExpires: soon\n", expires, time.Time{})
 
 	recipients := func(m *events.Mail) any { return len(m.Recipients) }
 	f("recipients of all kinds", "To: a@b, c@d\nCc: e@f\nBcc: g@h\nTo: A@B\n", recipients, 4)
@@ -194,7 +194,8 @@ func TestIdentity(t *testing.T) {
 	}
 }
 
-// TestImportsAtAnyTimeAreTheSame: real mail, imported in two years, is the same event but for the time of the import.
+// TestImportsAtAnyTimeAreTheSame checks that the events of real mail imported in different years differ only in the time of
+// the import.
 func TestImportsAtAnyTimeAreTheSame(t *testing.T) {
 	file, err := os.Open("../../internal/sample/testdata/real.mbox.gz")
 	if err != nil {

@@ -9,15 +9,15 @@ import (
 	"github.com/jhillyerd/enmime/v2/mediatype"
 )
 
-// The limits of a message's structure. What lies beyond is left out, so that no message costs much more time or memory
-// than its bytes.
+// Limits of a message's structure. Parts beyond them are left out, so that time and memory are proportional to the
+// message's size.
 const (
-	maxDepth     = 20 // levels of parts, those of forwarded messages too
+	maxDepth     = 20 // levels of parts, including those of forwarded messages
 	maxParts     = 1000
 	maxMediaType = 4 << 10
 )
 
-// The limits of what is kept of a header: the first values of each name, and the bytes of each value.
+// Limits of a header: the number of values per name, and the bytes of each value.
 const (
 	maxValues = 100
 	maxValue  = 64 << 10
@@ -26,7 +26,7 @@ const (
 // part is a message or a part of one.
 type part struct {
 	header     map[string][]string // unfolded, still encoded, by canonical names
-	kind       string              // the media type, lower case; empty when none is given
+	kind       string              // the media type, lower case; empty if none is given
 	parameters map[string]string   // of the media type
 	attachment bool                // it is to be saved, not shown
 	name       string              // of the file
@@ -34,7 +34,7 @@ type part struct {
 	parts      []*part             // of a multipart
 }
 
-// parsePart takes a message or part of one apart. Whatever cannot be understood is text.
+// parsePart parses a message or a part of one. Anything invalid is treated as text.
 func parsePart(raw []byte, depth int) *part {
 	p := &part{}
 	p.header, p.body = parseHeader(raw)
@@ -52,7 +52,7 @@ func parsePart(raw []byte, depth int) *part {
 
 func (p *part) multipart() bool { return strings.HasPrefix(p.kind, "multipart/") }
 
-// get returns the first value of a header, as it stands in the message.
+// get returns the first value of a header, still encoded.
 func (p *part) get(name string) string {
 	if values := p.header[name]; len(values) > 0 {
 		return values[0]
@@ -65,7 +65,7 @@ func (p *part) content() []byte {
 	return decodeTransfer(p.body, p.get("Content-Transfer-Encoding"))
 }
 
-// parseMediaType reads a Content-Type or Content-Disposition as far as it can be understood.
+// parseMediaType parses the valid part of a Content-Type or Content-Disposition.
 func parseMediaType(value string) (string, map[string]string) {
 	value = value[:min(len(value), maxMediaType)]
 	kind, parameters, _, err := mediatype.ParseWithOptions(value, mediatype.ParseOptions{StripMediaTypeInvalidCharacters: true})
@@ -75,8 +75,8 @@ func parseMediaType(value string) (string, map[string]string) {
 	return strings.ToLower(strings.TrimSpace(kind)), parameters
 }
 
-// parseHeader cuts the header off. It ends at an empty line, or at a line that is no header and behind which none
-// follows: senders forget the empty line, and others fold without the blank.
+// parseHeader splits off the header. It ends at an empty line, or at a line that is not a header if no header follows it:
+// some senders forget the empty line, and others fold without a leading blank.
 func parseHeader(raw []byte) (header map[string][]string, body []byte) {
 	header = map[string][]string{}
 	name, value := "", []byte(nil)
@@ -110,7 +110,7 @@ func parseHeader(raw []byte) (header map[string][]string, body []byte) {
 	return header, nil
 }
 
-// headerColon returns where the colon stands when text begins with a header, and -1 otherwise.
+// headerColon returns the index of the colon if text begins with a header, and -1 otherwise.
 func headerColon(text []byte) int {
 	end := 0
 	for end < len(text) && text[end] > ' ' && text[end] <= '~' && text[end] != ':' {
@@ -126,11 +126,11 @@ func headerColon(text []byte) int {
 	return end
 }
 
-// splitParts cuts the body of a multipart at its boundary. A last part that is not closed ends with the body.
+// splitParts splits the body of a multipart at its boundary. An unclosed last part ends with the body.
 func splitParts(body []byte, boundary string) [][]byte {
 	var parts [][]byte
 	mark := []byte("--" + strings.TrimRight(boundary, " \t"))
-	begin := -1 // of the part that is open
+	begin := -1 // of the current part
 	for at := 0; len(parts) < maxParts; {
 		start := bytes.Index(body[at:], mark)
 		if start < 0 {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Meter writes the progress of an import: a bar that changes on a terminal, and elsewhere a line now and then.
+// Meter prints the progress of an import: an updated bar on a terminal, and a line at intervals elsewhere.
 type Meter struct {
 	out      io.Writer
 	terminal bool
@@ -47,7 +47,7 @@ func (m *Meter) Waiting(waiting bool) {
 	m.waiting = waiting
 }
 
-// Finish ends the changing line with its last state.
+// Finish completes the progress line with its last state.
 func (m *Meter) Finish() {
 	if m.terminal && m.last != "" {
 		m.write(m.last)
@@ -63,8 +63,8 @@ func (m *Meter) write(line string) {
 	fmt.Fprintln(m.out, line)
 }
 
-// describe tells counts, rate and, when the total is known, the share done and the time that is left; on a terminal with
-// a bar, in 80 columns.
+// describe formats counts, rate and, if the total is known, the share done and the remaining time; on a terminal with a
+// bar, within 80 columns.
 func (m *Meter) describe(s Status, elapsed time.Duration) string {
 	seconds := max(elapsed.Seconds(), 0.001)
 	line := fmt.Sprintf("%d messages, %s, %.0f/s", s.Imported+s.Broken, size(s.Read), float64(s.Imported+s.Broken)/seconds)
@@ -76,7 +76,7 @@ func (m *Meter) describe(s Status, elapsed time.Duration) string {
 	}
 	share := min(float64(s.Read)/float64(s.Total), 1)
 	line = fmt.Sprintf("%3.0f %% %s%s", share*100, m.bar(share), line)
-	if fresh := s.Read - s.Passed; fresh > 0 { // what was passed over tells nothing of the time
+	if fresh := s.Read - s.Passed; fresh > 0 { // skipped messages would distort the estimate
 		left := time.Duration(seconds / float64(fresh) * float64(max(s.Total-s.Read, 0)) * float64(time.Second))
 		line += fmt.Sprintf(", %s left", left.Round(time.Second))
 	}

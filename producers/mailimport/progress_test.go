@@ -35,7 +35,7 @@ func TestMeterOnATerminal(t *testing.T) {
 	}
 }
 
-// TestMeterJudgesByWhatIsNew: half of the file was passed over within a second, which says nothing of the other half.
+// TestMeterJudgesByWhatIsNew checks that skipping half of the file does not affect the estimate for the other half.
 func TestMeterJudgesByWhatIsNew(t *testing.T) {
 	now := importTime
 	var out bytes.Buffer

@@ -16,7 +16,7 @@ import (
 	"github.com/applylens/applylens/internal/retry"
 )
 
-// The limits of what is published at once.
+// Limits of a write to Kafka.
 const (
 	batchMessages = 500
 	batchBytes    = 4 << 20
@@ -27,11 +27,11 @@ const (
 	lastBackoff  = 15 * time.Second
 )
 
-// publisher writes records to the mail topic until Kafka has all of them.
+// publisher writes records to the mail topic until Kafka has acknowledged all of them.
 type publisher struct {
 	writer  *kafka.Writer
 	log     *slog.Logger
-	waiting func(bool) // told when Kafka is away and when it is back
+	waiting func(bool) // called when Kafka becomes unavailable and when it is available again
 }
 
 func newPublisher(conn *broker.Conn, log *slog.Logger, waiting func(bool)) *publisher {
@@ -52,8 +52,8 @@ func newPublisher(conn *broker.Conn, log *slog.Logger, waiting func(bool)) *publ
 
 func (p *publisher) close() error { return p.writer.Close() }
 
-// publish returns when Kafka has all messages that it will ever take, and calls refused for each of the others. It
-// waits while Kafka is away; its error is that ctx has ended.
+// publish returns when Kafka has acknowledged all messages that it accepts, and calls refused for each of the others. It
+// retries while Kafka is unavailable, and returns an error only if ctx ends.
 func (p *publisher) publish(ctx context.Context, messages []kafka.Message, refused func(index int, err error)) error {
 	pending := make([]int, len(messages))
 	for i := range pending {
@@ -75,13 +75,13 @@ func (p *publisher) publish(ctx context.Context, messages []kafka.Message, refus
 		}
 		pending = remaining(pending, err, refused)
 		if p.waiting(len(pending) > 0); len(pending) > 0 {
-			p.log.Warn("wait for Kafka", "topic", p.writer.Topic, "records", len(pending), "error", err)
+			p.log.Warn("waiting for Kafka", "topic", p.writer.Topic, "records", len(pending), "error", err)
 		}
 	}
 	return nil
 }
 
-// describe returns the mail topic as it is now. It waits while Kafka is away; a topic that does not exist is an error.
+// describe returns the current mail topic. It retries while Kafka is unavailable; a missing topic is an error.
 func (p *publisher) describe(ctx context.Context, conn *broker.Conn) (broker.Topic, error) {
 	for attempt := 1; ; attempt++ {
 		topic, err := conn.DescribeTopic(ctx, p.writer.Topic)
@@ -90,21 +90,21 @@ func (p *publisher) describe(ctx context.Context, conn *broker.Conn) (broker.Top
 			return topic, err
 		}
 		p.waiting(true)
-		p.log.Warn("wait for Kafka", "topic", p.writer.Topic, "error", err)
+		p.log.Warn("waiting for Kafka", "topic", p.writer.Topic, "error", err)
 		if err := pause(ctx, attempt); err != nil {
 			return topic, err
 		}
 	}
 }
 
-// remaining returns which of pending are to be written again, reading err message by message.
+// remaining returns which of pending to write again, by the error of each message.
 func remaining(pending []int, err error, refused func(int, error)) []int {
 	if err == nil {
 		return nil
 	}
 	var perMessage kafka.WriteErrors
 	if !errors.As(err, &perMessage) || len(perMessage) != len(pending) {
-		return pending // nothing is known of any
+		return pending // the outcome of all is unknown
 	}
 	var again []int
 	for i, index := range pending {
@@ -119,12 +119,12 @@ func remaining(pending []int, err error, refused func(int, error)) []int {
 	return again
 }
 
-// permanent tells a refusal that waiting does not cure. All else is taken for an outage.
+// permanent reports an error that retrying does not fix. All other errors count as an outage.
 func permanent(err error) bool {
 	return errors.Is(err, kafka.MessageSizeTooLarge) || errors.Is(err, kafka.InvalidMessage) || errors.Is(err, kafka.InvalidTimestamp)
 }
 
-// pause waits before the given attempt: twice as long each time, with jitter, up to a bound.
+// pause waits before an attempt, with exponential backoff and jitter.
 func pause(ctx context.Context, attempt int) error {
 	return retry.Wait(ctx, retry.Delay(attempt-1, firstBackoff, lastBackoff, rand.Float64()))
 }

@@ -27,7 +27,7 @@ import (
 	"github.com/applylens/applylens/internal/testkit/testenv"
 )
 
-// manyMessages is an mbox of count messages whose subjects are their numbers.
+// manyMessages returns an mbox of count messages whose subjects are their numbers.
 func manyMessages(count int) string {
 	var mbox strings.Builder
 	for i := range count {
@@ -37,7 +37,7 @@ func manyMessages(count int) string {
 	return mbox.String()
 }
 
-// interrupt ends an import once it published at least the given number of messages.
+// interrupt ends an import after it has published at least the given number of messages.
 type interrupt struct {
 	noProgress
 	after int
@@ -65,7 +65,7 @@ func published(t *testing.T, conn *broker.Conn) []string {
 	return all
 }
 
-// distinct sorts and leaves out repeats, which have no effect.
+// distinct sorts and removes duplicates, which have no effect.
 func distinct(all []string) []string {
 	all = slices.Clone(all)
 	slices.Sort(all)
@@ -110,7 +110,7 @@ func TestRunResumes(t *testing.T) {
 				t.Errorf("%+v after %+v", second, first)
 			}
 			if got := published(t, conn); len(distinct(got)) != count || len(got) > count+2*batchMessages {
-				t.Errorf("%d messages published, %d different ones", len(got), len(distinct(got)))
+				t.Errorf("%d messages published, %d of them distinct", len(got), len(distinct(got)))
 			}
 			third, err := Run(t.Context(), conn, config)
 			if diff := cmp.Diff(Result{Imported: count}, third); diff != "" || err != nil {
@@ -120,7 +120,7 @@ func TestRunResumes(t *testing.T) {
 	}
 }
 
-// TestResumeReadsWhatItMust: nothing is passed over that might not be imported.
+// TestResumeReadsWhatItMust checks that nothing is skipped that may not have been imported.
 func TestResumeReadsWhatItMust(t *testing.T) {
 	const count = 3 * batchMessages
 	stop := func(t *testing.T, conn *broker.Conn, config Config) {
@@ -153,7 +153,7 @@ func TestResumeReadsWhatItMust(t *testing.T) {
 	f("the file grew", func(t *testing.T, _ *broker.Conn, config *Config) {
 		write(t, config.Path, manyMessages(count)+threeMessages)
 	})
-	f("the file begins otherwise", func(t *testing.T, _ *broker.Conn, config *Config) {
+	f("the beginning of the file changed", func(t *testing.T, _ *broker.Conn, config *Config) {
 		write(t, config.Path, strings.Replace(manyMessages(count), "word", "Word", 1))
 	})
 	f("the file changed inside and kept its size", func(t *testing.T, _ *broker.Conn, config *Config) {
@@ -164,7 +164,7 @@ func TestResumeReadsWhatItMust(t *testing.T) {
 	f("another user", func(_ *testing.T, _ *broker.Conn, config *Config) { config.UserID = "u2" })
 	f("restart", func(_ *testing.T, _ *broker.Conn, config *Config) { config.Restart = true })
 	f("no checkpoint", func(_ *testing.T, _ *broker.Conn, config *Config) { config.StateDir = "" })
-	f("the topic is another", func(t *testing.T, conn *broker.Conn, config *Config) {
+	f("the topic was recreated", func(t *testing.T, conn *broker.Conn, config *Config) {
 		if _, err := conn.Admin.DeleteTopics(t.Context(), conn.Topic(events.TopicMail)); err != nil {
 			t.Fatal(err)
 		}
@@ -174,7 +174,7 @@ func TestResumeReadsWhatItMust(t *testing.T) {
 	})
 }
 
-// TestResumeFollowsRenames: a mail reader moves what it has seen, and the import neither loses nor repeats it.
+// TestResumeFollowsRenames checks that mail that a mail program has moved is neither lost nor imported twice.
 func TestResumeFollowsRenames(t *testing.T) {
 	_, conn := connect(t)
 	const count = 2*batchMessages + 200
@@ -209,7 +209,7 @@ func TestResumeFollowsRenames(t *testing.T) {
 	}
 }
 
-// TestReaderResumesAnywhere: reading from the place of any message gives the messages from there on.
+// TestReaderResumesAnywhere checks that reading from the place of any message returns that message and all later ones.
 func TestReaderResumesAnywhere(t *testing.T) {
 	mbox := threeMessages + "\n" + from + "Content-Length: 55\n\n" + from + "no message\n\n" + from + "A: 5\n"
 	all := func(reader *Reader) (places []Place, hashes [][32]byte) {
@@ -249,7 +249,7 @@ const (
 	childStateDir = "MAILIMPORT_TEST_STATE_DIR"
 )
 
-// TestMain makes the test binary an import when it is started as one.
+// TestMain runs an import instead of the tests if the environment says so.
 func TestMain(m *testing.M) {
 	if os.Getenv(childBrokers) == "" {
 		os.Exit(m.Run())
@@ -267,7 +267,7 @@ func TestMain(m *testing.M) {
 	os.Exit(0)
 }
 
-// child starts the import as a process of its own.
+// child starts the import in a process of its own.
 func child(t *testing.T, settings config.Kafka, path, stateDir string) *exec.Cmd {
 	t.Helper()
 	command := exec.Command(os.Args[0])
@@ -280,8 +280,8 @@ func child(t *testing.T, settings config.Kafka, path, stateDir string) *exec.Cmd
 	return command
 }
 
-// TestKilledImportResumes: an import that is killed while Kafka takes its messages goes on where it was, again and again,
-// and every message is in the log.
+// TestKilledImportResumes kills an import repeatedly while it publishes. It must resume each time, and every message must be
+// in the log.
 func TestKilledImportResumes(t *testing.T) {
 	const count = 8 * batchMessages
 	cluster, settings := testenv.Kfake(t)
@@ -293,7 +293,7 @@ func TestKilledImportResumes(t *testing.T) {
 	cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
 		cluster.KeepControl()
 		if requests.Add(1)%3 == 0 {
-			deadly <- struct{}{} // the import dies before it has the answer, the message may be stored
+			deadly <- struct{}{} // killed before the acknowledgement; the message may be stored
 		}
 		return nil, nil, false
 	})
@@ -330,7 +330,7 @@ func TestKilledImportResumes(t *testing.T) {
 	}
 }
 
-// TestKilledImportResumesOnKafka does so on a real broker, where the kill comes at any moment.
+// TestKilledImportResumesOnKafka does the same on a real broker, with kills at random moments.
 func TestKilledImportResumesOnKafka(t *testing.T) {
 	const count = 20 * batchMessages
 	settings := testenv.Kafka(t)
@@ -340,7 +340,7 @@ func TestKilledImportResumesOnKafka(t *testing.T) {
 	for after := 1; after <= 3; after++ {
 		command := child(t, settings, path, stateDir)
 		waitForRecords(t, conn, after*3*batchMessages)
-		_ = command.Process.Kill() // it may have ended
+		_ = command.Process.Kill() // it may have exited already
 		_ = command.Wait()
 	}
 	if err := child(t, settings, path, stateDir).Wait(); err != nil {

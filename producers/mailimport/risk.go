@@ -12,13 +12,13 @@ import (
 	"github.com/applylens/applylens/internal/lexicon"
 )
 
-// evidence is what a message says about its own trustworthiness.
+// evidence is everything in a message that indicates its trustworthiness.
 type evidence struct {
 	authentication string // the first Authentication-Results, which the owner's own server wrote
 	spamFlag       string // X-Spam-Flag
 	spamStatus     string // X-Spam-Status
-	list           bool   // the message came over a mailing list, which breaks signatures
-	spamFolder     bool   // the owner's provider put it among the spam
+	list           bool   // the message came from a mailing list, which breaks signatures
+	spamFolder     bool   // the owner's provider put it in the spam folder
 	attachments    []string
 	sender         string // addresses
 	replyTo        string
@@ -30,13 +30,13 @@ type evidence struct {
 var (
 	verdict = regexp.MustCompile(`(?i)\b(spf|dkim|dmarc)\s*=\s*([a-z]+)`)
 
-	// executable are the endings of attachments that run when they are opened.
+	// executable are the extensions of attachments that run when they are opened.
 	executable = map[string]bool{".exe": true, ".scr": true, ".pif": true, ".bat": true, ".com": true, ".cmd": true,
 		".vbs": true, ".js": true, ".jse": true, ".wsf": true, ".hta": true, ".lnk": true, ".msi": true, ".jar": true}
 )
 
-// riskScore returns 0..100, or nil when nothing speaks: the sum of what authentication, attachments, links, sender and words
-// count, or what a spam filter or the owner's provider found, whichever is more.
+// riskScore returns 0..100, or nil without any evidence. It is the sum of the points for authentication, attachments, links,
+// sender and words, or the verdict of a spam filter or the owner's provider, whichever is greater.
 func (e evidence) riskScore() *int {
 	score, known := e.authenticationRisk()
 	words := riskyWords.Count(e.subject + "\n" + e.text[:min(len(e.text), maxRead)])
@@ -57,12 +57,12 @@ func (e evidence) riskScore() *int {
 	return &score
 }
 
-// authenticationRisk counts a failed dmarc 60 (20 over a mailing list), a failed spf or dkim 20, and a soft failure 10.
+// authenticationRisk scores 60 for failed DMARC (20 for mailing-list mail), 20 for failed SPF or DKIM, 10 for a soft failure.
 func (e evidence) authenticationRisk() (score int, known bool) {
 	results := map[string]string{}
 	for _, m := range verdict.FindAllStringSubmatch(e.authentication, -1) {
 		method, result := strings.ToLower(m[1]), strings.ToLower(m[2])
-		if results[method] != "pass" { // one signature that holds is enough
+		if results[method] != "pass" { // one valid signature is enough
 			results[method] = result
 		}
 	}
@@ -79,7 +79,7 @@ func (e evidence) authenticationRisk() (score int, known bool) {
 	return score, len(results) > 0
 }
 
-// attachmentRisk counts a program 50.
+// attachmentRisk scores 50 for an executable.
 func (e evidence) attachmentRisk() int {
 	for _, name := range e.attachments {
 		if executable[strings.ToLower(path.Ext(strings.TrimSpace(name)))] {
@@ -89,11 +89,11 @@ func (e evidence) attachmentRisk() int {
 	return 0
 }
 
-// shownHost is a host name that a link shows instead of words.
+// shownHost matches a link text that is a host name.
 var shownHost = regexp.MustCompile(`^(?:https?://)?((?:[a-z0-9-]+\.)+[a-z]{2,})(?:/\S*)?$`)
 
-// linkRisk counts 30 when a link shows one domain and leads to another, which senders who count clicks do as well, or when
-// one leads to a bare number or behind a user name. People on mailing lists write about such links.
+// linkRisk scores 30 if a link displays one domain and leads to another (click tracking does that too), or if one leads to a
+// public IP address or hides its host behind a user name. Mailing-list mail is exempt: people write about such links.
 func (e evidence) linkRisk() int {
 	if e.list {
 		return 0
@@ -114,7 +114,7 @@ func (e evidence) linkRisk() int {
 	return 0
 }
 
-// oddHost is a link in plain text to a bare number, or behind a user name.
+// oddHost matches a link in plain text to an IP address, or with a user name.
 var oddHost = regexp.MustCompile(`https?://(?:(\d{1,3}(?:\.\d{1,3}){3})\b|[^\s/@]{1,100}@)`)
 
 func isPublicNumber(host string) bool {
@@ -130,8 +130,8 @@ func domainOf(host string) string {
 	return domain
 }
 
-// senderRisk counts a name of letters and digits by chance 20, a sender of bulk mail at a provider of free mailboxes 30,
-// and answers that go to such a provider though the mail comes from elsewhere 10. Lists carry mail of any sender.
+// senderRisk scores 20 for an address of random letters and digits, 30 for bulk mail from a provider of free mailboxes, and
+// 10 if replies go to such a provider although the mail comes from elsewhere. Mailing-list mail is exempt.
 func (e evidence) senderRisk(words []int) int {
 	if e.list {
 		return 0
@@ -151,11 +151,11 @@ func (e evidence) senderRisk(words []int) int {
 	return risk
 }
 
-// scrambledLocal is a local part that hardly a person chooses. Those with separators are of programs that know by them
-// whose mail came back.
+// scrambledLocal matches a local part that a person would hardly choose. Local parts with separators do not match: programs
+// use them to identify bounces.
 var scrambledLocal = regexp.MustCompile(`^(?:[a-z]+\d+[a-z]+\d[a-z0-9]*|[a-z]*\d{3,}[a-z]+\d[a-z0-9]*|[bcdfghjklmnpqrstvwxz]{6,})$`)
 
-// freeMail are providers of mailboxes for everybody, where no firm has its address.
+// freeMail are providers of free mailboxes, which companies do not use.
 var freeMail = func() map[string]bool {
 	known := map[string]bool{}
 	for _, host := range strings.Fields("aol.com angelfire.com bigfoot.com btamail.net.cn caramail.com eudoramail.com excite.com flashmail.com " +
@@ -166,10 +166,10 @@ var freeMail = func() map[string]bool {
 	return known
 }()
 
-// maxRead is how much of a text words are looked for in, in bytes.
+// maxRead is how many bytes of a text are searched for words.
 const maxRead = 16 << 10
 
-// wordRisk adds what the words count.
+// wordRisk adds the points of the words.
 func wordRisk(words []int) int {
 	risk := 0
 	for _, g := range grounds {
@@ -180,11 +180,12 @@ func wordRisk(words []int) int {
 	return risk
 }
 
-// scrambledSubject ends in a number or in letters by chance, which make each copy of a mass mailing another.
+// scrambledSubject matches a subject that ends in a random number or random letters, which make the copies of a mass mailing
+// differ.
 var scrambledSubject = regexp.MustCompile(`[?!]+ \d{4,}$|\.{3,}\d{4,}$|\d{3,}[A-Za-z]+\d*-\d+\S*$|\s[bcdfghjklmnpqrstvwxz]{5,}$|\s[a-z]*[bcdfghjklmnpqrstvwxz]{6,}[a-z]*$`)
 
-// ground is a reason to distrust a text: when so many phrases of the list stand in it, it counts risk. A single phrase
-// counts little, since honest mail has it too.
+// ground scores risk if a text contains at least the given number of phrases of a list. A single phrase scores little, since
+// honest mail has it too.
 type ground struct{ list, least, risk int }
 
 var grounds = []ground{
@@ -211,33 +212,33 @@ const (
 	ofLeaving
 )
 
-// riskyWords are the phrases that count. Any number stands for every number.
+// riskyWords are the lists of phrases. A number in a phrase matches any number.
 var riskyWords = lexicon.New(
 	[]string{ // the fraud that promises a share of millions
 		"million united states dollars", "million dollars", "million us dollars", "next of kin", "transfer of", "transfer this", "foreign account", "foreign partner", "confidential", "utmost",
 		"urgent", "beneficiary", "deposited", "security company", "late father", "late husband", "late head of state", "deceased", "your assistance", "mutual benefit", "huge sum", "the sum of",
 		"inheritance", "barrister", "nigeria", "strict confidence", "my late", "risk free", "god bless"},
-	[]string{ // what makes people give their password in a hurry
+	[]string{ // pressure to enter a password
 		"account has been limited", "account will be closed", "account will be suspended", "has been suspended", "be deactivated", "unusual activity", "verify your", "confirm your details",
 		"confirm your account", "validate your", "update your account", "within 24 hours", "expires today"},
-	[]string{ // demands that nobody honest makes
+	[]string{ // demands that no honest sender makes
 		"processing fee", "new bank account", "new bank details", "new account below", "western union", "claim your prize", "you have won", "have recorded you", "send me the codes",
 		"wallet below", "bitcoin to the", "pay the fee", "your bank details"},
-	[]string{ // payment by what cannot be taken back
+	[]string{ // irreversible payment
 		"gift card", "gift cards", "bitcoin", "btc", "wallet", "customs fee", "money transfer"},
-	[]string{ // riches for nothing
+	[]string{ // promises of wealth
 		"work from home", "working at home", "at home rep", "at home reps", "home business", "home based business", "make money", "earn $1", "extra income", "financial freedom",
 		"financial independence", "mlm", "everybody gets paid", "$$$", "no experience necessary", "no experience needed", "no experience is required", "unlimited income", "investment opportunity", "without risk", "risk free", "no risk",
 		"chain letter", "guaranteed returns", "strong buy", "will explode", "skyrocket", "autopilot", "auto-pilot"},
-	[]string{ // quackery, and what may not be sold
+	[]string{ // quack medicine and illegal goods
 		"lose weight", "lbs in", "weight loss", "fat burning", "no prescription", "without a prescription", "drug test", "drug tests", "herbal", "miracle", "anti-aging", "hgh",
 		"university diploma", "university diplomas", "legal high", "get high"},
-	[]string{ // the words of those who know that they should not write
+	[]string{ // typical disclaimers of spam
 		"is not spam", "not spam under", "we do not condone spam", "s 1618", "bill 1618", "h r 3113", "one time mailing",
 		"email advertisement in error", "bulk email", "this list will never be used again", "honor all removal requests", "strongly against sending unsolicited"},
-	[]string{ // goods that hardly anybody but spammers advertises by mail
+	[]string{ // goods typical of spam
 		"mortgage", "refinance", "lenders", "life insurance", "term life", "debt consolidation", "less than perfect credit", "out of debt", "toner", "toners", "extended warranty",
 		"extended auto warranty", "poker", "casino"},
-	[]string{ // how to leave: bulk mail
+	[]string{ // how to unsubscribe: bulk mail
 		"unsubscribe", "opt out", "be removed", "removed from", "remove me", "remove your", "off our list", "future mailings", "click here", "the word remove", "with remove"},
 )

@@ -15,14 +15,14 @@ import (
 	"sync/atomic"
 )
 
-// Source is what ce_source says of imported mail. It is not the deployment's own source, since the import does not
-// pass through the outbox and its records carry no stamp.
+// Source is the ce_source of imported mail. It is not the deployment's own source, since imported records do not pass
+// through the outbox and have no relay sequence.
 const Source = "/applylens/import"
 
 // Stdin names standard input.
 const Stdin = "-"
 
-// input is one file to import. Its size is 0 when it is not known.
+// input is one file to import. Its size is 0 if unknown.
 type input struct {
 	path string
 	size int64
@@ -34,12 +34,12 @@ type fault struct {
 	err  error
 }
 
-// mailEndings are the names under which mail files are found in a directory, beside all files of a Maildir's cur and
-// new, and files without an ending that begin as an mbox does.
+// mailEndings are the extensions of mail files in a directory. All files in a Maildir's cur and new, and files without
+// extension that begin like an mbox, are mail files too.
 var mailEndings = []string{".mbox", ".mbx", ".eml", ".mbox.gz", ".mbx.gz", ".eml.gz"}
 
-// inputs returns path itself, or the mail files below it in the order of their names. Links below it are not followed, so
-// there are no loops. What cannot be looked into is no reason to leave the rest out.
+// inputs returns path itself, or the mail files below it in the order of their names. Symbolic links below it are not
+// followed, so there are no loops. Unreadable directories are reported as faults, and the rest is returned.
 func inputs(path string) (found []input, faults []fault, err error) {
 	if path == Stdin {
 		return []input{{path: Stdin}}, nil, nil
@@ -62,7 +62,7 @@ func inputs(path string) (found []input, faults []fault, err error) {
 		case err != nil:
 			faults = append(faults, fault{path, err})
 		case entry.Type().IsRegular() && isMailFile(path):
-			if info, err := entry.Info(); err == nil { // otherwise a mail reader has just moved it
+			if info, err := entry.Info(); err == nil { // otherwise a mail program has just moved it
 				found = append(found, input{path, info.Size()})
 			}
 		}
@@ -86,7 +86,7 @@ func isMailFile(path string) bool {
 	return slices.ContainsFunc(mailEndings, func(ending string) bool { return strings.HasSuffix(name, ending) })
 }
 
-// beginsAsMbox looks at the first line of a file, as mail readers keep folders in files that are named as the folder.
+// beginsAsMbox checks the first line of a file: mail programs store folders in files without extension.
 func beginsAsMbox(path string) bool {
 	file, err := os.Open(path)
 	if err != nil {
@@ -99,10 +99,10 @@ func beginsAsMbox(path string) bool {
 	return isSeparator([]byte(line))
 }
 
-// fingerprint tells files apart by their size and their beginning, whatever they are called.
+// fingerprint identifies a file by its size and beginning, whatever its name.
 type fingerprint [16]byte
 
-// known is how much of a file goes into its fingerprint, in bytes.
+// known is how many bytes of a file its fingerprint covers.
 const known = 64 << 10
 
 // source is a file that is being read.
@@ -115,7 +115,7 @@ type source struct {
 	counter     *counter
 }
 
-// open opens a file; buffer is memory for it, and what is read of the bytes on disk is added to read.
+// open opens a file. It uses buffer as memory, and adds the bytes read from disk to read.
 func (i input) open(stdin io.Reader, buffer *bufio.Reader, read *atomic.Int64) (*source, error) {
 	s := &source{buffer: buffer, counter: &counter{stdin, read}}
 	if i.path != Stdin {
@@ -126,7 +126,7 @@ func (i input) open(stdin io.Reader, buffer *bufio.Reader, read *atomic.Int64) (
 		s.file, s.counter.in = file, file
 	}
 	buffer.Reset(s.counter)
-	head, _ := buffer.Peek(known) // an error comes again when it is read
+	head, _ := buffer.Peek(known) // an error is returned again by the next read
 	sum := sha256.Sum256(fmt.Appendf(nil, "%d %s", i.size, head))
 	copy(s.fingerprint[:], sum[:])
 	s.Reader = buffer
@@ -140,7 +140,7 @@ func (i input) open(stdin io.Reader, buffer *bufio.Reader, read *atomic.Int64) (
 	return s, nil
 }
 
-// skip passes over bytes of the unpacked file, of which nothing was read yet.
+// skip skips the first bytes of the unpacked file. Nothing may have been read before.
 func (s *source) skip(offset int64) error {
 	if s.packed || s.file == nil {
 		_, err := io.CopyN(io.Discard, s.Reader, offset)
@@ -161,7 +161,7 @@ func (s *source) close() error {
 	return s.file.Close()
 }
 
-// counter counts what is read.
+// counter counts the bytes read.
 type counter struct {
 	in   io.Reader
 	read *atomic.Int64

@@ -10,16 +10,16 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// selectTokenUser finds the owner of a bearer token that has not run out; only the token's hash is stored.
+// selectTokenUser finds the owner of an unexpired bearer token; only the token's hash is stored.
 const selectTokenUser = `
 SELECT user_id
 FROM tokens
 WHERE hash = $1 AND kind = 'bearer' AND (expires_at IS NULL OR expires_at > now())`
 
-// ErrToken tells that a token is unknown or has run out.
-var ErrToken = errors.New("the token is unknown or has run out")
+// ErrToken means that a token is unknown or expired.
+var ErrToken = errors.New("the token is unknown or expired")
 
-// UserOf returns the id of the user whom the token belongs to. The error is ErrToken when there is none.
+// UserOf returns the id of a token's owner. The error is ErrToken if the token is unknown or expired.
 func UserOf(ctx context.Context, db *pgxpool.Pool, token string) (string, error) {
 	hash := sha256.Sum256([]byte(token))
 	var user string

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// decodeTransfer undoes a Content-Transfer-Encoding as far as it goes; an encoding that is not known is none.
+// decodeTransfer decodes the valid part of a Content-Transfer-Encoding. An unknown encoding is ignored.
 func decodeTransfer(content []byte, encoding string) []byte {
 	encoding = strings.ToLower(encoding)
 	switch {
@@ -18,8 +18,8 @@ func decodeTransfer(content []byte, encoding string) []byte {
 	return content
 }
 
-// decodeBase64 decodes up to the first line that is none of base64. What follows is taken as it is: mailing lists append
-// their plain footers, and some senders declare an encoding that they do not use.
+// decodeBase64 decodes up to the first line that is not base64. The rest is kept as it is: mailing lists append plain
+// footers, and some senders declare an encoding that they do not use.
 func decodeBase64(content []byte) []byte {
 	var digits, rest []byte
 	for len(content) > 0 {
@@ -37,17 +37,17 @@ func decodeBase64(content []byte) []byte {
 		}
 		digits, content = append(digits, clean...), after
 	}
-	if len(digits)%4 == 1 { // no byte ends there
+	if len(digits)%4 == 1 { // a single digit encodes no byte
 		digits = digits[:len(digits)-1]
 	}
-	decoded, _ := base64.RawStdEncoding.AppendDecode(nil, digits) // nothing else is left in them
+	decoded, _ := base64.RawStdEncoding.AppendDecode(nil, digits) // cannot fail: only digits are left
 	if len(decoded) > 0 && len(rest) > 0 {
 		decoded = append(decoded, '\n')
 	}
 	return append(decoded, rest...)
 }
 
-// decodeQuotedPrintable leaves what is no valid escape as it is.
+// decodeQuotedPrintable keeps invalid escapes as they are.
 func decodeQuotedPrintable(content []byte) []byte {
 	out := make([]byte, 0, len(content))
 	for i := 0; i < len(content); i++ {
@@ -55,7 +55,7 @@ func decodeQuotedPrintable(content []byte) []byte {
 			out = append(out, content[i])
 			continue
 		}
-		end := i + 1 // of the blanks that may stand before the line's end
+		end := i + 1 // after optional blanks before the line ending
 		for end < len(content) && (content[end] == ' ' || content[end] == '\t' || content[end] == '\r') {
 			end++
 		}
@@ -63,7 +63,7 @@ func decodeQuotedPrintable(content []byte) []byte {
 		case i+2 < len(content) && unhex(content[i+1]) >= 0 && unhex(content[i+2]) >= 0:
 			out = append(out, byte(unhex(content[i+1])<<4|unhex(content[i+2])))
 			i += 2
-		case end == len(content) || content[end] == '\n': // the line goes on in the next
+		case end == len(content) || content[end] == '\n': // a soft line break
 			i = end
 		default:
 			out = append(out, '=')

@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// encodedWord is an encoded word of RFC 2047, also with spaces or question marks inside, as broken senders write them.
+// encodedWord matches an encoded word of RFC 2047, also with spaces or question marks inside, as broken senders write.
 var encodedWord = regexp.MustCompile(`=\?([!->@-~]{1,60})\?([bBqQ])\?(.*?)\?=`)
 
-// decodeHeader returns a header's value with its encoded words decoded. Words next to each other are decoded as one
-// when they name the same character set, since many senders cut characters in two; bytes that are neither ASCII nor
-// encoded are taken for the given character set. What cannot be decoded stays as it is.
+// decodeHeader returns a header's value with its encoded words decoded. Adjacent words of the same character set are
+// decoded together, since many senders split characters between them. Bytes that are neither ASCII nor encoded are read
+// in the given character set. Invalid words stay as they are.
 func decodeHeader(value, label string) string {
 	var out strings.Builder
 	var words neighbours
@@ -37,7 +37,7 @@ func decodeHeader(value, label string) string {
 	return out.String()
 }
 
-// neighbours is what encoded words of one character set say that stand next to each other.
+// neighbours is the content of adjacent encoded words of one character set.
 type neighbours struct {
 	set   string
 	bytes []byte
@@ -45,7 +45,7 @@ type neighbours struct {
 
 func (n neighbours) text() string { return decodeText(n.bytes, n.set) }
 
-// decodeWord decodes the text of an encoded word as far as it goes.
+// decodeWord decodes the valid part of an encoded word.
 func decodeWord(encoding, text string) []byte {
 	if strings.EqualFold(encoding, "q") {
 		return decodeQ(text)
@@ -56,10 +56,10 @@ func decodeWord(encoding, text string) []byte {
 		}
 		return -1
 	}, text), "=")
-	if len(text)%4 == 1 { // no byte ends there
+	if len(text)%4 == 1 { // a single digit encodes no byte
 		text = text[:len(text)-1]
 	}
-	decoded, _ := base64.RawStdEncoding.DecodeString(text) // nothing else is left in it
+	decoded, _ := base64.RawStdEncoding.DecodeString(text) // cannot fail: only digits are left
 	return decoded
 }
 

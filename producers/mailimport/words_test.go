@@ -30,16 +30,16 @@ func TestDecodeHeader(t *testing.T) {
 	f("base64 that ends too early", "=?utf-8?B?w6lhZsOpw6?=", "éafé\uFFFD")
 	f("base64 with spaces", "=?utf-8?B?Y2Fm w6k=?=", "café")
 	f("spaces and question marks", "=?utf-8?Q?Are you there??=", "Are you there?")
-	f("an escape that is none", "=?utf-8?Q?100=% =C3=A9?=", "100=% é")
+	f("an invalid escape", "=?utf-8?Q?100=% =C3=A9?=", "100=% é")
 	f("empty", "=?utf-8?Q??=", "")
 	f("unknown encoding", "=?utf-8?X?abc?=", "=?utf-8?X?abc?=")
 	f("unknown character set", "=?no-such-set?Q?caf=E9?=", "café")
 	f("no end", "=?utf-8?Q?abc", "=?utf-8?Q?abc")
-	f("bare bytes are of the message's character set", "\xf0\xd2\xc9 =?utf-8?q?=C3=A9?= \xd7", "При é в")
+	f("unencoded bytes are in the message's character set", "\xf0\xd2\xc9 =?utf-8?q?=C3=A9?= \xd7", "При é в")
 	f("bare UTF-8", "При", "При")
 }
 
-// TestDecodeHeaderUndoesEncoding: what the standard library encodes is decoded to what it was.
+// TestDecodeHeaderUndoesEncoding checks that decoding reverses the encoding of the standard library.
 func TestDecodeHeaderUndoesEncoding(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := strings.Join(strings.Fields(strings.ReplaceAll(rapid.String().Draw(t, "text"), "=?", "")), " ")
@@ -57,7 +57,7 @@ func FuzzDecodeHeader(f *testing.F) {
 	f.Add("=?utf-7?q?+AOk-?=", "utf-7")
 	f.Fuzz(func(t *testing.T, value, label string) {
 		if got := decodeHeader(value, label); !utf8.ValidString(got) {
-			t.Errorf("%q is no UTF-8", got)
+			t.Errorf("%q is not UTF-8", got)
 		}
 	})
 }

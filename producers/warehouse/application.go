@@ -11,32 +11,32 @@ import (
 	"github.com/applylens/applylens/events"
 )
 
-// application is one row of the view as it is to be published.
+// application is one row of the view, ready to be published.
 type application struct {
 	system, id      string
-	addresses       []string // lower case, sorted, without repeats
+	addresses       []string // lower case, sorted, without duplicates
 	company, stage  string
-	lastStageChange time.Time // zero when unknown
-	interviewDate   time.Time // zero when there is none
-	syncedAt        time.Time // zero when unknown
+	lastStageChange time.Time // zero if unknown
+	interviewDate   time.Time // zero if there is none
+	syncedAt        time.Time // zero if unknown
 	removed         bool
-	broken          bool // nothing but the key can be read: what is known of it stays
+	broken          bool // only the key is readable: the last known state is kept
 }
 
-// Fault is something in a row that could not be taken over. It holds nothing of a person.
+// Fault is an invalid value in a row. It contains no personal data.
 type Fault struct {
-	Column  string // empty when the whole row is meant
+	Column  string // empty: the whole row
 	Problem string
 }
 
-// decoder reads rows whose columns stand at known places. It is not for concurrent use.
+// decoder decodes rows whose columns are at known indices. It is not safe for concurrent use.
 type decoder struct {
 	at     places
 	values []any
 	faults []Fault
 }
 
-// decode reads a row and tells what could not be taken over. It returns false when not even the key can be read.
+// decode reads a row and returns its faults. It returns false if even the key cannot be read.
 func (d *decoder) decode(values []any) (application, []Fault, bool) {
 	d.values, d.faults = values, d.faults[:0]
 	var a application
@@ -62,7 +62,7 @@ func (d *decoder) fault(column int, problem string) {
 	d.faults = append(d.faults, Fault{columnNames[column], problem})
 }
 
-// read reads a value; one that cannot be read breaks the row.
+// read reads a value. An unreadable value makes the row broken.
 func read[T any](d *decoder, column int, a *application, as func(any) (T, error)) T {
 	value, err := as(d.values[d.at[column]])
 	if err != nil {
@@ -92,13 +92,13 @@ func (d *decoder) key(a *application) bool {
 		case !utf8.ValidString(part.text) || strings.ContainsRune(part.text, 0):
 			d.fault(part.column, "is not UTF-8 without NUL")
 		case part.column == columnSystem && strings.Contains(part.text, "/"):
-			d.fault(part.column, "has a slash")
+			d.fault(part.column, "contains a slash")
 		}
 	}
 	return len(d.faults) == 0
 }
 
-// cut reads a text of at most so many bytes and reports a longer one.
+// cut reads a text, and cuts and reports one of more than most bytes.
 func (d *decoder) cut(column int, a *application, most int) string {
 	text := d.text(column, a)
 	if len(text) > most {
@@ -107,7 +107,7 @@ func (d *decoder) cut(column int, a *application, most int) string {
 	return strings.TrimSpace(events.CleanText(text, most))
 }
 
-// addresses reads the candidate's addresses and leaves out, with a report, what is none.
+// addresses reads the candidate's addresses. It reports and leaves out invalid ones.
 func (d *decoder) addresses(a *application) []string {
 	list := read(d, columnAddresses, a, textsOf)
 	addresses := make([]string, 0, len(list))
@@ -116,7 +116,7 @@ func (d *decoder) addresses(a *application) []string {
 		switch {
 		case address == "":
 		case !isAddress(address):
-			d.fault(columnAddresses, "has an element that is no address")
+			d.fault(columnAddresses, "has an element that is not an address")
 		default:
 			addresses = append(addresses, address)
 		}
@@ -130,14 +130,14 @@ func (d *decoder) addresses(a *application) []string {
 	return addresses
 }
 
-// isAddress accepts what a mail may be delivered to, roughly: the match compares addresses as texts.
+// isAddress checks roughly for a mail address. Addresses are only compared as texts.
 func isAddress(text string) bool {
 	at := strings.LastIndexByte(text, '@')
 	return at > 0 && at < len(text)-1 && len(text) <= events.MaxAddress && utf8.ValidString(text) &&
 		!strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r == 0x7f || strings.ContainsRune(`<>"(),;`, r) })
 }
 
-// event returns the change or removal that the row means, at a version.
+// event returns the row's event, a change or a removal, with a version.
 func (a *application) event(version int64, at time.Time) *events.Event {
 	payload := &events.Application{System: a.system, ApplicationID: a.id, SrcVersion: version, RecordedAt: at}
 	kind := events.TypeApplicationRemoved
@@ -149,10 +149,10 @@ func (a *application) event(version int64, at time.Time) *events.Event {
 	return &events.Event{Envelope: events.Envelope{Type: kind, Time: at}, Application: payload}
 }
 
-// hash tells whether two rows of an application mean the same, whatever their versions.
+// hash is the same for rows of an application with equal content, whatever their versions.
 func (a *application) hash() int64 { return int64(events.ContentHash(a.event(0, time.Time{}))) }
 
-// filled has a bit for each column that is not empty.
+// filled has a bit for each non-empty column.
 func (a *application) filled() int16 {
 	var bits int16
 	for column, full := range [columnCount]bool{
@@ -166,8 +166,8 @@ func (a *application) filled() int16 {
 	return bits
 }
 
-// valid tells what an event of the row would be refused for. The rules above leave nothing; should the event's rules grow
-// stricter, the row is reported instead of stopping the sync.
+// valid returns the error with which the row's event would be refused. The checks above make that impossible today; if the
+// rules of events become stricter, the row is reported instead of stopping the sync.
 func (a *application) valid() error {
 	event := a.event(1, time.Unix(0, 0))
 	event.ID, event.Source = "check", "/check"

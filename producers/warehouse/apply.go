@@ -11,7 +11,7 @@ import (
 	"github.com/applylens/applylens/internal/outbox"
 )
 
-// compare finds the differences to what is known, and tells what the guard thinks of them.
+// compare finds the differences from the known state, and returns the guard's verdict.
 func (s *session) compare(ctx context.Context, full bool) (differences int64, hold *Hold, err error) {
 	taken, err := others(ctx, s.conn, s.source)
 	if err != nil {
@@ -19,11 +19,11 @@ func (s *session) compare(ctx context.Context, full bool) (differences int64, ho
 	}
 	if full {
 		if _, err := s.conn.Exec(ctx, addAbsent, s.source); err != nil {
-			return 0, nil, fmt.Errorf("find what is gone: %w", err)
+			return 0, nil, fmt.Errorf("find removed applications: %w", err)
 		}
 	}
 	if _, err := s.conn.Exec(ctx, analyzeRead); err != nil {
-		return 0, nil, fmt.Errorf("analyze what was read: %w", err)
+		return 0, nil, fmt.Errorf("analyze the rows read: %w", err)
 	}
 	tag, err := s.conn.Exec(ctx, fillDiff)
 	if err != nil {
@@ -45,21 +45,21 @@ func (s *session) compare(ctx context.Context, full bool) (differences int64, ho
 // applied counts what was committed.
 type applied struct{ added, changed, removed int64 }
 
-// accept keeps who lets what pass, before it does, and takes over systems of other sources.
+// accept records who accepts what, and takes over the systems of other sources.
 func (s *session) accept(ctx context.Context, who *Acceptance, hold *Hold, differences int64) error {
 	return pgx.BeginFunc(ctx, s.conn, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, insertAudit, who.Actor, who.Reason, s.source, string(hold.Reason), hold.Detail, differences); err != nil {
-			return fmt.Errorf("keep who accepts: %w", err)
+			return fmt.Errorf("record the acceptance: %w", err)
 		}
 		if _, err := tx.Exec(ctx, takeSystems, s.source); err != nil {
-			return fmt.Errorf("take systems over: %w", err)
+			return fmt.Errorf("take over systems: %w", err)
 		}
 		return nil
 	})
 }
 
-// apply commits the differences in chunks: the states and their events, in one transaction with what also does. also is
-// nil or is called once, in the first of them, and is why there is one transaction at least.
+// apply commits the differences in chunks: the states and their events in one transaction. also, unless nil, is called once
+// in the first transaction, even if there are no differences.
 func (s *session) apply(ctx context.Context, differences int64, also func(pgx.Tx) error) (applied, error) {
 	var total applied
 	for from := int64(0); from < differences || also != nil; from += chunkRows {
@@ -117,7 +117,7 @@ func (s *session) applyChunk(ctx context.Context, from int64, also func(pgx.Tx) 
 	return done, err
 }
 
-// eventsOf makes the events of differences and counts them.
+// eventsOf returns the events of differences, and counts them.
 func (s *session) eventsOf(list []difference, done *applied) []*events.Event {
 	made := make([]*events.Event, len(list))
 	for i := range list {

@@ -12,8 +12,7 @@ import (
 	"github.com/applylens/applylens/internal/testkit/testenv"
 )
 
-// endless makes applications as they are read, so that what a sync holds in memory is its own. It measures the heap now
-// and then.
+// endless generates applications while they are read, so that all memory is that of the sync. It samples the heap.
 type endless struct {
 	count   int
 	stage   string
@@ -55,11 +54,10 @@ func (e *endless) measure() {
 func (e *endless) Progress() (done, total int64) { return int64(e.at), int64(e.count) }
 func (e *endless) Close() error                  { return nil }
 
-// mostHeap bounds what a sync holds, however many applications there are.
+// mostHeap is the greatest heap of a sync, however many applications there are.
 const mostHeap = 24 << 20
 
-// BenchmarkSync syncs 100,000 applications: the first time, when all are new; again, when none has changed; and when each has
-// another stage.
+// BenchmarkSync syncs 100,000 applications: all new, none changed, and all with another stage.
 func BenchmarkSync(b *testing.B) {
 	pool, _ := testenv.Database(b)
 	source := &endless{count: 100_000, stage: "Onsite"}
@@ -83,7 +81,7 @@ func BenchmarkSync(b *testing.B) {
 			held := source.heap - source.resting
 			b.ReportMetric(float64(held)/(1<<20), "MiB-held")
 			if held > mostHeap {
-				b.Errorf("a sync holds %d bytes", held)
+				b.Errorf("a sync uses %d bytes", held)
 			}
 		})
 	}

@@ -13,19 +13,19 @@ import (
 type changeKind int
 
 const (
-	changeNone     changeKind = iota // nothing, such as a heartbeat or a message of the database's log
-	changePut                        // the row is as told
-	changeDelete                     // the row is gone
-	changeTruncate                   // all rows are gone
+	changeNone     changeKind = iota // nothing, such as a heartbeat or a logical decoding message
+	changePut                        // the row has these values
+	changeDelete                     // the row was deleted
+	changeTruncate                   // all rows were deleted
 )
 
 // change is one record of a change topic.
 type change struct {
 	kind   changeKind
-	values []any // in the order of the view's columns; for a deletion only the key's are of use
+	values []any // in the order of the view's columns; a deletion has only those of the key
 }
 
-// inOrder are the places of a row whose columns stand in the view's order.
+// inOrder are the indices of a row whose columns are in the view's order.
 var inOrder = func() (at places) {
 	for i := range at {
 		at[i] = i
@@ -33,19 +33,19 @@ var inOrder = func() (at places) {
 	return at
 }()
 
-// optionalInTopics are columns that a captured table need not have: a deletion is told by the record.
+// optionalInTopics are columns that a captured table need not have: the record itself says whether the row was deleted.
 var optionalInTopics = []int{columnSyncedAt, columnDeleted}
 
-// envelope is Debezium's form of a change.
+// envelope is Debezium's format of a change.
 type envelope struct {
 	Op     string         `json:"op"`
 	Before map[string]any `json:"before"`
 	After  map[string]any `json:"after"`
 }
 
-// parseChange reads a record in Debezium's JSON, with or without the schema around it. A record without a value is the
-// tombstone that follows a deletion. It returns a *DriftError for a row that lacks a column, and any other error for
-// a record that is not of that form.
+// parseChange parses a record in Debezium's JSON format, with or without the schema envelope. A record without a value is
+// the tombstone after a deletion. It returns a *DriftError for a row without a required column, and another error for a
+// record in another format.
 func parseChange(key, value []byte) (change, error) {
 	if len(bytes.TrimSpace(value)) == 0 || bytes.Equal(bytes.TrimSpace(value), []byte("null")) {
 		return tombstone(key)
@@ -69,16 +69,16 @@ func parseChange(key, value []byte) (change, error) {
 	case "m":
 		return change{}, nil
 	case "":
-		return change{}, errors.New("has no op: is it a change in Debezium's form?")
+		return change{}, errors.New("has no op: is it a change in Debezium's format?")
 	}
 	return change{}, fmt.Errorf("has the unknown op %q", printable(e.Op))
 }
 
-// tombstone reads a deletion that has only a key.
+// tombstone parses a deletion that has only a key.
 func tombstone(key []byte) (change, error) {
 	var row map[string]any
 	if err := payload(key, &row); err != nil {
-		return change{}, fmt.Errorf("has a key that cannot be read: %w", err)
+		return change{}, fmt.Errorf("has an invalid key: %w", err)
 	}
 	values, err := rowOf(row, true)
 	if err != nil {
@@ -87,17 +87,17 @@ func tombstone(key []byte) (change, error) {
 	return change{changeDelete, values}, nil
 }
 
-// payload reads JSON, below "payload" where a schema stands beside it.
+// payload parses JSON; if there is a schema envelope, the member "payload".
 func payload(text []byte, into any) error {
 	var wrapped struct{ Schema, Payload json.RawMessage }
 	if err := decodeJSON(text, &wrapped); err != nil {
-		return errors.New("is no JSON object")
+		return errors.New("is not a JSON object")
 	}
 	if wrapped.Schema != nil && wrapped.Payload != nil {
 		text = wrapped.Payload
 	}
 	if err := decodeJSON(text, into); err != nil {
-		return errors.New("is not of Debezium's form")
+		return errors.New("is not in Debezium's format")
 	}
 	return nil
 }
@@ -108,7 +108,7 @@ func decodeJSON(text []byte, into any) error {
 	return decoder.Decode(into)
 }
 
-// rowOf puts a row's members into the order of the columns; of a deleted row only the key is asked for.
+// rowOf returns a row's members in the order of the columns. A deleted row needs only its key.
 func rowOf(row map[string]any, keyOnly bool) ([]any, error) {
 	values := make([]any, columnCount)
 	var missing []string
@@ -128,7 +128,7 @@ func rowOf(row map[string]any, keyOnly bool) ([]any, error) {
 	return values, nil
 }
 
-// plain turns a JSON number into a Go one.
+// plain converts a JSON number to a Go number.
 func plain(value any) any {
 	number, ok := value.(json.Number)
 	if !ok {

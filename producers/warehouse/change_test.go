@@ -28,7 +28,7 @@ func TestChanges(t *testing.T) {
 	f(key, `{"op":"r","after":`+row+`,"source":{"snapshot":"true"}}`, changePut, "Onsite")
 	f(key, `{"schema":{"type":"struct"},"payload":{"op":"c","after":`+row+`}}`, changePut, "Onsite")
 	f(key, `{"op":"d","before":`+row+`,"after":null}`, changeDelete, nil)
-	f(key, `{"op":"d","before":null}`, changeDelete, nil) // without REPLICA IDENTITY FULL only the key tells
+	f(key, `{"op":"d","before":null}`, changeDelete, nil) // without REPLICA IDENTITY FULL there is only the key
 	f(key, ``, changeDelete, nil)
 	f(`{"schema":{},"payload":`+key+`}`, `null`, changeDelete, nil)
 	f(``, `{"op":"t"}`, changeTruncate, nil)

@@ -23,7 +23,7 @@ const (
 var columnNames = [columnCount]string{"system", "application_id", "addresses", "company", "stage", "last_stage_change",
 	"interview_date", "synced_at", "deleted"}
 
-// columnKinds are the kinds that a column may have, beside KindUnknown.
+// columnKinds are the permitted kinds of a column, besides KindUnknown.
 var columnKinds = [columnCount][]Kind{
 	columnSystem:          {KindText},
 	columnApplicationID:   {KindText, KindNumber},
@@ -36,11 +36,11 @@ var columnKinds = [columnCount][]Kind{
 	columnDeleted:         {KindBool},
 }
 
-// places tells at which place of a row each column stands.
+// places has the index of each column in a row.
 type places [columnCount]int
 
-// locate finds the columns, in any order and case and among others. Where the source knows their kinds, these must be
-// right. It returns a *DriftError that names every fault.
+// locate finds the columns, in any order and case, among others. If the source knows their kinds, it checks them. It returns
+// a *DriftError that names every fault.
 func locate(columns []Column) (places, error) {
 	var at places
 	var faults []string
@@ -64,7 +64,7 @@ func locate(columns []Column) (places, error) {
 	return at, &DriftError{detail}
 }
 
-// unknown lists the columns that the view does not have, some of them at least: one may be a missing one's new name.
+// unknown lists some of the columns that the view does not define: one may be the new name of a missing column.
 func unknown(columns []Column) []string {
 	const most = 10
 	var names []string
@@ -77,7 +77,7 @@ func unknown(columns []Column) []string {
 	return names
 }
 
-// printable shortens a text from outside and takes out what could drive a terminal.
+// printable shortens untrusted text and removes control characters.
 func printable(text string) string {
 	const most = 100
 	runes := []rune(strings.ToValidUTF8(text, "\uFFFD"))

@@ -9,48 +9,47 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Config is what syncs need.
+// Config has the settings of syncs.
 type Config struct {
-	// Pool is the migrated database. A sync opens one connection of its own beside it. Required.
+	// Pool is the migrated database. A sync also opens a connection of its own. Required.
 	Pool *pgxpool.Pool
 
-	// Log takes what operators should know. Default: slog.Default().
+	// Log is the operators' log. Default: slog.Default().
 	Log *slog.Logger
 
-	// Now is the clock that numbers changes. Default: time.Now.
+	// Now is the clock from which src_version is derived. Default: time.Now.
 	Now func() time.Time
 
-	// Wake tells the relay that something was committed. Default: nobody is told; the relay polls.
+	// Wake tells the relay about a commit. Default: none; the relay polls.
 	Wake func()
 
-	// Name identifies the source over restarts, when its own name changes: a daily export with the date in its name.
-	// Default: the source's.
+	// Name identifies the source across restarts, if its own name changes, as that of an export with the date in it.
+	// Default: the source's name.
 	Name string
 
-	// Guard tells what is too much at once.
+	// Guard defines how much may change at once.
 	Guard Guard
 
-	// Overlap is how far before the cursor a partial read begins: rows may become visible later than their synced_at
-	// says, by the time that the warehouse takes to load. Default: 6h.
+	// Overlap is how far before the cursor a partial read begins: while the warehouse is loading, rows become visible
+	// later than their synced_at. Default: 6h.
 	Overlap time.Duration
 
-	// FoldWait is how long a sync waits for the group enrichment, to count the mails that its changes reach. Default: 0,
-	// it does not wait.
+	// FoldWait is how long a sync waits for the group enrichment, to count the mails affected. Default: 0, no wait.
 	FoldWait time.Duration
 
-	// Metrics are counted after each commit. Default: nobody reads them.
+	// Metrics are updated after each commit. Default: not served.
 	Metrics *Metrics
 
-	// Progress is told how a read goes on. Default: nobody.
+	// Progress receives the progress of reads. Default: none.
 	Progress Progress
 }
 
-// Progress is told how a sync goes on, from one goroutine at a time. The total is 0 when it is not known.
+// Progress receives the progress of a sync, from one goroutine at a time. The total is 0 if unknown.
 type Progress interface {
 	Update(done, total int64)
 }
 
-// Validate lists what is wrong and sets the defaults.
+// Validate lists every fault and sets the defaults.
 func (c *Config) Validate() error {
 	if c.Pool == nil {
 		return errors.New("warehouse: Pool is required")
@@ -79,7 +78,7 @@ func (c *Config) Validate() error {
 	return c.Guard.validate()
 }
 
-// nameOf returns the name under which a source is known.
+// nameOf returns the name that identifies a source.
 func (c *Config) nameOf(source interface{ Name() string }) string {
 	return cmp.Or(c.Name, source.Name())
 }
@@ -95,10 +94,10 @@ const (
 	lockPatience = 30 * time.Second
 	foldEvery    = 100 * time.Millisecond
 	foldLimit    = 30 * time.Second // of the statement that counts mails
-	endLimit     = 10 * time.Second // of the statements that note how a sync ended
-	mostReports  = 20               // rows of a sync whose faults are logged one by one
+	endLimit     = 10 * time.Second // of the statements that record the outcome of a sync
+	mostReports  = 20               // rows per sync whose faults are logged individually
 	mostStages   = 50               // stages that a summary lists
 )
 
-// Acceptance lets one sync pass whatever the guard says.
+// Acceptance makes one sync pass, whatever the guard finds.
 type Acceptance struct{ Actor, Reason string }

@@ -19,11 +19,11 @@ const (
 	BigQuery   Dialect = "bigquery"
 )
 
-// Account is one account of an applicant tracking system, as a connector leaves it in a schema of the warehouse.
+// Account is one account of an applicant tracking system, loaded by a connector into a schema of the warehouse.
 type Account struct {
 	System  string // greenhouse, lever or workday
-	Schema  string // in BigQuery a dataset, perhaps with its project: "acme-prod.greenhouse"
-	Company string // the employer whose account it is: the tables themselves do not name it
+	Schema  string // in BigQuery a dataset, optionally with its project: "acme-prod.greenhouse"
+	Company string // the employer that owns the account; the tables do not name it
 }
 
 // ParseAccount reads SYSTEM:SCHEMA:COMPANY.
@@ -35,10 +35,10 @@ func ParseAccount(text string) (Account, error) {
 	return Account{strings.ToLower(parts[0]), parts[1], strings.TrimSpace(parts[2])}, nil
 }
 
-// Definition returns the statement that makes the view over all accounts.
+// Definition returns the statement that creates the view over all accounts.
 func Definition(dialect Dialect, view string, accounts []Account) (string, error) {
 	if len(accounts) == 0 {
-		return "", fmt.Errorf("no account is given")
+		return "", fmt.Errorf("no account is set")
 	}
 	name, err := dialect.identifier(view)
 	if err != nil {
@@ -73,7 +73,7 @@ func (d Dialect) identifier(name string) (string, error) {
 		return pgx.Identifier(strings.Split(name, ".")).Sanitize(), nil
 	}
 	if !bigQueryName.MatchString(name) {
-		return "", fmt.Errorf("%q is not a name of BigQuery", name)
+		return "", fmt.Errorf("%q is not a valid name in BigQuery", name)
 	}
 	return "`" + strings.ReplaceAll(name, ".", "`.`") + "`", nil
 }
@@ -81,7 +81,7 @@ func (d Dialect) identifier(name string) (string, error) {
 // literal quotes a text.
 func (d Dialect) literal(text string) string {
 	if d == PostgreSQL {
-		return "'" + strings.ReplaceAll(text, "'", "''") + "'" // as standard_conforming_strings has it
+		return "'" + strings.ReplaceAll(text, "'", "''") + "'" // with standard_conforming_strings
 	}
 	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`, "\n", `\n`).Replace(text) + "'"
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/applylens/applylens/internal/testkit/testenv"
 )
 
-// viewOf makes the view over accounts and returns it as a source.
+// viewOf creates the view over accounts and returns it as a source.
 func viewOf(t *testing.T, pool *pgxpool.Pool, url string, accounts ...fivetran.Account) *View {
 	t.Helper()
 	list := make([]Account, len(accounts))
@@ -91,8 +91,8 @@ func utc(text string) time.Time {
 	return at
 }
 
-// TestViewsOverTheSeeds loads what Fivetran's own tests load. Its rows do not refer to each other, so what is joined is
-// empty; what the tables themselves say is there, and every column of a seed is one of the tables.
+// TestViewsOverTheSeeds loads the seeds of Fivetran's own tests. Their rows do not refer to each other, so joined values are
+// empty. Values of the tables themselves are there, and every column of a seed is a column of the tables.
 func TestViewsOverTheSeeds(t *testing.T) {
 	pool, url := testenv.Database(t)
 	must(t, pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
@@ -146,12 +146,12 @@ func TestViewsOverRicherRows(t *testing.T) {
 	}
 	sam := []string{"sam@home.example"}
 	for key, want := range map[string]application{
-		// The history's last row, the interview of nine days ago, both addresses in lower case.
+		// The last row of the history, the interview nine days ago, both addresses in lower case.
 		"greenhouse/25100": {addresses: []string{"sam.rivera@paper-pen.example", "sam@home.example"}, company: "Acme", stage: "Offer", lastStageChange: ago(2),
 			interviewDate: ago(9), syncedAt: ago(0, 3)},
 		"greenhouse/24100": {addresses: []string{"sam.rivera@paper-pen.example", "sam@home.example"}, company: "Acme", stage: "Rejected",
 			lastStageChange: ago(300), syncedAt: ago(0, 3)},
-		// Of two interviews, the one that was not cancelled.
+		// Of two interviews, the one that is not cancelled.
 		"greenhouse/35100": {addresses: sam, company: "Bluebird Health", stage: "Technical Interview", lastStageChange: ago(18), interviewDate: ago(-3), syncedAt: ago(6)},
 		"greenhouse/36009": {addresses: []string{"jonas.blum49@mail.example"}, company: "Bluebird Health", stage: "Application Review", lastStageChange: ago(21), syncedAt: ago(9)},
 		// A cancelled interview does not count.
@@ -174,7 +174,7 @@ func TestViewsOverRicherRows(t *testing.T) {
 	}
 }
 
-// TestWhatMovesSyncedAt holds that a partial read sees a change in any of the tables, deleted rows too.
+// TestWhatMovesSyncedAt checks that a partial read sees a change in any of the tables, including deleted rows.
 func TestWhatMovesSyncedAt(t *testing.T) {
 	source, pool := loadSample(t, time.Now())
 	for _, change := range []struct{ sql, key string }{
@@ -198,7 +198,7 @@ func TestWhatMovesSyncedAt(t *testing.T) {
 	}
 }
 
-// TestDriftOfTheTables makes of the sample's tables what connectors make of them over time.
+// TestDriftOfTheTables changes the sample's tables like new versions of a connector do.
 func TestDriftOfTheTables(t *testing.T) {
 	source, pool := loadSample(t, time.Now())
 	exec := func(sql string) {
@@ -206,7 +206,7 @@ func TestDriftOfTheTables(t *testing.T) {
 		_, err := pool.Exec(t.Context(), sql)
 		must(t, err)
 	}
-	// A newer connection marks deleted addresses. The view reads that as soon as it is there.
+	// Newer connections mark deleted addresses. The view uses that column if it exists.
 	exec("ALTER TABLE greenhouse_bluebird.email_address ADD COLUMN _fivetran_deleted boolean")
 	exec("UPDATE greenhouse_bluebird.email_address SET _fivetran_deleted = true WHERE candidate_id = 3200")
 	if got := shown(t, source)["greenhouse/35100"].addresses; len(got) != 0 {
@@ -235,7 +235,7 @@ func TestDefinitions(t *testing.T) {
 		}
 	}
 	if strings.Contains(sql, "{{") {
-		t.Error("a placeholder is left")
+		t.Error("a placeholder was not replaced")
 	}
 	for _, wrong := range []Account{{"taleo", "taleo", "Acme"}, {"../events", "x", "Acme"}, {"greenhouse", "a`b", "Acme"}} {
 		if _, err := Definition(BigQuery, "v", []Account{wrong}); err == nil {
@@ -252,7 +252,7 @@ func TestDefinitions(t *testing.T) {
 	}
 }
 
-// TestWhatAConnectorDoesToItsTables damages the sample's tables as a connector can, none of which may take ATS data from mail.
+// TestWhatAConnectorDoesToItsTables damages the sample's tables as a connector can. No damage may remove ATS data from mail.
 func TestWhatAConnectorDoesToItsTables(t *testing.T) {
 	for name, test := range map[string]struct {
 		sql, heal string
@@ -289,7 +289,7 @@ func TestWhatAConnectorDoesToItsTables(t *testing.T) {
 			_, err = pool.Exec(t.Context(), test.heal)
 			must(t, err)
 			if got := w.sync(source); got.Held != nil || got.counts() != (counts{}) {
-				t.Errorf("healed: held %+v, %+v", got.Held, got.counts())
+				t.Errorf("after recovery: held %+v, %+v", got.Held, got.counts())
 			}
 		})
 	}

@@ -1,29 +1,28 @@
-// Package warehouse turns what a data warehouse says of job applications into application.changed and .removed.
+// Package warehouse reads job applications from a data warehouse and emits application.changed and .removed.
 //
 // # Differences
 //
-// A warehouse tells states, not changes, and its own marks of change miss things: a table that is emptied or loaded anew
-// deletes rows without a trace. So a sync reads rows, compares a hash of each with the one it remembers, and puts an
-// event into the outbox for each real difference; the hash and the event commit together. A whole read also finds
-// what is gone. Between whole reads a cursor on synced_at, with an overlap, saves reading. Reading the same again
-// writes nothing.
+// A warehouse contains states, not changes, and its change timestamps are incomplete: emptying or reloading a table deletes
+// rows without a trace. So a sync reads rows, compares a hash of each with the stored one, and writes an event to the outbox
+// for each difference; the hash and the event commit together. A full read also detects removed applications. Between full
+// reads, partial ones use a cursor on synced_at, with an overlap. Reading unchanged rows writes nothing.
 //
 // # Holding
 //
-// A sync that would remove or change more at once than people do is taken for a fault of the warehouse: it is held
-// as a whole, says why, and goes on only when it has healed or an operator accepts it. The same holds for a read
-// without rows, a column that is missing or has another type, and a system that another source writes.
+// A sync that would remove or change unusually much at once looks like a fault of the warehouse. It is held as a whole, says
+// why, and continues only after the warehouse has recovered or an operator accepts it. A sync is also held for a read
+// without rows, a column that is missing or has another type, and a system that another source owns.
 //
 // # Change topics
 //
-// Topics in Debezium's form go the same way: the same hashes, numbers and guard, with the position in the topic moved in
-// the transaction of the event.
+// Topics in Debezium's format use the same hashes, versions and guard. The position in the topic advances in the transaction
+// that writes the events.
 //
-// # Numbers
+// # Versions
 //
-// src_version is the greater of the last one plus 1 and the start of the sync in microseconds, so it grows also over a
-// database restored from a backup. One source at a time writes a system.
+// src_version is the start of the sync in microseconds, or the last src_version plus 1 if that is greater. So it also
+// increases after the database was restored from a backup. A system has one source at a time.
 //
-// A row that cannot be read is reported and skipped; what is known of its application stays. The package publishes
-// nothing itself: the relay does.
+// A row that cannot be read is reported and skipped, and its application keeps its last known state. The package does not
+// publish events itself; the relay does.
 package warehouse

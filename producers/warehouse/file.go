@@ -15,25 +15,25 @@ import (
 	"time"
 )
 
-// Export reads exports of vw_applications_enriched: CSV (also gzipped) and Parquet files. A pattern stands for all files
-// that match it, as a warehouse writes a large export in parts. A file has no cursor: it is always read whole.
+// Export reads exports of vw_applications_enriched: CSV (also gzipped) and Parquet files. A pattern names all files that match
+// it, since warehouses split large exports. A file has no cursor: it is always read completely.
 type Export struct{ pattern string }
 
-// NewExport prepares to read a file, or the files that match a pattern.
+// NewExport returns a source of a file, or of the files that match a pattern.
 func NewExport(pattern string) (*Export, error) {
 	if _, err := openerOf(pattern); err != nil {
 		return nil, err
 	}
 	if _, err := filepath.Match(pattern, ""); err != nil {
-		return nil, fmt.Errorf("%q is not a pattern of files", pattern)
+		return nil, fmt.Errorf("%q is not a valid file pattern", pattern)
 	}
 	return &Export{pattern}, nil
 }
 
-// Name implements Source. Where the files lie does not matter.
+// Name implements Source. It does not depend on the directory.
 func (e *Export) Name() string { return "file:" + filepath.Base(e.pattern) }
 
-// opener begins to read a file of a size. The file is closed by whoever opened it.
+// opener starts reading a file of a size. The caller closes the file.
 type opener func(file *os.File, size int64) (Rows, error)
 
 func openerOf(pattern string) (opener, error) {
@@ -44,7 +44,7 @@ func openerOf(pattern string) (opener, error) {
 	case strings.HasSuffix(name, ".parquet"):
 		return openParquet, nil
 	}
-	return nil, fmt.Errorf("%q is no export: its name must end in .csv, .csv.gz or .parquet", filepath.Base(pattern))
+	return nil, fmt.Errorf("%q is not an export: the name must end in .csv, .csv.gz or .parquet", filepath.Base(pattern))
 }
 
 // Open implements Source.
@@ -74,16 +74,16 @@ func (e *Export) Open(context.Context, time.Time) (Rows, error) {
 	return rows, nil
 }
 
-// exportRows are the rows of several files after each other.
+// exportRows are the rows of several files, one after another.
 type exportRows struct {
 	open    opener
 	rest    []string // the files after the current one
 	file    *os.File
 	current Rows
 	columns []Column
-	passed  int64 // bytes of files that are done
-	whole   int64 // bytes of the current one
-	size    int64 // bytes of all
+	passed  int64 // bytes of finished files
+	whole   int64 // bytes of the current file
+	size    int64 // bytes of all files
 }
 
 // advance opens the next file, which must have the columns of the first.
@@ -107,7 +107,7 @@ func (r *exportRows) advance() error {
 		r.columns = r.current.Columns()
 	}
 	if !slices.Equal(r.columns, r.current.Columns()) {
-		return &DriftError{"the columns of " + printable(filepath.Base(path)) + " are not those of the first file"}
+		return &DriftError{"the columns of " + printable(filepath.Base(path)) + " differ from those of the first file"}
 	}
 	return nil
 }
@@ -171,7 +171,7 @@ func openCSV(file *os.File, size int64) (Rows, error) {
 	return r, nil
 }
 
-// counted counts what is read of the file as it lies on the disk.
+// counted counts the bytes read from disk.
 type counted struct {
 	in    io.Reader
 	bytes int64
@@ -200,7 +200,7 @@ func unpacked(in io.Reader) (*bufio.Reader, error) {
 	return text, nil
 }
 
-// header reads the names of the columns, between commas, semicolons or tabs.
+// header reads the names of the columns, separated by commas, semicolons or tabs.
 func (r *csvRows) header(text *bufio.Reader) error {
 	separator := ','
 	line, _ := text.Peek(4 << 10)
@@ -214,10 +214,10 @@ func (r *csvRows) header(text *bufio.Reader) error {
 	r.reader.Comma, r.reader.ReuseRecord = separator, true
 	names, err := r.reader.Read()
 	if errors.Is(err, io.EOF) {
-		return &DriftError{"the file is empty: it has not even the names of the columns"}
+		return &DriftError{"the file is empty: it has no header"}
 	}
 	if err != nil {
-		return &DriftError{"the names of the columns cannot be read"}
+		return &DriftError{"the header cannot be read"}
 	}
 	for _, name := range names {
 		r.columns = append(r.columns, Column{Name: strings.TrimSpace(name)})

@@ -18,7 +18,7 @@ import (
 
 const header = "system,application_id,addresses,company,stage,last_stage_change,interview_date,synced_at,deleted\n"
 
-// write puts a file into a directory of the test's own and returns its path.
+// write writes a file to a temporary directory and returns its path.
 func write(t *testing.T, name string, text []byte) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
@@ -33,7 +33,7 @@ func export(t *testing.T, pattern string) *Export {
 	return e
 }
 
-// readAllOf reads an export to its end, with the places of rows that cannot be read.
+// readAllOf reads an export completely, and returns the errors of unreadable rows.
 func readAllOf(t *testing.T, source Source) (list []application, broken []string) {
 	t.Helper()
 	rows, err := source.Open(t.Context(), time.Time{})
@@ -132,7 +132,7 @@ func TestExportsThatAreNone(t *testing.T) {
 	}
 	for name, source := range map[string]*Export{
 		"missing": export(t, filepath.Join(t.TempDir(), "a.csv")), "empty": export(t, write(t, "a.csv", nil)),
-		"no parquet": export(t, write(t, "a.parquet", []byte("not at all, not in the least"))),
+		"not Parquet": export(t, write(t, "a.parquet", []byte("not at all, not in the least"))),
 	} {
 		if rows, err := source.Open(t.Context(), time.Time{}); err == nil {
 			t.Errorf("%s: opened %v", name, rows)
@@ -140,7 +140,7 @@ func TestExportsThatAreNone(t *testing.T) {
 	}
 }
 
-// exported is a row as BigQuery, Spark and dbt write it.
+// exported is a row as written by BigQuery, Spark and dbt.
 type exported struct {
 	System          string     `parquet:"system"`
 	ApplicationID   string     `parquet:"application_id"`
@@ -224,7 +224,7 @@ func TestDamagedParquet(t *testing.T) {
 	}
 	rows, err := export(t, write(t, "damaged.parquet", text)).Open(t.Context(), time.Time{})
 	if err != nil {
-		return // refused at once is as good
+		return // an immediate error is fine too
 	}
 	defer rows.Close()
 	if values, err := rows.Next(t.Context()); err == nil || errors.Is(err, io.EOF) {
@@ -232,7 +232,7 @@ func TestDamagedParquet(t *testing.T) {
 	}
 }
 
-// FuzzCSV holds that no file makes the reader fail in another way than it says.
+// FuzzCSV checks that every file results in rows or in the documented errors.
 func FuzzCSV(f *testing.F) {
 	f.Add([]byte(header + "lever,1,a@b.example,Acme,Onsite,2026-03-01,,,\n"))
 	f.Add([]byte(header + "\"\n\"\"\",,,"))

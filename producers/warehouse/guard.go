@@ -9,15 +9,15 @@ import (
 	"time"
 )
 
-// Guard tells how much may change at once before a sync is held. What came in the hour before counts too, so that a
-// mass change in small pieces is noticed.
+// Guard defines how much may change at once before a sync is held. Changes of the past hour count too, so that a mass change
+// in small pieces is detected.
 type Guard struct {
-	RemovedShare float64 // Default: 0.1. Of a system's applications, how many may vanish or lose all their addresses.
-	ChangedShare float64 // Default: 0.5. How many may change; and of all rows, how many may have something that is not as it should be.
-	Least        int64   // Default: 20. So many never hold a sync, unless no application of the system would be left.
+	RemovedShare float64 // The share of a system's applications that may be removed or lose all their addresses. Default: 0.1.
+	ChangedShare float64 // The share that may change, and the share of rows that may have an invalid value. Default: 0.5.
+	Least        int64   // So many never hold a sync, unless no application of the system would be left. Default: 20.
 }
 
-// guardWindow is how far back changes count as one with those of a sync.
+// guardWindow is how far back earlier changes count together with those of a sync.
 const guardWindow = time.Hour
 
 func (g *Guard) validate() error {
@@ -33,64 +33,64 @@ func (g *Guard) validate() error {
 		g.Least = 20
 	}
 	if g.Least < 0 {
-		return errors.New("the guard's least number is negative")
+		return errors.New("the guard's least number must not be negative")
 	}
 	return nil
 }
 
-// HoldReason says why a sync is held. The set is closed: it names metrics.
+// HoldReason says why a sync is held. The set is closed, since metrics use it.
 type HoldReason string
 
-// The reasons. Only a hold for the schema cannot be accepted: there is nothing that could be taken over.
+// The reasons. Only a hold for the schema cannot be accepted: there are no readable rows to accept.
 const (
-	HoldSchema     HoldReason = "schema"     // a column is missing or of another type, or the warehouse refuses the view
-	HoldSystem     HoldReason = "system"     // another source writes a system
-	HoldLog        HoldReason = "log"        // a change topic is not what it was: records are gone, or it was made anew
+	HoldSchema     HoldReason = "schema"     // a column is missing or of another type, or the warehouse rejects the view
+	HoldSystem     HoldReason = "system"     // another source owns a system
+	HoldLog        HoldReason = "log"        // a change topic was recreated, or records were deleted unread
 	HoldEmpty      HoldReason = "empty"      // the source has no rows
-	HoldOlder      HoldReason = "older"      // the source is older than what was taken over
-	HoldUnreadable HoldReason = "unreadable" // too many rows have something that is not as it should be
-	HoldRemoved    HoldReason = "removed"    // too many applications would vanish
+	HoldOlder      HoldReason = "older"      // the source is older than rows accepted before
+	HoldUnreadable HoldReason = "unreadable" // too many rows have an invalid value
+	HoldRemoved    HoldReason = "removed"    // too many applications would be removed
 	HoldChanged    HoldReason = "changed"    // too many applications would change
 )
 
-// ToDo tells what helps.
+// ToDo says what the operator should do.
 func (r HoldReason) ToDo() string {
 	if r == HoldSchema {
-		return "mend the view or the table that it reads"
+		return "fix the view or the table that it reads"
 	}
-	return "mend the warehouse; or, when it is right as it is, accept it once with: applylens warehouse sync --accept --reason ..."
+	return "fix the warehouse; or, if its data is correct, accept it once with: applylens warehouse sync --accept --reason ..."
 }
 
-// Hold is a sync that was not taken over.
+// Hold says why a sync was held.
 type Hold struct {
 	Reason HoldReason `json:"reason"`
 	Detail string     `json:"detail"`
 }
 
-// observation is what a sync has found, before anything is written.
+// observation is the result of reading, before anything is written.
 type observation struct {
-	full    bool             // everything was read: what was not found is gone
+	full    bool             // a full read: applications that were not read are removed
 	read    int64            // rows, readable or not
-	faults  map[string]int64 // by column, rows with something that could not be taken over
-	others  []string         // systems that another source writes, in words
+	faults  map[string]int64 // rows with an invalid value, by column
+	others  []string         // systems that another source owns, with that source
 	systems []systemCounts
 	newest  time.Time // synced_at of the newest row
-	cursor  time.Time // the same of what was taken over before
+	cursor  time.Time // the same of the rows accepted before
 	overlap time.Duration
 }
 
 // systemCounts are the differences of one system.
 type systemCounts struct {
 	system  string
-	known   int64              // applications before, those that have vanished within the window included
+	known   int64              // applications before, including those removed within the window
 	added   int64              // new, or back
-	changed int64              // known with other content; like the next two with those of the window
-	removed int64              // known and gone
-	bare    int64              // of the changed, those that lose all their addresses
-	emptied [columnCount]int64 // of the changed, by column, how often it becomes empty
+	changed int64              // known, with different content; this and the next two include the window
+	removed int64              // known and removed
+	bare    int64              // of those changed, the ones that lose all their addresses
+	emptied [columnCount]int64 // of those changed, how often each column becomes empty
 }
 
-// judge holds what looks like a fault of the warehouse. It returns nil for what may be taken over.
+// judge returns a hold for differences that look like a fault of the warehouse, and nil for acceptable ones.
 func (g *Guard) judge(o *observation) *Hold {
 	var found []Hold
 	add := func(reason HoldReason, format string, args ...any) {
@@ -104,16 +104,16 @@ func (g *Guard) judge(o *observation) *Hold {
 	}
 	for _, column := range slices.Sorted(maps.Keys(o.faults)) {
 		if n := o.faults[column]; n > g.Least && float64(n) > g.ChangedShare*float64(o.read) {
-			add(HoldUnreadable, "%s is not as it should be in %d of %d rows", nameOf(column), n, o.read)
+			add(HoldUnreadable, "%s is invalid in %d of %d rows", nameOf(column), n, o.read)
 		}
 	}
-	if len(found) == 0 { // otherwise the differences are only what follows from it
+	if len(found) == 0 { // otherwise the differences are only consequences
 		for i := range o.systems {
 			g.judgeSystem(&o.systems[i], add)
 		}
 	}
 	if o.full && o.changed() > 0 && !o.newest.IsZero() && o.newest.Before(o.cursor.Add(-o.overlap)) {
-		add(HoldOlder, "the newest row is of %s, but rows of %s were taken over before", stamp(o.newest), stamp(o.cursor))
+		add(HoldOlder, "the newest row is from %s, but rows from %s were accepted before", stamp(o.newest), stamp(o.cursor))
 	}
 	return join(found)
 }
@@ -126,8 +126,8 @@ func (o *observation) known() (n int64) {
 	return n
 }
 
-// changed counts the applications that are new or other than before. Something new in a state that is older than what was
-// taken over cannot be right; that something is gone can.
+// changed counts new and changed applications. In a state older than the accepted one, these are suspicious; removals are
+// not.
 func (o *observation) changed() (n int64) {
 	for i := range o.systems {
 		n += o.systems[i].added + o.systems[i].changed
@@ -153,7 +153,7 @@ func (g *Guard) judgeSystem(c *systemCounts, add func(HoldReason, string, ...any
 	}
 }
 
-// emptiedColumns tells which columns become empty, a hint at what happened to the warehouse.
+// emptiedColumns names the columns that become empty, a hint at the fault of the warehouse.
 func (c *systemCounts) emptiedColumns() string {
 	var parts []string
 	for column, n := range c.emptied {
@@ -171,7 +171,7 @@ func nameOf(column string) string {
 	return "column " + column
 }
 
-// join makes one hold of several: the reason is that of the first.
+// join combines several holds into one with the reason of the first.
 func join(holds []Hold) *Hold {
 	if len(holds) == 0 {
 		return nil

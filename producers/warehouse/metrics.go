@@ -8,7 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Metrics are what /metrics says of syncs.
+// Metrics are the metrics of syncs.
 type Metrics struct {
 	syncs *prometheus.CounterVec
 	rows  *prometheus.CounterVec
@@ -30,27 +30,27 @@ func newMetrics() *Metrics {
 		syncs: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "applylens_warehouse_syncs_total",
 			Help: "Syncs, by outcome: done, held or failed."}, []string{"outcome"}),
 		rows: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "applylens_warehouse_rows_total",
-			Help: "Rows that were published as added, changed or removed applications, or skipped as broken."}, []string{"outcome"}),
+			Help: "Rows published as added, changed or removed applications, or skipped as broken."}, []string{"outcome"}),
 		times: &times{now: time.Now, held: map[HoldReason]bool{}},
 	}
 }
 
-// times are gauges that follow from moments, so that they grow while nothing happens.
+// times are gauges computed from timestamps at each scrape, so that ages grow while nothing happens.
 type times struct {
 	now func() time.Time
 
 	mu     sync.Mutex
 	newest time.Time // synced_at of the newest row seen
-	synced time.Time // start of the last sync taken over
+	synced time.Time // start of the last accepted sync
 	held   map[HoldReason]bool
 }
 
 var (
 	freshnessDesc = prometheus.NewDesc("applylens_warehouse_freshness_seconds",
-		"Age of the newest row that the warehouse has shown; absent when unknown.", nil, nil)
+		"Age of the newest row read from the warehouse; absent if unknown.", nil, nil)
 	syncAgeDesc = prometheus.NewDesc("applylens_warehouse_sync_age_seconds",
-		"Time since the last sync that was taken over began; absent when there was none.", nil, nil)
-	heldDesc = prometheus.NewDesc("applylens_warehouse_held", "1 for the reason for which syncs are held.", []string{"reason"}, nil)
+		"Time since the start of the last accepted sync; absent if there was none.", nil, nil)
+	heldDesc = prometheus.NewDesc("applylens_warehouse_held", "1 for the reason why syncs are held.", []string{"reason"}, nil)
 )
 
 // Describe implements prometheus.Collector.
@@ -80,7 +80,7 @@ func (t *times) Collect(to chan<- prometheus.Metric) {
 	}
 }
 
-// setNewest keeps the newest row that was seen; the zero time is none.
+// setNewest records the newest row; the zero time means none.
 func (m *Metrics) setNewest(newest time.Time) {
 	m.times.mu.Lock()
 	defer m.times.mu.Unlock()
@@ -95,7 +95,7 @@ func (m *Metrics) setSynced(began time.Time) {
 	m.times.synced = began
 }
 
-// setHeld keeps for what syncs are held; the empty reason is for none.
+// setHeld records why syncs are held; the empty reason means that they are not.
 func (m *Metrics) setHeld(reason HoldReason) {
 	m.times.mu.Lock()
 	defer m.times.mu.Unlock()

@@ -20,16 +20,16 @@ func TestMetrics(t *testing.T) {
 	w.sync(&memory{rows: append(apps(1, 29), app(29, stage("Offer")))})
 	w.now = w.now.Add(time.Minute)
 	want := `
-# HELP applylens_warehouse_freshness_seconds Age of the newest row that the warehouse has shown; absent when unknown.
+# HELP applylens_warehouse_freshness_seconds Age of the newest row read from the warehouse; absent if unknown.
 # TYPE applylens_warehouse_freshness_seconds gauge
 applylens_warehouse_freshness_seconds 10980
-# HELP applylens_warehouse_rows_total Rows that were published as added, changed or removed applications, or skipped as broken.
+# HELP applylens_warehouse_rows_total Rows published as added, changed or removed applications, or skipped as broken.
 # TYPE applylens_warehouse_rows_total counter
 applylens_warehouse_rows_total{outcome="added"} 30
 applylens_warehouse_rows_total{outcome="broken"} 1
 applylens_warehouse_rows_total{outcome="changed"} 1
 applylens_warehouse_rows_total{outcome="removed"} 1
-# HELP applylens_warehouse_sync_age_seconds Time since the last sync that was taken over began; absent when there was none.
+# HELP applylens_warehouse_sync_age_seconds Time since the start of the last accepted sync; absent if there was none.
 # TYPE applylens_warehouse_sync_age_seconds gauge
 applylens_warehouse_sync_age_seconds 60
 # HELP applylens_warehouse_syncs_total Syncs, by outcome: done, held or failed.
@@ -41,7 +41,7 @@ applylens_warehouse_syncs_total{outcome="done"} 2
 	}
 	w.held(w.sync(&memory{}), HoldEmpty)
 	held := `
-# HELP applylens_warehouse_held 1 for the reason for which syncs are held.
+# HELP applylens_warehouse_held 1 for the reason why syncs are held.
 # TYPE applylens_warehouse_held gauge
 applylens_warehouse_held{reason="empty"} `
 	if err := testutil.GatherAndCompare(registry, strings.NewReader(held+"1\n"), "applylens_warehouse_held"); err != nil {

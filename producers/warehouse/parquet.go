@@ -26,11 +26,11 @@ type parquetRows struct {
 	leaves  []leaf // by number of the leaf
 
 	buffer []parquet.Row
-	ready  []parquet.Row // decoded and not returned yet
+	ready  []parquet.Row // decoded, not yet returned
 	values []any
 }
 
-// leaf is a column of values in the file, and the column of the table that it is a part of.
+// leaf is a column of values in the file, and the column of the table that it belongs to.
 type leaf struct {
 	column int
 	kind   Kind
@@ -55,8 +55,8 @@ func openParquet(file *os.File, size int64) (Rows, error) {
 	return r, nil
 }
 
-// leavesOf returns the leaves below a field in their order. A field with one leaf is a value, or a list of values when
-// something on the way to the leaf is repeated.
+// leavesOf returns the leaves below a field in order. A field with one leaf is a value, or a list of values if a node on the
+// path to the leaf is repeated.
 func leavesOf(field parquet.Node, column int) []leaf {
 	var all []leaf
 	var walk func(node parquet.Node, repeated bool)
@@ -80,7 +80,7 @@ func leavesOf(field parquet.Node, column int) []leaf {
 	return all
 }
 
-// typeOf tells what the values of a type are, and how they are read.
+// typeOf returns the kind of a type's values, and a function that reads them.
 func typeOf(t parquet.Type) (Kind, func(parquet.Value) any) {
 	if logical := t.LogicalType(); logical != nil {
 		switch l := logical.Value.(type) {
@@ -117,7 +117,7 @@ func moment(n, unit int64) time.Time {
 	return time.Unix(n/perSecond, n%perSecond*unit)
 }
 
-// oldTime reads the form of time of older writers: nanoseconds of a day, and the day's Julian number.
+// oldTime reads the time format of older writers: nanoseconds of the day, and the Julian day number.
 func oldTime(value deprecated.Int96) time.Time {
 	const day1970 = 2_440_588
 	return time.Unix((int64(value[2])-day1970)*24*60*60, value.Int64())
@@ -156,7 +156,7 @@ func (r *parquetRows) Next(ctx context.Context) ([]any, error) {
 	return r.values, nil
 }
 
-// decode reads the next rows of the file. The library panics on some damaged pages; that ends the sync, not the program.
+// decode reads the next rows of the file. The library panics on some damaged pages; decode returns an error instead.
 func (r *parquetRows) decode() (err error) {
 	defer func() {
 		if damage := recover(); damage != nil {

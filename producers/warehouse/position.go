@@ -12,7 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// findPlace finds where to go on, and holds when the topic is not what it was.
+// findPlace finds where to resume, and holds if the topic was recreated or truncated.
 func (r *topicReader) findPlace(ctx context.Context) error {
 	var err error
 	if r.found, err = r.topic.Broker.DescribeTopic(ctx, r.topic.Topic); err != nil {
@@ -36,7 +36,7 @@ func (r *topicReader) findPlace(ctx context.Context) error {
 	return nil
 }
 
-// position is how far a partition was read, of which topic.
+// position is the next offset of a partition, and the topic's identity.
 type position struct {
 	partition int32
 	cluster   string
@@ -61,7 +61,8 @@ func (r *topicReader) stored(ctx context.Context) (map[int32]position, error) {
 	return found, nil
 }
 
-// compareLog sets the positions from those stored, or to the log's start where there is none, and tells what is wrong.
+// compareLog sets the positions to the stored ones, or to the log start offset where there is none, and returns what is
+// wrong.
 func (r *topicReader) compareLog(stored map[int32]position, starts, ends kadm.ListedOffsets) *Hold {
 	r.next, r.ends = map[int32]int64{}, map[int32]int64{}
 	var faults []Hold
@@ -75,7 +76,7 @@ func (r *topicReader) compareLog(stored map[int32]position, starts, ends kadm.Li
 		r.next[start.Partition] = before.next
 		switch {
 		case before.cluster != r.found.Cluster || before.id != r.found.ID:
-			faults = append(faults, Hold{HoldLog, fmt.Sprintf("partition %d is of another topic of that name than before", start.Partition)})
+			faults = append(faults, Hold{HoldLog, fmt.Sprintf("partition %d belongs to a recreated topic of that name", start.Partition)})
 		case before.next < start.Offset:
 			faults = append(faults, Hold{HoldLog, fmt.Sprintf("%d records of partition %d were deleted unread", start.Offset-before.next, start.Partition)})
 		case before.next > end.Offset:
@@ -86,13 +87,13 @@ func (r *topicReader) compareLog(stored map[int32]position, starts, ends kadm.Li
 	return join(faults)
 }
 
-// passLog holds, or begins at the log's start when that was accepted.
+// passLog holds the sync, or restarts at the log start offset if that was accepted.
 func (r *topicReader) passLog(ctx context.Context, hold *Hold, starts kadm.ListedOffsets) error {
 	if passes, err := r.pass(ctx, r.summary, hold, 0, r.who); err != nil || !passes {
 		return err
 	}
 	if _, err := r.conn.Exec(ctx, deletePositions, r.source); err != nil {
-		return fmt.Errorf("forget positions: %w", err)
+		return fmt.Errorf("delete positions: %w", err)
 	}
 	r.compareLog(nil, starts, kadm.ListedOffsets{})
 	return r.refreshEnds(ctx)
@@ -109,7 +110,7 @@ func (r *topicReader) refreshEnds(ctx context.Context) error {
 
 var errMoved = errors.New("another process has moved the position in the topic")
 
-// advance moves the positions behind records, which are in the order of each partition.
+// advance moves the positions past records, which are in order within each partition.
 func (r *topicReader) advance(ctx context.Context, tx pgx.Tx, records []*kgo.Record) error {
 	behind := map[int32]int64{}
 	for _, record := range records {

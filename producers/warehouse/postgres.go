@@ -13,18 +13,18 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// View reads vw_applications_enriched, or a table of the same columns, from a PostgreSQL warehouse. It writes nothing
-// there, and reads in one statement, so that all rows are of one moment.
+// View reads vw_applications_enriched, or a table with the same columns, from a PostgreSQL warehouse. It writes nothing
+// there, and reads with one statement, so that all rows are of one point in time.
 type View struct {
 	config *pgx.ConnConfig
 	view   pgx.Identifier
 }
 
-// NewView prepares to read a view, which may be named with its schema. It does not connect.
+// NewView returns a source of a view, optionally named with its schema. It does not connect.
 func NewView(url, view string) (*View, error) {
 	config, err := pgx.ParseConfig(url)
 	if err != nil {
-		return nil, errors.New("the warehouse's URL is not one of PostgreSQL") // the error of pgx repeats the password
+		return nil, errors.New("the URL of the warehouse is not a PostgreSQL URL") // the error of pgx contains the password
 	}
 	config.ConnectTimeout = 10 * time.Second
 	for name, value := range map[string]string{
@@ -60,8 +60,8 @@ func (v *View) Open(ctx context.Context, since time.Time) (Rows, error) {
 	return &viewRows{conn: conn, rows: rows}, nil
 }
 
-// query checks the view's columns and then asks for those that matter, as types that all versions of the connectors'
-// tables can be cast to.
+// query checks the view's columns and then selects the required ones, cast to types that work for all versions of the
+// connectors' tables.
 func (v *View) query(ctx context.Context, conn *pgx.Conn, since time.Time) (pgx.Rows, error) {
 	name := v.view.Sanitize()
 	described, err := conn.Prepare(ctx, "", "SELECT * FROM "+name)
@@ -84,7 +84,7 @@ func (v *View) query(ctx context.Context, conn *pgx.Conn, since time.Time) (pgx.
 	return conn.Query(ctx, sql+" WHERE synced_at >= $1", since)
 }
 
-// selectView are the columns in the view's order, by whether addresses is an array or a text.
+// selectView are the columns in the view's order, for addresses as an array and as a text.
 var selectView = map[string]string{
 	"texts": selectColumns("addresses::text[]"),
 	"text":  selectColumns("addresses::text"),
@@ -119,11 +119,11 @@ func kindOfOID(oid uint32) Kind {
 	return KindOther
 }
 
-// refused makes a *DriftError of an error that says that the view, or what it reads, is not there or of another form.
+// refused converts an error that the view, or a table that it reads, is missing or has other columns to a *DriftError.
 func refused(err error) error {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && strings.HasPrefix(pg.Code, "42") && pg.Code != "42501" {
-		return &DriftError{"the warehouse refuses the view: " + printable(pg.Message)}
+		return &DriftError{"the warehouse rejects the view: " + printable(pg.Message)}
 	}
 	return err
 }

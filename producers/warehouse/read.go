@@ -32,7 +32,7 @@ func (s *session) readAll(ctx context.Context, source Source, full bool) (err er
 	return s.readRows(ctx, rows, &decoder{at: at}, expected)
 }
 
-// readRows loads rows to their end; those that cannot be read are reported.
+// readRows loads all rows. Unreadable rows are reported.
 func (s *session) readRows(ctx context.Context, rows Rows, d *decoder, expected int64) error {
 	for {
 		values, err := rows.Next(ctx)
@@ -57,7 +57,7 @@ func (s *session) readRows(ctx context.Context, rows Rows, d *decoder, expected 
 	}
 }
 
-// expected is how many rows a read of all brings, as far as earlier ones tell.
+// expected estimates the number of rows of a full read from earlier ones.
 func (s *session) expected(ctx context.Context, all bool) (count int64, err error) {
 	if !all {
 		return 0, nil
@@ -79,7 +79,7 @@ func (s *session) progress(rows Rows, expected int64) {
 	s.Progress.Update(done, total)
 }
 
-// parse reads one row; it returns false when not even the key can be read.
+// parse decodes one row. It returns false if even the key cannot be read.
 func (s *session) parse(d *decoder, values []any) (application, bool) {
 	s.read++
 	a, faults, hasKey := d.decode(values)
@@ -95,7 +95,7 @@ func (s *session) parse(d *decoder, values []any) (application, bool) {
 	return a, hasKey
 }
 
-// take adds one row that was read.
+// take adds one row.
 func (s *session) take(ctx context.Context, d *decoder, values []any) error {
 	a, hasKey := s.parse(d, values)
 	if !hasKey {
@@ -108,7 +108,7 @@ func (s *session) take(ctx context.Context, d *decoder, values []any) error {
 	return s.flush(ctx)
 }
 
-// report counts what could not be taken over, and logs some of it.
+// report counts faults, and logs the first ones.
 func (s *session) report(a *application, faults []Fault, skipped bool) {
 	if skipped {
 		s.broken++
@@ -123,19 +123,19 @@ func (s *session) report(a *application, faults []Fault, skipped bool) {
 		if s.reports++; s.reports > mostReports {
 			continue
 		}
-		s.Log.Warn("row of the warehouse not taken over as it is", "source", s.source, "system", printable(a.system),
+		s.Log.Warn("invalid row in the warehouse", "source", s.source, "system", printable(a.system),
 			"application_id", printable(a.id), "column", f.Column, "problem", f.Problem, "skipped", skipped)
 	}
 }
 
-// reportRest tells how many rows there were beyond those that were logged.
+// reportRest logs how many faulty rows there were in total.
 func (s *session) reportRest() {
 	if s.reports > mostReports {
-		s.Log.Warn("more rows of the warehouse not taken over as they are", "source", s.source, "rows_by_column", s.faults)
+		s.Log.Warn("more invalid rows in the warehouse", "source", s.source, "rows_by_column", s.faults)
 	}
 }
 
-// flush copies the rows taken to the temporary table.
+// flush copies the collected rows to the temporary table.
 func (s *session) flush(ctx context.Context) error {
 	_, err := s.conn.CopyFrom(ctx, pgx.Identifier{"warehouse_read"}, readColumns,
 		pgx.CopyFromSlice(len(s.loaded), func(i int) ([]any, error) { return s.loaded[i].columns(), nil }))

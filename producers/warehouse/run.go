@@ -11,25 +11,24 @@ import (
 	"github.com/applylens/applylens/internal/retry"
 )
 
-// Plan tells when to sync.
+// Plan is the schedule of syncs.
 type Plan struct {
 	Schedule
 
-	// FullEvery is how long partial reads suffice before everything is read again. Default: 20h, so that a daily sync
-	// reads everything.
+	// FullEvery is the interval between full reads. Default: 20h, so that a daily sync is always a full read.
 	FullEvery time.Duration
 
-	// Report is told of each sync that came to its end, held ones too. Default: nobody.
+	// Report is called after each finished sync, including held ones. Default: none.
 	Report func(*Summary)
 }
 
-// Validate lists what is wrong and sets the defaults.
+// Validate lists every fault and sets the defaults.
 func (p *Plan) Validate() error {
 	if p.FullEvery == 0 {
 		p.FullEvery = 20 * time.Hour
 	}
 	if p.FullEvery < 0 {
-		return errors.New("the interval between whole reads is negative")
+		return errors.New("the interval between full reads must not be negative")
 	}
 	if p.Report == nil {
 		p.Report = func(*Summary) {}
@@ -38,16 +37,16 @@ func (p *Plan) Validate() error {
 }
 
 const (
-	lookEvery  = time.Minute // the clock is asked so often, since a machine that slept has lost its timers' time
+	lookEvery  = time.Minute // how often the clock is read: timers do not advance while a machine sleeps
 	firstRetry = 30 * time.Second
 	lastRetry  = 15 * time.Minute
-	heldRetry  = time.Hour // a held sync is tried again: the warehouse may have healed
+	heldRetry  = time.Hour // a held sync is retried: the warehouse may have recovered
 
-	heldTopicRetry = 5 * time.Minute // a held topic waits for an operator alone
+	heldTopicRetry = 5 * time.Minute // only an operator can resolve a held topic
 )
 
-// Run syncs a source by a plan until ctx ends. A failed sync is tried again after a while, for ever; one that was missed
-// is made up for. It returns an error only for a wrong config.
+// Run syncs a source on a schedule until ctx ends. Failed syncs are retried for ever; a missed sync is made up for. It returns
+// an error only for an invalid config.
 func Run(ctx context.Context, cfg Config, source Source, plan Plan) error {
 	if err := errors.Join(cfg.Validate(), plan.Validate()); err != nil {
 		return err
@@ -61,7 +60,7 @@ func Run(ctx context.Context, cfg Config, source Source, plan Plan) error {
 	return nil
 }
 
-// recall reads what earlier processes did, also into the metrics.
+// recall reads the state left by earlier processes, and sets the metrics from it.
 func (c *Config) recall(ctx context.Context, source string) (state, error) {
 	all, err := ReadStatus(ctx, c.Pool)
 	if err != nil {
@@ -87,7 +86,7 @@ func (c *Config) recall(ctx context.Context, source string) (state, error) {
 	return s, nil
 }
 
-// runner runs syncs by a plan; it knows no database, so that time can be a test's.
+// runner runs syncs on a schedule. It uses no database, so that tests can control time.
 type runner struct {
 	Plan
 	now   func() time.Time
@@ -99,7 +98,7 @@ type runner struct {
 func (r *runner) loop(ctx context.Context) {
 	before, err := r.state(ctx)
 	for failures := 1; err != nil; failures++ {
-		r.log.Warn("state of the warehouse not read", "error", err)
+		r.log.Warn("the state of the warehouse cannot be read", "error", err)
 		if retry.Wait(ctx, retryAfter(failures, rand.Float64())) != nil {
 			return
 		}
@@ -116,7 +115,7 @@ func (r *runner) loop(ctx context.Context) {
 		case err != nil:
 			failures++
 			due = began.Add(retryAfter(failures, rand.Float64()))
-			r.log.Warn("warehouse sync failed, tried again later", "error", err, "again_at", due)
+			r.log.Warn("warehouse sync failed, will retry", "error", err, "again_at", due)
 			continue
 		case summary.Held != nil:
 			due = earlier(r.Next(began), began.Add(heldRetry))
@@ -131,7 +130,7 @@ func (r *runner) loop(ctx context.Context) {
 	}
 }
 
-// until waits for a time of the clock.
+// until waits until a time.
 func (r *runner) until(ctx context.Context, due time.Time) error {
 	for {
 		left := due.Sub(r.now())
@@ -151,14 +150,14 @@ func earlier(a, b time.Time) time.Time {
 	return b
 }
 
-// retryAfter doubles with each failure up to a bound; chance, from 0 to 1, spreads it.
+// retryAfter doubles with each failure up to a limit; chance, from 0 to 1, adds jitter.
 func retryAfter(failures int, chance float64) time.Duration {
 	wait := min(firstRetry<<min(failures-1, 10), lastRetry)
 	return wait/2 + time.Duration(chance*float64(wait/2))
 }
 
-// FollowTopic reads a change topic until ctx ends: outages are waited out, and what is held is looked at again every so
-// often. It returns an error only for a wrong config.
+// FollowTopic reads a change topic until ctx ends. Outages and holds are retried. It returns an error only for an invalid
+// config.
 func FollowTopic(ctx context.Context, cfg Config, topic *Topic, report func(*Summary)) error {
 	if err := cfg.Validate(); err != nil {
 		return err
@@ -175,7 +174,7 @@ func FollowTopic(ctx context.Context, cfg Config, topic *Topic, report func(*Sum
 			cfg.Log.Debug("another process reads the topic", "topic", topic.Topic)
 		case err != nil:
 			failures++
-			cfg.Log.Warn("change topic not read, tried again later", "topic", topic.Topic, "error", err)
+			cfg.Log.Warn("the change topic cannot be read, will retry", "topic", topic.Topic, "error", err)
 			_ = retry.Wait(ctx, min(retryAfter(failures, rand.Float64()), time.Minute))
 		default:
 			failures = 0

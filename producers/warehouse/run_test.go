@@ -11,19 +11,18 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// attempt is a sync that a runner began, counted from the test's start.
+// attempt is a sync started by a runner, with its time since the start of the test.
 type attempt struct {
 	At   time.Duration
 	Full bool
 }
 
-// simulate runs a plan for some time in which only the clock's time passes, and returns when it synced. outcome tells how
-// the n-th sync ends; nil: it is done.
+// simulate runs a plan in simulated time and returns its syncs. outcome is the result of the n-th sync; nil: all succeed.
 func simulate(t *testing.T, plan Plan, last time.Duration, span time.Duration, outcome func(n int) (*Hold, error)) []attempt {
 	t.Helper()
 	var attempts []attempt
 	synctest.Test(t, func(t *testing.T) {
-		began := time.Now() // midnight UTC, as synctest has it
+		began := time.Now() // midnight UTC in synctest
 		must(t, plan.Validate())
 		r := &runner{Plan: plan, now: time.Now, log: slog.New(slog.DiscardHandler)}
 		r.state = func(context.Context) (state, error) {
@@ -68,7 +67,7 @@ func TestPartialSyncsBetweenWholeOnes(t *testing.T) {
 func TestAnOutageIsWaitedOut(t *testing.T) {
 	got := simulate(t, Plan{Schedule: Schedule{At: 2 * time.Hour}}, 22*time.Hour, 25*time.Hour, func(n int) (*Hold, error) {
 		if n <= 10 {
-			return nil, errors.New("the warehouse is away")
+			return nil, errors.New("the warehouse is down")
 		}
 		return nil, nil
 	})
@@ -77,7 +76,7 @@ func TestAnOutageIsWaitedOut(t *testing.T) {
 	}
 	for i := 1; i < len(got); i++ {
 		if wait := got[i].At - got[i-1].At; wait > lastRetry+time.Minute || !got[i].Full {
-			t.Errorf("sync %d came %s after the one before, full %v", i+1, wait, got[i].Full)
+			t.Errorf("sync %d came %s after the previous one, full %v", i+1, wait, got[i].Full)
 		}
 	}
 	if last := got[10].At; last < 2*time.Hour+40*time.Minute || last > 5*time.Hour {
@@ -115,7 +114,7 @@ func TestRunSyncsAndEnds(t *testing.T) {
 	cancel()
 	must(t, <-ended)
 	if err := Run(t.Context(), w.cfg, &memory{}, Plan{Schedule: Schedule{Every: time.Second}}); err == nil {
-		t.Error("a plan that never rests is accepted")
+		t.Error("a plan without a pause is accepted")
 	}
 }
 

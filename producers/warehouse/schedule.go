@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// Schedule tells when syncs are due: once a day, or at an interval.
+// Schedule defines when syncs are due: once a day, or at an interval.
 type Schedule struct {
 	Every time.Duration // Default: 0, once a day.
-	At    time.Duration // Default: 0. The time after midnight UTC, for once a day.
+	At    time.Duration // The time of the daily sync, after midnight UTC. Default: 0.
 }
 
-// Validate refuses what is no schedule.
+// Validate lists every fault.
 func (s Schedule) Validate() error {
 	if s.Every < 0 || s.Every > 0 && s.Every < time.Minute {
 		return errors.New("an interval between syncs must be at least 1m")
@@ -22,8 +22,8 @@ func (s Schedule) Validate() error {
 	return nil
 }
 
-// Next returns when the sync after the one that began at last is due; a time in the past means at once, and however many
-// were missed, one makes up for them all. The zero time means that there was none.
+// Next returns when the sync after the one started at last is due. A time in the past means at once; one sync makes up for all
+// missed ones. The zero time means that there was none.
 func (s Schedule) Next(last time.Time) time.Time {
 	if last.IsZero() {
 		return last

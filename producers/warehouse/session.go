@@ -12,29 +12,29 @@ import (
 	"github.com/applylens/applylens/internal/retry"
 )
 
-// ErrBusy tells that another process syncs the source now.
-var ErrBusy = errors.New("another process syncs this source")
+// ErrBusy means that another process is syncing the source.
+var ErrBusy = errors.New("another process is syncing this source")
 
-// session is a connection that holds the right to sync a source, with what it has read and found there. It is not for
+// session is a connection that holds the lock of a source, with the rows read and their differences. It is not safe for
 // concurrent use.
 type session struct {
 	*Config
 	conn   *pgx.Conn
 	source string
-	origin string // ce_source of what it publishes
+	origin string // ce_source of its events
 	began  time.Time
 	before state
 
-	loaded  []application // not copied yet
+	loaded  []application // not yet copied
 	read    int64
 	newest  time.Time
 	faults  map[string]int64
 	broken  int64
 	reports int
-	stages  map[string]int64 // of all that was read in the session
+	stages  map[string]int64 // of all rows read in the session
 }
 
-// begin opens a session, waiting a while for another process that has it.
+// begin opens a session. It waits a while if another process holds the lock.
 func begin(ctx context.Context, cfg *Config, source string) (*session, error) {
 	s := &session{Config: cfg, source: source, stages: map[string]int64{}}
 	var err error
@@ -48,8 +48,8 @@ func begin(ctx context.Context, cfg *Config, source string) (*session, error) {
 	return s, nil
 }
 
-// connect opens a connection of its own: the lock and the temporary tables last as long as it does. The server notices
-// within seconds when this process is gone.
+// connect opens a dedicated connection: the lock and the temporary tables last as long as it does. The server detects
+// within seconds that this process is gone.
 func connect(ctx context.Context, cfg *Config) (*pgx.Conn, error) {
 	settings := cfg.Pool.Config().ConnConfig.Copy()
 	for name, value := range map[string]string{
@@ -77,7 +77,7 @@ func (s *session) prepare(ctx context.Context) error {
 	}
 	s.tick()
 	if _, err := s.conn.Exec(ctx, noteTry, s.source, s.began); err != nil {
-		return fmt.Errorf("note the sync's start: %w", err)
+		return fmt.Errorf("record the start of the sync: %w", err)
 	}
 	var err error
 	if s.before, err = readState(ctx, s.conn, s.source); err != nil {
@@ -87,7 +87,7 @@ func (s *session) prepare(ctx context.Context) error {
 		return err
 	}
 	if _, err := s.conn.Exec(ctx, createTemporary); err != nil {
-		return fmt.Errorf("make temporary tables: %w", err)
+		return fmt.Errorf("create temporary tables: %w", err)
 	}
 	return s.reset(ctx)
 }
@@ -97,7 +97,7 @@ func (s *session) lock(ctx context.Context) error {
 	for {
 		var locked bool
 		if err := s.conn.QueryRow(ctx, tryLock, s.source).Scan(&locked); err != nil {
-			return fmt.Errorf("ask for the source's lock: %w", err)
+			return fmt.Errorf("lock the source: %w", err)
 		}
 		switch {
 		case locked:
@@ -111,10 +111,10 @@ func (s *session) lock(ctx context.Context) error {
 	}
 }
 
-// tick takes the time that numbers what comes now.
+// tick takes the time from which the next versions are derived.
 func (s *session) tick() { s.began = s.Now().UTC().Truncate(time.Microsecond) }
 
-// reset forgets what was read.
+// reset discards the rows read.
 func (s *session) reset(ctx context.Context) error {
 	s.loaded, s.read, s.newest, s.faults, s.broken = s.loaded[:0], 0, time.Time{}, map[string]int64{}, 0
 	if _, err := s.conn.Exec(ctx, clearTemporary); err != nil {

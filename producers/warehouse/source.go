@@ -5,27 +5,27 @@ import (
 	"time"
 )
 
-// Source is where a sync reads applications: a view of a warehouse, or an export of one.
+// Source is a source of applications: a view in a warehouse, or an export.
 type Source interface {
-	// Name identifies the source over restarts and holds no secret.
+	// Name identifies the source across restarts. It contains no secret.
 	Name() string
 
-	// Open begins to read the rows whose synced_at is since or later; the zero time asks for all. A source without a
-	// cursor returns all in any case. It returns a *DriftError when the warehouse refuses because its tables are not
-	// what they were; every other error is taken for an outage.
+	// Open starts reading the rows whose synced_at is since or later; the zero time means all. A source without a
+	// cursor always returns all. It returns a *DriftError if the warehouse rejects the query because its tables have
+	// changed; every other error counts as an outage.
 	Open(ctx context.Context, since time.Time) (Rows, error)
 }
 
-// Rows are what one read brings, in any order. They are not for concurrent use.
+// Rows are the rows of one read, in any order. They are not safe for concurrent use.
 type Rows interface {
-	// Columns tells the names and kinds of the values, in their order.
+	// Columns returns the names and kinds of the values, in order.
 	Columns() []Column
 
-	// Next returns the values of the next row, which are good until the next call, and io.EOF after the last. A
-	// *RowError stands for one row that cannot be read; reading goes on behind it.
+	// Next returns the values of the next row, valid until the next call, and io.EOF after the last. A *RowError means
+	// that one row cannot be read; the next call continues after it.
 	Next(ctx context.Context) ([]any, error)
 
-	// Progress tells how much was read of how much, in whatever unit; the total is 0 when it is not known.
+	// Progress returns how much was read, and the total, in any unit. The total is 0 if unknown.
 	Progress() (done, total int64)
 
 	Close() error
@@ -37,11 +37,11 @@ type Column struct {
 	Kind Kind
 }
 
-// Kind is what a column's values are: string for KindText, []string for KindTexts, time.Time for KindTime, bool for
-// KindBool and int64 or float64 for KindNumber; nil stands for null in all.
+// Kind is the type of a column's values: string for KindText, []string for KindTexts, time.Time for KindTime, bool for
+// KindBool and int64 or float64 for KindNumber; nil means null for all.
 type Kind string
 
-// The kinds. A source that knows no types, such as CSV, has KindUnknown for all: its values are texts that mean any kind.
+// The kinds. A source without types, such as CSV, has KindUnknown for all: its values are texts of any kind.
 const (
 	KindUnknown Kind = ""
 	KindText    Kind = "text"
@@ -52,13 +52,13 @@ const (
 	KindOther   Kind = "other"
 )
 
-// DriftError tells that the source is not of the form that it should have. Its text names what is wrong.
+// DriftError means that the source does not have the required columns. Its text says what is wrong.
 type DriftError struct{ Detail string }
 
 // Error implements error.
 func (e *DriftError) Error() string { return e.Detail }
 
-// RowError tells that one row cannot be read. Its text holds nothing of the row but its place.
+// RowError means that one row cannot be read. Its text contains only the position of the row.
 type RowError struct{ Detail string }
 
 // Error implements error.

@@ -17,7 +17,7 @@ SELECT source, tried_at, synced_at, full_at, newest_at, error, held_at, held_rea
 FROM warehouse_sources s
 ORDER BY source`
 
-// Status is how a source stands.
+// Status is the state of a source.
 type Status struct {
 	Source       string     `json:"source"`
 	Systems      []string   `json:"systems"`

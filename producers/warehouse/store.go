@@ -9,10 +9,10 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// tryLock asks for the right to sync a source, which lasts as long as the connection.
+// tryLock locks a source for as long as the connection lasts.
 const tryLock = `SELECT pg_try_advisory_lock(hashtextextended('applylens warehouse ' || $1, 0))`
 
-// createTemporary makes what a sync keeps on its connection: the rows read, and their differences from what is known.
+// createTemporary creates the temporary tables of a sync: the rows read, and their differences from the known state.
 const createTemporary = `
 CREATE TEMPORARY TABLE warehouse_read (
     system text COLLATE "C" NOT NULL, application_id text COLLATE "C" NOT NULL, addresses text[] NOT NULL, company text NOT NULL,
@@ -24,22 +24,22 @@ CREATE TEMPORARY TABLE warehouse_diff (
     removed boolean NOT NULL, content_hash bigint NOT NULL, filled smallint NOT NULL,
     known boolean NOT NULL, emptied integer NOT NULL)`
 
-// clearTemporary makes room for the next rows.
+// clearTemporary empties them.
 const clearTemporary = `TRUNCATE warehouse_read, warehouse_diff`
 
-// readColumns are what is copied into warehouse_read.
+// readColumns are the columns of warehouse_read.
 var readColumns = []string{"system", "application_id", "addresses", "company", "stage", "last_stage_change", "interview_date", "synced_at",
 	"removed", "broken", "content_hash", "filled"}
 
-// noteTry begins the row of a source, or notes that it is tried again.
+// noteTry records the start of a sync, and creates the source's row if necessary.
 const noteTry = `
 INSERT INTO warehouse_sources AS s (source, tried_at) VALUES ($1, $2)
 ON CONFLICT (source) DO UPDATE SET tried_at = excluded.tried_at`
 
-// selectState reads what the next sync builds on.
+// selectState reads the state left by earlier syncs.
 const selectState = `SELECT synced_at, full_at, cursor_at, accepted_at FROM warehouse_sources WHERE source = $1`
 
-// claimSystems makes systems that nobody writes yet the source's, and returns those that another source writes.
+// claimSystems claims systems without an owner for the source, and returns those that another source owns.
 const claimSystems = `
 WITH claimed AS (
     INSERT INTO warehouse_systems (system, source)
@@ -49,16 +49,16 @@ SELECT system, source FROM warehouse_systems
 WHERE source <> $1 AND system IN (SELECT system FROM warehouse_read)
 ORDER BY system`
 
-// takeSystems makes the systems that were read the source's, whoever wrote them.
+// takeSystems makes the source the owner of all systems read.
 const takeSystems = `UPDATE warehouse_systems SET source = $1 WHERE source <> $1 AND system IN (SELECT system FROM warehouse_read)`
 
-// lockSystems holds other sources off until the transaction ends, and tells whether all systems of the differences are
-// still the source's.
+// lockSystems locks out other sources until the transaction ends, and returns whether the source still owns all systems of
+// the differences.
 const lockSystems = `
 WITH owned AS (SELECT system FROM warehouse_systems WHERE source = $1 ORDER BY system FOR NO KEY UPDATE)
 SELECT NOT EXISTS (SELECT system FROM warehouse_diff EXCEPT SELECT system FROM owned)`
 
-// addAbsent adds, after everything was read, what is known of the source's systems and was not read: it is gone.
+// addAbsent adds, after a full read, the known applications that were not read: they are removed.
 const addAbsent = `
 INSERT INTO warehouse_read (system, application_id, addresses, company, stage, removed, broken, content_hash, filled)
 SELECT w.system, w.application_id, '{}', '', '', true, false, 0, 0
@@ -67,11 +67,11 @@ JOIN warehouse_systems s USING (system)
 WHERE s.source = $1 AND NOT w.removed
   AND NOT EXISTS (SELECT FROM warehouse_read r WHERE r.system = w.system AND r.application_id = w.application_id)`
 
-// analyzeRead lets PostgreSQL plan by what was read.
+// analyzeRead updates the planner's statistics on the rows read.
 const analyzeRead = `ANALYZE warehouse_read`
 
-// fillDiff finds the differences between what was read and what is known. Of several rows of an application the newest
-// counts; a broken one makes no difference.
+// fillDiff finds the differences between the rows read and the known state. Of several rows of an application the newest
+// counts; broken rows are ignored.
 const fillDiff = `
 INSERT INTO warehouse_diff
 SELECT row_number() OVER (ORDER BY system, application_id), system, application_id, r.addresses, r.company, r.stage,
@@ -85,8 +85,7 @@ WHERE NOT r.broken
   AND CASE WHEN r.removed THEN w.removed IS FALSE
            ELSE w.removed IS NOT FALSE OR w.content_hash <> r.content_hash END`
 
-// selectCounts counts the differences per system, together with those that were taken over since a time, which count as
-// one change with them.
+// selectCounts counts the differences per system, together with those accepted since a time.
 const selectCounts = `
 SELECT system, COALESCE(w.live + w.removed, 0), d.added, d.changed + COALESCE(w.changed, 0), d.removed + COALESCE(w.removed, 0),
        ARRAY(SELECT (SELECT count(*) FROM warehouse_diff e WHERE e.system = d.system AND e.emptied & (1 << bit) <> 0)
@@ -109,8 +108,8 @@ ORDER BY system`
 // selectKnown counts the applications of a source, for progress.
 const selectKnown = `SELECT count(*) FROM warehouse_rows JOIN warehouse_systems s USING (system) WHERE s.source = $1 AND NOT removed`
 
-// putChunk stores the states of a part of the differences, numbers them, and returns what is to be published, in the order
-// of the differences.
+// putChunk stores the states of a chunk of differences with their versions, and returns the applications to publish, in the
+// order of the differences.
 const putChunk = `
 WITH chunk AS (SELECT * FROM warehouse_diff WHERE ordinal > $1 AND ordinal <= $2),
 put AS (
@@ -129,8 +128,8 @@ FROM chunk
 JOIN put USING (system, application_id)
 ORDER BY ordinal`
 
-// finishSync notes that a sync was taken over. The cursor never lies in the future, where it would hide rows, and goes back
-// only when an operator has accepted an older state.
+// finishSync records an accepted sync. The cursor is never in the future, where it would hide rows, and moves back only if an
+// operator has accepted an older state.
 const finishSync = `
 UPDATE warehouse_sources
 SET synced_at   = $2,
@@ -141,34 +140,34 @@ SET synced_at   = $2,
     error = '', held_at = NULL, held_reason = '', held_detail = ''
 WHERE source = $1`
 
-// holdSync notes that a sync is held, since when syncs are.
+// holdSync records that a sync is held. It keeps the time since which syncs are held.
 const holdSync = `
 UPDATE warehouse_sources
 SET held_at = COALESCE(held_at, $2), held_reason = $3, held_detail = $4, error = '', newest_at = GREATEST(newest_at, $5::timestamptz)
 WHERE source = $1`
 
-// failSync notes why a sync failed.
+// failSync records why a sync failed.
 const failSync = `UPDATE warehouse_sources SET error = $2 WHERE source = $1`
 
-// selectPositions reads how far a change topic was read.
+// selectPositions reads the positions in a change topic.
 const selectPositions = `SELECT partition, cluster_id, topic_id, next_offset FROM warehouse_positions WHERE source = $1`
 
-// deletePositions forgets them, so that a topic is read from its start.
+// deletePositions deletes them, so that the topic is read from its start.
 const deletePositions = `DELETE FROM warehouse_positions WHERE source = $1`
 
-// putPosition moves a position on, if it stands where it is believed to stand.
+// putPosition advances a position by a compare-and-set.
 const putPosition = `
 INSERT INTO warehouse_positions AS p (source, partition, cluster_id, topic_id, next_offset)
 VALUES ($1, $2, $3, $4, $6)
 ON CONFLICT (source, partition) DO UPDATE SET next_offset = excluded.next_offset
 WHERE p.cluster_id = excluded.cluster_id AND p.topic_id = excluded.topic_id AND p.next_offset = $5`
 
-// insertAudit keeps who let a held sync pass.
+// insertAudit records who accepted a held sync.
 const insertAudit = `
 INSERT INTO warehouse_audit (actor, reason, source, held_reason, held_detail, differences)
 VALUES ($1, $2, $3, $4, $5, $6)`
 
-// selectStages counts what was read.
+// selectStages counts the applications read, by system and stage.
 const selectStages = `
 SELECT system, stage, count(*)
 FROM (SELECT DISTINCT ON (system, application_id) system, stage, removed, broken
@@ -178,7 +177,7 @@ WHERE NOT removed AND NOT broken
 GROUP BY system, stage
 ORDER BY count(*) DESC, system, stage`
 
-// selectRepeated counts rows beyond one per application.
+// selectRepeated counts the rows in excess of one per application.
 const selectRepeated = `SELECT count(*) - count(DISTINCT (system, application_id)) FROM warehouse_read`
 
 // selectPending counts differences that the group enrichment has not folded yet.
@@ -189,11 +188,11 @@ JOIN warehouse_rows w USING (system, application_id)
 LEFT JOIN live_applications a USING (system, application_id)
 WHERE a.src_version IS NULL OR a.src_version < w.src_version`
 
-// selectEnriched counts mails that one of the differences is now matched with.
+// selectEnriched counts the mails matched with an application of the differences.
 const selectEnriched = `
 SELECT count(DISTINCT mail_id) FROM live_ats JOIN warehouse_diff d USING (system, application_id) WHERE NOT d.removed`
 
-// state is what is known of a source before a sync; zero times are unknown.
+// state is the state of a source before a sync; zero times are unknown.
 type state struct{ synced, full, cursor, accepted time.Time }
 
 func readState(ctx context.Context, conn *pgx.Conn, source string) (state, error) {
@@ -205,7 +204,7 @@ func readState(ctx context.Context, conn *pgx.Conn, source string) (state, error
 	return s, nil
 }
 
-// zeroNull scans a time, null as the zero time.
+// zeroNull scans a time, and null as the zero time.
 type zeroNull struct{ to *time.Time }
 
 // Scan implements sql.Scanner.
@@ -216,12 +215,12 @@ func (z *zeroNull) Scan(value any) error {
 	case time.Time:
 		*z.to = v.UTC()
 	default:
-		return fmt.Errorf("%T where a time belongs", value)
+		return fmt.Errorf("%T instead of a time", value)
 	}
 	return nil
 }
 
-// nullZero is the reverse of zeroNull for an argument.
+// nullZero is the inverse of zeroNull, for arguments.
 func nullZero(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
@@ -229,7 +228,7 @@ func nullZero(t time.Time) *time.Time {
 	return &t
 }
 
-// others lists which of the systems read another source writes.
+// others lists the systems read that another source owns.
 func others(ctx context.Context, conn *pgx.Conn, source string) (list []string, err error) {
 	rows, err := conn.Query(ctx, claimSystems, source)
 	if err != nil {
@@ -237,7 +236,7 @@ func others(ctx context.Context, conn *pgx.Conn, source string) (list []string, 
 	}
 	var system, owner string
 	_, err = pgx.ForEachRow(rows, []any{&system, &owner}, func() error {
-		list = append(list, fmt.Sprintf("%s is written by %s", printable(system), owner))
+		list = append(list, fmt.Sprintf("%s belongs to the source %s", printable(system), owner))
 		return nil
 	})
 	if err != nil {
@@ -246,7 +245,7 @@ func others(ctx context.Context, conn *pgx.Conn, source string) (list []string, 
 	return list, nil
 }
 
-// countSystems counts the differences, with what was taken over since a time.
+// countSystems counts the differences, including those accepted since a time.
 func countSystems(ctx context.Context, conn *pgx.Conn, since time.Time) ([]systemCounts, error) {
 	rows, err := conn.Query(ctx, selectCounts, since)
 	if err != nil {
@@ -270,7 +269,7 @@ func countSystems(ctx context.Context, conn *pgx.Conn, since time.Time) ([]syste
 // difference is an application to publish, at a version.
 type difference struct {
 	application
-	known   bool // it was published before, and not removed since
+	known   bool // published before, and not removed since
 	version int64
 }
 

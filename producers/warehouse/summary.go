@@ -14,24 +14,24 @@ import (
 	"github.com/applylens/applylens/internal/retry"
 )
 
-// Summary is what a sync did. In a held sync, only what was read and why it is held are of use.
+// Summary is the result of a sync. Of a held sync, only what was read and the hold are valid.
 type Summary struct {
 	Source       string           `json:"source"`
 	StartedAt    time.Time        `json:"started_at"`
 	Seconds      float64          `json:"seconds"`
-	Full         bool             `json:"full"`         // everything was read, so that what is gone was found
+	Full         bool             `json:"full"`         // a full read, which detects removed applications
 	Applications int64            `json:"applications"` // read and not deleted, each once
 	Systems      map[string]int64 `json:"systems"`
 	Stages       []StageCount     `json:"stages"`  // the most frequent first; at most 50
 	Added        int64            `json:"added"`   // new ones, and those that came back
-	Changed      int64            `json:"changed"` // known ones with other content
+	Changed      int64            `json:"changed"` // known ones with different content
 	Removed      int64            `json:"removed"`
 	Broken       int64            `json:"broken"`         // rows that could not be read and were skipped
-	Repeated     int64            `json:"repeated"`       // rows beyond one per application, of which the newest counted
-	Enriched     *int64           `json:"mails_enriched"` // mails that the changes reach; null when it is not known
-	NewestRow    *time.Time       `json:"newest_row"`     // synced_at of the newest row; null when no row has one
+	Repeated     int64            `json:"repeated"`       // rows in excess of one per application; the newest counted
+	Enriched     *int64           `json:"mails_enriched"` // mails affected; null if unknown
+	NewestRow    *time.Time       `json:"newest_row"`     // synced_at of the newest row; null if no row has one
 	Held         *Hold            `json:"held"`
-	Accepted     bool             `json:"accepted"` // it was to be held, and was let pass
+	Accepted     bool             `json:"accepted"` // the guard would have held it, but it was accepted
 }
 
 // StageCount counts the applications at one stage.
@@ -40,7 +40,7 @@ type StageCount struct {
 	Applications int64  `json:"applications"`
 }
 
-// Lines tells the summary to people, a fact a line.
+// Lines formats the summary, a fact per line.
 func (s *Summary) Lines() []string {
 	how := "partly"
 	if s.Full {
@@ -53,7 +53,7 @@ func (s *Summary) Lines() []string {
 		"by stage        " + s.byStage(),
 	}
 	if s.Held != nil {
-		return append(lines, fmt.Sprintf("HELD            %s: %s", s.Held.Reason, s.Held.Detail), "nothing was taken over")
+		return append(lines, fmt.Sprintf("HELD            %s: %s", s.Held.Reason, s.Held.Detail), "nothing was changed")
 	}
 	return append(lines,
 		fmt.Sprintf("changed         %d, and %d new", s.Changed, s.Added),
@@ -67,7 +67,7 @@ func (s *Summary) asides() string {
 		parts = append(parts, fmt.Sprintf("%d rows broken and skipped", s.Broken))
 	}
 	if s.Repeated > 0 {
-		parts = append(parts, fmt.Sprintf("%d rows repeated", s.Repeated))
+		parts = append(parts, fmt.Sprintf("%d duplicate rows", s.Repeated))
 	}
 	if s.NewestRow != nil {
 		parts = append(parts, "newest row of "+stamp(*s.NewestRow))
@@ -101,19 +101,19 @@ func (s *Summary) enriched() string {
 	return fmt.Sprint(*s.Enriched)
 }
 
-// anything tells whether something was read at all.
+// anything reports whether anything was read.
 func (s *Summary) anything() bool {
 	return s.Applications+s.Added+s.Changed+s.Removed+s.Broken > 0
 }
 
-// add adds what was committed.
+// add adds committed changes.
 func (s *Summary) add(done applied) {
 	s.Added += done.added
 	s.Changed += done.changed
 	s.Removed += done.removed
 }
 
-// summarize adds what was read.
+// summarize adds the counts of the rows read.
 func (s *session) summarize(ctx context.Context, into *Summary) error {
 	rows, err := s.conn.Query(ctx, selectStages)
 	if err != nil {
@@ -137,7 +137,7 @@ func (s *session) summarize(ctx context.Context, into *Summary) error {
 	}
 	var repeated int64
 	if err := s.conn.QueryRow(ctx, selectRepeated).Scan(&repeated); err != nil {
-		return fmt.Errorf("count repeated rows: %w", err)
+		return fmt.Errorf("count duplicate rows: %w", err)
 	}
 	into.Repeated += repeated
 	return nil
@@ -154,8 +154,8 @@ func mostFrequent(stages map[string]int64) []StageCount {
 	return list[:min(len(list), mostStages)]
 }
 
-// enriched counts the mails that the differences reach, once the group enrichment has folded them; nil when it did not in
-// time.
+// enriched counts the mails affected by the differences, once the group enrichment has folded them; nil if it did not do so
+// in time.
 func (s *session) enriched(ctx context.Context, differences int64) (*int64, error) {
 	var count int64
 	if differences == 0 {
@@ -173,13 +173,13 @@ func (s *session) enriched(ctx context.Context, differences int64) (*int64, erro
 	return &count, nil
 }
 
-// folded waits until the live version of the projection has all differences.
+// folded waits until the live version of the projection has folded all differences.
 func (s *session) folded(ctx context.Context) (bool, error) {
 	deadline := time.Now().Add(s.FoldWait)
 	for {
 		var pending int64
 		if err := s.conn.QueryRow(ctx, selectPending).Scan(&pending); err != nil {
-			return false, fmt.Errorf("look whether the changes are folded: %w", err)
+			return false, fmt.Errorf("check whether the changes are folded: %w", err)
 		}
 		if pending == 0 || !time.Now().Before(deadline) {
 			return pending == 0, nil

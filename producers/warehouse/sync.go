@@ -6,10 +6,10 @@ import (
 	"fmt"
 )
 
-// Options are what one sync is asked for.
+// Options of one sync.
 type Options struct {
-	Full   bool        // read everything, which alone finds what is gone; the first sync of a source does so in any case
-	Accept *Acceptance // let it pass whatever the guard says
+	Full   bool        // a full read, which detects removed applications; the first sync of a source is always one
+	Accept *Acceptance // accept whatever the guard finds
 }
 
 // Sync reads a source once and publishes what has changed. A held sync is no error: Summary tells it. An error means

@@ -173,7 +173,7 @@ func TestBrokenRowsAreSkippedAndStay(t *testing.T) {
 		t.Errorf("stage of %d bytes", len(got))
 	}
 	logged := w.logs.String()
-	for _, want := range []string{"is not within the years", "is no boolean", "was cut to", "is no address", "is empty", "has a slash", "line 44"} {
+	for _, want := range []string{"is not within the years", "is not a boolean", "was cut to", "is not an address", "is empty", "contains a slash", "line 44"} {
 		if !strings.Contains(logged, want) {
 			t.Errorf("not reported: %s", want)
 		}
@@ -197,8 +197,8 @@ func TestWhatHoldsASync(t *testing.T) {
 		"lost addresses":         {append(apps(1, 101, addresses()), gone(100)...), HoldRemoved, "100 lose all their addresses"},
 		"a mass change":          {append(apps(1, 121, stage("Screen")), gone(120)...), HoldChanged, "120 of 200 applications of greenhouse would change"},
 		"a column that empties":  {append(apps(1, 121, stage("")), gone(120)...), HoldChanged, "stage becomes empty in 120"},
-		"values of another type": {append(apps(1, 151, func(r *row) { r.interview = "soon" }), gone(150)...), HoldUnreadable, "column interview_date is not as it should be in 150 of 200 rows"},
-		"an older state":         {append(apps(1, 200, synced(start.AddDate(0, 0, -2))), app(200, synced(start.AddDate(0, 0, -2)), stage("Screen"))), HoldOlder, "were taken over before"},
+		"values of another type": {append(apps(1, 151, func(r *row) { r.interview = "soon" }), gone(150)...), HoldUnreadable, "column interview_date is invalid in 150 of 200 rows"},
+		"an older state":         {append(apps(1, 200, synced(start.AddDate(0, 0, -2))), app(200, synced(start.AddDate(0, 0, -2)), stage("Screen"))), HoldOlder, "were accepted before"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -302,7 +302,7 @@ func TestDriftNamesTheColumn(t *testing.T) {
 	}{
 		"renamed": {&memory{columns: renamed, rows: apps(1, 5)}, []string{"column stage is missing", "there are also the columns stage_name"}},
 		"retyped": {&memory{columns: retyped, rows: apps(1, 5)}, []string{"column last_stage_change is of the type text where time is needed"}},
-		"refused": {&memory{opened: &DriftError{`the warehouse refuses the view: column "x" does not exist`}}, []string{`column "x"`}},
+		"refused": {&memory{opened: &DriftError{`the warehouse rejects the view: column "x" does not exist`}}, []string{`column "x"`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -314,7 +314,7 @@ func TestDriftNamesTheColumn(t *testing.T) {
 					t.Errorf("%q does not say %q", detail, want)
 				}
 			}
-			w.held(w.sync(test.source, accepted), HoldSchema) // there is nothing that could be accepted
+			w.held(w.sync(test.source, accepted), HoldSchema) // a hold for the schema cannot be accepted
 			if n := len(w.stages()); n != 4 {
 				t.Errorf("%d applications are left", n)
 			}
@@ -326,13 +326,13 @@ func TestOneSourceWritesASystem(t *testing.T) {
 	w := newWorld(t)
 	first, second := &memory{name: "first", rows: apps(1, 40)}, &memory{name: "second", rows: apps(1, 40, stage("Offer"))}
 	w.sync(first)
-	if detail := w.held(w.sync(second), HoldSystem); !strings.Contains(detail, "greenhouse is written by first") {
+	if detail := w.held(w.sync(second), HoldSystem); !strings.Contains(detail, "greenhouse belongs to the source first") {
 		t.Error(detail)
 	}
 	if got := w.sync(second, accepted).counts(); got != (counts{Changed: 39}) {
 		t.Errorf("taken over: %+v", got)
 	}
-	if detail := w.held(w.sync(first), HoldSystem); !strings.Contains(detail, "greenhouse is written by second") {
+	if detail := w.held(w.sync(first), HoldSystem); !strings.Contains(detail, "greenhouse belongs to the source second") {
 		t.Error(detail)
 	}
 }
@@ -353,7 +353,7 @@ func TestOneSyncOfASourceAtATime(t *testing.T) {
 	select {
 	case <-done:
 		t.Error("two syncs at once")
-	case <-time.After(2 * lockEvery): // long enough to have gone wrong
+	case <-time.After(2 * lockEvery): // long enough for the second to start
 	}
 	holder.close()
 	if summary := <-done; summary.Added != 2 {
@@ -361,7 +361,7 @@ func TestOneSyncOfASourceAtATime(t *testing.T) {
 	}
 }
 
-// TestStateAndEventCommitTogether lets the connection die at each of the first statements that write, as kill -9 does.
+// TestStateAndEventCommitTogether breaks the connection at each of the first writing statements, like kill -9.
 func TestStateAndEventCommitTogether(t *testing.T) {
 	w := newWorld(t)
 	w.exec(`CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -382,9 +382,9 @@ func TestStateAndEventCommitTogether(t *testing.T) {
 		}
 	}
 	if got := sourceOf(w, source); got.Error == "" {
-		t.Error("the failure is not noted")
+		t.Error("the failure is not recorded")
 	}
-	// The second chunk dies: the first stands, and the next sync brings the rest.
+	// The second chunk fails: the first is committed, and the next sync writes the rest.
 	w.exec(fmt.Sprintf(`CREATE TRIGGER die BEFORE INSERT ON outbox FOR EACH ROW WHEN (NEW.aggregateid = 'greenhouse/%d'::bytea) EXECUTE FUNCTION die()`, 99))
 	if _, err := Sync(t.Context(), w.cfg, source, Options{Full: true}); err == nil {
 		t.Fatal("the connection did not die")
@@ -412,7 +412,7 @@ func TestAnOutageChangesNothing(t *testing.T) {
 	if _, err := Sync(t.Context(), w.cfg, source, Options{Full: true}); !errors.Is(err, errAway) {
 		t.Errorf("error %v", err)
 	}
-	if got := sourceOf(w, source); !strings.Contains(got.Error, "the warehouse is away") || len(w.stages()) != 29 {
+	if got := sourceOf(w, source); !strings.Contains(got.Error, "the warehouse is down") || len(w.stages()) != 29 {
 		t.Errorf("error %q, %d applications", got.Error, len(w.stages()))
 	}
 	source.broken = nil
@@ -440,8 +440,7 @@ func TestSummaryCounts(t *testing.T) {
 	}
 }
 
-// TestAnyHistoryConverges compares with the plain meaning: after a whole sync, what was published last is what the warehouse
-// shows.
+// TestAnyHistoryConverges checks that after a full sync the last published states equal the warehouse.
 func TestAnyHistoryConverges(t *testing.T) {
 	w := newWorld(t)
 	w.cfg.Guard = Guard{RemovedShare: 1, ChangedShare: 1, Least: 1000}
@@ -476,7 +475,7 @@ func TestAnyHistoryConverges(t *testing.T) {
 	})
 }
 
-// anyRow draws from few applications; a row may become visible late.
+// anyRow draws a row of a few applications; it may become visible late.
 func anyRow(t *rapid.T, now time.Time, system string) row {
 	name := rapid.SampledFrom([]string{"Applied", "Onsite", "Offer", "(deleted)", "(gone)"}).Draw(t, "stage")
 	late := time.Duration(rapid.IntRange(0, 600).Draw(t, "minutes late")) * time.Minute
@@ -488,7 +487,7 @@ func anyRow(t *rapid.T, now time.Time, system string) row {
 func TestAPartialExportWithoutTimesRemovesNothing(t *testing.T) {
 	w := newWorld(t)
 	timeless := func(r *row) { r.synced = nil }
-	w.sync(&memory{rows: apps(1, 30, timeless)}, partly) // the first is whole in any case
+	w.sync(&memory{rows: apps(1, 30, timeless)}, partly) // the first is always a full read
 	if got := w.sync(&memory{rows: apps(28, 33, timeless)}, partly); got.Full || got.counts() != (counts{Added: 3}) {
 		t.Errorf("full %v, %+v", got.Full, got.counts())
 	}

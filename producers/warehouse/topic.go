@@ -12,8 +12,8 @@ import (
 	"github.com/applylens/applylens/internal/broker"
 )
 
-// Topic is a change topic in Debezium's form, of a table with the columns of vw_applications_enriched. It is not one of the
-// deployment's own topics, so its name has no prefix.
+// Topic is a change topic in Debezium's format, of a table with the columns of vw_applications_enriched. It is not one of the
+// deployment's own topics, so the topic prefix does not apply.
 type Topic struct {
 	Broker *broker.Conn
 	Topic  string
@@ -23,13 +23,13 @@ type Topic struct {
 func (t *Topic) Name() string { return "kafka:" + t.Topic }
 
 const (
-	idleEvery   = 5 * time.Second  // a poll that brings nothing ends after this
-	mostIdle    = 4                // so many of them in a row are the end, if nobody follows the topic
-	noteEvery   = time.Minute      // how often it is noted that there is nothing to read
-	reopenEvery = 10 * time.Minute // how often the topic's partitions and identity are looked at anew
+	idleEvery   = 5 * time.Second  // how long a poll waits for records
+	mostIdle    = 4                // so many empty polls in a row count as the end, unless the topic is followed
+	noteEvery   = time.Minute      // how often an idle topic is recorded as synced
+	reopenEvery = 10 * time.Minute // how often the topic's partitions and identity are checked again
 )
 
-// SyncTopic reads a change topic up to its present end. Its error and its summary mean what those of Sync mean.
+// SyncTopic reads a change topic up to its current end. Its error and summary are like those of Sync.
 func SyncTopic(ctx context.Context, cfg Config, topic *Topic, accept *Acceptance) (*Summary, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -37,7 +37,7 @@ func SyncTopic(ctx context.Context, cfg Config, topic *Topic, accept *Acceptance
 	return readTopic(ctx, &cfg, topic, accept, false)
 }
 
-// readTopic reads to the end, or goes on for reopenEvery. It ends at once when something is held.
+// readTopic reads to the end, or follows the topic for reopenEvery. It returns at once if changes are held.
 func readTopic(ctx context.Context, cfg *Config, topic *Topic, accept *Acceptance, follow bool) (*Summary, error) {
 	s, err := begin(ctx, cfg, cfg.nameOf(topic))
 	if err != nil {
@@ -63,11 +63,11 @@ type topicReader struct {
 	*session
 	topic   *Topic
 	summary *Summary
-	who     *Acceptance // lets everything pass; nil: nobody
+	who     *Acceptance // accepts everything; nil: nothing
 
 	found  broker.Topic
 	next   map[int32]int64 // by partition
-	ends   map[int32]int64 // when the reading began
+	ends   map[int32]int64 // at the start
 	client *kgo.Client
 }
 
@@ -93,7 +93,7 @@ func (r *topicReader) run(ctx context.Context, follow bool) error {
 			idle = 0
 		}
 		if idle == mostIdle && !follow {
-			break // nothing is left: compaction has taken what stood at the end
+			break // the end: compaction has removed the last records
 		}
 		if len(records) == 0 && time.Since(noted) > noteEvery {
 			r.tick()
@@ -109,7 +109,7 @@ func (r *topicReader) run(ctx context.Context, follow bool) error {
 	return r.finish(ctx, false, false)
 }
 
-// open begins to read at the positions, read committed. Control records are kept, since positions move over them.
+// open starts a read-committed consumer at the positions. It keeps control records, since positions move past them.
 func (r *topicReader) open() (err error) {
 	offsets := map[int32]kgo.Offset{}
 	for partition, next := range r.next {
@@ -131,7 +131,7 @@ func (r *topicReader) caughtUp() bool {
 	return true
 }
 
-// poll returns the next records of any partitions, each partition's in its order; none after idleEvery.
+// poll returns the next records of any partitions, in order within each; none after idleEvery.
 func (r *topicReader) poll(ctx context.Context) ([]*kgo.Record, error) {
 	limited, cancel := context.WithTimeout(ctx, idleEvery)
 	defer cancel()
@@ -145,7 +145,7 @@ func (r *topicReader) poll(ctx context.Context) ([]*kgo.Record, error) {
 	return fetches.Records(), ctx.Err()
 }
 
-// fold takes records over: each truncation by itself, since it comes between what is before and behind it.
+// fold applies records. A truncation is applied by itself, since it separates the records before and after it.
 func (r *topicReader) fold(ctx context.Context, records []*kgo.Record) error {
 	rest := records
 	for len(rest) > 0 && r.summary.Held == nil {
@@ -161,7 +161,7 @@ func (r *topicReader) fold(ctx context.Context, records []*kgo.Record) error {
 	return nil
 }
 
-// changesOf reads records up to a truncation, or only that when it is the first.
+// changesOf parses records up to a truncation, or only the truncation if it is the first.
 func (r *topicReader) changesOf(ctx context.Context, records []*kgo.Record) (changes []change, read int, err error) {
 	if err := r.reset(ctx); err != nil {
 		return nil, 0, err
@@ -191,7 +191,7 @@ func (r *topicReader) changesOf(ctx context.Context, records []*kgo.Record) (cha
 	return changes, read, nil
 }
 
-// foldChanges takes changes over, with the positions behind their records.
+// foldChanges applies changes, and advances the positions past their records.
 func (r *topicReader) foldChanges(ctx context.Context, changes []change, records []*kgo.Record) error {
 	r.tick()
 	truncated := len(changes) == 1 && changes[0].kind == changeTruncate
@@ -224,7 +224,7 @@ func (r *topicReader) foldChanges(ctx context.Context, changes []change, records
 	return r.finish(ctx, false, hold != nil)
 }
 
-// load copies the last state of each application; one that cannot be read does not hide one that can.
+// load copies the last readable state of each application.
 func (r *topicReader) load(ctx context.Context, changes []change) error {
 	type key struct{ system, id string }
 	place, d := map[key]int{}, &decoder{at: inOrder}

@@ -15,7 +15,7 @@ import (
 	"github.com/applylens/applylens/internal/testkit/testenv"
 )
 
-// capture is a change topic as Debezium writes it.
+// capture is a change topic in Debezium's format.
 type capture struct {
 	*world
 	topic    *Topic
@@ -67,7 +67,7 @@ func (c *capture) write(records ...*kgo.Record) {
 	must(c, c.producer.ProduceSync(c.Context(), records...).FirstErr())
 }
 
-// writeSnapshot writes the rows from..to-1 as a first snapshot does.
+// writeSnapshot writes the rows from..to-1 like an initial snapshot.
 func (c *capture) writeSnapshot(from, to int) {
 	c.Helper()
 	var records []*kgo.Record
@@ -77,7 +77,7 @@ func (c *capture) writeSnapshot(from, to int) {
 	c.write(records...)
 }
 
-// read reads the topic to its end, an hour later than the last time.
+// read syncs the topic, an hour after the last time.
 func (c *capture) read(accept ...*Acceptance) *Summary {
 	c.Helper()
 	c.now = c.now.Add(guardWindow + time.Minute)
@@ -101,7 +101,7 @@ func TestATopicIsReadOnceAndGoesOn(t *testing.T) {
 	if got := c.read().counts(); got != (counts{}) {
 		t.Errorf("again: %+v", got)
 	}
-	c.writeSnapshot(1, 51) // a connector that lost its offsets begins anew
+	c.writeSnapshot(1, 51) // a connector without its offsets starts over
 	if got := c.read().counts(); got != (counts{}) {
 		t.Errorf("a repeated snapshot: %+v", got)
 	}
@@ -129,7 +129,7 @@ func TestABrokenRecordIsSkipped(t *testing.T) {
 	if got := c.read(); got.Broken != 3 || got.Added != 1 || got.Held != nil {
 		t.Errorf("%+v", got)
 	}
-	if logged := c.logs.String(); !strings.Contains(logged, "is no JSON object") || !strings.Contains(logged, "unknown op") {
+	if logged := c.logs.String(); !strings.Contains(logged, "is not a JSON object") || !strings.Contains(logged, "unknown op") {
 		t.Error("the broken records are not reported")
 	}
 }
@@ -183,7 +183,7 @@ func TestWhatHoldsATopic(t *testing.T) {
 	}
 }
 
-// writeTo writes to one partition, so that the records' order is certain.
+// writeTo writes to one partition, so that the order of the records is known.
 func (c *capture) writeTo(partition int32, records ...*kgo.Record) {
 	c.Helper()
 	producer, err := c.topic.Broker.Reader(kgo.DefaultProduceTopic(c.topic.Topic), kgo.RecordPartitioner(kgo.ManualPartitioner()))
@@ -217,12 +217,12 @@ func TestATopicThatIsNotWhatItWas(t *testing.T) {
 		damage func(*capture)
 		detail string
 	}{
-		"made anew": {func(c *capture) {
+		"recreated": {func(c *capture) {
 			_, err := c.topic.Broker.Admin.DeleteTopics(c.Context(), c.topic.Topic)
 			must(c, err)
 			c.create()
-		}, "is of another topic of that name"},
-		"records gone": {func(c *capture) {
+		}, "belongs to a recreated topic of that name"},
+		"records deleted unread": {func(c *capture) {
 			for n := 10; n < 40; n++ {
 				c.writeTo(1, changed("c", n, "Applied"))
 			}
@@ -296,13 +296,13 @@ func (w *world) until(what string, holds func() bool) {
 	defer tick.Stop()
 	for !holds() {
 		if time.Now().After(deadline) {
-			w.Fatalf("waited in vain until %s\n%s", what, w.logs)
+			w.Fatalf("timed out waiting until %s\n%s", what, w.logs)
 		}
 		<-tick.C
 	}
 }
 
-// TestTransactionsOfATopic holds that what was aborted is not read, and that the marks of transactions are no gap.
+// TestTransactionsOfATopic checks that aborted records are not read, and that control records are not a gap.
 func TestTransactionsOfATopic(t *testing.T) {
 	settings := testenv.Kafka(t)
 	c := newCapture(t, settings)

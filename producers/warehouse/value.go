@@ -10,18 +10,18 @@ import (
 )
 
 var (
-	errNoText    = errors.New("is no text")
-	errNoTexts   = errors.New("is no list of texts")
-	errNoTime    = errors.New("is no time")
-	errNoBool    = errors.New("is no boolean")
-	errWithheld  = errors.New("was withheld by Debezium since it did not change: set REPLICA IDENTITY FULL on the table")
+	errNoText    = errors.New("is not a text")
+	errNoTexts   = errors.New("is not a list of texts")
+	errNoTime    = errors.New("is not a time")
+	errNoBool    = errors.New("is not a boolean")
+	errWithheld  = errors.New("was omitted by Debezium because it did not change: set REPLICA IDENTITY FULL on the table")
 	errLongYears = errors.New("is not within the years 1000 to 9999")
 )
 
-// withheld is what Debezium writes for a large value that an update did not touch.
+// withheld is Debezium's placeholder for a large value that an update did not change.
 const withheld = "__debezium_unavailable_value"
 
-// textOf reads a text; null is the empty one. Numbers are ids.
+// textOf reads a text; null is the empty text. Numbers are ids.
 func textOf(value any) (string, error) {
 	switch v := value.(type) {
 	case nil:
@@ -37,8 +37,8 @@ func textOf(value any) (string, error) {
 	return "", errNoText
 }
 
-// textsOf reads a list of texts, also from one text: a JSON array, an array of PostgreSQL, or texts between commas,
-// semicolons or blanks, none of which an address has.
+// textsOf reads a list of texts, also from one text: a JSON array, a PostgreSQL array, or texts separated by commas,
+// semicolons or blanks, none of which occur in an address.
 func textsOf(value any) ([]string, error) {
 	switch v := value.(type) {
 	case nil:
@@ -76,7 +76,7 @@ func split(text string) ([]string, error) {
 	return whole(list)
 }
 
-// whole refuses a list that is not all there.
+// whole refuses an incomplete list.
 func whole(list []string) ([]string, error) {
 	for _, text := range list {
 		if text == withheld {
@@ -86,7 +86,7 @@ func whole(list []string) ([]string, error) {
 	return list, nil
 }
 
-// timeLayouts are those of RFC 3339, PostgreSQL, BigQuery and dbt; a time without an offset is in UTC.
+// timeLayouts are the formats of RFC 3339, PostgreSQL, BigQuery and dbt. A time without an offset is in UTC.
 var timeLayouts = []string{
 	time.RFC3339Nano,
 	"2006-01-02 15:04:05.999999999",
@@ -96,7 +96,7 @@ var timeLayouts = []string{
 	"2006-01-02",
 }
 
-// timeOf reads a time in the precision of the database, microseconds; null is the zero time.
+// timeOf reads a time with the precision of the database, microseconds; null is the zero time.
 func timeOf(value any) (time.Time, error) {
 	switch v := value.(type) {
 	case nil:
@@ -132,8 +132,8 @@ func parseTime(text string) (time.Time, error) {
 	return time.Time{}, errNoTime
 }
 
-// sinceEpoch reads seconds, milliseconds, microseconds or nanoseconds since 1970: for times after March 1973 and before
-// the year 5138 the size tells which.
+// sinceEpoch reads seconds, milliseconds, microseconds or nanoseconds since 1970. For times from March 1973 to the year 5138,
+// the size of the number shows which.
 func sinceEpoch(n int64) time.Time {
 	const least = 100_000_000_000
 	switch size := max(n, -n); {

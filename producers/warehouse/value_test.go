@@ -39,7 +39,7 @@ func TestTimes(t *testing.T) {
 	f(int64(1_773_135_000_000_001_000), "2026-03-10T09:30:00.000001Z")
 	f(1_773_135_000.25, "2026-03-10T09:30:00.25Z")
 	f(time.Date(2026, 3, 10, 9, 30, 0, 999, time.FixedZone("", 3600)), "2026-03-10T08:30:00Z")
-	f("2026-03-10 09:30:00 EST", errNoTime.Error()) // such a name may mean several offsets
+	f("2026-03-10 09:30:00 EST", errNoTime.Error()) // such a name is ambiguous
 	f("10/03/2026", errNoTime.Error())
 	f("soon", errNoTime.Error())
 	f(math.NaN(), errNoTime.Error())

@@ -22,7 +22,7 @@ const patience = 30 * time.Second
 // start is when the first sync of a test begins.
 var start = time.Date(2026, 3, 10, 2, 0, 0, 0, time.UTC)
 
-// row is an application as a warehouse shows it.
+// row is an application in a warehouse.
 type row struct {
 	system, id string
 	addresses  []string
@@ -34,7 +34,7 @@ type row struct {
 	deleted    any
 }
 
-// app returns the n-th application of Greenhouse, with what adjust makes of it.
+// app returns the n-th application of Greenhouse, changed by adjust.
 func app(n int, adjust ...func(*row)) row {
 	r := row{system: "greenhouse", id: fmt.Sprint(n), addresses: []string{fmt.Sprintf("c%d@mail.example", n)}, company: "Acme", stage: "Onsite",
 		changed: start.AddDate(0, 0, -3), synced: start.Add(-time.Hour), deleted: false}
@@ -58,14 +58,14 @@ func ofSystem(name string) func(*row)     { return func(r *row) { r.system = nam
 func addresses(list ...string) func(*row) { return func(r *row) { r.addresses = list } }
 func deleted(r *row)                      { r.deleted = true }
 
-// memory is a source that a test fills.
+// memory is a source in memory.
 type memory struct {
 	name    string
 	rows    []row
-	columns []Column // those of the view unless set
-	opened  error    // what Open returns
+	columns []Column // default: those of the view
+	opened  error    // the error of Open
 	since   time.Time
-	cursor  bool // rows before since are left out
+	cursor  bool // honours since
 	broken  map[int]error
 }
 
@@ -144,7 +144,7 @@ func newWorld(t testing.TB) *world {
 	return w
 }
 
-// sync reads a source whole, an hour and a minute after the last time, so that the guard's window has passed.
+// sync does a full sync, an hour and a minute after the last one, so that the guard's window has passed.
 func (w *world) sync(source Source, adjust ...func(*Options)) *Summary {
 	w.Helper()
 	w.now = w.now.Add(guardWindow + time.Minute)
@@ -160,7 +160,7 @@ func (w *world) sync(source Source, adjust ...func(*Options)) *Summary {
 func partly(o *Options)   { o.Full = false }
 func accepted(o *Options) { o.Accept = &Acceptance{"ann", "it is right"} }
 
-// published is what stands in the outbox, in its order: of all systems, or of some.
+// published returns the events in the outbox, in order: of all systems, or of some.
 func (w *world) published(systems ...string) []events.Application {
 	w.Helper()
 	rows, err := w.pool.Query(w.Context(), `SELECT aggregatetype, aggregateid, payload, headers FROM outbox
@@ -199,7 +199,7 @@ func (w *world) published(systems ...string) []events.Application {
 	return list
 }
 
-// stages are the last published stages by key, in the order of the numbers; a removed application is not among them.
+// stages returns the last published stage of each application by key, without removed ones. Versions must increase.
 func (w *world) stages() map[string]string {
 	w.Helper()
 	return w.last(w.published())
@@ -236,12 +236,12 @@ func (w *world) count(sql string, args ...any) (n int) {
 	return n
 }
 
-// counts are what a summary says was published.
+// counts are the published events of a summary.
 type counts struct{ Added, Changed, Removed int64 }
 
 func (s *Summary) counts() counts { return counts{s.Added, s.Changed, s.Removed} }
 
-// held fails unless the sync was held for a reason.
+// held fails the test unless the sync was held for the reason.
 func (w *world) held(s *Summary, reason HoldReason) string {
 	w.Helper()
 	if s.Held == nil || s.Held.Reason != reason {
@@ -260,4 +260,4 @@ func must(t testing.TB, err error) {
 	}
 }
 
-var errAway = errors.New("the warehouse is away")
+var errAway = errors.New("the warehouse is down")

@@ -1,6 +1,6 @@
-// Package fivetran holds a small warehouse to try ApplyLens with: the real tables of Fivetran's connectors for Greenhouse and
-// Lever and a report of Workday's, with invented people and firms. The firms are those that write to the owner of the
-// sample mail about applications. Dates are relative to the moment of loading.
+// Package fivetran has a small sample warehouse: the tables of Fivetran's connectors for Greenhouse and Lever and of a Workday
+// report, with invented people and companies. The companies are those that write to the owner of the sample mail about
+// applications. Dates are relative to the time of loading.
 package fivetran
 
 import (
@@ -16,10 +16,10 @@ import (
 //go:embed *.sql
 var files embed.FS
 
-// Account is one firm's account of an applicant tracking system, in a schema of its own.
+// Account is a company's account in an applicant tracking system, in a schema of its own.
 type Account struct{ System, Schema, Company string }
 
-// Accounts are those that Load makes.
+// Accounts are the accounts that Load creates.
 var Accounts = []Account{
 	{"greenhouse", "greenhouse_acme", "Acme"},
 	{"greenhouse", "greenhouse_bluebird", "Bluebird Health"},
@@ -28,7 +28,7 @@ var Accounts = []Account{
 	{"workday", "workday_quarry", "Quarry Labs"},
 }
 
-// CreateTables makes a schema with the empty tables of a system: greenhouse, lever or workday.
+// CreateTables creates a schema with the empty tables of a system: greenhouse, lever or workday.
 func CreateTables(ctx context.Context, tx pgx.Tx, system, schema string) error {
 	text, err := files.ReadFile(system + ".sql")
 	if err != nil {
@@ -36,12 +36,12 @@ func CreateTables(ctx context.Context, tx pgx.Tx, system, schema string) error {
 	}
 	sql := strings.ReplaceAll(string(text), "{{schema}}", pgx.Identifier{schema}.Sanitize())
 	if _, err := tx.Exec(ctx, sql); err != nil {
-		return fmt.Errorf("make the tables of %s: %w", system, err)
+		return fmt.Errorf("create the tables of %s: %w", system, err)
 	}
 	return nil
 }
 
-// Load makes all accounts, in schemas that must not be there yet, with dates before and after now.
+// Load creates all accounts, in schemas that must not exist yet, with dates before and after now.
 func Load(ctx context.Context, tx pgx.Tx, now time.Time) error {
 	for _, account := range Accounts {
 		if err := CreateTables(ctx, tx, account.System, account.Schema); err != nil {
@@ -49,7 +49,7 @@ func Load(ctx context.Context, tx pgx.Tx, now time.Time) error {
 		}
 	}
 	if _, err := tx.Exec(ctx, "SELECT set_config('sample.now', $1, true)", now.UTC().Format(time.RFC3339)); err != nil {
-		return fmt.Errorf("set the moment of the sample: %w", err)
+		return fmt.Errorf("set the time of the sample: %w", err)
 	}
 	rows, err := files.ReadFile("rows.sql")
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"github.com/applylens/applylens/internal/sample"
 )
 
-// invented returns mail about meetups, purchases and job applications, for what the mail of 2002 has little of. Its
-// people, firms and domains do not exist.
+// invented returns mail about meetups, purchases and job applications, which the mail of 2002 hardly has. Its people,
+// companies and domains do not exist.
 func invented() []made {
 	kinds := [][]made{meetups(), webinars(), purchases(), applications(), promotions()}
 	var all []made
@@ -74,7 +74,7 @@ func webinars() []made {
 	return all
 }
 
-// purchases has receipts in three currencies, two that are the same bought twice within days, and a refund.
+// purchases returns receipts in three currencies, among them a duplicate purchase within days, and a refund.
 func purchases() []made {
 	type purchase struct{ merchant, domain, subject, total string }
 	list := []purchase{

@@ -1,10 +1,9 @@
-// Command make builds the mail that ships with ApplyLens out of mbox files. It is run by hand:
+// Command make builds the sample mail from mbox files. It is run by hand:
 //
 //	go run ./internal/sample/make OUTPUT INPUT...
 //
-// From each message it keeps the headers that matter and the first part of its text, leaves out what nobody wants to
-// see in a demonstration, and gives people invented names. It adds invented mail. The same input gives the same
-// output.
+// It keeps the relevant headers and the first part of each message's text, leaves out messages unsuitable for a demonstration,
+// and replaces people's names. It adds invented mail. The same input always gives the same output.
 package main
 
 import (
@@ -31,7 +30,7 @@ import (
 	"github.com/applylens/applylens/producers/mailimport"
 )
 
-// maxText is how much of a text is kept, in bytes.
+// maxText is how many bytes of a text are kept.
 const maxText = 1500
 
 // made is one message of the sample.
@@ -88,7 +87,7 @@ func run(output string, paths []string) error {
 	return os.WriteFile(output, packed.Bytes(), 0o644)
 }
 
-// extract reads the messages of an mbox. Those of a file called spam get verdicts that fail, in every second one.
+// extract reads the messages of an mbox. Every second message of a file called spam gets failing Authentication-Results.
 func extract(path string) ([]made, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -122,7 +121,7 @@ func extract(path string) ([]made, error) {
 	}
 }
 
-// unwanted are words that a demonstration should not show.
+// unwanted matches words that are unsuitable for a demonstration.
 var unwanted = regexp.MustCompile(`(?i)sex|porn|viagra|peni[sl]|breast|nude|naked|xxx|horny|fuck|shit|cunt|bitch|slut|whore|rape[ds]?\b|perv|fag|nigg|nazi|kill|` +
 	`\bcock|\bdick|\bcum\b|lolita|teens?\b|incest|orgas|erect|masturb|prostitut|terroris|murder|suicid|pedophil|paedo|child abuse|girls?\b|lesbian|adult|not safe for work|weener|\bfark`)
 
@@ -131,14 +130,14 @@ func presentable(m *events.Mail) bool {
 		!strings.Contains(m.Subject+m.Text, "\uFFFD") && !unwanted.MatchString(m.Subject+" "+m.Text+" "+m.Sender.Name+" "+m.Sender.Address)
 }
 
-// automatic are senders that are no persons.
+// automatic matches senders that are not persons.
 var automatic = regexp.MustCompile(`news|\blist\b|digest|update|feed|subscri|offer|letter|mailer|bulletin|reply|info|service|support`)
 
-// reduce keeps what matters of a message and renames its people.
+// reduce keeps the relevant part of a message and renames its people.
 func reduce(m *events.Mail) made {
 	from := m.Sender
 	local, _, _ := strings.Cut(strings.ToLower(from.Address), "@")
-	unsubscribe := m.Unsubscribe || strings.Contains(strings.ToLower(m.Text), "unsubscribe") // it is said at the end, which is cut
+	unsubscribe := m.Unsubscribe || strings.Contains(strings.ToLower(m.Text), "unsubscribe") // usually at the end, which is cut
 	if !automatic.MatchString(local) && (m.ListID != "" || m.Unsubscribe || !unsubscribe) {
 		from = rename(from)
 	}
@@ -193,7 +192,7 @@ var (
 	anyAddress = regexp.MustCompile(`[A-Za-z0-9][A-Za-z0-9._%+=-]*@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+`)
 )
 
-// rename gives the holder of an address an invented name, always the same; the domain stays.
+// rename gives the owner of an address an invented name, always the same one. The domain stays.
 func rename(a events.Address) events.Address {
 	_, domain, _ := strings.Cut(a.Address, "@")
 	sum := sha256.Sum256([]byte(strings.ToLower(a.Address)))
@@ -207,7 +206,7 @@ func renameAll(text string) string {
 	})
 }
 
-// mix spreads the messages of few evenly among those of many; both keep their order.
+// mix distributes the messages of few evenly among those of many. Both keep their order.
 func mix(many, few []made) []made {
 	all := make([]made, 0, len(many)+len(few))
 	next := 0
@@ -221,7 +220,7 @@ func mix(many, few []made) []made {
 	return append(all, many[next:]...)
 }
 
-// mbox is the message as it stands in the file, quoted as mboxrd.
+// mbox returns the message in mbox format with mboxrd quoting.
 func (m *made) mbox() []byte {
 	var b bytes.Buffer
 	at := m.at.UTC()
@@ -244,7 +243,7 @@ func (m *made) mbox() []byte {
 	}
 	b.WriteString("MIME-Version: 1.0\nContent-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 8bit\n\n")
 	if !utf8.ValidString(m.text) {
-		panic("a text is not UTF-8") // CleanText made it so
+		panic("a text is not UTF-8") // CleanText ensures it
 	}
 	for line := range strings.Lines(strings.TrimSpace(m.text) + "\n") {
 		if strings.HasPrefix(strings.TrimLeft(line, ">"), "From ") {

@@ -1,9 +1,9 @@
-// Package bigquery reads vw_applications_enriched from BigQuery by two calls of its REST API, jobs.query and
-// jobs.getQueryResults. Google's own client would bring gRPC, Arrow and OpenTelemetry for them; only its credentials
-// (golang.org/x/oauth2/google) are used.
+// Package bigquery reads vw_applications_enriched from BigQuery with two methods of its REST API, jobs.query and
+// jobs.getQueryResults. Google's own client would add gRPC, Arrow and OpenTelemetry for these; only its package for
+// credentials (golang.org/x/oauth2/google) is used.
 //
-// All rows are of one query and so of one moment. A call that fails for a while is tried again; a view that BigQuery
-// refuses is a drift. The package is tested against a local imitation of the API, as the reference describes it.
+// All rows come from one query, so they are of one point in time. Transient failures are retried; a view that BigQuery
+// rejects is a *warehouse.DriftError. The tests use a local imitation of the API, written from the reference.
 package bigquery
 
 import (
@@ -20,18 +20,18 @@ import (
 	"github.com/applylens/applylens/producers/warehouse"
 )
 
-// Config tells where the view is.
+// Config names the view.
 type Config struct {
-	Project  string // that the query is billed to. Required.
-	Dataset  string // perhaps with another project before it: "other.analytics". Required.
+	Project  string // billed for the query. Required.
+	Dataset  string // optionally with another project: "other.analytics". Required.
 	View     string // Required.
 	Location string // Default: BigQuery finds it, for datasets in US and EU.
 
-	Client   *http.Client // puts credentials on requests; see Client. Required.
+	Client   *http.Client // adds credentials to requests; see Client. Required.
 	Endpoint string       // Default: BigQuery's.
 
-	PageRows int           // Default: 5000. Rows of one answer.
-	Backoff  time.Duration // Default: 1s. Before the second attempt of a call; twice as long before each further one.
+	PageRows int           // Rows per response. Default: 5000.
+	Backoff  time.Duration // Before the second attempt of a call; doubled before each further one. Default: 1s.
 }
 
 const defaultEndpoint = "https://bigquery.googleapis.com"
@@ -55,7 +55,7 @@ func New(config Config) (*View, error) {
 	}
 	for _, part := range parts {
 		if !tableName.MatchString(part) {
-			return nil, fmt.Errorf("%q is not a name of BigQuery", part)
+			return nil, fmt.Errorf("%q is not a valid name in BigQuery", part)
 		}
 	}
 	if len(parts) == 2 {
@@ -98,13 +98,13 @@ func (v *View) Open(ctx context.Context, since time.Time) (warehouse.Rows, error
 	return &rows{view: v, job: answer.JobReference, page: answer, fields: answer.Schema.Fields}, nil
 }
 
-// begin starts the query. A repeated attempt does not start another one, since it has the same request id.
+// begin starts the query. A retry does not start another one, since it has the same request id.
 func (v *View) begin(ctx context.Context, request *queryRequest) (*queryAnswer, error) {
 	request.RequestID = newRequestID()
 	return v.call(ctx, http.MethodPost, "/bigquery/v2/projects/"+url.PathEscape(v.Project)+"/queries", nil, request)
 }
 
-// page reads a page of the result, or waits for the query to end.
+// page reads a page of the result, or waits for the query to finish.
 func (v *View) page(ctx context.Context, job jobReference, token string) (*queryAnswer, error) {
 	parameters := url.Values{
 		"maxResults": {fmt.Sprint(v.PageRows)}, "timeoutMs": {fmt.Sprint(waitMs)}, "formatOptions.useInt64Timestamp": {"true"},

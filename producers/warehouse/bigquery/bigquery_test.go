@@ -21,15 +21,15 @@ import (
 	"github.com/applylens/applylens/producers/warehouse"
 )
 
-// imitation answers as the reference of BigQuery's REST API describes jobs.query and jobs.getQueryResults. Nothing here was
-// tried on BigQuery itself.
+// imitation implements jobs.query and jobs.getQueryResults as described in the reference of BigQuery's REST API. It was never
+// compared with BigQuery itself.
 type imitation struct {
 	*testing.T
 	mu       sync.Mutex
 	fields   string   // JSON of the schema's fields
 	rows     []string // JSON of the cells of each row
-	waiting  int      // answers that say that the query is not done
-	failures []answer // what comes first, in this order
+	waiting  int      // responses that say that the query is still running
+	failures []answer // returned first, in this order
 	queries  []queryRequest
 	requests map[string]bool // request ids
 }
@@ -198,7 +198,7 @@ func TestWhatDoesNotPass(t *testing.T) {
 	}{
 		"a missing column": {answer{400, `{"error":{"code":400,"message":"Name current_stage_id not found inside a at [12:31]","errors":[{"reason":"invalidQuery"}]}}`}, true, 1, "Name current_stage_id not found"},
 		"a missing view":   {answer{404, `{"error":{"code":404,"message":"Not found: Table acme-prod:analytics.v","errors":[{"reason":"notFound"}]}}`}, true, 1, "Not found: Table"},
-		"no right":         {answer{403, `{"error":{"code":403,"message":"Access Denied","errors":[{"reason":"accessDenied"}]}}`}, false, 1, "Access Denied"},
+		"no permission":    {answer{403, `{"error":{"code":403,"message":"Access Denied","errors":[{"reason":"accessDenied"}]}}`}, false, 1, "Access Denied"},
 		"down for long":    {answer{503, ``}, false, attempts, "503"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -260,7 +260,7 @@ func TestNamesAreChecked(t *testing.T) {
 		}
 	}
 	if _, err := New(Config{Project: "acme", Dataset: "other.d", View: "v"}); err == nil {
-		t.Error("no client is accepted")
+		t.Error("a config without a client is accepted")
 	}
 }
 
@@ -281,7 +281,7 @@ func TestCredentials(t *testing.T) {
 	}
 }
 
-// TestSyncFromBigQuery goes the whole way into the outbox.
+// TestSyncFromBigQuery syncs from BigQuery to the outbox.
 func TestSyncFromBigQuery(t *testing.T) {
 	pool, _ := testenv.Database(t)
 	_, view := newView(t, application(1), application(2), application(3))

@@ -24,14 +24,14 @@ import (
 
 const (
 	attempts  = 5
-	waitMs    = 10_000 // how long a call waits for the query's end
+	waitMs    = 10_000 // how long a call waits for the query to finish
 	callLimit = 2 * time.Minute
-	mostBytes = 64 << 20 // of an answer; BigQuery keeps pages far below
+	mostBytes = 64 << 20 // of a response; BigQuery's pages are much smaller
 	scope     = "https://www.googleapis.com/auth/bigquery"
 )
 
-// Client returns a client that puts credentials on requests: those of a file with a service account's or a person's
-// key, or without one those that the machine has.
+// Client returns a client that adds credentials to requests: those of a file with the key of a service account or a person,
+// or the machine's default credentials if file is empty.
 func Client(ctx context.Context, file string) (*http.Client, error) {
 	if file == "" {
 		found, err := google.FindDefaultCredentials(ctx, scope)
@@ -46,7 +46,7 @@ func Client(ctx context.Context, file string) (*http.Client, error) {
 	}
 	var kind struct{ Type google.CredentialsType }
 	if err := json.Unmarshal(text, &kind); err != nil || kind.Type != google.ServiceAccount && kind.Type != google.AuthorizedUser {
-		return nil, fmt.Errorf("%s is no key of a service account or a person", file)
+		return nil, fmt.Errorf("%s is not the key of a service account or a person", file)
 	}
 	found, err := google.CredentialsFromJSONWithType(ctx, text, kind.Type, scope)
 	if err != nil {
@@ -118,11 +118,11 @@ type field struct {
 }
 
 func (a *queryAnswer) total() int64 {
-	n, _ := strconv.ParseInt(a.TotalRows, 10, 64) // 0 when it is not told
+	n, _ := strconv.ParseInt(a.TotalRows, 10, 64) // 0 if absent
 	return n
 }
 
-// refusal is an answer that is no success.
+// refusal is an error response.
 type refusal struct {
 	Status int
 	Body   errorBody
@@ -137,7 +137,7 @@ type errorBody struct {
 
 // Error implements error.
 func (r *refusal) Error() string {
-	return fmt.Sprintf("BigQuery answers %d %s: %s", r.Status, r.reason(), r.Body.Message)
+	return fmt.Sprintf("BigQuery returned %d %s: %s", r.Status, r.reason(), r.Body.Message)
 }
 
 func (r *refusal) reason() string {
@@ -147,7 +147,7 @@ func (r *refusal) reason() string {
 	return r.Body.Errors[0].Reason
 }
 
-// passes tells whether waiting may help.
+// passes reports a transient error.
 func (r *refusal) passes() bool {
 	switch r.reason() {
 	case "rateLimitExceeded", "jobRateLimitExceeded", "backendError", "jobBackendError", "jobInternalError", "internalError":
@@ -156,10 +156,10 @@ func (r *refusal) passes() bool {
 	return r.Status == http.StatusTooManyRequests || r.Status >= 500
 }
 
-// drift tells whether the view, or what it reads, is not there or of another form.
+// drift reports that the view, or a table that it reads, is missing or has other columns.
 func (r *refusal) drift() bool { return r.reason() == "invalidQuery" || r.reason() == "notFound" }
 
-// call makes a call, again while it fails for reasons that pass.
+// call calls a method, and retries transient errors.
 func (v *View) call(ctx context.Context, method, path string, parameters url.Values, body any) (*queryAnswer, error) {
 	for attempt := 1; ; attempt++ {
 		answer, err := v.try(ctx, method, path, parameters, body)
@@ -169,12 +169,12 @@ func (v *View) call(ctx context.Context, method, path string, parameters url.Val
 		case err == nil:
 			return answer, nil
 		case isRefusal && refused.drift():
-			return nil, &warehouse.DriftError{Detail: "the warehouse refuses the view: " + refused.Body.Message}
+			return nil, &warehouse.DriftError{Detail: "the warehouse rejects the view: " + refused.Body.Message}
 		case isRefusal && !refused.passes(), attempt == attempts, ctx.Err() != nil:
 			return nil, err
 		}
 		wait := v.Backoff << (attempt - 1)
-		_ = retry.Wait(ctx, wait/2+rand.N(wait/2+1)) // try looks at ctx
+		_ = retry.Wait(ctx, wait/2+rand.N(wait/2+1)) // try checks ctx
 	}
 }
 
@@ -200,7 +200,7 @@ func (v *View) try(ctx context.Context, method, path string, parameters url.Valu
 	request.Header.Set("Content-Type", "application/json")
 	response, err := v.Client.Do(request)
 	if err != nil {
-		return nil, fmt.Errorf("ask BigQuery: %w", err)
+		return nil, fmt.Errorf("query BigQuery: %w", err)
 	}
 	defer response.Body.Close()
 	return read(response)
@@ -210,12 +210,12 @@ func read(response *http.Response) (*queryAnswer, error) {
 	decoder := json.NewDecoder(io.LimitReader(response.Body, mostBytes))
 	if response.StatusCode != http.StatusOK {
 		refused := &refusal{Status: response.StatusCode}
-		_ = decoder.Decode(&struct{ Error *errorBody }{&refused.Body}) // a proxy's answer is no JSON
+		_ = decoder.Decode(&struct{ Error *errorBody }{&refused.Body}) // a proxy's response is not JSON
 		return nil, refused
 	}
 	var answer queryAnswer
 	if err := decoder.Decode(&answer); err != nil {
-		return nil, fmt.Errorf("read BigQuery's answer: %w", err)
+		return nil, fmt.Errorf("read BigQuery's response: %w", err)
 	}
 	return &answer, nil
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/applylens/applylens/producers/warehouse"
 )
 
-// kind tells what the values of a field are; the API writes types by their older names or by those of SQL.
+// kind returns the kind of a field's values. The API uses the older names of types or those of SQL.
 func (f field) kind() warehouse.Kind {
 	repeated := f.Mode == "REPEATED"
 	switch strings.ToUpper(f.Type) {
@@ -34,8 +34,8 @@ func (f field) kind() warehouse.Kind {
 	return warehouse.KindOther
 }
 
-// value reads a cell: null, a text, or a list of cells. What is not of the field's form is left as it is, and is
-// reported when the row is read.
+// value reads a cell: null, a text, or a list of cells. A value of another form is returned as it is, and reported when the
+// row is decoded.
 func (f field) value(cell json.RawMessage) any {
 	switch f.kind() {
 	case warehouse.KindTexts:
@@ -69,7 +69,7 @@ func textsOf(cell json.RawMessage) any {
 	return list
 }
 
-// parse reads a text as the field's type. A TIMESTAMP is a number of microseconds, as was asked for.
+// parse parses a text as the field's type. A TIMESTAMP is a number of microseconds, as requested.
 func (f field) parse(text string) any {
 	switch strings.ToUpper(f.Type) {
 	case "TIMESTAMP":
@@ -85,5 +85,5 @@ func (f field) parse(text string) any {
 			return x
 		}
 	}
-	return text // STRING, DATE, DATETIME and booleans are read from their text
+	return text // STRING, DATE, DATETIME and booleans are decoded from text later
 }

@@ -1,4 +1,4 @@
-// Command hit hits the failpoints that its arguments name and prints each one that it survived.
+// Command hit hits the failpoints named by its arguments and prints each one after surviving it.
 package main
 
 import (
