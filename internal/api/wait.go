@@ -3,30 +3,16 @@ package api
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/jackc/pgx/v5"
 
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/auth"
+	"github.com/applylens/applylens/internal/outbox"
+	"github.com/applylens/applylens/internal/retry"
 )
-
-// selectFolded tells whether the live version of a group has folded an event of the person: its relay's numbers are
-// dense and folded in order, so that a number at or below the last one says it. An event on a topic that the group
-// does not read counts as folded. No row: the person has no such event.
-const selectFolded = `
-SELECT o.aggregatetype <> $4 OR EXISTS (
-    SELECT FROM projections p
-    JOIN relay_sequences s ON s.group_name = p.group_name AND s.version = p.live_version
-    WHERE p.group_name = $3 AND s.topic = o.aggregatetype AND s.partition = o.partition
-      AND s.relay_id = o.relay_id AND s.last_seq >= o.relay_seq)
-FROM outbox o
-WHERE o.id = $1 AND o.user_id = $2
-ORDER BY o.seq
-LIMIT 1`
 
 const (
 	firstPause   = 2 * time.Millisecond
@@ -108,22 +94,16 @@ func await(ctx context.Context, end time.Time, late string, done func() (bool, e
 		if left <= 0 {
 			return huma.Error504GatewayTimeout(late)
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(min(pause, left)):
+		if err := retry.Wait(ctx, min(pause, left)); err != nil {
+			return err
 		}
 	}
 }
 
 func (s *server) folded(ctx context.Context, user, event, group, topic string) (bool, error) {
-	var folded bool
-	err := s.pool.QueryRow(ctx, selectFolded, event, user, group, topic).Scan(&folded)
-	if errors.Is(err, pgx.ErrNoRows) {
+	folded, err := outbox.Folded(ctx, s.pool, event, user, group, topic)
+	if errors.Is(err, outbox.ErrNotFound) {
 		return false, notFound("event")
 	}
-	if err != nil {
-		return false, fmt.Errorf("look for the folded event: %w", err)
-	}
-	return folded, nil
+	return folded, err
 }
