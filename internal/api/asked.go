@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/applylens/applylens/internal/policy"
+	"github.com/applylens/applylens/internal/postgres"
 	"github.com/applylens/applylens/internal/search"
 )
 
@@ -21,7 +22,7 @@ func (s *server) askedAbout(ctx context.Context, body *proposeBody, query *searc
 		if err != nil {
 			return nil, err
 		}
-		return s.readMails(ctx, selectMails, uuids(hitIDs(found)))
+		return s.readMails(ctx, selectMails, postgres.UUIDs(hitIDs(found)))
 	}
 	mails, err := s.mails(ctx, mailChoice{ids: body.EmailIDs})
 	if err != nil {

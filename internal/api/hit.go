@@ -11,6 +11,7 @@ import (
 
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/auth"
+	"github.com/applylens/applylens/internal/postgres"
 	"github.com/applylens/applylens/internal/search"
 )
 
@@ -74,7 +75,7 @@ func (atsOrNone) Schema(r huma.Registry) *huma.Schema {
 // hits reads the mails that were found, in their order, and tells why they are high. A mail that has gone since it was
 // indexed is left out.
 func (s *server) hits(ctx context.Context, found []search.Hit, where search.Node, wishes []wish) ([]hit, error) {
-	rows, err := s.pool.Query(ctx, selectHits, auth.From(ctx).ID, uuids(hitIDs(found)))
+	rows, err := s.pool.Query(ctx, selectHits, auth.From(ctx).ID, postgres.UUIDs(hitIDs(found)))
 	if err != nil {
 		return nil, fmt.Errorf("read hits: %w", err)
 	}

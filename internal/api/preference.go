@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/actions"
 	"github.com/applylens/applylens/internal/auth"
 )
 
@@ -132,13 +133,15 @@ func (s *server) pin(ctx context.Context, in *pinInput) (*answered[pinned], erro
 	if err := s.open(ctx); err != nil {
 		return nil, err
 	}
-	return change(ctx, s, "", http.StatusOK, func(ctx context.Context, tx *transaction) (pinned, error) {
-		var at time.Time
-		if err := tx.QueryRow(ctx, selectClock).Scan(&at); err != nil {
-			return pinned{}, fmt.Errorf("read the clock: %w", err)
-		}
-		err := tx.prefer(ctx, at, events.Preference{Op: events.PreferencePin, Feature: in.Feature, Weight: in.Body.Weight})
-		return pinned{in.Feature, in.Body.Weight}, err
+	var at time.Time
+	return change(ctx, s, "", http.StatusOK, work[pinned]{
+		first: func(b *pgx.Batch, _ string) {
+			b.Queue(selectClock).QueryRow(func(row pgx.Row) error { return row.Scan(&at) })
+		},
+		then: func(_ context.Context, tx *transaction) (pinned, error) {
+			err := tx.prefer(at, events.Preference{Op: events.PreferencePin, Feature: in.Feature, Weight: in.Body.Weight})
+			return pinned{in.Feature, in.Body.Weight}, err
+		},
 	})
 }
 
@@ -173,19 +176,17 @@ func (s *server) forgetFeature(ctx context.Context, in *FeatureName) (*emitted, 
 }
 
 func (s *server) reset(ctx context.Context, _ *struct{}) (*emitted, error) {
-	return s.forget(ctx, everything, events.Preference{Op: events.PreferenceReset})
+	return s.forget(ctx, actions.Everything, events.Preference{Op: events.PreferenceReset})
 }
 
 func (s *server) forget(ctx context.Context, feature string, told events.Preference) (*emitted, error) {
 	if err := s.open(ctx); err != nil {
 		return nil, err
 	}
-	done, err := change(ctx, s, "", http.StatusNoContent, func(ctx context.Context, tx *transaction) (struct{}, error) {
-		at, err := noteForget(ctx, tx, feature)
-		if err != nil {
-			return struct{}{}, err
-		}
-		return struct{}{}, tx.prefer(ctx, at, told)
+	var at time.Time
+	done, err := change(ctx, s, "", http.StatusNoContent, work[struct{}]{
+		first: func(b *pgx.Batch, user string) { actions.Forget(b, user, feature, &at) },
+		then:  func(_ context.Context, tx *transaction) (struct{}, error) { return struct{}{}, tx.prefer(at, told) },
 	})
 	if err != nil {
 		return nil, err
@@ -195,9 +196,9 @@ func (s *server) forget(ctx context.Context, feature string, told events.Prefere
 
 // prefer emits a change of the person's preferences. Each request is an event of its own: setting or forgetting once more
 // changes nothing, unless something was decided in between.
-func (tx *transaction) prefer(ctx context.Context, at time.Time, told events.Preference) error {
+func (tx *transaction) prefer(at time.Time, told events.Preference) error {
 	told.UserID, told.RecordedAt = tx.user, at.UTC()
-	return tx.emit(ctx, &events.Event{
+	return tx.emit(&events.Event{
 		Envelope:   events.Envelope{ID: events.NewUUIDv7(at).String(), Source: tx.source, Type: events.TypePreferenceChanged, Time: at.UTC()},
 		Preference: &told,
 	})

@@ -12,6 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/applylens/applylens/internal/actions"
 	"github.com/applylens/applylens/internal/policy"
 )
 
@@ -27,7 +28,7 @@ type actionState struct {
 	Status string `json:"status" enum:"pending,approved,rejected,expired"`
 }
 
-func conflictOf(a *action, detail string) error {
+func conflictOf(a *actions.Action, detail string) error {
 	return &conflict{
 		ErrorModel: huma.ErrorModel{Title: http.StatusText(http.StatusConflict), Status: http.StatusConflict, Detail: detail},
 		State:      actionState{a.ID.String(), a.Status},

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -12,8 +11,10 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/actions"
 	"github.com/applylens/applylens/internal/auth"
 	"github.com/applylens/applylens/internal/policy"
+	"github.com/applylens/applylens/internal/postgres"
 )
 
 const mailColumns = ` id::text, category, sender, sender_domain, list_id, subject, risk_score, quarantined, labels, received_at, expires_at`
@@ -34,28 +35,6 @@ GROUP BY sender`
 
 const selectWeights = `SELECT feature, weight FROM user_weights WHERE user_id = $1 AND feature = ANY ($2)`
 
-// expireActions gives up the proposals that are too old to be asked about, so that their mails can be proposed anew.
-const expireActions = `
-UPDATE actions SET status = 'expired'
-WHERE user_id = $1 AND status = 'pending' AND created_at <= now() - interval '30 days'`
-
-// insertActions files the proposals of a JSON array, in its order, but for mails that have a pending proposal or a
-// standing decision under the same policy. The person's lock makes the check final; the unique index is the net.
-const insertActions = `
-INSERT INTO actions AS a (id, user_id, policy_id, email_id, action, params, confidence, explored, rationale,
-                          features, feature_rule, mail_category, mail_sender_domain, mail_list_id, created_at)
-SELECT n.id, $1, n.policy_id, n.email_id, n.action, n.params, n.confidence, n.explored, n.rationale,
-       n.features, n.feature_rule, n.category, n.sender_domain, n.list_id, clock_timestamp()
-FROM jsonb_to_recordset($2) AS n (id uuid, policy_id bigint, email_id text, action text, params jsonb,
-    confidence float8, explored boolean, rationale jsonb, features text[], feature_rule integer,
-    category text, sender_domain text, list_id text)
-WHERE NOT EXISTS (SELECT FROM actions x WHERE x.user_id = $1 AND x.email_id = n.email_id
-                  AND x.policy_id = n.policy_id AND x.status = 'pending')
-  AND NOT EXISTS (SELECT FROM actions x WHERE x.user_id = $1 AND x.email_id = n.email_id
-                  AND x.policy_id = n.policy_id AND x.status IN ('approved', 'rejected'))
-ON CONFLICT (user_id, email_id, policy_id) WHERE status = 'pending' DO NOTHING
-RETURNING` + actionColumns
-
 // mailChoice tells which of the person's mails are meant.
 type mailChoice struct {
 	ids   []string // empty: the newest
@@ -71,23 +50,6 @@ type proposeBody struct {
 	Query    string   `json:"query,omitempty" maxLength:"1000" doc:"What GET /search takes as q; empty: all mail"`
 	EmailIDs []string `json:"email_ids,omitempty" maxItems:"1000" doc:"Ids of mails, of which a query takes those that it finds; empty: the newest that it finds"`
 	Limit    int      `json:"limit,omitempty" default:"100" minimum:"1" maximum:"1000" doc:"How many of the newest mails, when no ids are given"`
-}
-
-// proposed is what insertActions reads of a proposal.
-type proposed struct {
-	ID           string            `json:"id"`
-	PolicyID     int64             `json:"policy_id"`
-	EmailID      string            `json:"email_id"`
-	Action       string            `json:"action"`
-	Params       map[string]string `json:"params"`
-	Confidence   float64           `json:"confidence"`
-	Explored     bool              `json:"explored"`
-	Rationale    policy.Rationale  `json:"rationale"`
-	Features     []string          `json:"features"`
-	FeatureRule  int               `json:"feature_rule"`
-	Category     string            `json:"category"`
-	SenderDomain string            `json:"sender_domain"`
-	ListID       string            `json:"list_id"`
 }
 
 func (s *server) propose(ctx context.Context, in *proposeInput) (*answered[[]actionView], error) {
@@ -110,13 +72,18 @@ func (s *server) propose(ctx context.Context, in *proposeInput) (*answered[[]act
 	if err != nil {
 		return nil, err
 	}
-	return change(ctx, s, in.Key, http.StatusOK, func(ctx context.Context, tx *transaction) ([]actionView, error) {
-		return file(ctx, tx, proposals)
+	slices.Reverse(proposals) // the oldest mail goes first, so that the tray shows the newest first
+	var added actions.ByID
+	return change(ctx, s, in.Key, http.StatusOK, work[[]actionView]{
+		first: func(b *pgx.Batch, user string) { actions.Propose(b, user, proposals, &added) },
+		then: func(_ context.Context, tx *transaction) ([]actionView, error) {
+			return proposed(tx, proposals, added)
+		},
 	})
 }
 
 // choose asks the person's policies about mails. It only reads, before the lock is taken.
-func (s *server) choose(ctx context.Context, mails []policy.Mail) ([]proposed, error) {
+func (s *server) choose(ctx context.Context, mails []policy.Mail) ([]actions.Proposal, error) {
 	policies, err := s.policies(ctx)
 	if err != nil {
 		return nil, err
@@ -134,7 +101,7 @@ func (s *server) choose(ctx context.Context, mails []policy.Mail) ([]proposed, e
 	if err != nil {
 		return nil, err
 	}
-	var list []proposed
+	var list []actions.Proposal
 	for _, mail := range mails {
 		if err := ctx.Err(); err != nil { // costly conditions on much mail
 			return nil, fmt.Errorf("ask the policies: %w", err)
@@ -147,8 +114,8 @@ func (s *server) choose(ctx context.Context, mails []policy.Mail) ([]proposed, e
 	return list, nil
 }
 
-func proposalOf(mail policy.Mail, p policy.Proposal, now time.Time) proposed {
-	return proposed{
+func proposalOf(mail policy.Mail, p policy.Proposal, now time.Time) actions.Proposal {
+	return actions.Proposal{
 		ID: events.NewUUIDv7(now).String(), PolicyID: p.Policy.ID, EmailID: mail.ID,
 		Action: p.Policy.Action, Params: p.Params, Confidence: p.Confidence, Explored: p.Explored,
 		Rationale: p.Rationale, Features: notNil(p.Features), FeatureRule: events.FeatureRule,
@@ -156,33 +123,19 @@ func proposalOf(mail policy.Mail, p policy.Proposal, now time.Time) proposed {
 	}
 }
 
-// file stores the proposals and emits their events. The oldest mail is filed first, so that the tray shows the newest
-// first.
-func file(ctx context.Context, tx *transaction, list []proposed) ([]actionView, error) {
-	if _, err := tx.Exec(ctx, expireActions, tx.user); err != nil {
-		return nil, fmt.Errorf("expire actions: %w", err)
-	}
-	oldestFirst := slices.Clone(list)
-	slices.Reverse(oldestFirst)
-	rows, err := json.Marshal(notNil(oldestFirst))
-	if err != nil {
-		return nil, fmt.Errorf("write proposals: %w", err)
-	}
-	filed, err := actionsOf(ctx, tx, insertActions, tx.user, rows)
-	if err != nil {
-		return nil, fmt.Errorf("file proposals: %w", err)
-	}
-	views := make([]actionView, 0, len(filed))
-	emitted := make([]*events.Event, 0, len(filed))
-	for _, p := range oldestFirst {
+// proposed emits the events of the proposals that were added, in their order, and returns the actions the other way round.
+func proposed(tx *transaction, list []actions.Proposal, added actions.ByID) ([]actionView, error) {
+	views := make([]actionView, 0, len(added))
+	emitted := make([]*events.Event, 0, len(added))
+	for _, p := range list {
 		id, _ := events.ParseUUID(p.ID) // our own
-		if a := filed[id]; a != nil {
-			views = append(views, a.view())
+		if a := added[id]; a != nil {
+			views = append(views, viewOfAction(a))
 			emitted = append(emitted, tx.event(events.TypeActionProposed, a))
 		}
 	}
 	slices.Reverse(views)
-	return views, tx.emit(ctx, emitted...)
+	return views, tx.emit(emitted...)
 }
 
 // mails reads the chosen mails, newest first, with the applications that belong to them. Ids of mails that the person
@@ -195,7 +148,7 @@ func (s *server) mails(ctx context.Context, choice mailChoice) ([]policy.Mail, e
 	if err != nil {
 		return nil, err
 	}
-	mails, err := s.readMails(ctx, selectMails, uuids(ids))
+	mails, err := s.readMails(ctx, selectMails, postgres.UUIDs(ids))
 	if err != nil {
 		return nil, err
 	}

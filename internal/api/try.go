@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/actions"
 	"github.com/applylens/applylens/internal/auth"
 	"github.com/applylens/applylens/internal/policy"
 )
@@ -78,7 +79,7 @@ func (s *server) routeTries(api huma.API) {
 }
 
 func (s *server) testPolicy(ctx context.Context, in *policyTry) (*triedOutput, error) {
-	p, err := onePolicy(ctx, s.pool, selectPolicy, auth.From(ctx).ID, in.ID)
+	p, err := actions.Policy(ctx, s.pool, auth.From(ctx).ID, in.ID)
 	if err != nil {
 		return nil, policyProblem("read policy", err)
 	}

@@ -1,8 +1,8 @@
 // Package auth tells who is asking: persons, their roles, and the secrets that prove them.
 //
-// It owns the tables users and tokens. Of a secret it stores only a SHA-256, since a secret has 256 random bits and
-// needs no slow hash. A revoked or expired secret stops working with the next request: nothing is cached. What a role
-// may do is decided by internal/api.
+// It owns the table tokens; a person's row is internal/actions'. Of a secret it stores only a SHA-256, since a secret has
+// 256 random bits and needs no slow hash. A revoked or expired secret stops working with the next request: nothing is
+// cached. What a role may do is decided by internal/api.
 package auth
 
 import (

@@ -11,24 +11,9 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/applylens/applylens/internal/actions"
 	"github.com/applylens/applylens/internal/policy"
 )
-
-// insertUser adds a person once; the row count tells whether it was now.
-const insertUser = `INSERT INTO users (id) VALUES ($1) ON CONFLICT (id) DO NOTHING`
-
-// extendUser adds roles and addresses to those that the person has.
-const extendUser = `
-UPDATE users
-SET roles = ARRAY(SELECT DISTINCT unnest(roles || $2::text[]) ORDER BY 1),
-    addresses = ARRAY(SELECT DISTINCT unnest(addresses || $3::text[]) ORDER BY 1)
-WHERE id = $1
-RETURNING roles, addresses, created_at`
-
-// insertPolicy copies one of the default policies to a new person.
-const insertPolicy = `
-INSERT INTO policies (user_id, name, enabled, priority, condition, action, confidence_threshold)
-VALUES ($1, $2, $3, $4, $5, $6, $7)`
 
 // insertToken stores the hash of a secret.
 const insertToken = `INSERT INTO tokens (hash, user_id, kind, name, expires_at) VALUES ($1, $2, $3, $4, $5)`
@@ -50,6 +35,9 @@ ORDER BY created_at DESC, hash`
 // deleteToken revokes the secret with an id.
 const deleteToken = `DELETE FROM tokens WHERE encode(substring(hash FOR 8), 'hex') = $1`
 
+// eraseTokens deletes the secrets that a person was given until a moment.
+const eraseTokens = `DELETE FROM tokens WHERE user_id = $1 AND created_at <= $2`
+
 // existsToken tells whether anybody could be authenticated.
 const existsToken = `SELECT EXISTS (SELECT FROM tokens WHERE expires_at IS NULL OR expires_at > now())`
 
@@ -66,17 +54,17 @@ func (s *Store) CreateUser(ctx context.Context, user User) (User, error) {
 		return User{}, err
 	}
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		added, err := tx.Exec(ctx, insertUser, user.ID)
+		added, err := actions.AddUser(ctx, tx, user.ID)
 		if err != nil {
 			return err
 		}
-		if added.RowsAffected() > 0 {
+		if added {
 			if err := copyDefaults(ctx, tx, user.ID); err != nil {
 				return err
 			}
 		}
-		return tx.QueryRow(ctx, extendUser, user.ID, notNil(user.Roles), user.Addresses).
-			Scan(&user.Roles, &user.Addresses, &user.CreatedAt)
+		user.Roles, user.Addresses, user.CreatedAt, err = actions.ExtendUser(ctx, tx, user.ID, notNil(user.Roles), user.Addresses)
+		return err
 	})
 	if err != nil {
 		return User{}, fmt.Errorf("create user: %w", err)
@@ -86,9 +74,7 @@ func (s *Store) CreateUser(ctx context.Context, user User) (User, error) {
 
 func copyDefaults(ctx context.Context, tx pgx.Tx, userID string) error {
 	var batch pgx.Batch
-	for _, p := range policy.Defaults() {
-		batch.Queue(insertPolicy, userID, p.Name, p.Enabled, p.Priority, p.Condition, p.Action, p.Threshold)
-	}
+	actions.AddPolicies(&batch, userID, policy.Defaults())
 	return tx.SendBatch(ctx, &batch).Close()
 }
 
@@ -169,4 +155,13 @@ func (s *Store) Configured(ctx context.Context) (bool, error) {
 		return false, fmt.Errorf("look for tokens: %w", err)
 	}
 	return exists, nil
+}
+
+// Erase deletes the secrets that a person was given before a moment, within tx, and returns how many they were.
+func Erase(ctx context.Context, tx pgx.Tx, userID string, until time.Time) (int64, error) {
+	deleted, err := tx.Exec(ctx, eraseTokens, userID, until)
+	if err != nil {
+		return 0, fmt.Errorf("erase tokens: %w", err)
+	}
+	return deleted.RowsAffected(), nil
 }

@@ -3,14 +3,18 @@ package person
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/actions"
+	"github.com/applylens/applylens/internal/auth"
 	"github.com/applylens/applylens/internal/outbox"
 	"github.com/applylens/applylens/internal/postgres"
+	"github.com/applylens/applylens/internal/retry"
 )
 
 // unhurried gives a transaction the time that a person with much mail takes, and waits for folds in progress.
@@ -18,13 +22,6 @@ const unhurried = `
 SET LOCAL statement_timeout = 0;
 SET LOCAL idle_in_transaction_session_timeout = 0;
 SET LOCAL lock_timeout = '30s'`
-
-// lockUser takes the lock of a person's row, as all their changes do, or makes a row to lock. Nothing that the person
-// does is in flight from here on. It tells whether the row was made, and what time it is under the lock.
-const lockUser = `
-INSERT INTO users AS u (id) VALUES ($1)
-ON CONFLICT (id) DO UPDATE SET id = u.id
-RETURNING xmax = 0, clock_timestamp()`
 
 // selectAddresses reads the keys of a person's own addresses.
 const selectAddresses = `
@@ -64,6 +61,13 @@ SET key = NULL, value = NULL, headers = NULL, user_id = '', detail = '', state =
 WHERE user_id = $1 OR user_id <> '' AND key = convert_to($1, 'UTF8')
 RETURNING 'redrive-' || id`
 
+// The pauses before an erasure that met a deadlock is tried again: folds take the same rows, not always in the same order.
+const (
+	firstConflictPause = time.Millisecond
+	mostConflictPause  = 100 * time.Millisecond
+	conflictAttempts   = 5
+)
+
 // forever is later than anything that is kept.
 var forever = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
 
@@ -92,30 +96,32 @@ func Erase(ctx context.Context, pool *pgxpool.Pool, id string) (*Erased, error) 
 	if err := event.Validate(); err != nil {
 		return nil, err
 	}
-	const attempts = 5 // folds take the same rows, not always in the same order
-	for attempt := 1; ; attempt++ {
-		var rows Counts
+	var rows Counts
+	err = retry.Until(ctx, firstConflictPause, mostConflictPause, func(attempt int) error {
 		err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) (err error) {
 			rows, err = erase(ctx, tx, event)
 			return err
 		})
-		if err == nil {
-			return &Erased{event.ID, rows}, nil
+		if postgres.Classify(err) != postgres.Conflict || attempt+1 == conflictAttempts {
+			return retry.Stop(err)
 		}
-		if postgres.Classify(err) != postgres.Conflict || attempt == attempts {
-			return nil, fmt.Errorf("erase person: %w", err)
-		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("erase person: %w", err)
 	}
+	return &Erased{event.ID, rows}, nil
 }
 
 // erase does it all within tx. The event goes last into the outbox, behind everything that it is about.
 func erase(ctx context.Context, tx pgx.Tx, event *events.Event) (Counts, error) {
-	id, made := event.Erasure.UserID, false
+	id := event.Erasure.UserID
 	if _, err := tx.Exec(ctx, unhurried); err != nil {
 		return nil, err
 	}
-	if err := tx.QueryRow(ctx, lockUser, id).Scan(&made, &event.Time); err != nil {
-		return nil, fmt.Errorf("lock person: %w", err)
+	made, now, err := actions.LockAny(ctx, tx, id) // nothing that the person does is in flight from here on
+	if err != nil {
+		return nil, err
 	}
 	addresses, err := texts(ctx, tx, selectAddresses, id)
 	if err != nil {
@@ -139,7 +145,7 @@ func erase(ctx context.Context, tx pgx.Tx, event *events.Event) (Counts, error) 
 	if _, err := tx.Exec(ctx, unmarkAddresses, addresses); err != nil {
 		return nil, fmt.Errorf("take marks off addresses: %w", err)
 	}
-	event.Erasure.RecordedAt = event.Time
+	event.Time, event.Erasure.RecordedAt = now, now
 	return rows, outbox.Add(ctx, tx, event)
 }
 
@@ -168,13 +174,17 @@ func (c Counts) eraseFolded(ctx context.Context, tx pgx.Tx, id string) error {
 }
 
 func (c Counts) eraseOwned(ctx context.Context, tx pgx.Tx, id string, until time.Time, events []string) error {
-	for _, t := range owned {
-		if err := c.run(ctx, tx, t.table, t.erase, id, until); err != nil {
-			return err
-		}
+	tokens, err := auth.Erase(ctx, tx, id, until)
+	if err != nil {
+		return err
+	}
+	rows, err := actions.Erase(ctx, tx, id, until)
+	if err != nil {
+		return err
 	}
 	voided, err := outbox.Void(ctx, tx, id, until, events)
-	c["outbox"] = voided
+	maps.Copy(c, rows)
+	c["tokens"], c["outbox"] = tokens, voided
 	return err
 }
 
