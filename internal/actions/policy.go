@@ -72,6 +72,11 @@ func Policies(ctx context.Context, db DB, user string) ([]policy.Policy, error) 
 	return list(ctx, db, "read policies", scanPolicy, selectPolicies, user)
 }
 
+// ReadPolicies stores in into what Policies lists.
+func ReadPolicies(b *pgx.Batch, user string, into *[]policy.Policy) {
+	queue(b, "read policies", into, scanPolicy, selectPolicies, user)
+}
+
 // PolicyNames lists the names of the person's policies.
 func PolicyNames(ctx context.Context, db DB, user string) ([]string, error) {
 	return list(ctx, db, "read policy names", pgx.RowTo[string], selectPolicyNames, user)

@@ -84,20 +84,12 @@ func (s *server) propose(ctx context.Context, in *proposeInput) (*answered[[]act
 
 // choose asks the person's policies about mails. It only reads, before the lock is taken.
 func (s *server) choose(ctx context.Context, mails []policy.Mail) ([]actions.Proposal, error) {
-	policies, err := s.policies(ctx)
-	if err != nil {
-		return nil, err
-	}
-	set, err := policy.NewSet(policies)
-	if err != nil {
-		return nil, err
-	}
 	now := time.Now()
-	weights, err := s.weights(ctx, mails)
+	learned, err := s.learned(ctx, mails, now)
 	if err != nil {
 		return nil, err
 	}
-	ratios, err := s.promoRatios(ctx, mails, now)
+	set, err := policy.NewSet(learned.policies)
 	if err != nil {
 		return nil, err
 	}
@@ -106,8 +98,8 @@ func (s *server) choose(ctx context.Context, mails []policy.Mail) ([]actions.Pro
 		if err := ctx.Err(); err != nil { // costly conditions on much mail
 			return nil, fmt.Errorf("ask the policies: %w", err)
 		}
-		p, fires := set.Choose(mail, now, ratios[mail.Sender], func(feature string) float64 { return weights[feature] })
-		if fires {
+		weight := func(feature string) float64 { return learned.weights[feature] }
+		if p, fires := set.Choose(mail, now, learned.promoRatios[mail.Sender], weight); fires {
 			list = append(list, proposalOf(mail, p, now))
 		}
 	}
@@ -231,49 +223,52 @@ func (s *server) attachATS(ctx context.Context, user string, mails []policy.Mail
 	return nil
 }
 
-// weights reads what was learned about the features of mails.
-func (s *server) weights(ctx context.Context, mails []policy.Mail) (map[string]float64, error) {
-	features := map[string]struct{}{}
+// learned is what a person's policies decide by, beside the mail.
+type learned struct {
+	policies    []policy.Policy
+	weights     map[string]float64 // of the features of mails
+	promoRatios map[string]float64 // how much of their mail the senders of promotions send as promotions
+}
+
+// learned reads, in one round trip, what the policies decide by about mails.
+func (s *server) learned(ctx context.Context, mails []policy.Mail, now time.Time) (*learned, error) {
+	user := auth.From(ctx).ID
+	features, senders, domains := map[string]struct{}{}, map[string]struct{}{}, map[string]struct{}{}
 	for i := range mails {
 		for _, feature := range mails[i].Features() {
 			features[feature] = struct{}{}
 		}
-	}
-	return s.pairs(ctx, "read weights", selectWeights, auth.From(ctx).ID, keys(features))
-}
-
-// promoRatios reads how much of their mail the senders of promotions send as promotions; only for those it counts.
-func (s *server) promoRatios(ctx context.Context, mails []policy.Mail, now time.Time) (map[string]float64, error) {
-	senders, domains := map[string]struct{}{}, map[string]struct{}{}
-	for i := range mails {
 		if mails[i].Category == "promo" {
 			senders[mails[i].Sender] = struct{}{}
 			domains[mails[i].SenderDomain] = struct{}{}
 		}
 	}
-	if len(senders) == 0 {
-		return nil, nil
+	var l learned
+	b := &pgx.Batch{}
+	actions.ReadPolicies(b, user, &l.policies)
+	queuePairs(b, "read weights", &l.weights, selectWeights, user, keys(features))
+	if len(senders) > 0 {
+		queuePairs(b, "read promo ratios", &l.promoRatios, selectPromoRatios, user, keys(domains), keys(senders), now)
 	}
-	return s.pairs(ctx, "read promo ratios", selectPromoRatios, auth.From(ctx).ID, keys(domains), keys(senders), now)
+	return &l, s.pool.SendBatch(ctx, b).Close()
 }
 
-// pairs runs a query of rows with a text and a number.
-func (s *server) pairs(ctx context.Context, doing, sql string, args ...any) (map[string]float64, error) {
-	rows, err := s.pool.Query(ctx, sql, args...)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", doing, err)
-	}
-	found := map[string]float64{}
-	var name string
-	var value float64
-	_, err = pgx.ForEachRow(rows, []any{&name, &value}, func() error {
-		found[name] = value
+// queuePairs adds a query of rows with a text and a number.
+func queuePairs(b *pgx.Batch, doing string, into *map[string]float64, sql string, args ...any) {
+	b.Queue(sql, args...).Query(func(rows pgx.Rows) error {
+		found := map[string]float64{}
+		var name string
+		var value float64
+		_, err := pgx.ForEachRow(rows, []any{&name, &value}, func() error {
+			found[name] = value
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("%s: %w", doing, err)
+		}
+		*into = found
 		return nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", doing, err)
-	}
-	return found, nil
 }
 
 func keys(set map[string]struct{}) []string {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/applylens/applylens/internal/auth"
 	"github.com/applylens/applylens/internal/search"
@@ -66,7 +67,10 @@ func (s *server) taste(ctx context.Context, in *searchInput) (*taste, error) {
 	if in.Mode != networkingMode {
 		return wanted, nil
 	}
-	weights, err := s.pairs(ctx, "read the weight of meetups", selectWeights, auth.From(ctx).ID, []string{meetupFeature})
+	var weights map[string]float64
+	b := &pgx.Batch{}
+	queuePairs(b, "read the weight of meetups", &weights, selectWeights, auth.From(ctx).ID, []string{meetupFeature})
+	err := s.pool.SendBatch(ctx, b).Close()
 	wanted.meetup = weights[meetupFeature]
 	return wanted, err
 }
