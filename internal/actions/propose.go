@@ -35,7 +35,7 @@ type Proposal struct {
 	PolicyID     int64             `json:"policy_id"`
 	EmailID      string            `json:"email_id"`
 	Action       string            `json:"action"`
-	Params       map[string]string `json:"params"`
+	Params       map[string]string `json:"params"` // not nil
 	Confidence   float64           `json:"confidence"`
 	Explored     bool              `json:"explored"`
 	Rationale    policy.Rationale  `json:"rationale"`
