@@ -20,8 +20,8 @@ const alwaysDescription = `Proposes the same action for mail of the same categor
 	`Asked again, also for another action of the same kind, it answers with the same policy, however its name, priority or threshold were edited since; ` +
 	`one that was disabled is enabled. A policy whose condition or action was edited is another one, and a deleted one stays deleted: then a new one is made.`
 
-// always makes the policy of an action's kind of mail, once however many ask for it at the same time: the person's
-// lock lets one after the other look for it.
+// always creates the policy for mail like an action's. Concurrent requests create it once, since they take turns under
+// the person's lock.
 func (s *server) always(ctx context.Context, in *actionInput) (*answered[policyView], error) {
 	id, err := events.ParseUUID(in.ID)
 	if err != nil {

@@ -30,7 +30,7 @@ type decision struct {
 	Decision string `json:"decision" enum:"approve,reject"`
 }
 
-// decided is what became of one of many decisions.
+// decided is the outcome of one of many decisions.
 type decided struct {
 	ID      string `json:"id"`
 	Outcome string `json:"outcome" enum:"decided,repeated,conflict,not_found" doc:"repeated: it was decided so before; conflict: it is not pending any more, see status"`
@@ -66,7 +66,7 @@ func (s *server) routeActions(api huma.API) {
 		Summary:     "Make a policy of an action, for mail of the same category and sender domain",
 		Description: alwaysDescription}, s.always)
 	Route(api, huma.Operation{OperationID: "performed", Method: http.MethodPost, Path: "/actions/performed", Tags: tags,
-		Errors: []int{http.StatusNotFound}, Summary: "Tell what was done by hand",
+		Errors: []int{http.StatusNotFound}, Summary: "Record an action that was done by hand",
 		Description: performedDescription}, s.performed)
 }
 
@@ -182,8 +182,7 @@ func decisions(tx *transaction, ids []events.UUID, won actions.ByID) []*events.E
 	return list
 }
 
-// readDecisions returns each action once, with the status that it is to get; a malformed id is left out and so not
-// found later.
+// readDecisions returns each action once, with its new status. A malformed id is left out, and so reported as not found.
 func readDecisions(list []decision) (ids []events.UUID, statuses []string, err error) {
 	wanted := map[events.UUID]string{}
 	for i, d := range list {

@@ -17,8 +17,8 @@ import (
 )
 
 const performedDescription = `Counts a miss for every enabled policy that matches the mail, proposes this action, and proposed nothing for the mail: ` +
-	`that is what recall is made of. A mail and an action count once, however often and however late they are told again: ` +
-	`the answer is that of the first time. A proposal that waits stays in the tray.`
+	`recall is computed from these misses. Each mail and action counts once: later requests get the answer of the first. ` +
+	`A pending proposal stays in the tray.`
 
 type performedInput struct {
 	Idempotent
@@ -48,7 +48,7 @@ func (s *server) performed(ctx context.Context, in *performedInput) (*answered[p
 	if err := s.open(ctx); err != nil {
 		return nil, err
 	}
-	mail, err := s.oneMail(ctx, email) // before the lock is taken, as all that only reads
+	mail, err := s.oneMail(ctx, email) // before the lock is taken, like every other read
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +101,7 @@ func (s *server) oneMail(ctx context.Context, id events.UUID) (*policy.Mail, err
 	return &mails[0], s.attachATS(ctx, user, mails)
 }
 
-// matching returns the person's enabled policies that match a mail and propose action, none when there is no mail.
+// matching returns the person's enabled policies that match a mail and propose action. It returns none without a mail.
 func (s *server) matching(ctx context.Context, mail *policy.Mail, action string) ([]int64, error) {
 	ids := []int64{}
 	if mail == nil {

@@ -17,8 +17,7 @@ import (
 	"github.com/applylens/applylens/internal/policy"
 )
 
-// policyBody is what the author of a policy sets. Pointers tell false and 0 from left out, which huma's defaults do
-// not.
+// policyBody is what the author of a policy sets. A nil pointer means left out; huma's defaults would replace false and 0.
 type policyBody struct {
 	Name                string   `json:"name" minLength:"1" maxLength:"255" doc:"Unique among the caller's policies"`
 	Enabled             *bool    `json:"enabled,omitempty" default:"true"`
@@ -33,8 +32,8 @@ func (b *policyBody) policy() policy.Policy {
 		Condition: canonical(b.Condition), Action: b.Action, Threshold: orDefault(b.ConfidenceThreshold, policy.DefaultThreshold)}
 }
 
-// canonical drops from a JSON object what PostgreSQL could read differently, or not at all: members given twice, and
-// numbers beyond a float64's.
+// canonical rewrites a JSON object without what PostgreSQL could read differently or not at all: duplicate members, and
+// numbers out of a float64's range.
 func canonical(o object) []byte {
 	var value any
 	if err := json.Unmarshal(o, &value); err != nil {
@@ -135,7 +134,7 @@ func (s *server) createPolicy(ctx context.Context, in *policyCreate) (*answered[
 	if faults := p.Validate(); faults != nil {
 		return nil, invalidPolicy(faults)
 	}
-	if err := s.open(ctx); err != nil { // a restored database may give away a number that the log knows
+	if err := s.open(ctx); err != nil { // a restored database could reuse an id that is in the log
 		return nil, err
 	}
 	return change(ctx, s, in.Key, http.StatusCreated, work[policyView]{then: func(ctx context.Context, tx *transaction) (policyView, error) {
@@ -183,7 +182,7 @@ func (s *server) deletePolicy(ctx context.Context, in *PolicyID) (*struct{}, err
 	return nil, err
 }
 
-// policyProblem tells what the failure of a statement on one policy means.
+// policyProblem turns the error of a statement on one policy into an answer.
 func policyProblem(doing string, err error) error {
 	if errors.Is(err, pgx.ErrNoRows) {
 		return notFound("policy")

@@ -15,8 +15,8 @@ import (
 	"github.com/applylens/applylens/internal/auth"
 )
 
-// selectPreferences lists what was learned of a person in the live version: the strongest likes, then the strongest
-// dislikes, of at least a strength.
+// selectPreferences lists a person's learned weights of at least a strength in the live version: the strongest likes,
+// then the strongest dislikes.
 const selectPreferences = `
 WITH learned AS (
     SELECT feature, weight, GREATEST(approvals, 0) AS approvals, GREATEST(rejections, 0) AS rejections,
@@ -28,10 +28,10 @@ WITH learned AS (
 UNION ALL
 (SELECT * FROM learned WHERE weight < 0 ORDER BY weight, feature LIMIT $3)`
 
-// selectHasFeature tells whether something is known of a feature.
+// selectHasFeature tells whether a person has a weight for a feature.
 const selectHasFeature = `SELECT EXISTS (SELECT FROM user_weights WHERE user_id = $1 AND feature = $2)`
 
-// selectClock is the time that an event carries as the one when it was recorded.
+// selectClock reads the time at which an event is recorded.
 const selectClock = `SELECT clock_timestamp()`
 
 type preferencesInput struct {
@@ -56,7 +56,7 @@ type preference struct {
 	UpdatedAt  time.Time `json:"updated_at"`
 }
 
-// FeatureName is part of the input of what is done with one feature.
+// FeatureName is part of the input of operations on one feature.
 type FeatureName struct {
 	Feature string `path:"feature" doc:"Such as category:promo or sender_domain:shop.example; percent-encoded, also the slashes"`
 }
@@ -73,7 +73,7 @@ type pinned struct {
 	Weight  float64 `json:"weight"`
 }
 
-// emitted is the output of a change that has nothing to tell but its event.
+// emitted is the output of a change that answers with nothing but its event.
 type emitted struct {
 	EventID string `header:"X-Event-Id" doc:"The event that this answer emitted; give it to ?wait= to read your own effect."`
 }
@@ -145,8 +145,8 @@ func (s *server) pin(ctx context.Context, in *pinInput) (*answered[pinned], erro
 	})
 }
 
-// checkPinned refuses a feature that no mail can have, unless the person has it all the same: other services may have
-// features of their own.
+// checkPinned refuses a feature that our mail cannot have, unless the person has a weight for it: events of other services
+// may carry other features.
 func (s *server) checkPinned(ctx context.Context, feature string) error {
 	if err := checkFeature(feature); err != nil || events.PossibleFeature(feature) {
 		return err
@@ -194,8 +194,8 @@ func (s *server) forget(ctx context.Context, feature string, told events.Prefere
 	return &emitted{done.EventID}, nil
 }
 
-// prefer emits a change of the person's preferences. Each request is an event of its own: setting or forgetting once more
-// changes nothing, unless something was decided in between.
+// prefer emits a change of the person's preferences. Every request is a new event: repeating one has no effect, unless a
+// decision came in between.
 func (tx *transaction) prefer(at time.Time, told events.Preference) error {
 	told.UserID, told.RecordedAt = tx.user, at.UTC()
 	return tx.emit(&events.Event{

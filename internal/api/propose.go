@@ -25,8 +25,8 @@ SELECT` + mailColumns + ` FROM live_mails WHERE user_id = $1 ORDER BY received_a
 const selectMails = `
 SELECT` + mailColumns + ` FROM live_mails WHERE user_id = $1 AND id = ANY ($2::uuid[]) ORDER BY received_at DESC, id`
 
-// selectPromoRatios returns for each sender the share of promotions among their mail to the person of 90 days. The
-// domains only make the index useful.
+// selectPromoRatios returns, by sender, the share of promotions among their mail to the person in the last 90 days. The
+// domains let it use the index.
 const selectPromoRatios = `
 SELECT sender, avg((category = 'promo')::int)::float8
 FROM live_mails
@@ -82,7 +82,7 @@ func (s *server) propose(ctx context.Context, in *proposeInput) (*answered[[]act
 	})
 }
 
-// choose asks the person's policies about mails. It only reads, before the lock is taken.
+// choose lets the person's policies propose actions on mails. It only reads, before the lock is taken.
 func (s *server) choose(ctx context.Context, mails []policy.Mail) ([]actions.Proposal, error) {
 	now := time.Now()
 	learned, err := s.learned(ctx, mails, now)
@@ -223,14 +223,14 @@ func (s *server) attachATS(ctx context.Context, user string, mails []policy.Mail
 	return nil
 }
 
-// learned is what a person's policies decide by, beside the mail.
+// learned is what a person's policies need, beside the mail, to propose.
 type learned struct {
 	policies    []policy.Policy
 	weights     map[string]float64 // of the features of mails
 	promoRatios map[string]float64 // how much of their mail the senders of promotions send as promotions
 }
 
-// learned reads, in one round trip, what the policies decide by about mails.
+// learned reads, in one round trip, what the policies need to propose actions on mails.
 func (s *server) learned(ctx context.Context, mails []policy.Mail, now time.Time) (*learned, error) {
 	user := auth.From(ctx).ID
 	features, senders, domains := map[string]struct{}{}, map[string]struct{}{}, map[string]struct{}{}

@@ -56,7 +56,7 @@ func (s *server) tray(ctx context.Context, in *trayInput) (*trayOutput, error) {
 	return &trayOutput{items}, nil
 }
 
-// notNil lets an empty list go out as [] and not as null.
+// notNil makes an empty list [] in JSON and not null.
 func notNil[T any](list []T) []T {
 	if list == nil {
 		return []T{}

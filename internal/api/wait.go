@@ -20,16 +20,16 @@ const (
 	maxPatience  = 30 * time.Second
 )
 
-// waitErrors are what an operation can answer to ?wait=.
+// waitErrors are the errors that ?wait= adds to an operation.
 var waitErrors = []int{http.StatusNotFound, http.StatusGatewayTimeout}
 
-// Waiting is part of the input of what reads a projection.
+// Waiting is part of the input of operations that read a projection.
 type Waiting struct {
 	Wait    string `query:"wait" maxLength:"200" doc:"The X-Event-Id of an answer: answer when that event has been folded, 504 when it was not in time."`
 	Timeout string `query:"timeout" default:"5s" doc:"How long to wait, such as 500ms or 5s; at most 30s."`
 }
 
-// patience is how long the caller waits at most; 0 when not at all or when Timeout cannot be read.
+// patience returns how long the caller waits at most; 0 without Wait or when Timeout is invalid.
 func (w *Waiting) patience() time.Duration {
 	if w.Wait == "" {
 		return 0
@@ -46,8 +46,8 @@ func (w *Waiting) timeout() (time.Duration, error) {
 	return timeout, nil
 }
 
-// waitFor returns when the live version of group has folded the event that the caller waits for, at once when there
-// is none.
+// waitFor returns when the live version of group has folded the event that the caller waits for, or at once if the caller
+// waits for none.
 func (s *server) waitFor(ctx context.Context, w *Waiting, group, topic string) error {
 	timeout, err := w.timeout()
 	if err != nil || w.Wait == "" {
@@ -56,8 +56,8 @@ func (s *server) waitFor(ctx context.Context, w *Waiting, group, topic string) e
 	return s.awaitFolded(ctx, w, time.Now().Add(timeout), group, topic)
 }
 
-// waitForSearch returns when a search finds and ranks by what the event that the caller waits for has changed: mail, or
-// what was learned. It asks both groups, since one that does not read the event's topic has nothing to fold of it.
+// waitForSearch returns when searches see what the event that the caller waits for has changed: mail or learned weights.
+// It waits for both groups; a group that does not read the event's topic counts as done.
 func (s *server) waitForSearch(ctx context.Context, w *Waiting) error {
 	timeout, err := w.timeout()
 	if err != nil || w.Wait == "" {
@@ -83,8 +83,8 @@ func (s *server) awaitFolded(ctx context.Context, w *Waiting, end time.Time, gro
 	})
 }
 
-// await asks until the answer is yes, at least once, and gives up at end with 504. Time is looked at between questions
-// only, since a query that is broken off costs its connection.
+// await calls done until it returns true, at least once, and answers 504 after end. It checks the time between calls only,
+// since a cancelled query costs its connection.
 func await(ctx context.Context, end time.Time, late string, done func() (bool, error)) error {
 	for pause := firstPause; ; pause = min(pause*3/2, longestPause) {
 		if yes, err := done(); yes || err != nil {

@@ -57,24 +57,23 @@ func (tx *transaction) event(kind events.Type, a *actions.Action) *events.Event 
 	return a.Event(kind, tx.user, tx.source)
 }
 
-// work is what a change does under the person's lock. first queues statements that need to know nothing but who is asking:
-// they go out in one round trip with BEGIN and the lock. It may be nil. then sees what they found and does the rest. Both
-// may run again after a deadlock and must not keep what an earlier run found; what they did is rolled back when then
-// returns an error.
+// work is what a change does under the person's lock. first, which may be nil, queues statements that need nothing but the
+// lock: they go out in one round trip with BEGIN and the lock. then uses their results and does the rest. An error of then
+// rolls everything back. Both may run again after a deadlock and must not keep results of an earlier run.
 type work[T any] struct {
 	first func(b *pgx.Batch, user string)
 	then  func(ctx context.Context, tx *transaction) (T, error)
 }
 
-// The pauses before a change that lost against others is tried again.
+// How a change that met a deadlock is retried.
 const (
 	firstConflictPause = time.Millisecond
 	mostConflictPause  = 10 * time.Millisecond
 	conflictAttempts   = 3
 )
 
-// change does work in one transaction under the person's lock, once per idempotency key, and tells the relay when
-// there is something to send.
+// change does work in one transaction under the person's lock, once per idempotency key, and wakes the relay when there
+// are events to send.
 func change[T any](ctx context.Context, s *server, key string, status int, w work[T]) (answer *answered[T], err error) {
 	if err := checkKey(key); err != nil {
 		return nil, err
@@ -112,7 +111,7 @@ func changeOnce[T any](ctx context.Context, s *server, source, key string, statu
 	switch {
 	case errors.Is(err, actions.ErrErased): // since the request was authenticated
 		return nil, errUnauthenticated()
-	case recalled: // also when what the request asks for fails by now
+	case recalled: // even if the request would fail now
 		return answerAgain[T](ctx, &earlier, status)
 	case err != nil:
 		return nil, err
@@ -177,7 +176,7 @@ func checkKey(key string) error {
 	return nil
 }
 
-// open asks the gate.
+// open fails with 503 while the gate is closed.
 func (s *server) open(ctx context.Context) error {
 	err := s.gate(ctx)
 	if err == nil || unreachable(err) {

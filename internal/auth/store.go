@@ -18,7 +18,7 @@ import (
 // insertToken stores the hash of a secret.
 const insertToken = `INSERT INTO tokens (hash, user_id, kind, name, expires_at) VALUES ($1, $2, $3, $4, $5)`
 
-// selectUser finds the person of a secret that is valid now.
+// selectUser finds the user of a valid secret.
 const selectUser = `
 SELECT u.id, u.roles, u.addresses, u.created_at
 FROM tokens t
@@ -35,10 +35,10 @@ ORDER BY created_at DESC, hash`
 // deleteToken revokes the secret with an id.
 const deleteToken = `DELETE FROM tokens WHERE encode(substring(hash FOR 8), 'hex') = $1`
 
-// eraseTokens deletes the secrets that a person was given until a moment.
+// eraseTokens deletes the secrets that a user got up to a moment.
 const eraseTokens = `DELETE FROM tokens WHERE user_id = $1 AND created_at <= $2`
 
-// existsToken tells whether anybody could be authenticated.
+// existsToken tells whether there is any valid secret.
 const existsToken = `SELECT EXISTS (SELECT FROM tokens WHERE expires_at IS NULL OR expires_at > now())`
 
 // Store reads and writes persons and secrets. It is safe for concurrent use.
@@ -47,8 +47,8 @@ type Store struct{ pool *pgxpool.Pool }
 // NewStore returns a store on a migrated database.
 func NewStore(pool *pgxpool.Pool) *Store { return &Store{pool} }
 
-// CreateUser makes a person, who gets a copy of the default policies. A person who exists keeps what they have and
-// gains the roles and addresses. It returns the person as stored.
+// CreateUser creates a user with a copy of the default policies. An existing user keeps everything and gains the roles and
+// addresses. It returns the user as stored.
 func (s *Store) CreateUser(ctx context.Context, user User) (User, error) {
 	if err := user.normalize(); err != nil {
 		return User{}, err
@@ -85,8 +85,8 @@ func notNil(list []string) []string {
 	return list
 }
 
-// CreateToken makes a secret of a kind for a person and returns it: this is the only time that it can be seen. A zero
-// expires means never. The error is ErrNoUser for an unknown person.
+// CreateToken creates a secret of a kind for a user and returns it; it cannot be read again later. A zero expires means
+// never. The error is ErrNoUser for an unknown user.
 func (s *Store) CreateToken(ctx context.Context, userID, kind, name string, expires time.Time) (string, error) {
 	secret := newSecret()
 	var expiresAt *time.Time
@@ -104,8 +104,8 @@ func (s *Store) CreateToken(ctx context.Context, userID, kind, name string, expi
 	return secret, nil
 }
 
-// Authenticate returns the person whose secret the request carries, and ErrUnauthenticated when there is none; every
-// other error says that the database could not be asked.
+// Authenticate returns the user whose valid secret the request carries. The error is ErrUnauthenticated when there is none;
+// any other error is the database's.
 func (s *Store) Authenticate(ctx context.Context, r *http.Request) (*User, error) {
 	secret, kind := presented(r)
 	if secret == "" {
@@ -122,7 +122,7 @@ func (s *Store) Authenticate(ctx context.Context, r *http.Request) (*User, error
 	return &user, nil
 }
 
-// Tokens lists the secrets of a person, or everybody's for an empty id, newest first.
+// Tokens lists the secrets of a user, or of all users for an empty id, newest first.
 func (s *Store) Tokens(ctx context.Context, userID string) ([]Token, error) {
 	rows, err := s.pool.Query(ctx, selectTokens, userID)
 	if err != nil {
@@ -139,7 +139,7 @@ func (s *Store) Tokens(ctx context.Context, userID string) ([]Token, error) {
 	return tokens, nil
 }
 
-// Revoke ends the secret with an id at once, and tells whether there was one.
+// Revoke deletes the secret with an id, which stops working at once, and tells whether there was one.
 func (s *Store) Revoke(ctx context.Context, id string) (bool, error) {
 	deleted, err := s.pool.Exec(ctx, deleteToken, id)
 	if err != nil {
@@ -148,7 +148,7 @@ func (s *Store) Revoke(ctx context.Context, id string) (bool, error) {
 	return deleted.RowsAffected() > 0, nil
 }
 
-// Configured tells whether there is any secret by which somebody could be authenticated.
+// Configured tells whether there is any valid secret.
 func (s *Store) Configured(ctx context.Context) (bool, error) {
 	var exists bool
 	if err := s.pool.QueryRow(ctx, existsToken).Scan(&exists); err != nil {
@@ -157,7 +157,7 @@ func (s *Store) Configured(ctx context.Context) (bool, error) {
 	return exists, nil
 }
 
-// Erase deletes the secrets that a person was given before a moment, within tx, and returns how many they were.
+// Erase deletes the secrets that a user got up to a moment, within tx, and returns how many there were.
 func Erase(ctx context.Context, tx pgx.Tx, userID string, until time.Time) (int64, error) {
 	deleted, err := tx.Exec(ctx, eraseTokens, userID, until)
 	if err != nil {

@@ -8,10 +8,10 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// selectFolded tells whether the live version of a group has folded an event of the person: its relay's numbers are
-// dense and folded in order, so that a number at or below the last one says it. An event on a topic that the group
-// does not read counts as folded. An event that went to several topics is looked up by its first row. No row: the person
-// has no such event.
+// selectFolded tells whether the live version of a group has folded an event of the person. A relay's numbers are dense
+// and folded in order, so an event is folded when its number is not above the last one. An event on a topic that the group
+// does not read counts as folded. Of an event that went to several topics the first row counts. It returns no row when the
+// person has no such event.
 const selectFolded = `
 SELECT o.aggregatetype <> $4 OR EXISTS (
     SELECT FROM projections p

@@ -1,8 +1,8 @@
-// Package outbox holds the events that are decided but perhaps not yet in Kafka: what a transaction writes beside its
-// change of state, what the relay publishes, and what ?wait= looks up.
+// Package outbox is the transactional outbox: a transaction inserts its events beside its change of state, the relay
+// publishes them, and ?wait= looks them up.
 //
-// It promises that an event is published if and only if the transaction that added it committed, and that the events
-// of one transaction go out in the order in which they were added. It publishes nothing: that is producers/relay.
+// An event is published if and only if the transaction that added it commits, and the events of one transaction are
+// published in the order in which they were added. Publishing is producers/relay's.
 package outbox
 
 import (
@@ -15,7 +15,7 @@ import (
 	"github.com/applylens/applylens/events"
 )
 
-// insertRows keeps the order of its arrays: numbers are drawn after sorting.
+// insertRows keeps the order of its arrays: seq is drawn after sorting.
 const insertRows = `
 INSERT INTO outbox (id, aggregatetype, aggregateid, type, payload, headers, user_id)
 SELECT id, topic, key, type, payload, headers, user_id
@@ -23,7 +23,7 @@ FROM unnest($1::text[], $2::text[], $3::bytea[], $4::text[], $5::bytea[], $6::js
     WITH ORDINALITY AS t (id, topic, key, type, payload, headers, user_id, position)
 ORDER BY position`
 
-// selectSource reads the identity that the first migration made.
+// selectSource reads the identity that the first migration created.
 const selectSource = `SELECT id::text FROM deployment`
 
 // ErrNotFound tells that a person has no event of that id, or that its row was pruned.
@@ -48,8 +48,8 @@ type Row struct {
 // Add encodes events and inserts their rows in the order given, one for each topic of the event. It refuses with an
 // *events.Error an event that breaks the schema, and then inserts nothing.
 //
-// Whoever adds events of one person in several transactions must hold a lock of that person from before Add to the
-// commit: the relay keeps the order of seq, which is the order of commits only under such a lock.
+// Callers that add events of one person in several transactions must hold a lock of that person from before Add until the
+// commit: the relay publishes in the order of seq, which is the order of commits only under such a lock.
 func Add(ctx context.Context, tx pgx.Tx, list ...*events.Event) error {
 	rows, err := rowsOf(list)
 	if err != nil {
@@ -58,7 +58,7 @@ func Add(ctx context.Context, tx pgx.Tx, list ...*events.Event) error {
 	return Insert(ctx, tx, rows...)
 }
 
-// Queue does as Add on a batch that the caller sends within the transaction.
+// Queue is Add for a batch that the caller sends within the transaction.
 func Queue(b *pgx.Batch, list ...*events.Event) error {
 	rows, err := rowsOf(list)
 	if err != nil || len(rows) == 0 {
@@ -126,8 +126,7 @@ func notNull(b []byte) []byte {
 	return b
 }
 
-// Source returns the ce_source of everything that this deployment's relay publishes on its own behalf. It never
-// changes.
+// Source returns the ce_source of this deployment's own events. It never changes.
 func Source(ctx context.Context, db Querier) (string, error) {
 	var id string
 	if err := db.QueryRow(ctx, selectSource).Scan(&id); err != nil {

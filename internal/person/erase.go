@@ -17,7 +17,7 @@ import (
 	"github.com/applylens/applylens/internal/retry"
 )
 
-// unhurried gives a transaction the time that a person with much mail takes, and waits for folds in progress.
+// unhurried lifts the time limits, for a person with much mail, and lets a lock wait for folds in progress.
 const unhurried = `
 SET LOCAL statement_timeout = 0;
 SET LOCAL idle_in_transaction_session_timeout = 0;
@@ -29,23 +29,23 @@ SELECT address FROM own_addresses WHERE user_id = $1
 UNION
 SELECT address_key(address) FROM mail_addresses WHERE user_id = $1`
 
-// unmarkAddresses takes away the marks that addresses became somebody's own, of those that are nobody's any more.
+// unmarkAddresses deletes the marks of own addresses that no longer belong to anybody.
 const unmarkAddresses = `
 DELETE FROM dirty_addresses d
 WHERE d.address = ANY ($1) AND d.company = '*'
   AND NOT EXISTS (SELECT FROM mail_addresses o WHERE address_key(o.address) = d.address)
   AND NOT EXISTS (SELECT FROM own_addresses o WHERE o.address = d.address)`
 
-// eraseFolded takes a person out of all versions of a projection's table.
+// eraseFolded deletes a person from all versions of a projection's table.
 const eraseFolded = `DELETE FROM %s WHERE user_id = $1`
 
-// eraseMails does so for the mails and marks each of them, so that the indexer takes its document away.
+// eraseMails does so for mails and marks each of them, so that the indexer deletes its document.
 const eraseMails = `
 WITH gone AS (DELETE FROM mails WHERE user_id = $1 RETURNING id),
 marked AS (SELECT mark_mails(array_agg(id)) FROM gone)
 SELECT DISTINCT id FROM gone, marked`
 
-// selectLeftovers finds what an interrupted drop of a version left of such tables: their parents no longer show them.
+// selectLeftovers finds partitions that an interrupted drop of a version detached but did not drop.
 const selectLeftovers = `
 SELECT c.relname::text FROM pg_class c
 WHERE c.relkind = 'r' AND pg_table_is_visible(c.oid) AND c.relname ~ '_[0-9]+$'
@@ -53,22 +53,22 @@ WHERE c.relkind = 'r' AND pg_table_is_visible(c.oid) AND c.relname ~ '_[0-9]+$'
   AND NOT EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid AND NOT i.inhdetachpending)
 ORDER BY c.relname`
 
-// eraseLetters takes away what dead letters hold of a person, be it only their key. The rows stay, as the outcome of
-// their records. Returned are the ids that redriving would have given them in the outbox.
+// eraseLetters empties the dead letters that hold something of a person, even if only their key. The rows stay as the
+// outcome of their records. It returns the ids that their redriven events have in the outbox.
 const eraseLetters = `
 UPDATE dead_letters
 SET key = NULL, value = NULL, headers = NULL, user_id = '', detail = '', state = 'erased', state_note = '', updated_at = now()
 WHERE user_id = $1 OR user_id <> '' AND key = convert_to($1, 'UTF8')
 RETURNING 'redrive-' || id`
 
-// The pauses before an erasure that met a deadlock is tried again: folds take the same rows, not always in the same order.
+// How an erasure that met a deadlock is retried: folds lock the same rows, not always in the same order.
 const (
 	firstConflictPause = time.Millisecond
 	mostConflictPause  = 100 * time.Millisecond
 	conflictAttempts   = 5
 )
 
-// forever is later than anything that is kept.
+// forever is later than any stored time.
 var forever = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
 
 // Counts are rows by table.
@@ -80,9 +80,9 @@ type Erased struct {
 	Rows    Counts `json:"rows"`     // deleted, or emptied
 }
 
-// Erase takes a person away, in one transaction. It may be repeated, and run beside anything that the person does: a
-// change that holds the person's lock already is done and then erased; any other finds that there is no such person. The
-// error is an *events.Error for what cannot be an id.
+// Erase deletes a person, in one transaction. It may be repeated, and run while the person is active: a change that
+// already holds the person's lock commits first and is erased too; any other finds no such person. The error is an
+// *events.Error for an invalid id.
 func Erase(ctx context.Context, pool *pgxpool.Pool, id string) (*Erased, error) {
 	source, err := outbox.Source(ctx, pool)
 	if err != nil {
@@ -113,7 +113,7 @@ func Erase(ctx context.Context, pool *pgxpool.Pool, id string) (*Erased, error) 
 	return &Erased{event.ID, rows}, nil
 }
 
-// erase does it all within tx. The event goes last into the outbox, behind everything that it is about.
+// erase does the work of Erase within tx. The event comes last in the outbox, after everything that it erases.
 func erase(ctx context.Context, tx pgx.Tx, event *events.Event) (Counts, error) {
 	id := event.Erasure.UserID
 	if _, err := tx.Exec(ctx, unhurried); err != nil {
@@ -149,8 +149,8 @@ func erase(ctx context.Context, tx pgx.Tx, event *events.Event) (Counts, error) 
 	return rows, outbox.Add(ctx, tx, event)
 }
 
-// eraseFolded empties all versions of what the groups fold. What they have not folded yet they fold, and forget again
-// when they come to user.erased.
+// eraseFolded deletes the person from all versions of the projections. Events that are not folded yet are folded later,
+// and erased again when the group reaches user.erased.
 func (c Counts) eraseFolded(ctx context.Context, tx pgx.Tx, id string) error {
 	for _, table := range folded {
 		statement := fmt.Sprintf(eraseFolded, table)
@@ -206,9 +206,9 @@ func (c Counts) run(ctx context.Context, tx pgx.Tx, table, statement string, arg
 	return nil
 }
 
-// EraseOwned takes away what the API and the outbox keep of a person from before a moment. The relay calls it for an
-// erasure that the log has and the database, restored from a backup, has not: there may be a new person under the id
-// already, and what the groups keep is theirs to forget when they come to the record.
+// EraseOwned deletes what the API and the outbox keep of a person up to a moment. The relay calls it for an erasure that is
+// in the log but not in a database restored from a backup. Rows of a new person under the same id stay. The projections
+// are left to their groups, which reach the record later.
 func EraseOwned(ctx context.Context, tx pgx.Tx, id string, until time.Time) error {
 	return Counts{}.eraseOwned(ctx, tx, id, until, nil)
 }
