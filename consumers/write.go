@@ -130,12 +130,10 @@ func (w *worker) write(ctx context.Context) (sent bool, err error) {
 	// A generation that ends must not cut a transaction short: it has its own deadline.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.s.cfg.BatchDeadline)
 	defer cancel()
-	conn, err := w.s.cfg.Pool.Acquire(ctx)
+	tx, err := postgres.Begin(ctx, w.s.cfg.Pool)
 	if err != nil {
-		return false, fmt.Errorf("begin: %w", err)
+		return false, err
 	}
-	defer conn.Release()
-	tx := postgres.Begin(conn.Conn())
 	defer tx.Rollback(ctx)
 	if err := w.writeWithin(ctx, tx); err != nil {
 		return false, err

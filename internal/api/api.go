@@ -27,7 +27,7 @@ type Config struct {
 	// Search finds mail. Required.
 	Search search.Engine
 
-	// Log takes what operators should know. Default: slog.Default().
+	// Log is for operators. Default: slog.Default().
 	Log *slog.Logger
 
 	// Registry holds the metrics, served at /metrics. Default: one of its own.
@@ -37,8 +37,8 @@ type Config struct {
 	// block. Default: nothing.
 	Wake func()
 
-	// Gate is asked before a decision is taken; its error makes the answer 503. It says no while a database restored
-	// from a backup has not been brought up to date from the log. Default: always open.
+	// Gate is called before a decision; if it fails, the answer is 503. It fails while a database that was restored from
+	// a backup is being brought up to date from the log. Default: always open.
 	Gate func(context.Context) error
 
 	// ATS returns the job applications that belong to mails of a person, by mail id. Default: none belong to any.
@@ -51,7 +51,7 @@ type Config struct {
 	// Extend registers further operations with Route. Default: none.
 	Extend []func(huma.API)
 
-	// Page answers what no operation does; it sees requests that nobody authenticated. Default: 404.
+	// Page answers requests to which no operation belongs. They are not authenticated. Default: 404.
 	Page http.Handler
 }
 
@@ -84,7 +84,7 @@ func (c *Config) Validate() error {
 	return nil
 }
 
-// server holds what the handlers share. It is immutable after New but for what locks itself.
+// server holds what the handlers share. It does not change after New, except for fields that have locks of their own.
 type server struct {
 	pool    *pgxpool.Pool
 	users   *auth.Store
@@ -95,7 +95,7 @@ type server struct {
 	ats     func(context.Context, string, []string) (map[string]policy.ATS, error)
 	page    http.Handler
 	mux     *http.ServeMux // the operations, without /api
-	root    *http.ServeMux // what exists at the root only
+	root    *http.ServeMux // paths that do not exist under /api
 	limiter *limiter
 	metrics *metrics
 	source  source
@@ -150,7 +150,7 @@ func (s *server) operations(extend []func(huma.API)) huma.API {
 	return api
 }
 
-// humaConfig is huma's default without what the default adds to answers and paths.
+// humaConfig is huma's default configuration without the fields and paths that the default adds.
 func humaConfig() huma.Config {
 	return huma.Config{
 		OpenAPI: &huma.OpenAPI{

@@ -6,11 +6,12 @@ import (
 	"time"
 
 	"github.com/applylens/applylens/internal/policy"
+	"github.com/applylens/applylens/internal/postgres"
 	"github.com/applylens/applylens/internal/search"
 )
 
-// askedAbout reads the mails that policies are asked about, newest first. The engine is asked only when there is a query,
-// so that one that is out of reach keeps nobody from the newest mails.
+// askedAbout reads the mails to propose actions for, newest first. Without a query it does not need the search engine,
+// and so works while the engine is down.
 func (s *server) askedAbout(ctx context.Context, body *proposeBody, query *search.Query) ([]policy.Mail, error) {
 	where := query.At(time.Now())
 	if _, all := where.(search.All); all {
@@ -21,7 +22,7 @@ func (s *server) askedAbout(ctx context.Context, body *proposeBody, query *searc
 		if err != nil {
 			return nil, err
 		}
-		return s.readMails(ctx, selectMails, uuids(hitIDs(found)))
+		return s.readMails(ctx, selectMails, postgres.UUIDs(hitIDs(found)))
 	}
 	mails, err := s.mails(ctx, mailChoice{ids: body.EmailIDs})
 	if err != nil {
@@ -33,7 +34,7 @@ func (s *server) askedAbout(ctx context.Context, body *proposeBody, query *searc
 // amongAtOnce is how many ids a search names; Elasticsearch takes about a thousand parts of a query.
 const amongAtOnce = 500
 
-// among returns those of the mails that a search finds, in their order.
+// among returns the mails that a search finds too, in the given order.
 func (s *server) among(ctx context.Context, where search.Node, mails []policy.Mail) ([]policy.Mail, error) {
 	found := map[string]bool{}
 	for some := range slices.Chunk(mails, amongAtOnce) {

@@ -10,43 +10,43 @@ import (
 	"github.com/applylens/applylens/internal/words"
 )
 
-// The modes of a search beside off, which is none.
+// The modes of a search; the empty mode is off.
 const (
 	networkingMode = "networking"
 	moneyMode      = "money"
 )
 
-// ghosted is the risk from which on an application is urgent.
+// ghosted is the least risk at which an application is urgent.
 const ghosted = 0.6
 
-// urgentStages are those of applications that are close to their end.
+// urgentStages are the stages shortly before a decision.
 var urgentStages = []string{"Onsite", "Offer", "Final Round", "Negotiation"}
 
-// eventWords are what subjects say of mail about events.
+// eventWords are words by which the subject tells that a mail is about an event.
 var eventWords = []string{"meetup", "conference", "webinar"}
 
-// meetupFeature is what decisions on mail about meetups teach, and meetupLiked the weight above which meetups are
-// lifted further in networking mode.
+// meetupFeature is the learned feature of mail about meetups. Above the weight meetupLiked, networking mode ranks meetups
+// higher.
 const (
 	meetupFeature = events.FeatureContains + "meetup"
 	meetupLiked   = 0.5
 )
 
-// wish is a part of a search that lifts the hits that fulfil it, and tells of those why.
+// wish is an optional clause of a search: hits that match it rank higher, and say why.
 type wish struct {
 	boost string
 	node  search.Node
 	why   func(m *hitMail) string
 }
 
-// taste is what a caller wants lifted beside urgent mail.
+// taste is what a caller wants to rank higher, beside urgent mail.
 type taste struct {
 	mode   string
 	near   string  // a place, empty for none
 	meetup float64 // the learned weight of meetupFeature
 }
 
-// wishes returns what lifts the hits of a search.
+// wishes returns the optional clauses of a search.
 func (t *taste) wishes() []wish {
 	list := []wish{
 		{"ghosting_risk", search.Between[float64]{Field: search.GhostingRisk, Low: &search.Limit[float64]{Value: ghosted}}, whyGhosting},
@@ -82,7 +82,7 @@ func inSubject(word string) wish {
 	return wish{word, subjectSays(word), func(*hitMail) string { return why }}
 }
 
-// subjectSays holds when the subject has the word or its plural, as the features of mail are found.
+// subjectSays matches subjects with the word or its plural, like the features of mail.
 func subjectSays(word string) search.Node {
 	return search.Or{
 		search.Phrase{Field: search.Subject, Words: []string{word}},
@@ -98,7 +98,7 @@ func aboutEvent() search.Node {
 	return list
 }
 
-// anyValue holds when the field is one of the texts.
+// anyValue matches when the field is one of the texts.
 func anyValue(field search.Field, texts []string) search.Node {
 	list := make(search.Or, len(texts))
 	for i, text := range texts {
@@ -107,7 +107,7 @@ func anyValue(field search.Field, texts []string) search.Node {
 	return list
 }
 
-// gone is why mail is high whose application has changed since an index saw it.
+// gone explains the rank of mail whose application has changed since it was indexed.
 const gone = "It was urgent when it was indexed; its application has changed since"
 
 func whyGhosting(m *hitMail) string {

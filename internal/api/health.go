@@ -14,10 +14,10 @@ import (
 
 const readyWithin = 2 * time.Second
 
-// readiness remembers that the schema was complete once; it does not become less.
+// readiness remembers that the schema was complete; it stays complete.
 type readiness struct{ migrated atomic.Bool }
 
-// mountRoot adds what exists at the root only and needs no token.
+// mountRoot adds the paths that exist at the root only and need no token.
 func (s *server) mountRoot(registry *prometheus.Registry) {
 	s.root.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	s.root.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { writeText(w, "alive\n") })

@@ -11,11 +11,12 @@ import (
 
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/auth"
+	"github.com/applylens/applylens/internal/postgres"
 	"github.com/applylens/applylens/internal/search"
 )
 
-// selectHits reads what people want to see of mails of the person, with the applications that belong to them. Many long
-// texts would take much memory, for a snippet that is almost always near the beginning.
+// selectHits reads what a hit shows of the person's mails and of the applications that belong to them. It reads only the
+// beginning of long texts, where the snippet almost always is, to bound memory.
 const selectHits = `
 SELECT m.id, m.subject, m.sender, m.sender_name, m.received_at, m.category, m.labels, left(m.text, 20000),
        a.mail_id IS NOT NULL, COALESCE(a.system, ''), COALESCE(a.application_id, ''), COALESCE(a.stage, ''), COALESCE(a.company, ''),
@@ -42,7 +43,7 @@ type (
 		Boosts     []boost    `json:"boosts" nullable:"false" doc:"Why the hit is high"`
 	}
 
-	// hitMail is a hit and what else is read to make it.
+	// hitMail is a hit with the data that it is made from.
 	hitMail struct {
 		hit
 		text      string
@@ -66,15 +67,15 @@ type (
 	atsOrNone atsView
 )
 
-// Schema tells huma what it cannot find out.
+// Schema describes the type to huma, which cannot derive it.
 func (atsOrNone) Schema(r huma.Registry) *huma.Schema {
 	return &huma.Schema{OneOf: []*huma.Schema{r.Schema(reflect.TypeFor[atsView](), true, ""), {Type: "null"}}}
 }
 
-// hits reads the mails that were found, in their order, and tells why they are high. A mail that has gone since it was
+// hits reads the mails that were found, in their order, and adds why they rank high. A mail that was deleted after it was
 // indexed is left out.
 func (s *server) hits(ctx context.Context, found []search.Hit, where search.Node, wishes []wish) ([]hit, error) {
-	rows, err := s.pool.Query(ctx, selectHits, auth.From(ctx).ID, uuids(hitIDs(found)))
+	rows, err := s.pool.Query(ctx, selectHits, auth.From(ctx).ID, postgres.UUIDs(hitIDs(found)))
 	if err != nil {
 		return nil, fmt.Errorf("read hits: %w", err)
 	}

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// idleLimiter is how long a person is remembered after their last request; their bucket is full again long before.
+// idleLimiter is how long a person's bucket is kept after their last request; it is full again long before.
 const idleLimiter = 10 * time.Minute
 
 // limiter gives each person a token bucket. It is safe for concurrent use.

@@ -8,7 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// metrics are what the API counts of itself:
+// metrics are the API's own metrics:
 //
 //	applylens_api_requests_total{method,route,status}           answered requests; route is the path's pattern
 //	applylens_api_request_duration_seconds{method,route}        from the first byte to the last of the answer
@@ -46,7 +46,7 @@ func (m *metrics) observe(seen *observation, method string) {
 	m.duration.WithLabelValues(method, seen.route).Observe(time.Since(seen.start).Seconds())
 }
 
-// boundedMethod keeps what a client invents out of the labels.
+// boundedMethod keeps methods that clients invent out of the labels.
 func boundedMethod(method string) string {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete:
@@ -55,7 +55,7 @@ func boundedMethod(method string) string {
 	return "other"
 }
 
-// observation is what the metrics want to know of a request, gathered while it is answered.
+// observation collects the metrics of one request while it is answered.
 type observation struct {
 	writer http.ResponseWriter
 	start  time.Time

@@ -8,6 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/actions"
 )
 
 // model is what an action should be after some requests.
@@ -37,7 +38,7 @@ func (m *model) apply(verb string) int {
 		return http.StatusConflict
 	}
 	m.status = wanted
-	m.events = append(m.events, kindOf(wanted))
+	m.events = append(m.events, actions.KindOf(wanted))
 	return http.StatusOK
 }
 

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -11,33 +10,15 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/actions"
 	"github.com/applylens/applylens/internal/auth"
 	"github.com/applylens/applylens/internal/policy"
+	"github.com/applylens/applylens/internal/postgres"
 )
 
 const performedDescription = `Counts a miss for every enabled policy that matches the mail, proposes this action, and proposed nothing for the mail: ` +
-	`that is what recall is made of. A mail and an action count once, however often and however late they are told again: ` +
-	`the answer is that of the first time. A proposal that waits stays in the tray.`
-
-const performedColumns = ` id, email_id, action, policies, performed_at`
-
-const selectPerformed = `SELECT` + performedColumns + ` FROM performed_actions WHERE user_id = $1 AND email_id = $2 AND action = $3`
-
-// insertPerformed notes a deed with those of the policies that never proposed anything for the mail, in their order.
-// Each state of a proposal has an index of its own.
-const insertPerformed = `
-INSERT INTO performed_actions (id, user_id, email_id, action, policies, performed_at)
-SELECT $1, $2, $3, $4, ARRAY(
-    SELECT m.policy_id
-    FROM unnest($5::bigint[]) WITH ORDINALITY AS m (policy_id, place)
-    WHERE NOT EXISTS (SELECT FROM actions a WHERE a.user_id = $2 AND a.email_id = $3 AND a.policy_id = m.policy_id
-                      AND a.status = 'pending')
-      AND NOT EXISTS (SELECT FROM actions a WHERE a.user_id = $2 AND a.email_id = $3 AND a.policy_id = m.policy_id
-                      AND a.status IN ('approved', 'rejected'))
-      AND NOT EXISTS (SELECT FROM actions a WHERE a.user_id = $2 AND a.email_id = $3 AND a.policy_id = m.policy_id
-                      AND a.status = 'expired')
-    ORDER BY m.place), clock_timestamp()
-RETURNING` + performedColumns
+	`recall is computed from these misses. Each mail and action counts once: later requests get the answer of the first. ` +
+	`A pending proposal stays in the tray.`
 
 type performedInput struct {
 	Idempotent
@@ -45,15 +26,6 @@ type performedInput struct {
 		EmailID string `json:"email_id" doc:"The mail's id"`
 		Action  string `json:"action" enum:"label_email,archive_email,move_to_folder,unsubscribe_via_header,create_calendar_event,create_task,block_sender,quarantine_attachment"`
 	}
-}
-
-// performedAction is what a person did by hand.
-type performedAction struct {
-	ID          events.UUID
-	EmailID     string
-	Action      string
-	Policies    []int64
-	PerformedAt time.Time
 }
 
 type performedView struct {
@@ -64,23 +36,8 @@ type performedView struct {
 	PerformedAt time.Time `json:"performed_at"`
 }
 
-func (p *performedAction) view() performedView {
+func viewOfPerformed(p *actions.Performed) performedView {
 	return performedView{p.ID.String(), p.EmailID, p.Action, notNil(p.Policies), p.PerformedAt.UTC()}
-}
-
-// event tells of the deed. Its id is the row's: only who made the row may emit it, since the consumers know repeats of
-// our own events by the relay's numbers and not by ids.
-func (p *performedAction) event(user, source string, mail *policy.Mail) *events.Event {
-	ref := mail.Ref()
-	ref.Subject = ""
-	at := p.PerformedAt.UTC()
-	return &events.Event{
-		Envelope: events.Envelope{ID: p.ID.String(), Source: source, Type: events.TypeActionPerformed, Subject: p.ID.String(), Time: at},
-		Action: &events.Action{
-			ActionID: p.ID, UserID: user, Action: p.Action, ProposedAt: at, RecordedAt: at,
-			Features: mail.Features(), HasFeatures: true, FeatureRule: events.FeatureRule, Mail: ref, Policies: p.Policies,
-		},
-	}
 }
 
 func (s *server) performed(ctx context.Context, in *performedInput) (*answered[performedView], error) {
@@ -91,7 +48,7 @@ func (s *server) performed(ctx context.Context, in *performedInput) (*answered[p
 	if err := s.open(ctx); err != nil {
 		return nil, err
 	}
-	mail, err := s.oneMail(ctx, email) // before the lock is taken, as all that only reads
+	mail, err := s.oneMail(ctx, email) // before the lock is taken, like every other read
 	if err != nil {
 		return nil, err
 	}
@@ -99,53 +56,38 @@ func (s *server) performed(ctx context.Context, in *performedInput) (*answered[p
 	if err != nil {
 		return nil, err
 	}
-	return change(ctx, s, in.Key, http.StatusOK, func(ctx context.Context, tx *transaction) (performedView, error) {
-		earlier, err := onePerformed(ctx, tx, selectPerformed, tx.user, email.String(), in.Body.Action)
-		switch {
-		case err == nil:
-			tx.last = earlier.ID.String()
-			return earlier.view(), nil
-		case !errors.Is(err, pgx.ErrNoRows):
-			return performedView{}, fmt.Errorf("look for the performed action: %w", err)
-		case mail == nil:
-			return performedView{}, noPerformedMail()
-		}
-		return perform(ctx, tx, mail, in.Body.Action, matching)
+	p := actions.Performed{EmailID: email.String(), Action: in.Body.Action}
+	var recorded bool
+	return change(ctx, s, in.Key, http.StatusOK, work[performedView]{
+		first: func(b *pgx.Batch, user string) { actions.LookPerformed(b, user, matching, &p, &recorded) },
+		then: func(_ context.Context, tx *transaction) (performedView, error) {
+			switch {
+			case recorded:
+				tx.last = p.ID.String()
+				return viewOfPerformed(&p), nil
+			case mail == nil:
+				return performedView{}, noPerformedMail()
+			}
+			return perform(tx, &p, mail)
+		},
 	})
 }
 
-// perform notes a deed that was not told before, and emits its event.
-func perform(ctx context.Context, tx *transaction, mail *policy.Mail, action string, matching []int64) (performedView, error) {
-	id := events.NewUUIDv7(time.Now())
-	done, err := onePerformed(ctx, tx, insertPerformed, [16]byte(id), tx.user, mail.ID, action, matching)
-	if err != nil {
-		return performedView{}, fmt.Errorf("note the performed action: %w", err)
-	}
-	return done.view(), tx.emit(ctx, done.event(tx.user, tx.source, mail))
+// perform records a manual action and emits its event.
+func perform(tx *transaction, p *actions.Performed, mail *policy.Mail) (performedView, error) {
+	p.ID = events.NewUUIDv7(time.Now())
+	p.Record(tx.Batch(), tx.user)
+	return viewOfPerformed(p), tx.emit(p.Event(tx.user, tx.source, mail))
 }
 
 func noPerformedMail() error {
 	return huma.Error404NotFound("there is no such mail", &huma.ErrorDetail{Location: "body.email_id", Message: "you have no mail with this id"})
 }
 
-func onePerformed(ctx context.Context, tx *transaction, sql string, args ...any) (performedAction, error) {
-	rows, err := tx.Query(ctx, sql, args...)
-	if err != nil {
-		return performedAction{}, err
-	}
-	return pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (performedAction, error) {
-		var p performedAction
-		var id [16]byte
-		err := row.Scan(&id, &p.EmailID, &p.Action, &p.Policies, &p.PerformedAt)
-		p.ID = id
-		return p, err
-	})
-}
-
 // oneMail returns a mail of the person, nil when there is none.
 func (s *server) oneMail(ctx context.Context, id events.UUID) (*policy.Mail, error) {
 	user := auth.From(ctx).ID
-	rows, err := s.pool.Query(ctx, selectMails, user, uuids([]events.UUID{id}))
+	rows, err := s.pool.Query(ctx, selectMails, user, postgres.UUIDs([]events.UUID{id}))
 	if err != nil {
 		return nil, fmt.Errorf("read mail: %w", err)
 	}
@@ -159,7 +101,7 @@ func (s *server) oneMail(ctx context.Context, id events.UUID) (*policy.Mail, err
 	return &mails[0], s.attachATS(ctx, user, mails)
 }
 
-// matching returns the person's enabled policies that match a mail and propose action, none when there is no mail.
+// matching returns the person's enabled policies that match a mail and propose action. It returns none without a mail.
 func (s *server) matching(ctx context.Context, mail *policy.Mail, action string) ([]int64, error) {
 	ids := []int64{}
 	if mail == nil {

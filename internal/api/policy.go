@@ -12,39 +12,12 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/applylens/applylens/internal/actions"
 	"github.com/applylens/applylens/internal/auth"
 	"github.com/applylens/applylens/internal/policy"
 )
 
-const policyColumns = ` id, name, enabled, priority, condition, action, confidence_threshold, created_at, updated_at`
-
-// selectPolicies lists the person's policies in the order in which they are tried.
-const selectPolicies = `
-SELECT` + policyColumns + ` FROM policies WHERE user_id = $1 AND deleted_at IS NULL
-ORDER BY priority, created_at DESC, id DESC`
-
-const selectPolicy = `SELECT` + policyColumns + ` FROM policies WHERE user_id = $1 AND id = $2 AND deleted_at IS NULL`
-
-// insertPolicy adds a policy unless the person has too many already; then it returns no row.
-const insertPolicy = `
-INSERT INTO policies (user_id, name, enabled, priority, condition, action, confidence_threshold)
-SELECT $1, $2, $3, $4, $5, $6, $7
-WHERE (SELECT count(*) FROM policies WHERE user_id = $1 AND deleted_at IS NULL) < 500
-RETURNING` + policyColumns
-
-const updatePolicy = `
-UPDATE policies
-SET name = $3, enabled = $4, priority = $5, condition = $6, action = $7, confidence_threshold = $8, updated_at = now()
-WHERE user_id = $1 AND id = $2 AND deleted_at IS NULL
-RETURNING` + policyColumns
-
-// deletePolicy keeps the row for the statistics and the proposals that name it.
-const deletePolicy = `
-UPDATE policies SET deleted_at = now(), updated_at = now()
-WHERE user_id = $1 AND id = $2 AND deleted_at IS NULL`
-
-// policyBody is what the author of a policy sets. Pointers tell false and 0 from left out, which huma's defaults do
-// not.
+// policyBody is what the author of a policy sets. A nil pointer means left out; huma's defaults would replace false and 0.
 type policyBody struct {
 	Name                string   `json:"name" minLength:"1" maxLength:"255" doc:"Unique among the caller's policies"`
 	Enabled             *bool    `json:"enabled,omitempty" default:"true"`
@@ -59,8 +32,8 @@ func (b *policyBody) policy() policy.Policy {
 		Condition: canonical(b.Condition), Action: b.Action, Threshold: orDefault(b.ConfidenceThreshold, policy.DefaultThreshold)}
 }
 
-// canonical drops from a JSON object what PostgreSQL could read differently, or not at all: members given twice, and
-// numbers beyond a float64's.
+// canonical rewrites a JSON object without what PostgreSQL could read differently or not at all: duplicate members, and
+// numbers out of a float64's range.
 func canonical(o object) []byte {
 	var value any
 	if err := json.Unmarshal(o, &value); err != nil {
@@ -95,12 +68,6 @@ type policyView struct {
 func viewOf(p policy.Policy) policyView {
 	return policyView{ID: p.ID, Name: p.Name, Enabled: p.Enabled, Priority: p.Priority, Condition: object(p.Condition),
 		Action: p.Action, ConfidenceThreshold: p.Threshold, CreatedAt: p.CreatedAt.UTC(), UpdatedAt: p.UpdatedAt.UTC()}
-}
-
-func scanPolicy(row pgx.CollectableRow) (policy.Policy, error) {
-	var p policy.Policy
-	err := row.Scan(&p.ID, &p.Name, &p.Enabled, &p.Priority, &p.Condition, &p.Action, &p.Threshold, &p.CreatedAt, &p.UpdatedAt)
-	return p, err
 }
 
 type (
@@ -139,26 +106,7 @@ func (s *server) routePolicies(api huma.API) {
 
 // policies returns all policies of the person.
 func (s *server) policies(ctx context.Context) ([]policy.Policy, error) {
-	rows, err := s.pool.Query(ctx, selectPolicies, auth.From(ctx).ID)
-	if err != nil {
-		return nil, fmt.Errorf("read policies: %w", err)
-	}
-	list, err := pgx.CollectRows(rows, scanPolicy)
-	if err != nil {
-		return nil, fmt.Errorf("read policies: %w", err)
-	}
-	return list, nil
-}
-
-// onePolicy runs a statement that returns one policy.
-func onePolicy(ctx context.Context, db interface {
-	Query(context.Context, string, ...any) (pgx.Rows, error)
-}, sql string, args ...any) (policy.Policy, error) {
-	rows, err := db.Query(ctx, sql, args...)
-	if err != nil {
-		return policy.Policy{}, err
-	}
-	return pgx.CollectExactlyOneRow(rows, scanPolicy)
+	return actions.Policies(ctx, s.pool, auth.From(ctx).ID)
 }
 
 func (s *server) listPolicies(ctx context.Context, _ *struct{}) (*policiesOutput, error) {
@@ -174,7 +122,7 @@ func (s *server) listPolicies(ctx context.Context, _ *struct{}) (*policiesOutput
 }
 
 func (s *server) getPolicy(ctx context.Context, in *PolicyID) (*policyOutput, error) {
-	p, err := onePolicy(ctx, s.pool, selectPolicy, auth.From(ctx).ID, in.ID)
+	p, err := actions.Policy(ctx, s.pool, auth.From(ctx).ID, in.ID)
 	if err != nil {
 		return nil, policyProblem("read policy", err)
 	}
@@ -186,17 +134,17 @@ func (s *server) createPolicy(ctx context.Context, in *policyCreate) (*answered[
 	if faults := p.Validate(); faults != nil {
 		return nil, invalidPolicy(faults)
 	}
-	if err := s.open(ctx); err != nil { // a restored database may give away a number that the log knows
+	if err := s.open(ctx); err != nil { // a restored database could reuse an id that is in the log
 		return nil, err
 	}
-	return change(ctx, s, in.Key, http.StatusCreated, func(ctx context.Context, tx *transaction) (policyView, error) {
+	return change(ctx, s, in.Key, http.StatusCreated, work[policyView]{then: func(ctx context.Context, tx *transaction) (policyView, error) {
 		return addPolicy(ctx, tx, p)
-	})
+	}})
 }
 
 // addPolicy inserts a policy that is valid.
 func addPolicy(ctx context.Context, tx *transaction, p policy.Policy) (policyView, error) {
-	created, err := onePolicy(ctx, tx, insertPolicy, tx.user, p.Name, p.Enabled, p.Priority, p.Condition, p.Action, p.Threshold)
+	created, err := actions.AddPolicy(ctx, tx, tx.user, p)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return policyView{}, huma.Error422UnprocessableEntity("there are 500 policies already: delete one first")
 	}
@@ -211,31 +159,30 @@ func (s *server) replacePolicy(ctx context.Context, in *policyUpdate) (*answered
 	if faults := p.Validate(); faults != nil {
 		return nil, invalidPolicy(faults)
 	}
-	return change(ctx, s, "", http.StatusOK, func(ctx context.Context, tx *transaction) (policyView, error) {
-		updated, err := onePolicy(ctx, tx, updatePolicy,
-			tx.user, in.ID, p.Name, p.Enabled, p.Priority, p.Condition, p.Action, p.Threshold)
+	return change(ctx, s, "", http.StatusOK, work[policyView]{then: func(ctx context.Context, tx *transaction) (policyView, error) {
+		updated, err := actions.ReplacePolicy(ctx, tx, tx.user, in.ID, p)
 		if err != nil {
 			return policyView{}, policyProblem("replace policy", err)
 		}
 		return viewOf(updated), nil
-	})
+	}})
 }
 
 func (s *server) deletePolicy(ctx context.Context, in *PolicyID) (*struct{}, error) {
-	_, err := change(ctx, s, "", http.StatusNoContent, func(ctx context.Context, tx *transaction) (struct{}, error) {
-		deleted, err := tx.Exec(ctx, deletePolicy, tx.user, in.ID)
-		if err != nil {
+	_, err := change(ctx, s, "", http.StatusNoContent, work[struct{}]{then: func(ctx context.Context, tx *transaction) (struct{}, error) {
+		deleted, err := actions.DeletePolicy(ctx, tx, tx.user, in.ID)
+		switch {
+		case err != nil:
 			return struct{}{}, fmt.Errorf("delete policy: %w", err)
-		}
-		if deleted.RowsAffected() == 0 {
+		case !deleted:
 			return struct{}{}, notFound("policy")
 		}
 		return struct{}{}, nil
-	})
+	}})
 	return nil, err
 }
 
-// policyProblem tells what the failure of a statement on one policy means.
+// policyProblem turns the error of a statement on one policy into an answer.
 func policyProblem(doing string, err error) error {
 	if errors.Is(err, pgx.ErrNoRows) {
 		return notFound("policy")

@@ -11,11 +11,12 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/actions"
 	"github.com/applylens/applylens/internal/auth"
 )
 
-// selectPreferences lists what was learned of a person in the live version: the strongest likes, then the strongest
-// dislikes, of at least a strength.
+// selectPreferences lists a person's learned weights of at least a strength in the live version: the strongest likes,
+// then the strongest dislikes.
 const selectPreferences = `
 WITH learned AS (
     SELECT feature, weight, GREATEST(approvals, 0) AS approvals, GREATEST(rejections, 0) AS rejections,
@@ -27,10 +28,10 @@ WITH learned AS (
 UNION ALL
 (SELECT * FROM learned WHERE weight < 0 ORDER BY weight, feature LIMIT $3)`
 
-// selectHasFeature tells whether something is known of a feature.
+// selectHasFeature tells whether a person has a weight for a feature.
 const selectHasFeature = `SELECT EXISTS (SELECT FROM user_weights WHERE user_id = $1 AND feature = $2)`
 
-// selectClock is the time that an event carries as the one when it was recorded.
+// selectClock reads the time at which an event is recorded.
 const selectClock = `SELECT clock_timestamp()`
 
 type preferencesInput struct {
@@ -55,7 +56,7 @@ type preference struct {
 	UpdatedAt  time.Time `json:"updated_at"`
 }
 
-// FeatureName is part of the input of what is done with one feature.
+// FeatureName is part of the input of operations on one feature.
 type FeatureName struct {
 	Feature string `path:"feature" doc:"Such as category:promo or sender_domain:shop.example; percent-encoded, also the slashes"`
 }
@@ -72,7 +73,7 @@ type pinned struct {
 	Weight  float64 `json:"weight"`
 }
 
-// emitted is the output of a change that has nothing to tell but its event.
+// emitted is the output of a change that answers with nothing but its event.
 type emitted struct {
 	EventID string `header:"X-Event-Id" doc:"The event that this answer emitted; give it to ?wait= to read your own effect."`
 }
@@ -132,18 +133,20 @@ func (s *server) pin(ctx context.Context, in *pinInput) (*answered[pinned], erro
 	if err := s.open(ctx); err != nil {
 		return nil, err
 	}
-	return change(ctx, s, "", http.StatusOK, func(ctx context.Context, tx *transaction) (pinned, error) {
-		var at time.Time
-		if err := tx.QueryRow(ctx, selectClock).Scan(&at); err != nil {
-			return pinned{}, fmt.Errorf("read the clock: %w", err)
-		}
-		err := tx.prefer(ctx, at, events.Preference{Op: events.PreferencePin, Feature: in.Feature, Weight: in.Body.Weight})
-		return pinned{in.Feature, in.Body.Weight}, err
+	var at time.Time
+	return change(ctx, s, "", http.StatusOK, work[pinned]{
+		first: func(b *pgx.Batch, _ string) {
+			b.Queue(selectClock).QueryRow(func(row pgx.Row) error { return row.Scan(&at) })
+		},
+		then: func(_ context.Context, tx *transaction) (pinned, error) {
+			err := tx.prefer(at, events.Preference{Op: events.PreferencePin, Feature: in.Feature, Weight: in.Body.Weight})
+			return pinned{in.Feature, in.Body.Weight}, err
+		},
 	})
 }
 
-// checkPinned refuses a feature that no mail can have, unless the person has it all the same: other services may have
-// features of their own.
+// checkPinned refuses a feature that our mail cannot have, unless the person has a weight for it: events of other services
+// may carry other features.
 func (s *server) checkPinned(ctx context.Context, feature string) error {
 	if err := checkFeature(feature); err != nil || events.PossibleFeature(feature) {
 		return err
@@ -173,19 +176,17 @@ func (s *server) forgetFeature(ctx context.Context, in *FeatureName) (*emitted, 
 }
 
 func (s *server) reset(ctx context.Context, _ *struct{}) (*emitted, error) {
-	return s.forget(ctx, everything, events.Preference{Op: events.PreferenceReset})
+	return s.forget(ctx, actions.Everything, events.Preference{Op: events.PreferenceReset})
 }
 
 func (s *server) forget(ctx context.Context, feature string, told events.Preference) (*emitted, error) {
 	if err := s.open(ctx); err != nil {
 		return nil, err
 	}
-	done, err := change(ctx, s, "", http.StatusNoContent, func(ctx context.Context, tx *transaction) (struct{}, error) {
-		at, err := noteForget(ctx, tx, feature)
-		if err != nil {
-			return struct{}{}, err
-		}
-		return struct{}{}, tx.prefer(ctx, at, told)
+	var at time.Time
+	done, err := change(ctx, s, "", http.StatusNoContent, work[struct{}]{
+		first: func(b *pgx.Batch, user string) { actions.Forget(b, user, feature, &at) },
+		then:  func(_ context.Context, tx *transaction) (struct{}, error) { return struct{}{}, tx.prefer(at, told) },
 	})
 	if err != nil {
 		return nil, err
@@ -193,11 +194,11 @@ func (s *server) forget(ctx context.Context, feature string, told events.Prefere
 	return &emitted{done.EventID}, nil
 }
 
-// prefer emits a change of the person's preferences. Each request is an event of its own: setting or forgetting once more
-// changes nothing, unless something was decided in between.
-func (tx *transaction) prefer(ctx context.Context, at time.Time, told events.Preference) error {
+// prefer emits a change of the person's preferences. Every request is a new event: repeating one has no effect, unless a
+// decision came in between.
+func (tx *transaction) prefer(at time.Time, told events.Preference) error {
 	told.UserID, told.RecordedAt = tx.user, at.UTC()
-	return tx.emit(ctx, &events.Event{
+	return tx.emit(&events.Event{
 		Envelope:   events.Envelope{ID: events.NewUUIDv7(at).String(), Source: tx.source, Type: events.TypePreferenceChanged, Time: at.UTC()},
 		Preference: &told,
 	})

@@ -12,6 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/applylens/applylens/internal/actions"
 	"github.com/applylens/applylens/internal/policy"
 )
 
@@ -27,7 +28,7 @@ type actionState struct {
 	Status string `json:"status" enum:"pending,approved,rejected,expired"`
 }
 
-func conflictOf(a *action, detail string) error {
+func conflictOf(a *actions.Action, detail string) error {
 	return &conflict{
 		ErrorModel: huma.ErrorModel{Title: http.StatusText(http.StatusConflict), Status: http.StatusConflict, Detail: detail},
 		State:      actionState{a.ID.String(), a.Status},
@@ -85,8 +86,8 @@ func retryLater(err error, seconds string) error {
 	return huma.ErrorWithHeaders(err, http.Header{"Retry-After": {seconds}})
 }
 
-// problemOf turns what a handler met into what the client may read; everything that is not already a problem is
-// logged with its whole chain.
+// problemOf turns an error of a handler into a problem for the client. An error that is not a problem yet is logged with
+// its whole chain.
 func problemOf(ctx context.Context, err error) error {
 	var problem huma.StatusError
 	switch {
@@ -102,10 +103,11 @@ func problemOf(ctx context.Context, err error) error {
 	return huma.Error500InternalServerError("something went wrong on our side")
 }
 
-// statusClientGone is never read by anybody; it keeps the metrics apart from our own failures.
+// statusClientGone never reaches a client; it keeps these requests apart from our own failures in the metrics.
 const statusClientGone = 499
 
-// unreachable tells whether err says that PostgreSQL, rather than what was asked of it, is the trouble.
+// unreachable tells whether PostgreSQL could not be reached or could not serve at the moment, rather than refused the
+// statement.
 func unreachable(err error) bool {
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) {
@@ -127,7 +129,7 @@ func transientState(code string) bool {
 	return code == "55P03" || code == "25006" || code == "25P03"
 }
 
-// seal is a huma transformer: it completes a problem and takes out of it what a client must not see, whoever made it.
+// seal is a huma transformer: it completes every problem and removes from it what a client must not see.
 func seal(_ huma.Context, _ string, body any) (any, error) {
 	var model *huma.ErrorModel
 	switch problem := body.(type) {
@@ -140,8 +142,8 @@ func seal(_ huma.Context, _ string, body any) (any, error) {
 	}
 	model.Type = "about:blank"
 	for _, detail := range model.Errors {
-		detail.Value = nil // what was sent may be long or secret
-		// What Go's decoder says names our types. The JSON has been checked, so that only numbers are left to refuse.
+		detail.Value = nil // it may be long or secret
+		// Messages of Go's decoder name our types. The JSON has been checked before, so it refused a number.
 		if strings.HasPrefix(detail.Message, "json: ") {
 			detail.Message = "a number is out of range, or a whole number is written with a fraction or an exponent"
 		}

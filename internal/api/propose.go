@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -12,8 +11,10 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/actions"
 	"github.com/applylens/applylens/internal/auth"
 	"github.com/applylens/applylens/internal/policy"
+	"github.com/applylens/applylens/internal/postgres"
 )
 
 const mailColumns = ` id::text, category, sender, sender_domain, list_id, subject, risk_score, quarantined, labels, received_at, expires_at`
@@ -24,8 +25,8 @@ SELECT` + mailColumns + ` FROM live_mails WHERE user_id = $1 ORDER BY received_a
 const selectMails = `
 SELECT` + mailColumns + ` FROM live_mails WHERE user_id = $1 AND id = ANY ($2::uuid[]) ORDER BY received_at DESC, id`
 
-// selectPromoRatios returns for each sender the share of promotions among their mail to the person of 90 days. The
-// domains only make the index useful.
+// selectPromoRatios returns, by sender, the share of promotions among their mail to the person in the last 90 days. The
+// domains let it use the index.
 const selectPromoRatios = `
 SELECT sender, avg((category = 'promo')::int)::float8
 FROM live_mails
@@ -33,28 +34,6 @@ WHERE user_id = $1 AND sender_domain = ANY ($2) AND sender = ANY ($3) AND receiv
 GROUP BY sender`
 
 const selectWeights = `SELECT feature, weight FROM user_weights WHERE user_id = $1 AND feature = ANY ($2)`
-
-// expireActions gives up the proposals that are too old to be asked about, so that their mails can be proposed anew.
-const expireActions = `
-UPDATE actions SET status = 'expired'
-WHERE user_id = $1 AND status = 'pending' AND created_at <= now() - interval '30 days'`
-
-// insertActions files the proposals of a JSON array, in its order, but for mails that have a pending proposal or a
-// standing decision under the same policy. The person's lock makes the check final; the unique index is the net.
-const insertActions = `
-INSERT INTO actions AS a (id, user_id, policy_id, email_id, action, params, confidence, explored, rationale,
-                          features, feature_rule, mail_category, mail_sender_domain, mail_list_id, created_at)
-SELECT n.id, $1, n.policy_id, n.email_id, n.action, n.params, n.confidence, n.explored, n.rationale,
-       n.features, n.feature_rule, n.category, n.sender_domain, n.list_id, clock_timestamp()
-FROM jsonb_to_recordset($2) AS n (id uuid, policy_id bigint, email_id text, action text, params jsonb,
-    confidence float8, explored boolean, rationale jsonb, features text[], feature_rule integer,
-    category text, sender_domain text, list_id text)
-WHERE NOT EXISTS (SELECT FROM actions x WHERE x.user_id = $1 AND x.email_id = n.email_id
-                  AND x.policy_id = n.policy_id AND x.status = 'pending')
-  AND NOT EXISTS (SELECT FROM actions x WHERE x.user_id = $1 AND x.email_id = n.email_id
-                  AND x.policy_id = n.policy_id AND x.status IN ('approved', 'rejected'))
-ON CONFLICT (user_id, email_id, policy_id) WHERE status = 'pending' DO NOTHING
-RETURNING` + actionColumns
 
 // mailChoice tells which of the person's mails are meant.
 type mailChoice struct {
@@ -71,23 +50,6 @@ type proposeBody struct {
 	Query    string   `json:"query,omitempty" maxLength:"1000" doc:"What GET /search takes as q; empty: all mail"`
 	EmailIDs []string `json:"email_ids,omitempty" maxItems:"1000" doc:"Ids of mails, of which a query takes those that it finds; empty: the newest that it finds"`
 	Limit    int      `json:"limit,omitempty" default:"100" minimum:"1" maximum:"1000" doc:"How many of the newest mails, when no ids are given"`
-}
-
-// proposed is what insertActions reads of a proposal.
-type proposed struct {
-	ID           string            `json:"id"`
-	PolicyID     int64             `json:"policy_id"`
-	EmailID      string            `json:"email_id"`
-	Action       string            `json:"action"`
-	Params       map[string]string `json:"params"`
-	Confidence   float64           `json:"confidence"`
-	Explored     bool              `json:"explored"`
-	Rationale    policy.Rationale  `json:"rationale"`
-	Features     []string          `json:"features"`
-	FeatureRule  int               `json:"feature_rule"`
-	Category     string            `json:"category"`
-	SenderDomain string            `json:"sender_domain"`
-	ListID       string            `json:"list_id"`
 }
 
 func (s *server) propose(ctx context.Context, in *proposeInput) (*answered[[]actionView], error) {
@@ -110,45 +72,42 @@ func (s *server) propose(ctx context.Context, in *proposeInput) (*answered[[]act
 	if err != nil {
 		return nil, err
 	}
-	return change(ctx, s, in.Key, http.StatusOK, func(ctx context.Context, tx *transaction) ([]actionView, error) {
-		return file(ctx, tx, proposals)
+	slices.Reverse(proposals) // the oldest mail goes first, so that the tray shows the newest first
+	var added actions.ByID
+	return change(ctx, s, in.Key, http.StatusOK, work[[]actionView]{
+		first: func(b *pgx.Batch, user string) { actions.Propose(b, user, proposals, &added) },
+		then: func(_ context.Context, tx *transaction) ([]actionView, error) {
+			return proposed(tx, proposals, added)
+		},
 	})
 }
 
-// choose asks the person's policies about mails. It only reads, before the lock is taken.
-func (s *server) choose(ctx context.Context, mails []policy.Mail) ([]proposed, error) {
-	policies, err := s.policies(ctx)
-	if err != nil {
-		return nil, err
-	}
-	set, err := policy.NewSet(policies)
-	if err != nil {
-		return nil, err
-	}
+// choose lets the person's policies propose actions on mails. It only reads, before the lock is taken.
+func (s *server) choose(ctx context.Context, mails []policy.Mail) ([]actions.Proposal, error) {
 	now := time.Now()
-	weights, err := s.weights(ctx, mails)
+	learned, err := s.learned(ctx, mails, now)
 	if err != nil {
 		return nil, err
 	}
-	ratios, err := s.promoRatios(ctx, mails, now)
+	set, err := policy.NewSet(learned.policies)
 	if err != nil {
 		return nil, err
 	}
-	var list []proposed
+	var list []actions.Proposal
 	for _, mail := range mails {
 		if err := ctx.Err(); err != nil { // costly conditions on much mail
 			return nil, fmt.Errorf("ask the policies: %w", err)
 		}
-		p, fires := set.Choose(mail, now, ratios[mail.Sender], func(feature string) float64 { return weights[feature] })
-		if fires {
+		weight := func(feature string) float64 { return learned.weights[feature] }
+		if p, fires := set.Choose(mail, now, learned.promoRatios[mail.Sender], weight); fires {
 			list = append(list, proposalOf(mail, p, now))
 		}
 	}
 	return list, nil
 }
 
-func proposalOf(mail policy.Mail, p policy.Proposal, now time.Time) proposed {
-	return proposed{
+func proposalOf(mail policy.Mail, p policy.Proposal, now time.Time) actions.Proposal {
+	return actions.Proposal{
 		ID: events.NewUUIDv7(now).String(), PolicyID: p.Policy.ID, EmailID: mail.ID,
 		Action: p.Policy.Action, Params: p.Params, Confidence: p.Confidence, Explored: p.Explored,
 		Rationale: p.Rationale, Features: notNil(p.Features), FeatureRule: events.FeatureRule,
@@ -156,33 +115,19 @@ func proposalOf(mail policy.Mail, p policy.Proposal, now time.Time) proposed {
 	}
 }
 
-// file stores the proposals and emits their events. The oldest mail is filed first, so that the tray shows the newest
-// first.
-func file(ctx context.Context, tx *transaction, list []proposed) ([]actionView, error) {
-	if _, err := tx.Exec(ctx, expireActions, tx.user); err != nil {
-		return nil, fmt.Errorf("expire actions: %w", err)
-	}
-	oldestFirst := slices.Clone(list)
-	slices.Reverse(oldestFirst)
-	rows, err := json.Marshal(notNil(oldestFirst))
-	if err != nil {
-		return nil, fmt.Errorf("write proposals: %w", err)
-	}
-	filed, err := actionsOf(ctx, tx, insertActions, tx.user, rows)
-	if err != nil {
-		return nil, fmt.Errorf("file proposals: %w", err)
-	}
-	views := make([]actionView, 0, len(filed))
-	emitted := make([]*events.Event, 0, len(filed))
-	for _, p := range oldestFirst {
+// proposed emits the events of the proposals that were added, in their order, and returns the actions the other way round.
+func proposed(tx *transaction, list []actions.Proposal, added actions.ByID) ([]actionView, error) {
+	views := make([]actionView, 0, len(added))
+	emitted := make([]*events.Event, 0, len(added))
+	for _, p := range list {
 		id, _ := events.ParseUUID(p.ID) // our own
-		if a := filed[id]; a != nil {
-			views = append(views, a.view())
+		if a := added[id]; a != nil {
+			views = append(views, viewOfAction(a))
 			emitted = append(emitted, tx.event(events.TypeActionProposed, a))
 		}
 	}
 	slices.Reverse(views)
-	return views, tx.emit(ctx, emitted...)
+	return views, tx.emit(emitted...)
 }
 
 // mails reads the chosen mails, newest first, with the applications that belong to them. Ids of mails that the person
@@ -195,7 +140,7 @@ func (s *server) mails(ctx context.Context, choice mailChoice) ([]policy.Mail, e
 	if err != nil {
 		return nil, err
 	}
-	mails, err := s.readMails(ctx, selectMails, uuids(ids))
+	mails, err := s.readMails(ctx, selectMails, postgres.UUIDs(ids))
 	if err != nil {
 		return nil, err
 	}
@@ -278,49 +223,52 @@ func (s *server) attachATS(ctx context.Context, user string, mails []policy.Mail
 	return nil
 }
 
-// weights reads what was learned about the features of mails.
-func (s *server) weights(ctx context.Context, mails []policy.Mail) (map[string]float64, error) {
-	features := map[string]struct{}{}
+// learned is what a person's policies need, beside the mail, to propose.
+type learned struct {
+	policies    []policy.Policy
+	weights     map[string]float64 // of the features of mails
+	promoRatios map[string]float64 // how much of their mail the senders of promotions send as promotions
+}
+
+// learned reads, in one round trip, what the policies need to propose actions on mails.
+func (s *server) learned(ctx context.Context, mails []policy.Mail, now time.Time) (*learned, error) {
+	user := auth.From(ctx).ID
+	features, senders, domains := map[string]struct{}{}, map[string]struct{}{}, map[string]struct{}{}
 	for i := range mails {
 		for _, feature := range mails[i].Features() {
 			features[feature] = struct{}{}
 		}
-	}
-	return s.pairs(ctx, "read weights", selectWeights, auth.From(ctx).ID, keys(features))
-}
-
-// promoRatios reads how much of their mail the senders of promotions send as promotions; only for those it counts.
-func (s *server) promoRatios(ctx context.Context, mails []policy.Mail, now time.Time) (map[string]float64, error) {
-	senders, domains := map[string]struct{}{}, map[string]struct{}{}
-	for i := range mails {
 		if mails[i].Category == "promo" {
 			senders[mails[i].Sender] = struct{}{}
 			domains[mails[i].SenderDomain] = struct{}{}
 		}
 	}
-	if len(senders) == 0 {
-		return nil, nil
+	var l learned
+	b := &pgx.Batch{}
+	actions.ReadPolicies(b, user, &l.policies)
+	queuePairs(b, "read weights", &l.weights, selectWeights, user, keys(features))
+	if len(senders) > 0 {
+		queuePairs(b, "read promo ratios", &l.promoRatios, selectPromoRatios, user, keys(domains), keys(senders), now)
 	}
-	return s.pairs(ctx, "read promo ratios", selectPromoRatios, auth.From(ctx).ID, keys(domains), keys(senders), now)
+	return &l, s.pool.SendBatch(ctx, b).Close()
 }
 
-// pairs runs a query of rows with a text and a number.
-func (s *server) pairs(ctx context.Context, doing, sql string, args ...any) (map[string]float64, error) {
-	rows, err := s.pool.Query(ctx, sql, args...)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", doing, err)
-	}
-	found := map[string]float64{}
-	var name string
-	var value float64
-	_, err = pgx.ForEachRow(rows, []any{&name, &value}, func() error {
-		found[name] = value
+// queuePairs adds a query of rows with a text and a number.
+func queuePairs(b *pgx.Batch, doing string, into *map[string]float64, sql string, args ...any) {
+	b.Queue(sql, args...).Query(func(rows pgx.Rows) error {
+		found := map[string]float64{}
+		var name string
+		var value float64
+		_, err := pgx.ForEachRow(rows, []any{&name, &value}, func() error {
+			found[name] = value
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("%s: %w", doing, err)
+		}
+		*into = found
 		return nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", doing, err)
-	}
-	return found, nil
 }
 
 func keys(set map[string]struct{}) []string {

@@ -22,7 +22,7 @@ const (
 	prefix      = "/api"
 )
 
-// ServeHTTP takes a request through everything that holds for all of them: headers, limits, the two forms of a path.
+// ServeHTTP does what applies to every request: headers, limits, and the two forms of a path.
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	setSecurityHeaders(w.Header())
 	seen := &observation{writer: w, start: time.Now(), route: "none"}
@@ -79,7 +79,7 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request) {
 	s.dispatch(w, r)
 }
 
-// dispatch serves the routes of the API, else the page, else a problem.
+// dispatch serves the operations of the API, then the page, then a problem.
 func (s *server) dispatch(w http.ResponseWriter, r *http.Request) {
 	handler, pattern := s.mux.Handler(r)
 	if pattern != "" {
@@ -118,7 +118,7 @@ func readBody(w http.ResponseWriter, r *http.Request) (*http.Request, bool) {
 	return withHash(r, body), true
 }
 
-// judge tells with which status a body is refused; 0 when it is not.
+// judge returns the status with which a body is refused, or 0.
 func judge(r *http.Request, body []byte, err error) (status int, detail string) {
 	var tooLarge *http.MaxBytesError
 	switch {
@@ -144,7 +144,7 @@ func isJSON(contentType string) bool {
 
 type requestHashKey struct{}
 
-// withHash keeps what identifies the request, for those that carry an Idempotency-Key.
+// withHash stores a hash of the request in the context if it carries an Idempotency-Key.
 func withHash(r *http.Request, body []byte) *http.Request {
 	if r.Header.Get("Idempotency-Key") == "" {
 		return r
@@ -169,7 +169,7 @@ func writeProblem(w http.ResponseWriter, status int, detail string) {
 	})
 }
 
-// discard takes what a handler writes, but for its status and headers.
+// discard drops the body that a handler writes and keeps status and headers.
 type discard struct {
 	header http.Header
 	status int

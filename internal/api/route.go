@@ -15,13 +15,13 @@ import (
 	"github.com/applylens/applylens/internal/auth"
 )
 
-// answerWithin bounds the time that an operation may take, but for what its caller asked to wait: a database that
-// does not answer must not hold requests for ever.
+// answerWithin bounds an operation, beside the time that its caller asked to wait: a database that does not answer must
+// not hold requests for ever.
 const answerWithin = 15 * time.Second
 
-// Route registers an operation. What its handler returns as an error is turned into a problem that tells nothing of
-// our insides: a huma.StatusError goes out as it is, an unreachable database as 503 with Retry-After, anything else
-// is logged and goes out as 500. The handler's context ends after 15 seconds; a streaming answer is not bounded.
+// Route registers an operation. An error of its handler becomes a problem without internal details: a huma.StatusError is
+// sent as it is, an unreachable database as 503 with Retry-After, and anything else is logged and sent as 500. The
+// handler's context ends after 15 seconds; a streaming answer is not bounded.
 func Route[I, O any](api huma.API, op huma.Operation, handler func(context.Context, *I) (*O, error)) {
 	op.MaxBodyBytes, op.BodyReadTimeout = -1, -1 // both are bounded before routing
 	op.Errors = append(op.Errors, possibleErrors(&op)...)
@@ -36,7 +36,7 @@ func Route[I, O any](api huma.API, op huma.Operation, handler func(context.Conte
 	})
 }
 
-// possibleErrors documents what every operation can answer beside its own.
+// possibleErrors lists the errors that every operation can answer, for the OpenAPI document.
 func possibleErrors(op *huma.Operation) []int {
 	list := []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests, http.StatusServiceUnavailable}
 	if strings.Contains(op.Path, "{id}") {
@@ -55,7 +55,7 @@ func patience(input any) time.Duration {
 	return 0
 }
 
-// identify is the middleware of all operations: it finds out who is asking and whether they may.
+// identify is the middleware of all operations: it authenticates the caller and checks the role.
 func (s *server) identify(api huma.API) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
 		op := ctx.Operation()
@@ -102,7 +102,7 @@ func roleFor(op *huma.Operation) string {
 	return auth.Owner
 }
 
-// refuse answers a problem from a middleware.
+// refuse answers with a problem from a middleware.
 func refuse(api huma.API, ctx huma.Context, problem error) {
 	var headers huma.HeadersError
 	if errors.As(problem, &headers) {
@@ -117,7 +117,7 @@ func refuse(api huma.API, ctx huma.Context, problem error) {
 	_ = huma.WriteErr(api, ctx, status.GetStatus(), status.Error()) // the client may be gone
 }
 
-// requestOf is the request below a huma context.
+// requestOf returns the request of a huma context.
 func requestOf(ctx huma.Context) *http.Request {
 	r, _ := humago.Unwrap(ctx)
 	return r

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/applylens/applylens/internal/auth"
 	"github.com/applylens/applylens/internal/search"
@@ -60,13 +61,16 @@ func (s *server) find(ctx context.Context, in *searchInput) (*searchOutput, erro
 	return output, err
 }
 
-// taste reads what was learned, when that counts in the mode.
+// taste reads the learned weights that the mode uses.
 func (s *server) taste(ctx context.Context, in *searchInput) (*taste, error) {
 	wanted := &taste{mode: in.Mode, near: in.Near}
 	if in.Mode != networkingMode {
 		return wanted, nil
 	}
-	weights, err := s.pairs(ctx, "read the weight of meetups", selectWeights, auth.From(ctx).ID, []string{meetupFeature})
+	var weights map[string]float64
+	b := &pgx.Batch{}
+	queuePairs(b, "read the weight of meetups", &weights, selectWeights, auth.From(ctx).ID, []string{meetupFeature})
+	err := s.pool.SendBatch(ctx, b).Close()
 	wanted.meetup = weights[meetupFeature]
 	return wanted, err
 }
@@ -79,7 +83,7 @@ func requestFor(ctx context.Context, where search.Node, wishes []wish, limit int
 	return r
 }
 
-// parseQuery refuses a bad query with its field and the place in it.
+// parseQuery parses a query. The error names the field and the place in the query.
 func parseQuery(location, text string) (*search.Query, error) {
 	query, err := search.Parse(text)
 	var fault *search.Error
@@ -89,7 +93,7 @@ func parseQuery(location, text string) (*search.Query, error) {
 	return query, err
 }
 
-// searchMails asks the engine. A search that takes too long is told of the field that holds the query.
+// searchMails searches. A search that takes too long is a fault of the field that holds the query.
 func (s *server) searchMails(ctx context.Context, location string, r search.Request) ([]search.Hit, error) {
 	found, err := s.engine.Search(ctx, r)
 	if errors.Is(err, search.ErrTooSlow) {
@@ -98,7 +102,7 @@ func (s *server) searchMails(ctx context.Context, location string, r search.Requ
 	return found, engineProblem(ctx, err)
 }
 
-// engineProblem turns into a 503 that the engine is out of reach.
+// engineProblem answers 503 when the engine cannot be reached.
 func engineProblem(ctx context.Context, err error) error {
 	if !errors.Is(err, search.ErrUnavailable) {
 		return err

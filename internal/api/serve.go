@@ -12,8 +12,8 @@ import (
 	"github.com/applylens/applylens/internal/config"
 )
 
-// Serve answers requests on listener until ctx ends, then lets those in hand finish within config.ShutdownTimeout and
-// breaks off the rest. It closes the listener.
+// Serve answers requests on listener until ctx ends. Then it lets requests in progress finish within
+// config.ShutdownTimeout, closes what is left, and closes the listener.
 func Serve(ctx context.Context, listener net.Listener, handler http.Handler, log *slog.Logger) error {
 	server := &http.Server{
 		Handler:           handler,
@@ -23,7 +23,7 @@ func Serve(ctx context.Context, listener net.Listener, handler http.Handler, log
 		WriteTimeout:   90 * time.Second,
 		IdleTimeout:    2 * time.Minute,
 		MaxHeaderBytes: 16 << 10,
-		ErrorLog:       slog.NewLogLogger(log.Handler(), slog.LevelDebug), // what clients do wrong with their connections
+		ErrorLog:       slog.NewLogLogger(log.Handler(), slog.LevelDebug), // broken connections of clients
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()

@@ -14,9 +14,9 @@ import (
 	"github.com/applylens/applylens/internal/auth"
 )
 
-// selectStats sums the days of a window of UTC days, today included, per policy of the live version. A day's fired is
-// at least what was decided, since a decision may be folded before its proposal. What was proposed before the last 30
-// days has expired, and so does not wait any more.
+// selectStats sums the live version over a window of UTC days, today included, by policy. A day's fired is at least the
+// number of its decisions, since a decision may be folded before its proposal. Proposals older than 30 days have expired
+// and are not pending.
 const selectStats = `
 WITH days AS (
     SELECT policy_id, user_id, updated_at,
@@ -92,7 +92,7 @@ func (s *server) stats(ctx context.Context, in *statsInput) (*statsOutput, error
 	return &statsOutput{notNil(list)}, nil
 }
 
-// derive fills in what follows from the counts.
+// derive computes the ratios from the counts.
 func (p *policyStats) derive(missed int64) {
 	p.UpdatedAt = p.UpdatedAt.UTC()
 	if p.Fired > 0 {
@@ -106,7 +106,7 @@ func (p *policyStats) derive(missed int64) {
 	}
 }
 
-// wilson returns the 95 % Wilson score interval of a share of successes among n; 0 and 1 for no trial.
+// wilson returns the 95 % Wilson score interval of successes among n trials; 0 and 1 without a trial.
 func wilson(successes, n int64) (low, high float64) {
 	if n == 0 {
 		return 0, 1

@@ -16,8 +16,8 @@ var (
 	errNotJSON   = errors.New("the body is not valid JSON")
 )
 
-// checkBody refuses bytes that are not JSON, and JSON whose strings PostgreSQL or another reader would not take: Go's
-// decoder would silently put U+FFFD in place of them.
+// checkBody refuses bytes that are not JSON, and JSON with strings that PostgreSQL or another reader would refuse: Go's
+// decoder would silently replace them by U+FFFD.
 func checkBody(body []byte) error {
 	if !utf8.Valid(body) {
 		return errNotUTF8
@@ -61,7 +61,7 @@ func codeUnit(hex []byte) uint64 {
 	return unit
 }
 
-// checkText refuses a text that PostgreSQL would not take.
+// checkText refuses a text that PostgreSQL cannot store.
 func checkText(text string) error {
 	if !utf8.ValidString(text) {
 		return errNotUTF8

@@ -11,19 +11,20 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/actions"
 	"github.com/applylens/applylens/internal/auth"
 	"github.com/applylens/applylens/internal/policy"
 )
 
-// selectMailPage lists a person's mails behind a place, newest first. The first comparison lets the index find it, and
-// the order names the column, since id alone would be the text that is selected.
+// selectMailPage lists a person's mails after a place, newest first. The first comparison lets it use the index. ORDER BY
+// names the table, since a bare id would mean the text that is selected.
 const selectMailPage = `
 SELECT` + mailColumns + ` FROM live_mails
 WHERE user_id = $1 AND received_at <= $2 AND (received_at < $2 OR id > $3)
 ORDER BY received_at DESC, live_mails.id
 LIMIT $4`
 
-// What trying a condition may take.
+// The limits of trying a condition.
 const (
 	tryFor    = 5 * time.Second
 	tryMost   = 100_000
@@ -49,7 +50,7 @@ type (
 		Body unsavedTryBody
 	}
 
-	// unsavedTryBody is a policy of which only the condition must be there, and what it is tried on.
+	// unsavedTryBody is a policy, of which only the condition is required, and the mails to try it on.
 	unsavedTryBody struct {
 		Name                *string  `json:"name,omitempty" minLength:"1" maxLength:"255" doc:"Of no effect here, as enabled, priority, action and confidence_threshold"`
 		Enabled             *bool    `json:"enabled,omitempty"`
@@ -78,7 +79,7 @@ func (s *server) routeTries(api huma.API) {
 }
 
 func (s *server) testPolicy(ctx context.Context, in *policyTry) (*triedOutput, error) {
-	p, err := onePolicy(ctx, s.pool, selectPolicy, auth.From(ctx).ID, in.ID)
+	p, err := actions.Policy(ctx, s.pool, auth.From(ctx).ID, in.ID)
 	if err != nil {
 		return nil, policyProblem("read policy", err)
 	}
@@ -105,14 +106,14 @@ func (s *server) testUnsaved(ctx context.Context, in *unsavedTry) (*triedOutput,
 	return s.try(ctx, in.Key, condition, mailChoice{in.Body.EmailIDs, in.Body.Limit})
 }
 
-// trial is a condition on its way through mail.
+// trial tries a condition on mail.
 type trial struct {
 	tried
 	condition *policy.Condition
 	now, end  time.Time
 }
 
-// look tries mails until time is up, and tells whether there was time for all of them.
+// look tries mails until the time is up, and tells whether it tried all of them.
 func (t *trial) look(mails []policy.Mail) bool {
 	for i := range mails {
 		if !time.Now().Before(t.end) {
@@ -126,7 +127,7 @@ func (t *trial) look(mails []policy.Mail) bool {
 	return true
 }
 
-// try lists which of the chosen mails fulfil a condition. It holds no connection while it thinks.
+// try lists the chosen mails that match a condition. It holds no connection while it matches.
 func (s *server) try(ctx context.Context, key string, condition *policy.Condition, choice mailChoice) (*triedOutput, error) {
 	if err := checkKey(key); err != nil {
 		return nil, err
@@ -142,7 +143,7 @@ func (s *server) try(ctx context.Context, key string, condition *policy.Conditio
 	return &triedOutput{t.tried}, err
 }
 
-// enterTry waits for a place among those that try something.
+// enterTry waits for one of the slots for trying.
 func (s *server) enterTry(ctx context.Context) error {
 	bounded, cancel := context.WithTimeout(ctx, s.tryFor)
 	defer cancel()
@@ -183,7 +184,7 @@ type mailPlace struct {
 	id       events.UUID
 }
 
-// afterAll is later than any time that an event may carry.
+// afterAll is later than the time of any event.
 var afterAll = time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func placeOf(m policy.Mail) mailPlace {
@@ -191,7 +192,7 @@ func placeOf(m policy.Mail) mailPlace {
 	return mailPlace{m.ReceivedAt, id}
 }
 
-// mailsBehind reads the next mails of the person in that order.
+// mailsBehind reads the person's next mails after a place in that order.
 func (s *server) mailsBehind(ctx context.Context, place mailPlace, limit int, withATS bool) ([]policy.Mail, error) {
 	user := auth.From(ctx).ID
 	rows, err := s.pool.Query(ctx, selectMailPage, user, place.received, [16]byte(place.id), limit)

@@ -3,30 +3,16 @@ package api
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/jackc/pgx/v5"
 
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/auth"
+	"github.com/applylens/applylens/internal/outbox"
+	"github.com/applylens/applylens/internal/retry"
 )
-
-// selectFolded tells whether the live version of a group has folded an event of the person: its relay's numbers are
-// dense and folded in order, so that a number at or below the last one says it. An event on a topic that the group
-// does not read counts as folded. No row: the person has no such event.
-const selectFolded = `
-SELECT o.aggregatetype <> $4 OR EXISTS (
-    SELECT FROM projections p
-    JOIN relay_sequences s ON s.group_name = p.group_name AND s.version = p.live_version
-    WHERE p.group_name = $3 AND s.topic = o.aggregatetype AND s.partition = o.partition
-      AND s.relay_id = o.relay_id AND s.last_seq >= o.relay_seq)
-FROM outbox o
-WHERE o.id = $1 AND o.user_id = $2
-ORDER BY o.seq
-LIMIT 1`
 
 const (
 	firstPause   = 2 * time.Millisecond
@@ -34,16 +20,16 @@ const (
 	maxPatience  = 30 * time.Second
 )
 
-// waitErrors are what an operation can answer to ?wait=.
+// waitErrors are the errors that ?wait= adds to an operation.
 var waitErrors = []int{http.StatusNotFound, http.StatusGatewayTimeout}
 
-// Waiting is part of the input of what reads a projection.
+// Waiting is part of the input of operations that read a projection.
 type Waiting struct {
 	Wait    string `query:"wait" maxLength:"200" doc:"The X-Event-Id of an answer: answer when that event has been folded, 504 when it was not in time."`
 	Timeout string `query:"timeout" default:"5s" doc:"How long to wait, such as 500ms or 5s; at most 30s."`
 }
 
-// patience is how long the caller waits at most; 0 when not at all or when Timeout cannot be read.
+// patience returns how long the caller waits at most; 0 without Wait or when Timeout is invalid.
 func (w *Waiting) patience() time.Duration {
 	if w.Wait == "" {
 		return 0
@@ -60,8 +46,8 @@ func (w *Waiting) timeout() (time.Duration, error) {
 	return timeout, nil
 }
 
-// waitFor returns when the live version of group has folded the event that the caller waits for, at once when there
-// is none.
+// waitFor returns when the live version of group has folded the event that the caller waits for, or at once if the caller
+// waits for none.
 func (s *server) waitFor(ctx context.Context, w *Waiting, group, topic string) error {
 	timeout, err := w.timeout()
 	if err != nil || w.Wait == "" {
@@ -70,8 +56,8 @@ func (s *server) waitFor(ctx context.Context, w *Waiting, group, topic string) e
 	return s.awaitFolded(ctx, w, time.Now().Add(timeout), group, topic)
 }
 
-// waitForSearch returns when a search finds and ranks by what the event that the caller waits for has changed: mail, or
-// what was learned. It asks both groups, since one that does not read the event's topic has nothing to fold of it.
+// waitForSearch returns when searches see what the event that the caller waits for has changed: mail or learned weights.
+// It waits for both groups; a group that does not read the event's topic counts as done.
 func (s *server) waitForSearch(ctx context.Context, w *Waiting) error {
 	timeout, err := w.timeout()
 	if err != nil || w.Wait == "" {
@@ -97,8 +83,8 @@ func (s *server) awaitFolded(ctx context.Context, w *Waiting, end time.Time, gro
 	})
 }
 
-// await asks until the answer is yes, at least once, and gives up at end with 504. Time is looked at between questions
-// only, since a query that is broken off costs its connection.
+// await calls done until it returns true, at least once, and answers 504 after end. It checks the time between calls only,
+// since a cancelled query costs its connection.
 func await(ctx context.Context, end time.Time, late string, done func() (bool, error)) error {
 	for pause := firstPause; ; pause = min(pause*3/2, longestPause) {
 		if yes, err := done(); yes || err != nil {
@@ -108,22 +94,16 @@ func await(ctx context.Context, end time.Time, late string, done func() (bool, e
 		if left <= 0 {
 			return huma.Error504GatewayTimeout(late)
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(min(pause, left)):
+		if err := retry.Wait(ctx, min(pause, left)); err != nil {
+			return err
 		}
 	}
 }
 
 func (s *server) folded(ctx context.Context, user, event, group, topic string) (bool, error) {
-	var folded bool
-	err := s.pool.QueryRow(ctx, selectFolded, event, user, group, topic).Scan(&folded)
-	if errors.Is(err, pgx.ErrNoRows) {
+	folded, err := outbox.Folded(ctx, s.pool, event, user, group, topic)
+	if errors.Is(err, outbox.ErrNotFound) {
 		return false, notFound("event")
 	}
-	if err != nil {
-		return false, fmt.Errorf("look for the folded event: %w", err)
-	}
-	return folded, nil
+	return folded, err
 }

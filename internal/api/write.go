@@ -12,26 +12,12 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/actions"
 	"github.com/applylens/applylens/internal/auth"
 	"github.com/applylens/applylens/internal/outbox"
 	"github.com/applylens/applylens/internal/postgres"
+	"github.com/applylens/applylens/internal/retry"
 )
-
-// lockUser puts the changes of one person into one order: transactions that hold it commit one after the other, so
-// that commit, outbox and log agree. It does not block readers, nor rows that only refer to the person. What it returns
-// is read under the lock: nothing when the person who asked was erased meanwhile, also if somebody has the id again.
-const lockUser = `SELECT forgets FROM users WHERE id = $1 AND created_at = $2 FOR NO KEY UPDATE`
-
-// selectIdempotency finds what an earlier request with the key was answered.
-const selectIdempotency = `SELECT request_hash, event_id, response FROM idempotency_keys WHERE user_id = $1 AND key = $2`
-
-// insertIdempotency remembers an answer in the transaction that made it true.
-const insertIdempotency = `
-INSERT INTO idempotency_keys (user_id, key, request_hash, status, event_id, response)
-VALUES ($1, $2, $3, $4, $5, $6)`
-
-// forgetIdempotency ends the memory of a person's answers after a week.
-const forgetIdempotency = `DELETE FROM idempotency_keys WHERE user_id = $1 AND created_at < now() - interval '7 days'`
 
 // Idempotent is part of the input of every POST.
 type Idempotent struct {
@@ -47,42 +33,47 @@ type answered[T any] struct {
 
 // transaction is one change of a person's data, with the events that it emits.
 type transaction struct {
-	pgx.Tx
-	user    string
-	since   time.Time // when the person was created
-	forgets int       // how often the person has forgotten something
-	source  string
-	last    string // the ce_id of the last event of the answer
-	emitted []events.Type
+	*postgres.Tx
+	user, source string
+	last         string // the ce_id of the last event of the answer
+	emitted      []events.Type
 }
 
-// emit writes events to the outbox, in the order given.
-func (tx *transaction) emit(ctx context.Context, list ...*events.Event) error {
-	if len(list) == 0 {
-		return nil
-	}
-	if err := outbox.Add(ctx, tx.Tx, list...); err != nil {
+// emit queues events for the outbox, in the order given.
+func (tx *transaction) emit(list ...*events.Event) error {
+	if err := outbox.Queue(tx.Batch(), list...); err != nil {
 		return err
 	}
 	for _, e := range list {
 		tx.emitted = append(tx.emitted, e.Type)
+		tx.last = e.ID
 	}
-	tx.last = list[len(list)-1].ID
 	return nil
 }
 
-// event starts an event of our own source about an action. Its id follows from what it means, so that an event that
-// was emitted before can be named again.
-func (tx *transaction) event(kind events.Type, a *action) *events.Event {
-	e := a.event(kind, tx.user)
-	e.Source = tx.source
-	e.ID = events.EffectID(e).String()
-	return e
+// event builds an event of our own source about an action of the person.
+func (tx *transaction) event(kind events.Type, a *actions.Action) *events.Event {
+	return a.Event(kind, tx.user, tx.source)
 }
 
-// change runs work in one transaction under the person's lock, once per idempotency key, and tells the relay when
-// there is something to send. Work may run again after a deadlock and must not keep what an earlier run found.
-func change[T any](ctx context.Context, s *server, key string, status int, work func(context.Context, *transaction) (T, error)) (*answered[T], error) {
+// work is what a change does under the person's lock. first, which may be nil, queues statements that need nothing but the
+// lock: they go out in one round trip with BEGIN and the lock. then uses their results and does the rest. An error of then
+// rolls everything back. Both may run again after a deadlock and must not keep results of an earlier run.
+type work[T any] struct {
+	first func(b *pgx.Batch, user string)
+	then  func(ctx context.Context, tx *transaction) (T, error)
+}
+
+// How a change that met a deadlock is retried.
+const (
+	firstConflictPause = time.Millisecond
+	mostConflictPause  = 10 * time.Millisecond
+	conflictAttempts   = 3
+)
+
+// change does work in one transaction under the person's lock, once per idempotency key, and wakes the relay when there
+// are events to send.
+func change[T any](ctx context.Context, s *server, key string, status int, w work[T]) (answer *answered[T], err error) {
 	if err := checkKey(key); err != nil {
 		return nil, err
 	}
@@ -90,45 +81,54 @@ func change[T any](ctx context.Context, s *server, key string, status int, work 
 	if err != nil {
 		return nil, err
 	}
-	for attempt := 1; ; attempt++ {
-		caller := auth.From(ctx)
-		answer, err := changeOnce(ctx, s, &transaction{user: caller.ID, since: caller.CreatedAt, source: source}, key, status, work)
-		if err != nil && postgres.Classify(err) == postgres.Conflict && attempt < 3 {
-			continue
+	err = retry.Until(ctx, firstConflictPause, mostConflictPause, func(attempt int) (err error) {
+		answer, err = changeOnce(ctx, s, source, key, status, w)
+		if postgres.Classify(err) != postgres.Conflict || attempt+1 == conflictAttempts {
+			return retry.Stop(err)
 		}
-		return answer, err
-	}
+		return err
+	})
+	return answer, err
 }
 
-func changeOnce[T any](ctx context.Context, s *server, tx *transaction, key string, status int, work func(context.Context, *transaction) (T, error)) (answer *answered[T], err error) {
-	if tx.Tx, err = s.pool.Begin(ctx); err != nil {
-		return nil, fmt.Errorf("begin: %w", err)
-	}
-	defer tx.Rollback(context.WithoutCancel(ctx)) // without effect after the commit
-	err = tx.QueryRow(ctx, lockUser, tx.user, tx.since).Scan(&tx.forgets)
-	if errors.Is(err, pgx.ErrNoRows) { // erased since the request was authenticated
-		return nil, errUnauthenticated()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("lock user: %w", err)
-	}
-	if key != "" {
-		if answer, err := recall[T](ctx, tx, key, status); answer != nil || err != nil {
-			return answer, err
-		}
-	}
-	body, err := work(ctx, tx)
+func changeOnce[T any](ctx context.Context, s *server, source, key string, status int, w work[T]) (*answered[T], error) {
+	caller := auth.From(ctx)
+	var earlier actions.Answer
+	var recalled bool
+	begun, err := postgres.Begin(ctx, s.pool)
 	if err != nil {
 		return nil, err
 	}
-	answer = &answered[T]{Status: status, EventID: tx.last, Body: body}
+	defer begun.Rollback(ctx) // without effect after the commit
+	actions.Lock(begun.Batch(), caller.ID, caller.CreatedAt)
+	if key != "" {
+		actions.Recall(begun.Batch(), caller.ID, key, &earlier, &recalled)
+	}
+	if w.first != nil {
+		w.first(begun.Batch(), caller.ID)
+	}
+	err = begun.Flush(ctx)
+	switch {
+	case errors.Is(err, actions.ErrErased): // since the request was authenticated
+		return nil, errUnauthenticated()
+	case recalled: // even if the request would fail now
+		return answerAgain[T](ctx, &earlier, status)
+	case err != nil:
+		return nil, err
+	}
+	tx := &transaction{Tx: begun, user: caller.ID, source: source}
+	body, err := w.then(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	answer := &answered[T]{Status: status, EventID: tx.last, Body: body}
 	if key != "" {
 		if err := remember(ctx, tx, key, answer); err != nil {
 			return nil, err
 		}
 	}
-	if err := tx.Commit(ctx); err != nil {
-		return nil, fmt.Errorf("commit: %w", err)
+	if err := tx.CommitQueued(ctx); err != nil {
+		return nil, err
 	}
 	s.committed(tx)
 	return answer, nil
@@ -144,22 +144,14 @@ func (s *server) committed(tx *transaction) {
 	}
 }
 
-// recall returns the remembered answer of a key; nil when there is none.
-func recall[T any](ctx context.Context, tx *transaction, key string, status int) (*answered[T], error) {
-	var hash, response []byte
-	answer := &answered[T]{Status: status}
-	err := tx.QueryRow(ctx, selectIdempotency, tx.user, key).Scan(&hash, &answer.EventID, &response)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("recall answer: %w", err)
-	}
-	if string(hash) != string(requestHash(ctx)) {
+// answerAgain returns what an earlier request with the same key was answered.
+func answerAgain[T any](ctx context.Context, earlier *actions.Answer, status int) (*answered[T], error) {
+	if string(earlier.RequestHash) != string(requestHash(ctx)) {
 		return nil, huma.Error422UnprocessableEntity("validation failed", &huma.ErrorDetail{
 			Location: "header.Idempotency-Key", Message: "the key was used before, for another request"})
 	}
-	if err := json.Unmarshal(response, &answer.Body); err != nil {
+	answer := &answered[T]{Status: status, EventID: earlier.EventID}
+	if err := json.Unmarshal(earlier.Response, &answer.Body); err != nil {
 		return nil, fmt.Errorf("read remembered answer: %w", err)
 	}
 	return answer, nil
@@ -170,13 +162,8 @@ func remember[T any](ctx context.Context, tx *transaction, key string, answer *a
 	if err != nil {
 		return fmt.Errorf("write answer: %w", err)
 	}
-	if _, err := tx.Exec(ctx, forgetIdempotency, tx.user); err != nil {
-		return fmt.Errorf("forget answers: %w", err)
-	}
-	_, err = tx.Exec(ctx, insertIdempotency, tx.user, key, requestHash(ctx), answer.Status, answer.EventID, response)
-	if err != nil {
-		return fmt.Errorf("remember answer: %w", err)
-	}
+	stored := actions.Answer{RequestHash: requestHash(ctx), Status: answer.Status, EventID: answer.EventID, Response: response}
+	stored.Remember(tx.Batch(), tx.user, key)
 	return nil
 }
 
@@ -189,7 +176,7 @@ func checkKey(key string) error {
 	return nil
 }
 
-// open asks the gate.
+// open fails with 503 while the gate is closed.
 func (s *server) open(ctx context.Context) error {
 	err := s.gate(ctx)
 	if err == nil || unreachable(err) {

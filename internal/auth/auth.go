@@ -1,8 +1,8 @@
-// Package auth tells who is asking: persons, their roles, and the secrets that prove them.
+// Package auth authenticates callers: users, their roles, and their secrets.
 //
-// It owns the tables users and tokens. Of a secret it stores only a SHA-256, since a secret has 256 random bits and
-// needs no slow hash. A revoked or expired secret stops working with the next request: nothing is cached. What a role
-// may do is decided by internal/api.
+// It owns the table tokens; internal/actions owns users. It stores only the SHA-256 of a secret, which has 256 random bits
+// and needs no slow hash. A revoked or expired secret stops working with the next request, since nothing is cached. What a
+// role may do is decided by internal/api.
 package auth
 
 import (
@@ -20,7 +20,7 @@ import (
 	"github.com/applylens/applylens/internal/ats"
 )
 
-// The roles. An owner has data of their own; an operator sees the machinery and no mail.
+// The roles. An owner has data of their own; an operator sees how the deployment runs, and no mail.
 const (
 	Owner    = "owner"
 	Operator = "operator"
@@ -36,10 +36,10 @@ const (
 // Cookie is the name of the cookie that carries a session's secret.
 const Cookie = "applylens_session"
 
-// ErrUnauthenticated tells that a request carries no secret that is valid now.
+// ErrUnauthenticated tells that a request carries no valid secret.
 var ErrUnauthenticated = errors.New("no valid token or session")
 
-// ErrNoUser tells that there is no person with the id.
+// ErrNoUser tells that there is no user with the id.
 var ErrNoUser = errors.New("there is no such user")
 
 // User is a person.
@@ -48,7 +48,7 @@ type User struct {
 	Roles     []string // Owner, Operator
 	Addresses []string // the person's own, lower case, the domain in ASCII
 
-	// CreatedAt tells a person from one who came later under the same id, after the first was erased.
+	// CreatedAt distinguishes a person from a later one who has the id of a person who was erased.
 	CreatedAt time.Time
 }
 
@@ -80,7 +80,7 @@ func (u *User) normalize() error {
 	return nil
 }
 
-// Token is what is known of a secret, which itself is not kept.
+// Token describes a secret, which itself is not stored.
 type Token struct {
 	ID        string     `json:"id"` // 16 hex digits, made of the stored hash
 	UserID    string     `json:"user_id"`
@@ -92,12 +92,12 @@ type Token struct {
 
 type contextKey struct{}
 
-// With returns a context that carries the person who is asking.
+// With returns a context that carries the caller.
 func With(ctx context.Context, user *User) context.Context {
 	return context.WithValue(ctx, contextKey{}, user)
 }
 
-// From returns the person who is asking; nil when nobody was authenticated.
+// From returns the caller; nil when nobody was authenticated.
 func From(ctx context.Context) *User {
 	user, _ := ctx.Value(contextKey{}).(*User)
 	return user

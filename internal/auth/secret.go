@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// secretPrefix lets people and scanners recognise a secret of this product where it should not be.
+// secretPrefix lets people and secret scanners recognise a leaked secret of this product.
 const secretPrefix = "applylens_"
 
 const secretBytes = 32
@@ -26,8 +26,8 @@ func hash(secret string) []byte {
 	return sum[:]
 }
 
-// presented returns the secret that a request carries, and its kind; empty when it carries none that can be one. The
-// Authorization header counts before the cookie.
+// presented returns the secret of a request and its kind; empty when it carries no well-formed one. The Authorization
+// header has precedence over the cookie.
 func presented(r *http.Request) (secret, kind string) {
 	if header := r.Header.Get("Authorization"); header != "" {
 		scheme, value, _ := strings.Cut(header, " ")
@@ -43,7 +43,7 @@ func presented(r *http.Request) (secret, kind string) {
 	return wellFormed(cookie.Value), Session
 }
 
-// wellFormed keeps guesses away from the database.
+// wellFormed returns secret if it can be one, else nothing, so that the database is not asked.
 func wellFormed(secret string) string {
 	if len(secret) != secretLength || !strings.HasPrefix(secret, secretPrefix) {
 		return ""

@@ -11,29 +11,14 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/applylens/applylens/internal/actions"
 	"github.com/applylens/applylens/internal/policy"
 )
-
-// insertUser adds a person once; the row count tells whether it was now.
-const insertUser = `INSERT INTO users (id) VALUES ($1) ON CONFLICT (id) DO NOTHING`
-
-// extendUser adds roles and addresses to those that the person has.
-const extendUser = `
-UPDATE users
-SET roles = ARRAY(SELECT DISTINCT unnest(roles || $2::text[]) ORDER BY 1),
-    addresses = ARRAY(SELECT DISTINCT unnest(addresses || $3::text[]) ORDER BY 1)
-WHERE id = $1
-RETURNING roles, addresses, created_at`
-
-// insertPolicy copies one of the default policies to a new person.
-const insertPolicy = `
-INSERT INTO policies (user_id, name, enabled, priority, condition, action, confidence_threshold)
-VALUES ($1, $2, $3, $4, $5, $6, $7)`
 
 // insertToken stores the hash of a secret.
 const insertToken = `INSERT INTO tokens (hash, user_id, kind, name, expires_at) VALUES ($1, $2, $3, $4, $5)`
 
-// selectUser finds the person of a secret that is valid now.
+// selectUser finds the user of a valid secret.
 const selectUser = `
 SELECT u.id, u.roles, u.addresses, u.created_at
 FROM tokens t
@@ -50,7 +35,10 @@ ORDER BY created_at DESC, hash`
 // deleteToken revokes the secret with an id.
 const deleteToken = `DELETE FROM tokens WHERE encode(substring(hash FOR 8), 'hex') = $1`
 
-// existsToken tells whether anybody could be authenticated.
+// eraseTokens deletes the secrets that a user got up to a moment.
+const eraseTokens = `DELETE FROM tokens WHERE user_id = $1 AND created_at <= $2`
+
+// existsToken tells whether there is any valid secret.
 const existsToken = `SELECT EXISTS (SELECT FROM tokens WHERE expires_at IS NULL OR expires_at > now())`
 
 // Store reads and writes persons and secrets. It is safe for concurrent use.
@@ -59,24 +47,24 @@ type Store struct{ pool *pgxpool.Pool }
 // NewStore returns a store on a migrated database.
 func NewStore(pool *pgxpool.Pool) *Store { return &Store{pool} }
 
-// CreateUser makes a person, who gets a copy of the default policies. A person who exists keeps what they have and
-// gains the roles and addresses. It returns the person as stored.
+// CreateUser creates a user with a copy of the default policies. An existing user keeps everything and gains the roles and
+// addresses. It returns the user as stored.
 func (s *Store) CreateUser(ctx context.Context, user User) (User, error) {
 	if err := user.normalize(); err != nil {
 		return User{}, err
 	}
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		added, err := tx.Exec(ctx, insertUser, user.ID)
+		added, err := actions.AddUser(ctx, tx, user.ID)
 		if err != nil {
 			return err
 		}
-		if added.RowsAffected() > 0 {
+		if added {
 			if err := copyDefaults(ctx, tx, user.ID); err != nil {
 				return err
 			}
 		}
-		return tx.QueryRow(ctx, extendUser, user.ID, notNil(user.Roles), user.Addresses).
-			Scan(&user.Roles, &user.Addresses, &user.CreatedAt)
+		user.Roles, user.Addresses, user.CreatedAt, err = actions.ExtendUser(ctx, tx, user.ID, notNil(user.Roles), user.Addresses)
+		return err
 	})
 	if err != nil {
 		return User{}, fmt.Errorf("create user: %w", err)
@@ -86,9 +74,7 @@ func (s *Store) CreateUser(ctx context.Context, user User) (User, error) {
 
 func copyDefaults(ctx context.Context, tx pgx.Tx, userID string) error {
 	var batch pgx.Batch
-	for _, p := range policy.Defaults() {
-		batch.Queue(insertPolicy, userID, p.Name, p.Enabled, p.Priority, p.Condition, p.Action, p.Threshold)
-	}
+	actions.AddPolicies(&batch, userID, policy.Defaults())
 	return tx.SendBatch(ctx, &batch).Close()
 }
 
@@ -99,8 +85,8 @@ func notNil(list []string) []string {
 	return list
 }
 
-// CreateToken makes a secret of a kind for a person and returns it: this is the only time that it can be seen. A zero
-// expires means never. The error is ErrNoUser for an unknown person.
+// CreateToken creates a secret of a kind for a user and returns it; it cannot be read again later. A zero expires means
+// never. The error is ErrNoUser for an unknown user.
 func (s *Store) CreateToken(ctx context.Context, userID, kind, name string, expires time.Time) (string, error) {
 	secret := newSecret()
 	var expiresAt *time.Time
@@ -118,8 +104,8 @@ func (s *Store) CreateToken(ctx context.Context, userID, kind, name string, expi
 	return secret, nil
 }
 
-// Authenticate returns the person whose secret the request carries, and ErrUnauthenticated when there is none; every
-// other error says that the database could not be asked.
+// Authenticate returns the user whose valid secret the request carries. The error is ErrUnauthenticated when there is none;
+// any other error is the database's.
 func (s *Store) Authenticate(ctx context.Context, r *http.Request) (*User, error) {
 	secret, kind := presented(r)
 	if secret == "" {
@@ -136,7 +122,7 @@ func (s *Store) Authenticate(ctx context.Context, r *http.Request) (*User, error
 	return &user, nil
 }
 
-// Tokens lists the secrets of a person, or everybody's for an empty id, newest first.
+// Tokens lists the secrets of a user, or of all users for an empty id, newest first.
 func (s *Store) Tokens(ctx context.Context, userID string) ([]Token, error) {
 	rows, err := s.pool.Query(ctx, selectTokens, userID)
 	if err != nil {
@@ -153,7 +139,7 @@ func (s *Store) Tokens(ctx context.Context, userID string) ([]Token, error) {
 	return tokens, nil
 }
 
-// Revoke ends the secret with an id at once, and tells whether there was one.
+// Revoke deletes the secret with an id, which stops working at once, and tells whether there was one.
 func (s *Store) Revoke(ctx context.Context, id string) (bool, error) {
 	deleted, err := s.pool.Exec(ctx, deleteToken, id)
 	if err != nil {
@@ -162,11 +148,20 @@ func (s *Store) Revoke(ctx context.Context, id string) (bool, error) {
 	return deleted.RowsAffected() > 0, nil
 }
 
-// Configured tells whether there is any secret by which somebody could be authenticated.
+// Configured tells whether there is any valid secret.
 func (s *Store) Configured(ctx context.Context) (bool, error) {
 	var exists bool
 	if err := s.pool.QueryRow(ctx, existsToken).Scan(&exists); err != nil {
 		return false, fmt.Errorf("look for tokens: %w", err)
 	}
 	return exists, nil
+}
+
+// Erase deletes the secrets that a user got up to a moment, within tx, and returns how many there were.
+func Erase(ctx context.Context, tx pgx.Tx, userID string, until time.Time) (int64, error) {
+	deleted, err := tx.Exec(ctx, eraseTokens, userID, until)
+	if err != nil {
+		return 0, fmt.Errorf("erase tokens: %w", err)
+	}
+	return deleted.RowsAffected(), nil
 }

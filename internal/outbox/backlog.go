@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// selectBacklog counts what waits; the oldest is the one with the least number, give or take a transaction.
+// selectBacklog counts the unpublished rows. The row with the lowest seq is the oldest, or within a transaction of it.
 const selectBacklog = `
 SELECT count(*),
        coalesce(extract(epoch FROM clock_timestamp() - (
@@ -16,7 +16,7 @@ SELECT count(*),
 FROM outbox
 WHERE published_at IS NULL`
 
-// deleteSent deletes some of the oldest rows, if they were sent before a time. Unsent rows always stay.
+// deleteSent deletes a batch of the oldest rows that were sent before a time. Unsent rows stay.
 const deleteSent = `
 DELETE FROM outbox
 WHERE seq IN (
@@ -27,13 +27,13 @@ WHERE seq IN (
 // pruneBatch bounds the rows that one statement deletes.
 const pruneBatch = 5000
 
-// Backlog is what waits to be published.
+// Backlog describes the rows that wait to be published.
 type Backlog struct {
 	Rows int64
 	Age  time.Duration // of the oldest row; 0 when there is none
 }
 
-// ReadBacklog counts what waits to be published.
+// ReadBacklog counts the rows that wait to be published.
 func ReadBacklog(ctx context.Context, db Querier) (Backlog, error) {
 	var b Backlog
 	var seconds float64
@@ -49,8 +49,8 @@ type Execer interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 }
 
-// Prune deletes rows that were sent longer than keep ago and returns how many. Sent rows are what the relay publishes
-// again when Kafka lost them, so keep must exceed the time in which such a loss is noticed.
+// Prune deletes rows that were sent longer than keep ago and returns how many. The relay publishes sent rows again when
+// Kafka has lost them, so keep must exceed the time until such a loss is noticed.
 func Prune(ctx context.Context, db Execer, keep time.Duration) (int64, error) {
 	var pruned int64
 	for {

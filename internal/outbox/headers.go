@@ -7,7 +7,7 @@ import (
 	"github.com/applylens/applylens/events"
 )
 
-// MarshalHeaders writes headers as [[name, base64 value], ...], the form of every table that keeps some.
+// MarshalHeaders writes headers as [[name, base64 value], ...], their form in every table.
 func MarshalHeaders(headers []events.Header) ([]byte, error) {
 	pairs := make([][2]any, len(headers))
 	for i, header := range headers {

@@ -1,8 +1,8 @@
-// Package outbox holds the events that are decided but perhaps not yet in Kafka: what a transaction writes beside its
-// change of state, what the relay publishes, and what ?wait= looks up.
+// Package outbox is the transactional outbox: a transaction inserts its events beside its change of state, the relay
+// publishes them, and ?wait= looks them up.
 //
-// It promises that an event is published if and only if the transaction that added it committed, and that the events
-// of one transaction go out in the order in which they were added. It publishes nothing: that is producers/relay.
+// An event is published if and only if the transaction that added it commits, and the events of one transaction are
+// published in the order in which they were added. Publishing is producers/relay's.
 package outbox
 
 import (
@@ -15,7 +15,7 @@ import (
 	"github.com/applylens/applylens/events"
 )
 
-// insertRows keeps the order of its arrays: numbers are drawn after sorting.
+// insertRows keeps the order of its arrays: seq is drawn after sorting.
 const insertRows = `
 INSERT INTO outbox (id, aggregatetype, aggregateid, type, payload, headers, user_id)
 SELECT id, topic, key, type, payload, headers, user_id
@@ -23,26 +23,11 @@ FROM unnest($1::text[], $2::text[], $3::bytea[], $4::text[], $5::bytea[], $6::js
     WITH ORDINALITY AS t (id, topic, key, type, payload, headers, user_id, position)
 ORDER BY position`
 
-// selectSource reads the identity that the first migration made.
+// selectSource reads the identity that the first migration created.
 const selectSource = `SELECT id::text FROM deployment`
-
-// selectLocation finds a person's event, the first row of it when it went to two topics.
-const selectLocation = `
-SELECT aggregatetype, coalesce(partition, 0), coalesce(relay_id::text, ''), coalesce(relay_seq, 0), relay_id IS NOT NULL, state
-FROM outbox
-WHERE id = $1 AND user_id = $2
-ORDER BY seq
-LIMIT 1`
 
 // ErrNotFound tells that a person has no event of that id, or that its row was pruned.
 var ErrNotFound = errors.New("no such event in the outbox")
-
-// The states of a row. A row that is void or dead goes out as an event without content under its number.
-const (
-	StateOpen = "open"
-	StateVoid = "void" // erased before it was sent
-	StateDead = "dead" // refused by Kafka for ever
-)
 
 // Querier is a pool, a connection or a transaction.
 type Querier interface {
@@ -63,14 +48,36 @@ type Row struct {
 // Add encodes events and inserts their rows in the order given, one for each topic of the event. It refuses with an
 // *events.Error an event that breaks the schema, and then inserts nothing.
 //
-// Whoever adds events of one person in several transactions must hold a lock of that person from before Add to the
-// commit: the relay keeps the order of seq, which is the order of commits only under such a lock.
+// Callers that add events of one person in several transactions must hold a lock of that person from before Add until the
+// commit: the relay publishes in the order of seq, which is the order of commits only under such a lock.
 func Add(ctx context.Context, tx Execer, list ...*events.Event) error {
+	rows, err := rowsOf(list)
+	if err != nil {
+		return err
+	}
+	return Insert(ctx, tx, rows...)
+}
+
+// Queue is Add for a batch that the caller sends within the transaction.
+func Queue(b *pgx.Batch, list ...*events.Event) error {
+	rows, err := rowsOf(list)
+	if err != nil || len(rows) == 0 {
+		return err
+	}
+	columns, err := columnsOf(rows)
+	if err != nil {
+		return err
+	}
+	b.Queue(insertRows, columns...)
+	return nil
+}
+
+func rowsOf(list []*events.Event) ([]Row, error) {
 	rows := make([]Row, 0, len(list))
 	for _, event := range list {
 		record, err := events.Encode(event)
 		if err != nil {
-			return fmt.Errorf("encode %s: %w", event.Type, err)
+			return nil, fmt.Errorf("encode %s: %w", event.Type, err)
 		}
 		for _, topic := range event.Type.Topics() {
 			rows = append(rows, Row{
@@ -79,7 +86,7 @@ func Add(ctx context.Context, tx Execer, list ...*events.Event) error {
 			})
 		}
 	}
-	return Insert(ctx, tx, rows...)
+	return rows, nil
 }
 
 // Insert inserts rows in the order given.
@@ -119,35 +126,11 @@ func notNull(b []byte) []byte {
 	return b
 }
 
-// Source returns the ce_source of everything that this deployment's relay publishes on its own behalf. It never
-// changes.
+// Source returns the ce_source of this deployment's own events. It never changes.
 func Source(ctx context.Context, db Querier) (string, error) {
 	var id string
 	if err := db.QueryRow(ctx, selectSource).Scan(&id); err != nil {
 		return "", fmt.Errorf("read deployment id: %w", err)
 	}
 	return "/applylens/" + id, nil
-}
-
-// Location is where the log has an event, or will have it.
-type Location struct {
-	Topic     string // without prefix
-	Stamped   bool   // the next three are known, and will not change
-	Partition int32
-	RelayID   string
-	RelaySeq  int64
-	State     string
-}
-
-// Locate finds an event of a person by its ce_id. It returns ErrNotFound for another person's event.
-func Locate(ctx context.Context, db Querier, id, userID string) (Location, error) {
-	var l Location
-	err := db.QueryRow(ctx, selectLocation, id, userID).Scan(&l.Topic, &l.Partition, &l.RelayID, &l.RelaySeq, &l.Stamped, &l.State)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return Location{}, ErrNotFound
-	}
-	if err != nil {
-		return Location{}, fmt.Errorf("locate event: %w", err)
-	}
-	return l, nil
 }

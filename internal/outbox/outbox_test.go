@@ -112,28 +112,6 @@ func TestHeadersRoundTrip(t *testing.T) {
 	}
 }
 
-func TestLocate(t *testing.T) {
-	pool, _ := testenv.Database(t)
-	must(t, add(t, pool, erased("a", "ann")))
-	got, err := outbox.Locate(t.Context(), pool, "a", "ann")
-	must(t, err)
-	if diff := cmp.Diff(outbox.Location{Topic: events.TopicActions, State: outbox.StateOpen}, got); diff != "" {
-		t.Errorf("before it is stamped (-want +got):\n%s", diff)
-	}
-	relay := events.NewUUIDv7(now)
-	_, err = pool.Exec(t.Context(), "UPDATE outbox SET relay_id = $1, partition = 4, relay_seq = 9", [16]byte(relay))
-	must(t, err)
-	got, err = outbox.Locate(t.Context(), pool, "a", "ann")
-	must(t, err)
-	want := outbox.Location{Topic: events.TopicActions, Stamped: true, Partition: 4, RelayID: relay.String(), RelaySeq: 9, State: outbox.StateOpen}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("after it is stamped (-want +got):\n%s", diff)
-	}
-	if _, err := outbox.Locate(t.Context(), pool, "a", "bob"); !errors.Is(err, outbox.ErrNotFound) {
-		t.Errorf("another person's event: %v, want ErrNotFound", err)
-	}
-}
-
 func TestSourceStays(t *testing.T) {
 	pool, _ := testenv.Database(t)
 	first, err := outbox.Source(t.Context(), pool)

@@ -6,8 +6,8 @@ import (
 	"fmt"
 )
 
-// selectRestored compares the identity of the server with the stored one, which a first start stores. The timeline is
-// that of the write-ahead log: the control file learns of a new one only with the next checkpoint.
+// selectRestored compares the identity of the server with the stored one, and stores it if there is none yet. It takes the
+// timeline from the write-ahead log, since the control file has a new one only after the next checkpoint.
 const selectRestored = `
 WITH present AS (` + selectIdentity + `),
 stored AS (
@@ -19,7 +19,7 @@ SELECT d.system_identifier IS NOT NULL
        AND (d.system_identifier, d.timeline_id) IS DISTINCT FROM (p.system_identifier, p.timeline_id)
 FROM deployment d, present p`
 
-// acceptIdentity makes the server that holds the database the one that it is known to belong to.
+// acceptIdentity stores the identity of the present server.
 const acceptIdentity = `
 UPDATE deployment d
 SET system_identifier = p.system_identifier, timeline_id = p.timeline_id
@@ -33,10 +33,9 @@ FROM pg_control_system()`
 // ErrRestored tells that nobody may decide or fold yet: the database may lack what the log has.
 var ErrRestored = errors.New("the database was restored from a backup and the relay has not caught up with the log")
 
-// Restored tells whether the database has come to another server or timeline than it was last accepted on: it was
-// restored from a backup, or a standby was promoted, so that it may lack what the log already has. Nobody should
-// decide anything until a relay has read the log to its end and accepted the new identity. The first call ever
-// accepts what it finds.
+// Restored tells whether the database is on another server or timeline than the stored one: it was restored from a backup,
+// or a standby was promoted, and it may lack events that the log has. No decision should be taken until a relay has read
+// the log to its end and accepted the new identity. The first call ever accepts the present server.
 func Restored(ctx context.Context, db Querier) (bool, error) {
 	var restored bool
 	if err := db.QueryRow(ctx, selectRestored).Scan(&restored); err != nil {
@@ -45,7 +44,7 @@ func Restored(ctx context.Context, db Querier) (bool, error) {
 	return restored, nil
 }
 
-// Server identifies a database server and the line of its history that it is on.
+// Server identifies a database server and its timeline.
 type Server struct {
 	System   int64
 	Timeline int32
@@ -60,7 +59,7 @@ func Identity(ctx context.Context, db Querier) (Server, error) {
 	return here, nil
 }
 
-// AcceptIdentity ends the state that Restored reports. Only the relay calls it, when the database has what the log has.
+// AcceptIdentity ends the state that Restored reports. Only the relay calls it, once the database has what the log has.
 func AcceptIdentity(ctx context.Context, db Execer) error {
 	if _, err := db.Exec(ctx, acceptIdentity); err != nil {
 		return fmt.Errorf("store database identity: %w", err)

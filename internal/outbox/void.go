@@ -8,9 +8,9 @@ import (
 	"github.com/applylens/applylens/events"
 )
 
-// voidRows takes away what rows hold of a person, in those that were sent too: should Kafka lose them, they are sent
-// again without content. Their ids stay, by which a restored database finds them in the log, and their numbers. They are
-// locked in the order in which the relay takes them.
+// voidRows empties a person's rows, including sent ones: if Kafka loses them, they are sent again without content. Their
+// ids and numbers stay, by which a restored database finds them in the log. It locks rows in the order in which the relay
+// does.
 const voidRows = `
 UPDATE outbox
 SET state = 'void', type = $4, aggregateid = '', payload = '', headers = '[]', user_id = '', error = ''
@@ -20,8 +20,8 @@ WHERE seq IN (
     ORDER BY seq
     FOR UPDATE)`
 
-// Void takes the content out of the rows of a person that were recorded until a moment, and of those with some ids, and
-// tells how many they were. A row that the relay is sending at this moment goes out as it was.
+// Void empties the rows of a person that were recorded up to a moment, and the rows with the given ids, and returns how
+// many there were. A row that the relay is sending at this moment is sent as it was.
 func Void(ctx context.Context, db Execer, userID string, until time.Time, ids []string) (int64, error) {
 	tag, err := db.Exec(ctx, voidRows, userID, until, ids, events.TypeVoid.String())
 	if err != nil {

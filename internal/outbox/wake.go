@@ -12,8 +12,8 @@ import (
 // Channel is the PostgreSQL notification channel on which a relay of another process is woken.
 const Channel = "applylens_outbox"
 
-// notifyRelay wakes listeners. It runs on its own, never in a transaction that decides something: PostgreSQL commits
-// notifying transactions one at a time, under a lock of the whole server.
+// notifyRelay wakes listeners. It never runs in the transaction of a decision: PostgreSQL commits transactions that notify
+// one at a time, under a lock of the whole server.
 const notifyRelay = `NOTIFY ` + Channel
 
 const (
@@ -21,7 +21,7 @@ const (
 	notifyTimeout = 2 * time.Second
 )
 
-// Signal wakes a relay of the same process. Signals that nobody has received yet are one.
+// Signal wakes a relay of the same process. Signals that are not received yet count as one.
 type Signal struct{ c chan struct{} }
 
 // NewSignal returns a signal that is not set.
@@ -38,8 +38,8 @@ func (s *Signal) Set() {
 // C receives once for any number of Set since the last receive.
 func (s *Signal) C() <-chan struct{} { return s.c }
 
-// Waker tells the relay that something was committed. It is a help only: a relay that hears nothing polls. It is safe
-// for concurrent use and must not be copied after the first Wake.
+// Waker tells the relay that events were committed, to save the wait for its next poll. It is safe for concurrent use and
+// must not be copied after the first Wake.
 type Waker struct {
 	// Pool sends a NOTIFY to relays of other processes. Default: none is sent.
 	Pool *pgxpool.Pool
@@ -52,7 +52,7 @@ type Waker struct {
 	last    time.Time // when the last one was sent
 }
 
-// Wake is to be called after the commit. It returns at once. At most one NOTIFY is sent per 2 ms.
+// Wake is called after the commit. It returns at once, and sends at most one NOTIFY per 2 ms.
 func (w *Waker) Wake() {
 	if w.Signal != nil {
 		w.Signal.Set()

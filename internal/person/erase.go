@@ -3,28 +3,25 @@ package person
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/actions"
+	"github.com/applylens/applylens/internal/auth"
 	"github.com/applylens/applylens/internal/outbox"
 	"github.com/applylens/applylens/internal/postgres"
+	"github.com/applylens/applylens/internal/retry"
 )
 
-// unhurried gives a transaction the time that a person with much mail takes, and waits for folds in progress.
+// unhurried lifts the time limits, for a person with much mail, and lets a lock wait for folds in progress.
 const unhurried = `
 SET LOCAL statement_timeout = 0;
 SET LOCAL idle_in_transaction_session_timeout = 0;
 SET LOCAL lock_timeout = '30s'`
-
-// lockUser takes the lock of a person's row, as all their changes do, or makes a row to lock. Nothing that the person
-// does is in flight from here on. It tells whether the row was made, and what time it is under the lock.
-const lockUser = `
-INSERT INTO users AS u (id) VALUES ($1)
-ON CONFLICT (id) DO UPDATE SET id = u.id
-RETURNING xmax = 0, clock_timestamp()`
 
 // selectAddresses reads the keys of a person's own addresses.
 const selectAddresses = `
@@ -32,23 +29,23 @@ SELECT address FROM own_addresses WHERE user_id = $1
 UNION
 SELECT address_key(address) FROM mail_addresses WHERE user_id = $1`
 
-// unmarkAddresses takes away the marks that addresses became somebody's own, of those that are nobody's any more.
+// unmarkAddresses deletes the marks of own addresses that no longer belong to anybody.
 const unmarkAddresses = `
 DELETE FROM dirty_addresses d
 WHERE d.address = ANY ($1) AND d.company = '*'
   AND NOT EXISTS (SELECT FROM mail_addresses o WHERE address_key(o.address) = d.address)
   AND NOT EXISTS (SELECT FROM own_addresses o WHERE o.address = d.address)`
 
-// eraseFolded takes a person out of all versions of a projection's table.
+// eraseFolded deletes a person from all versions of a projection's table.
 const eraseFolded = `DELETE FROM %s WHERE user_id = $1`
 
-// eraseMails does so for the mails and marks each of them, so that the indexer takes its document away.
+// eraseMails does so for mails and marks each of them, so that the indexer deletes its document.
 const eraseMails = `
 WITH gone AS (DELETE FROM mails WHERE user_id = $1 RETURNING id),
 marked AS (SELECT mark_mails(array_agg(id)) FROM gone)
 SELECT DISTINCT id FROM gone, marked`
 
-// selectLeftovers finds what an interrupted drop of a version left of such tables: their parents no longer show them.
+// selectLeftovers finds partitions that an interrupted drop of a version detached but did not drop.
 const selectLeftovers = `
 SELECT c.relname::text FROM pg_class c
 WHERE c.relkind = 'r' AND pg_table_is_visible(c.oid) AND c.relname ~ '_[0-9]+$'
@@ -56,15 +53,22 @@ WHERE c.relkind = 'r' AND pg_table_is_visible(c.oid) AND c.relname ~ '_[0-9]+$'
   AND NOT EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid AND NOT i.inhdetachpending)
 ORDER BY c.relname`
 
-// eraseLetters takes away what dead letters hold of a person, be it only their key. The rows stay, as the outcome of
-// their records. Returned are the ids that redriving would have given them in the outbox.
+// eraseLetters empties the dead letters that hold something of a person, even if only their key. The rows stay as the
+// outcome of their records. It returns the ids that their redriven events have in the outbox.
 const eraseLetters = `
 UPDATE dead_letters
 SET key = NULL, value = NULL, headers = NULL, user_id = '', detail = '', state = 'erased', state_note = '', updated_at = now()
 WHERE user_id = $1 OR user_id <> '' AND key = convert_to($1, 'UTF8')
 RETURNING 'redrive-' || id`
 
-// forever is later than anything that is kept.
+// How an erasure that met a deadlock is retried: folds lock the same rows, not always in the same order.
+const (
+	firstConflictPause = time.Millisecond
+	mostConflictPause  = 100 * time.Millisecond
+	conflictAttempts   = 5
+)
+
+// forever is later than any stored time.
 var forever = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
 
 // Counts are rows by table.
@@ -76,9 +80,9 @@ type Erased struct {
 	Rows    Counts `json:"rows"`     // deleted, or emptied
 }
 
-// Erase takes a person away, in one transaction. It may be repeated, and run beside anything that the person does: a
-// change that holds the person's lock already is done and then erased; any other finds that there is no such person. The
-// error is an *events.Error for what cannot be an id.
+// Erase deletes a person, in one transaction. It may be repeated, and run while the person is active: a change that
+// already holds the person's lock commits first and is erased too; any other finds no such person. The error is an
+// *events.Error for an invalid id.
 func Erase(ctx context.Context, pool *pgxpool.Pool, id string) (*Erased, error) {
 	source, err := outbox.Source(ctx, pool)
 	if err != nil {
@@ -92,30 +96,32 @@ func Erase(ctx context.Context, pool *pgxpool.Pool, id string) (*Erased, error) 
 	if err := event.Validate(); err != nil {
 		return nil, err
 	}
-	const attempts = 5 // folds take the same rows, not always in the same order
-	for attempt := 1; ; attempt++ {
-		var rows Counts
+	var rows Counts
+	err = retry.Until(ctx, firstConflictPause, mostConflictPause, func(attempt int) error {
 		err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) (err error) {
 			rows, err = erase(ctx, tx, event)
 			return err
 		})
-		if err == nil {
-			return &Erased{event.ID, rows}, nil
+		if postgres.Classify(err) != postgres.Conflict || attempt+1 == conflictAttempts {
+			return retry.Stop(err)
 		}
-		if postgres.Classify(err) != postgres.Conflict || attempt == attempts {
-			return nil, fmt.Errorf("erase person: %w", err)
-		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("erase person: %w", err)
 	}
+	return &Erased{event.ID, rows}, nil
 }
 
-// erase does it all within tx. The event goes last into the outbox, behind everything that it is about.
+// erase does the work of Erase within tx. The event comes last in the outbox, after everything that it erases.
 func erase(ctx context.Context, tx pgx.Tx, event *events.Event) (Counts, error) {
-	id, made := event.Erasure.UserID, false
+	id := event.Erasure.UserID
 	if _, err := tx.Exec(ctx, unhurried); err != nil {
 		return nil, err
 	}
-	if err := tx.QueryRow(ctx, lockUser, id).Scan(&made, &event.Time); err != nil {
-		return nil, fmt.Errorf("lock person: %w", err)
+	made, now, err := actions.LockAny(ctx, tx, id) // nothing that the person does is in flight from here on
+	if err != nil {
+		return nil, err
 	}
 	addresses, err := texts(ctx, tx, selectAddresses, id)
 	if err != nil {
@@ -139,12 +145,12 @@ func erase(ctx context.Context, tx pgx.Tx, event *events.Event) (Counts, error) 
 	if _, err := tx.Exec(ctx, unmarkAddresses, addresses); err != nil {
 		return nil, fmt.Errorf("take marks off addresses: %w", err)
 	}
-	event.Erasure.RecordedAt = event.Time
+	event.Time, event.Erasure.RecordedAt = now, now
 	return rows, outbox.Add(ctx, tx, event)
 }
 
-// eraseFolded empties all versions of what the groups fold. What they have not folded yet they fold, and forget again
-// when they come to user.erased.
+// eraseFolded deletes the person from all versions of the projections. Events that are not folded yet are folded later,
+// and erased again when the group reaches user.erased.
 func (c Counts) eraseFolded(ctx context.Context, tx pgx.Tx, id string) error {
 	for _, table := range folded {
 		statement := fmt.Sprintf(eraseFolded, table)
@@ -168,13 +174,17 @@ func (c Counts) eraseFolded(ctx context.Context, tx pgx.Tx, id string) error {
 }
 
 func (c Counts) eraseOwned(ctx context.Context, tx pgx.Tx, id string, until time.Time, events []string) error {
-	for _, t := range owned {
-		if err := c.run(ctx, tx, t.table, t.erase, id, until); err != nil {
-			return err
-		}
+	tokens, err := auth.Erase(ctx, tx, id, until)
+	if err != nil {
+		return err
+	}
+	rows, err := actions.Erase(ctx, tx, id, until)
+	if err != nil {
+		return err
 	}
 	voided, err := outbox.Void(ctx, tx, id, until, events)
-	c["outbox"] = voided
+	maps.Copy(c, rows)
+	c["tokens"], c["outbox"] = tokens, voided
 	return err
 }
 
@@ -196,9 +206,9 @@ func (c Counts) run(ctx context.Context, tx pgx.Tx, table, statement string, arg
 	return nil
 }
 
-// EraseOwned takes away what the API and the outbox keep of a person from before a moment. The relay calls it for an
-// erasure that the log has and the database, restored from a backup, has not: there may be a new person under the id
-// already, and what the groups keep is theirs to forget when they come to the record.
+// EraseOwned deletes what the API and the outbox keep of a person up to a moment. The relay calls it for an erasure that is
+// in the log but not in a database restored from a backup. Rows of a new person under the same id stay. The projections
+// are left to their groups, which reach the record later.
 func EraseOwned(ctx context.Context, tx pgx.Tx, id string, until time.Time) error {
 	return Counts{}.eraseOwned(ctx, tx, id, until, nil)
 }

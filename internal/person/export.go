@@ -20,10 +20,9 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// part is one file of an export: the rows of one table that are a person's, one JSON object a line. The first column is
-// the object; further columns are bytes that are added to it under their names. Of what the groups fold it is the live
-// version, since the others are copies; of the job applications, which are nobody's, those that belong to the person's
-// mail. $1 is the person.
+// part is one file of an export: the person's rows of one table, one JSON object per line. The first column of the query
+// is the object; further columns are bytes that are added to it under their names. Of projections it exports the live
+// version; the others are copies. Of job applications it exports those that belong to the person's mail. $1 is the person.
 type part struct{ file, table, rows string }
 
 var parts = []part{
@@ -69,7 +68,7 @@ WHERE user_id = $1
 ORDER BY id`},
 }
 
-// leftOut tells in the manifest what nobody should look for.
+// leftOut tells in the manifest what the export does not contain.
 var leftOut = []string{
 	"tokens: their secrets are not kept, and the hashes that are would help nobody but a thief",
 	"what search looks up: it is made of the mails",
@@ -78,10 +77,10 @@ var leftOut = []string{
 	"the Kafka log: it has every event since the beginning, under the key of the user id",
 }
 
-// ErrUnknown tells that nothing is kept of a person.
+// ErrUnknown tells that nothing is stored about a person.
 var ErrUnknown = errors.New("nothing is kept of this user")
 
-// Manifest lists what an export holds. It is written last: without it an export is not complete.
+// Manifest lists the files of an export. It is written last: an export without it is not complete.
 type Manifest struct {
 	Format     int       `json:"format"`
 	UserID     string    `json:"user_id"`
@@ -99,13 +98,13 @@ type File struct {
 	SHA256 string `json:"sha256"`
 }
 
-// format is what Manifest.Format says; it grows when the files change their meaning.
+// format is the value of Manifest.Format; it grows when the meaning of the files changes.
 const format = 1
 
-// Export writes everything that is kept of a person into dir, which must not exist or be empty: one file for each table,
-// all of one snapshot, and manifest.json. Nobody but the caller can read them. Rows pass through one at a time, so that
-// memory stays bounded; progress, unless nil, hears of each, and how many there are. When it fails, it leaves nothing
-// behind.
+// Export writes everything that is stored about a person into dir, which must be empty or not exist: one file per table,
+// all of one snapshot, and manifest.json. Only the caller can read the files. Rows are streamed, so that memory stays
+// bounded. progress, unless nil, is called with the rows so far and their total. When Export fails, it removes what it
+// wrote.
 func Export(ctx context.Context, pool *pgxpool.Pool, id, dir string, progress func(rows, of int64)) (*Manifest, error) {
 	target, err := newTarget(dir)
 	if err != nil {
@@ -169,7 +168,7 @@ func (m *Manifest) count(ctx context.Context, tx pgx.Tx) (total int64, err error
 	return total, nil
 }
 
-// export writes one part, and counts and sums up what it writes.
+// export writes one part, and counts and hashes it.
 func (p *part) export(ctx context.Context, tx pgx.Tx, id string, to *target, progress func(rows int64)) (*File, error) {
 	file := &File{Name: p.file, Table: p.table}
 	err := to.write(p.file, func(w io.Writer) error {
@@ -215,8 +214,8 @@ func lineOf(rows pgx.Rows) ([]byte, error) {
 	return append(line, '}', '\n'), nil
 }
 
-// rendered returns bytes as JSON: an object as it is, other text as text, and what is no text as base64 under a name that
-// says so.
+// rendered returns bytes as JSON: an object as it is, other text as a string, and anything else as base64 under a name
+// that says so.
 func rendered(name string, value []byte) (string, []byte) {
 	var text []byte
 	switch {
@@ -235,7 +234,7 @@ func rendered(name string, value []byte) (string, []byte) {
 	return name, text
 }
 
-// summed counts and hashes what goes through.
+// summed counts and hashes what is written through it.
 type summed struct {
 	io.Writer
 	hash  hash.Hash
@@ -256,7 +255,7 @@ type target struct {
 	written []string
 }
 
-// newTarget takes an empty directory, or makes one that only its owner can enter.
+// newTarget uses an empty directory, or creates one that only its owner can enter.
 func newTarget(dir string) (*target, error) {
 	err := os.Mkdir(dir, 0o700)
 	if err == nil {
@@ -275,8 +274,7 @@ func newTarget(dir string) (*target, error) {
 	return &target{dir: dir}, nil
 }
 
-// write makes a file that only its owner can read. What it could not write is an error, and the file is on the disk
-// when it returns none.
+// write creates a file that only its owner can read, and syncs it to disk.
 func (t *target) write(name string, content func(io.Writer) error) (err error) {
 	path := filepath.Join(t.dir, name)
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
@@ -295,7 +293,7 @@ func (t *target) write(name string, content func(io.Writer) error) (err error) {
 	return file.Sync()
 }
 
-// remove takes away what was written.
+// remove deletes what was written.
 func (t *target) remove() error {
 	var faults []error
 	for _, path := range t.written {

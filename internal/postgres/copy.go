@@ -77,7 +77,7 @@ func (r *Rows) Copy(ctx context.Context, tx *Tx, table string, columns ...string
 	if err := tx.Flush(ctx); err != nil {
 		return err
 	}
-	if _, err := tx.conn.PgConn().CopyFrom(ctx, bytes.NewReader(r.text), statement); err != nil {
+	if _, err := tx.conn.Conn().PgConn().CopyFrom(ctx, bytes.NewReader(r.text), statement); err != nil {
 		return fmt.Errorf("copy to %s: %w", table, err)
 	}
 	return nil

@@ -12,38 +12,43 @@ import (
 )
 
 // Tx is a transaction that saves round trips: BEGIN and whatever is queued go out together with the next statement whose
-// answer is waited for. It is for one goroutine. After an error nothing but Rollback is of use.
+// answer is waited for, or with COMMIT. It is for one goroutine, and must end with Commit, CommitQueued or Rollback. After an
+// error nothing but Rollback is of use.
 type Tx struct {
-	conn   *pgx.Conn
+	conn   *pgxpool.Conn // nil when the transaction has ended
 	queued *pgx.Batch
-	open   bool // BEGIN was sent, or is about to be
+	begun  bool // BEGIN was sent
 }
 
-// rollbackLimit bounds a ROLLBACK; a server that takes longer is as good as gone.
+// rollbackLimit bounds a ROLLBACK; a connection that takes longer is closed, which rolls back too.
 const rollbackLimit = 5 * time.Second
 
-// Begin begins a transaction on a connection that the caller owns until Commit or Rollback. Nothing is sent yet.
-func Begin(conn *pgx.Conn) *Tx {
-	tx := &Tx{conn: conn, queued: &pgx.Batch{}}
-	tx.queued.Queue("BEGIN")
-	return tx
-}
-
-// InTx runs f in a transaction on a connection of the pool, and commits it unless f returns an error.
-func InTx(ctx context.Context, pool *pgxpool.Pool, f func(*Tx) error) error {
+// Begin begins a transaction on a connection of the pool. Nothing is sent yet.
+func Begin(ctx context.Context, pool *pgxpool.Pool) (*Tx, error) {
 	conn, err := pool.Acquire(ctx)
 	if err != nil {
-		return fmt.Errorf("begin: %w", err)
+		return nil, fmt.Errorf("begin: %w", err)
 	}
-	defer conn.Release()
-	tx := Begin(conn.Conn())
+	tx := &Tx{conn: conn, queued: &pgx.Batch{}}
+	tx.queued.Queue("BEGIN")
+	return tx, nil
+}
+
+// InTx runs f in a transaction, and commits it unless f returns an error.
+func InTx(ctx context.Context, pool *pgxpool.Pool, f func(*Tx) error) error {
+	tx, err := Begin(ctx, pool)
+	if err != nil {
+		return err
+	}
 	defer tx.Rollback(ctx)
 	if err := f(tx); err != nil {
 		return err
 	}
-	_, err = tx.Commit(ctx)
-	return err
+	return tx.CommitQueued(ctx)
 }
+
+// Batch is what goes out with the next round trip, for functions that queue statements themselves.
+func (t *Tx) Batch() *pgx.Batch { return t.queued }
 
 // Queue adds a statement to those that go out with the next round trip. Its arguments must not change until then. What
 // the returned query is told to do with the answer happens during that round trip, whose error it may determine.
@@ -51,11 +56,14 @@ func (t *Tx) Queue(sql string, args ...any) *pgx.QueuedQuery { return t.queued.Q
 
 // Flush sends what is queued and waits for the answers.
 func (t *Tx) Flush(ctx context.Context) error {
+	if t.conn == nil {
+		return pgx.ErrTxClosed
+	}
 	if t.queued.Len() == 0 {
 		return nil
 	}
 	batch := t.queued
-	t.queued, t.open = &pgx.Batch{}, true
+	t.queued, t.begun = &pgx.Batch{}, true
 	return t.conn.SendBatch(ctx, batch).Close()
 }
 
@@ -119,31 +127,48 @@ func (t *Tx) Commit(ctx context.Context) (sent bool, err error) {
 	if err := t.Flush(ctx); err != nil {
 		return false, err
 	}
-	tag, err := t.conn.Exec(ctx, "COMMIT")
-	if err != nil {
-		return true, fmt.Errorf("commit: %w", err)
-	}
-	t.open = false
-	if tag.String() == "ROLLBACK" {
-		return false, fmt.Errorf("commit: %w", pgx.ErrTxCommitRollback)
-	}
-	return true, nil
+	err = t.CommitQueued(ctx)
+	return !errors.Is(err, pgx.ErrTxCommitRollback), err
 }
 
-// Rollback undoes what was not committed; after a Commit it does nothing. When it fails the connection is closed, which
-// has the same effect.
+// CommitQueued sends what is queued and COMMIT in one round trip. If a statement fails nothing is committed; what a queued
+// query does with its answer cannot prevent the COMMIT, which was sent by then.
+func (t *Tx) CommitQueued(ctx context.Context) error {
+	t.Queue("COMMIT").Exec(func(tag pgconn.CommandTag) error {
+		if tag.String() != "COMMIT" {
+			return pgx.ErrTxCommitRollback
+		}
+		return nil
+	})
+	err := t.Flush(ctx)
+	if errors.Is(err, pgx.ErrTxCommitRollback) {
+		t.begun = false // it is over, and rolled back
+	}
+	if err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	t.release()
+	return nil
+}
+
+// Rollback undoes what was not committed, even if ctx has ended. It does nothing when the transaction has ended.
 func (t *Tx) Rollback(ctx context.Context) {
-	t.queued = &pgx.Batch{}
-	if !t.open {
+	if t.conn == nil {
 		return
 	}
-	t.open = false
-	if t.conn.IsClosed() {
+	defer t.release()
+	if !t.begun || t.conn.Conn().IsClosed() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackLimit)
 	defer cancel()
 	if _, err := t.conn.Exec(ctx, "ROLLBACK"); err != nil {
-		_ = t.conn.Close(ctx)
+		_ = t.conn.Conn().Close(ctx)
 	}
+}
+
+// release gives the connection back; the pool closes one that is still in a transaction.
+func (t *Tx) release() {
+	t.conn.Release()
+	t.conn = nil
 }

@@ -37,10 +37,8 @@ func TestAFirstIndexGetsWhatWasFoldedBefore(t *testing.T) {
 	w.fold(many("ada", 20)...)
 	batch := mailbox.Group().NewBatch()
 	batch.Add(received("ada", "late"))
-	conn, err := w.Pool.Acquire(t.Context())
+	tx, err := postgres.Begin(t.Context(), w.Pool)
 	w.Must(err)
-	defer conn.Release()
-	tx := postgres.Begin(conn.Conn())
 	defer tx.Rollback(context.Background())
 	w.Must(batch.Write(t.Context(), tx, consumers.Version{Number: 1})) // it sees no index, and marks nothing
 	ended := make(chan error, 1)

@@ -1,0 +1,43 @@
+package actions
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// erasures delete a person's rows up to a moment, table by table, in an order in which nothing refers to what is gone.
+// own_addresses is kept by a trigger on users.
+var erasures = []struct{ table, sql string }{
+	{"idempotency_keys", `DELETE FROM idempotency_keys WHERE user_id = $1 AND created_at <= $2`},
+	{"actions", `DELETE FROM actions WHERE user_id = $1 AND created_at <= $2`},
+	{"performed_actions", `DELETE FROM performed_actions WHERE user_id = $1 AND performed_at <= $2`},
+	{"forgotten_features", `
+DELETE FROM forgotten_features f USING users u WHERE f.user_id = u.id AND u.id = $1 AND u.created_at <= $2`},
+	{"policies", `DELETE FROM policies WHERE user_id = $1 AND created_at <= $2`},
+	{"own_addresses", `
+DELETE FROM own_addresses o USING users u WHERE o.user_id = u.id AND u.id = $1 AND u.created_at <= $2`},
+	{"users", `DELETE FROM users WHERE id = $1 AND created_at <= $2`},
+}
+
+// Erased lists the tables that Erase empties.
+func Erased() []string {
+	var tables []string
+	for _, e := range erasures {
+		tables = append(tables, e.table)
+	}
+	return tables
+}
+
+// Erase deletes what this package keeps of a person from before a moment, and returns the number of rows by table.
+func Erase(ctx context.Context, db DB, id string, until time.Time) (map[string]int64, error) {
+	rows := map[string]int64{}
+	for _, e := range erasures {
+		tag, err := db.Exec(ctx, e.sql, id, until)
+		if err != nil {
+			return nil, fmt.Errorf("erase from %s: %w", e.table, err)
+		}
+		rows[e.table] = tag.RowsAffected()
+	}
+	return rows, nil
+}

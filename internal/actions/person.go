@@ -1,0 +1,73 @@
+package actions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// insertUser adds a person who does not exist yet.
+const insertUser = `INSERT INTO users (id, created_at) VALUES ($1, COALESCE($2, now())) ON CONFLICT (id) DO NOTHING`
+
+// extendUser adds roles and addresses to those that the person has.
+const extendUser = `
+UPDATE users
+SET roles = ARRAY(SELECT DISTINCT unnest(roles || $2::text[]) ORDER BY 1),
+    addresses = ARRAY(SELECT DISTINCT unnest(addresses || $3::text[]) ORDER BY 1)
+WHERE id = $1
+RETURNING roles, addresses, created_at`
+
+// lockUser puts the changes of one person into one order: transactions that hold the lock commit one after the other, so
+// that commits, outbox and log agree. It blocks neither readers nor rows that only refer to the person. It finds no row
+// when the person was erased, even if somebody else has the id by now.
+const lockUser = `SELECT FROM users WHERE id = $1 AND created_at = $2 FOR NO KEY UPDATE`
+
+// lockAnyUser takes the lock of whoever has the id, or inserts a row to lock. It tells whether the row was inserted, and
+// the time under the lock.
+const lockAnyUser = `
+INSERT INTO users AS u (id) VALUES ($1)
+ON CONFLICT (id) DO UPDATE SET id = u.id
+RETURNING xmax = 0, clock_timestamp()`
+
+// ErrErased tells that a person has been erased.
+var ErrErased = errors.New("the person has been erased")
+
+// AddUser adds a person who does not exist yet, and tells whether it did.
+func AddUser(ctx context.Context, db DB, id string) (bool, error) {
+	tag, err := db.Exec(ctx, insertUser, id, nil)
+	return tag.RowsAffected() > 0, err
+}
+
+// ExtendUser adds roles and addresses to those that the person has, and returns all of them and when the person was added.
+func ExtendUser(ctx context.Context, db DB, id string, roles, addresses []string) (allRoles, allAddresses []string, createdAt time.Time, err error) {
+	err = db.QueryRow(ctx, extendUser, id, roles, addresses).Scan(&allRoles, &allAddresses, &createdAt)
+	return allRoles, allAddresses, createdAt, err
+}
+
+// Lock waits for the lock of the person who was added at a time, and holds it until the transaction ends. The batch fails
+// with ErrErased when that person was erased; what was queued behind Lock must then be rolled back.
+func Lock(b *pgx.Batch, id string, createdAt time.Time) {
+	b.Queue(lockUser, id, createdAt).Query(func(rows pgx.Rows) error {
+		found := rows.Next()
+		rows.Close()
+		switch {
+		case rows.Err() != nil:
+			return fmt.Errorf("lock the person: %w", rows.Err())
+		case !found:
+			return ErrErased
+		}
+		return nil
+	})
+}
+
+// LockAny takes the lock of whoever has the id and tells whether it had to insert a row for it, and the time under the
+// lock. It is for erasing.
+func LockAny(ctx context.Context, db DB, id string) (inserted bool, at time.Time, err error) {
+	if err = db.QueryRow(ctx, lockAnyUser, id).Scan(&inserted, &at); err != nil {
+		err = fmt.Errorf("lock the person: %w", err)
+	}
+	return inserted, at, err
+}
