@@ -16,6 +16,14 @@ type benchCommand struct {
 
 	Elasticsearch config.Elasticsearch `embed:""`
 
+	Streams      []string `name:"stream" help:"Which streams are folded: own, clean, repeats, mixed or all." default:"all"`
+	Groups       []string `name:"group" help:"Which groups are measured: weights, policystats or all." default:"all"`
+	Processes    []int    `help:"How many processes fold together: one figure for each number." default:"1,2"`
+	Compression  string   `help:"How the client of another service compresses: none, gzip, snappy, lz4 or zstd." default:"snappy"`
+	BatchBytes   int      `help:"How many bytes its batches have at most, before compression." default:"1048576"`
+	BatchRecords int      `help:"How many records its batches have at most; 0: as many as the bytes allow." default:"0"`
+	Repeats      float64  `help:"Share of the records of streams repeats and mixed that are sent again." default:"0.02"`
+
 	Events         int     `help:"Events in the log that is folded." default:"1000000"`
 	Users          int     `help:"Users whose events they are." default:"10000"`
 	Runs           int     `help:"Runs of each measurement." default:"3"`
@@ -35,7 +43,8 @@ func (c *benchCommand) Run(ctx context.Context, p *process) error {
 	}
 	settings := bench.Config{
 		Parts: c.Parts, Binary: binary, Kafka: c.Kafka, Postgres: c.Postgres, Elasticsearch: c.Elasticsearch, Log: p.log,
-		Events: c.Events, Users: c.Users, Runs: c.Runs, Rate: c.Rate, LatencySeconds: c.LatencySeconds, Applications: c.Applications, Keep: c.Keep,
+		Streams: c.Streams, Groups: c.Groups, Processes: c.Processes, Compression: c.Compression, BatchBytes: c.BatchBytes, BatchRecords: c.BatchRecords,
+		Repeats: c.Repeats, Events: c.Events, Users: c.Users, Runs: c.Runs, Rate: c.Rate, LatencySeconds: c.LatencySeconds, Applications: c.Applications, Keep: c.Keep,
 	}
 	if err := settings.Validate(); err != nil {
 		return usageError{err}

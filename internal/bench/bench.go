@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/applylens/applylens/internal/config"
+	"github.com/applylens/applylens/internal/testkit/load"
 )
 
 // The parts of a bench.
@@ -31,6 +33,14 @@ type Config struct {
 
 	Elasticsearch config.Elasticsearch // the alias is another
 
+	Streams      []string // that are folded; "all" or none: all
+	Groups       []string // that are measured; "all" or none: all
+	Processes    []int    // that fold together: one figure for each number. Default: 1 and 2.
+	Compression  string   // of the streams of other services. Default: snappy.
+	BatchBytes   int      // of their client. Default: load.MaxBatchBytes.
+	BatchRecords int      // of their client. Default: as many as the bytes allow.
+	Repeats      float64  // share of the records of streams with repeats, above 0 and below 1
+
 	Events         int     // in the log that is folded
 	Users          int     // whose events they are
 	Runs           int     // of each measurement
@@ -40,24 +50,74 @@ type Config struct {
 	Keep           bool    // leave databases and topics behind
 }
 
-// Validate lists every fault of the settings and fills in the default.
+// all stands for every name of a list.
+const all = "all"
+
+// Validate lists every fault of the settings and fills in the defaults.
 func (c *Config) Validate() error {
-	var faults []error
-	all := []string{Fold, Rebuild, Naive, Swap, Latency, Index}
+	return errors.Join(c.validateParts(), c.validateStreams(), c.validateSizes(), c.Kafka.Validate(), c.Postgres.Validate())
+}
+
+func (c *Config) validateParts() error {
+	parts := []string{Fold, Rebuild, Naive, Swap, Latency, Index}
 	if len(c.Parts) == 0 {
-		c.Parts = all
+		c.Parts = parts
 		if !c.Elasticsearch.Given() {
-			c.Parts = all[:len(all)-1]
+			c.Parts = parts[:len(parts)-1]
 		}
 	}
-	for _, part := range c.Parts {
-		if !slices.Contains(all, part) {
-			faults = append(faults, fmt.Errorf("%q cannot be measured: choose of %s", part, strings.Join(all, ", ")))
-		}
-	}
+	err := choose(c.Parts, parts, "be measured")
 	if c.wants(Index) {
-		faults = append(faults, c.Elasticsearch.Validate())
+		err = errors.Join(err, c.Elasticsearch.Validate())
 	}
+	return err
+}
+
+func (c *Config) validateStreams() error {
+	if len(c.Streams) == 0 || slices.Contains(c.Streams, all) {
+		c.Streams = Streams
+	}
+	var groups []string
+	for _, p := range projections {
+		groups = append(groups, p.group)
+	}
+	if len(c.Groups) == 0 || slices.Contains(c.Groups, all) {
+		c.Groups = groups
+	}
+	if len(c.Processes) == 0 {
+		c.Processes = []int{1, 2}
+	}
+	c.Compression = cmp.Or(c.Compression, "snappy")
+	c.BatchBytes = cmp.Or(c.BatchBytes, load.MaxBatchBytes)
+	faults := []error{
+		choose(c.Streams, Streams, "be a stream"), choose(c.Groups, groups, "be a group that is measured"),
+		choose([]string{c.Compression}, load.Compressions, "be a compression"),
+	}
+	if slices.Min(c.Processes) < 1 {
+		faults = append(faults, errors.New("--processes must be positive"))
+	}
+	if c.BatchBytes < 1 || c.BatchBytes > load.MaxBatchBytes || c.BatchRecords < 0 {
+		faults = append(faults, fmt.Errorf("--batch-bytes must be within 1..%d and --batch-records not negative", load.MaxBatchBytes))
+	}
+	if !(c.Repeats > 0 && c.Repeats < 1) {
+		faults = append(faults, errors.New("--repeats must be above 0 and below 1"))
+	}
+	return errors.Join(faults...)
+}
+
+// choose lists the names that are not among those known.
+func choose(names, known []string, what string) error {
+	var faults []error
+	for _, name := range names {
+		if !slices.Contains(known, name) {
+			faults = append(faults, fmt.Errorf("%q cannot %s: choose of %s", name, what, strings.Join(known, ", ")))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+func (c *Config) validateSizes() error {
+	var faults []error
 	if c.Events < 1 || c.Runs < 1 || c.LatencySeconds < 1 || c.Applications < 1 {
 		faults = append(faults, errors.New("--events, --runs, --latency-seconds and --applications must be positive"))
 	}
@@ -67,7 +127,7 @@ func (c *Config) Validate() error {
 	if c.Rate <= 0 {
 		faults = append(faults, errors.New("--rate must be above 0"))
 	}
-	return errors.Join(append(faults, c.Kafka.Validate(), c.Postgres.Validate())...)
+	return errors.Join(faults...)
 }
 
 func (c *Config) wants(part string) bool { return slices.Contains(c.Parts, part) }
@@ -75,29 +135,20 @@ func (c *Config) wants(part string) bool { return slices.Contains(c.Parts, part)
 // Run measures one part after the other. A result that is wrong is a fault in the report; the error tells of a
 // measurement that could not be made. Everything is deleted again, also when ctx ends.
 func Run(ctx context.Context, cfg Config) (*Report, error) {
-	report := &Report{Settings: settingsOf(&cfg), Consumers: consumerTarget, Faults: []string{}}
-	if cfg.wants(Fold) || cfg.wants(Rebuild) || cfg.wants(Naive) {
-		if err := onStage(ctx, &cfg, report, measureOwn); err != nil {
+	report := &Report{Settings: settingsOf(&cfg), Faults: []string{}}
+	if streams := len(cfg.streams()); streams > 0 {
+		if err := onStages(ctx, &cfg, report, streams, measureStreams); err != nil {
 			return nil, err
 		}
 	}
-	if cfg.wants(Fold) {
-		if err := onStage(ctx, &cfg, report, measureForeign); err != nil {
-			return nil, err
+	for _, part := range []struct {
+		name    string
+		measure func(context.Context, *stage, *Report) error
+	}{{Swap, measureSwaps}, {Latency, measureLatency}, {Index, measureIndex}} {
+		if !cfg.wants(part.name) {
+			continue
 		}
-	}
-	if cfg.wants(Swap) {
-		if err := onStage(ctx, &cfg, report, measureSwaps); err != nil {
-			return nil, err
-		}
-	}
-	if cfg.wants(Latency) {
-		if err := onStage(ctx, &cfg, report, measureLatency); err != nil {
-			return nil, err
-		}
-	}
-	if cfg.wants(Index) {
-		if err := onStage(ctx, &cfg, report, measureIndex); err != nil {
+		if err := onStage(ctx, &cfg, report, part.measure); err != nil {
 			return nil, err
 		}
 	}
@@ -106,59 +157,34 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 }
 
 // onStage lets measure work on a stage of its own.
-func onStage(ctx context.Context, cfg *Config, report *Report, measure func(context.Context, *stage, *Report) error) (err error) {
-	s, err := openStage(ctx, cfg)
-	if err != nil {
-		return fmt.Errorf("prepare: %w", err)
-	}
+func onStage(ctx context.Context, cfg *Config, report *Report, measure func(context.Context, *stage, *Report) error) error {
+	return onStages(ctx, cfg, report, 1, func(ctx context.Context, stages []*stage, report *Report) error {
+		return measure(ctx, stages[0], report)
+	})
+}
+
+// onStages lets measure work on stages of its own.
+func onStages(ctx context.Context, cfg *Config, report *Report, count int, measure func(context.Context, []*stage, *Report) error) (err error) {
+	var stages []*stage
 	defer func() {
 		if ctx.Err() != nil {
 			err = ctx.Err() // what failed for that reason tells nothing more
 		}
-		err = errors.Join(err, s.close(ctx))
+		for _, s := range stages {
+			err = errors.Join(err, s.close(ctx))
+		}
 	}()
+	for range count {
+		s, err := openStage(ctx, cfg)
+		if err != nil {
+			return fmt.Errorf("prepare: %w", err)
+		}
+		stages = append(stages, s)
+	}
 	if report.Machine == nil {
-		if report.Machine, err = s.machine(ctx); err != nil {
+		if report.Machine, err = stages[0].machine(ctx); err != nil {
 			return err
 		}
 	}
-	return measure(ctx, s, report)
-}
-
-// measureOwn measures on a log that the deployment's own relay might have written.
-func measureOwn(ctx context.Context, s *stage, report *Report) error {
-	made, err := s.write(ctx, 0)
-	if err != nil {
-		return err
-	}
-	for _, p := range projections {
-		if s.cfg.wants(Fold) {
-			if err := s.measureFolds(ctx, report, p, "own events", made, p.own); err != nil {
-				return err
-			}
-		}
-		if s.cfg.wants(Rebuild) {
-			if err := s.measureRebuild(ctx, report, p, made); err != nil {
-				return err
-			}
-		}
-	}
-	if s.cfg.wants(Naive) {
-		return s.measureNaive(ctx, report)
-	}
-	return nil
-}
-
-// measureForeign measures on a log that only foreign services wrote, each event of which has to be remembered.
-func measureForeign(ctx context.Context, s *stage, report *Report) error {
-	made, err := s.write(ctx, 1)
-	if err != nil {
-		return err
-	}
-	for _, p := range projections {
-		if err := s.measureFolds(ctx, report, p, "foreign events", made, foreignTarget); err != nil {
-			return err
-		}
-	}
-	return nil
+	return measure(ctx, stages, report)
 }

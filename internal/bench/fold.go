@@ -10,7 +10,6 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/applylens/applylens/events"
-	"github.com/applylens/applylens/internal/testkit/load"
 )
 
 // progressSQL tells how far a group has come in its version of a state: how many partitions have an owner, the sum of
@@ -28,16 +27,6 @@ WITH positions AS (DELETE FROM positions WHERE group_name = $1),
      dead      AS (DELETE FROM dead_letters WHERE group_name = $1)
 DELETE FROM relay_sequences WHERE group_name = $1`
 
-// weightsSQL and policystatsSQL add up what a version of a state holds.
-const (
-	weightsSQL = `
-SELECT ARRAY[COALESCE(sum(approvals), 0), COALESCE(sum(rejections), 0)]::bigint[]
-FROM weight_counts WHERE version = (SELECT version FROM versions WHERE group_name = 'weights' AND state = $1)`
-	policystatsSQL = `
-SELECT ARRAY[COALESCE(sum(fired), 0), COALESCE(sum(approved), 0), COALESCE(sum(rejected), 0)]::bigint[]
-FROM policy_days WHERE version = (SELECT version FROM versions WHERE group_name = 'policystats' AND state = $1)`
-)
-
 // The states of a version that is measured.
 const (
 	live     = "live"
@@ -52,67 +41,112 @@ const (
 // projection is a group that is measured.
 type projection struct {
 	group, table string
-	own          Target
+	folds        []events.Type // of those that the streams hold
+	rows         func() rows
+	own          Target // events of its own a second
+	clean        Target // how fast the clean stream is, own events being 1
 	totalsSQL    string
 	totals       []string // what its statement adds up
-	expect       func(load.Summary) []int64
 }
 
 var projections = []projection{
 	{
-		group: "weights", table: "weight_counts", own: Target{80_000, 120_000}, totalsSQL: weightsSQL, totals: []string{"approvals", "rejections"},
-		expect: func(made load.Summary) []int64 {
-			return []int64{made.Features[events.TypeActionApproved.String()], made.Features[events.TypeActionRejected.String()]}
-		},
+		group: "weights", table: "weight_counts", folds: []events.Type{events.TypeActionApproved, events.TypeActionRejected},
+		rows: func() rows { return weightRows{} }, own: Target{80_000, 120_000}, clean: Target{0.65, 0.8},
+		totalsSQL: weightsSQL, totals: []string{"rows", "approvals", "rejections", digestName},
 	},
 	{
-		group: "policystats", table: "policy_days", own: Target{60_000, 120_000}, totalsSQL: policystatsSQL, totals: []string{"fired", "approved", "rejected"},
-		expect: func(made load.Summary) []int64 {
-			return []int64{
-				made.ByType[events.TypeActionProposed.String()], made.ByType[events.TypeActionApproved.String()], made.ByType[events.TypeActionRejected.String()],
-			}
-		},
+		group: "policystats", table: "policy_days",
+		folds: []events.Type{events.TypeActionProposed, events.TypeActionApproved, events.TypeActionRejected},
+		rows:  func() rows { return dayRows{} }, own: Target{60_000, 120_000}, clean: Target{0.55, 0.7},
+		totalsSQL: policystatsSQL, totals: []string{"rows", "fired", "approved", "rejected", digestName},
 	},
 }
 
+// digestName stands for the content of all rows.
+const digestName = "as the digest of all rows"
+
+// What a rebuild should reach: events a second, and microseconds of processor time for each.
 var (
-	foreignTarget = Target{45_000, 80_000}
 	rebuildTarget = Target{250_000, 500_000}
+	rebuildCPU    = Target{3, 2.5}
 )
+
+// What a fold of each stream should take: microseconds of processor time for an event, and the peak in MiB.
+var (
+	cpuTargets    = map[string]Target{Own: {6, 4}, Clean: {10, 7}, Repeats: {13, 9}, Mixed: {13, 9}}
+	peakTarget    = Target{160, 128}
+	repeatsTarget = Target{0.8, 0.9} // how fast a stream with repeats is, the clean one being 1
+)
+
+// newFoldRate prepares the rate of a group on a stream.
+func newFoldRate(p projection, stream string, processes int) *Rate {
+	rate := &Rate{What: p.group + ", " + stream, Stream: stream, Group: p.group, Processes: processes}
+	cpu := cpuTargets[stream]
+	rate.CPUTarget, rate.PeakTarget = &cpu, &peakTarget
+	switch stream {
+	case Own:
+		rate.Target = &p.own
+	case Clean:
+		rate.OwnTarget = &p.clean
+	default:
+		rate.CleanTarget = &repeatsTarget
+	}
+	return rate
+}
 
 // consume are the arguments of a process that folds a group.
 func consume(group string) []string {
 	return []string{"consume", group, "--session-timeout=6s", "--metrics-listen="}
 }
 
-// measureFolds lets one process catch up, and two.
-func (s *stage) measureFolds(ctx context.Context, report *Report, p projection, kind string, made load.Summary, target Target) error {
-	for processes := 1; processes <= 2; processes++ {
-		rate := &Rate{What: "live fold of " + p.group + ", " + kind, Processes: processes, Target: &target, consumer: true}
-		for range s.cfg.Runs {
-			run, err := s.foldOnce(ctx, p, processes, made.Records)
-			if err != nil {
-				return fmt.Errorf("%s: %w", rate.What, err)
+// measureFolds lets each group catch up on each stream, one after the other in each run, so that what disturbs the
+// machine disturbs all streams alike.
+func measureFolds(ctx context.Context, report *Report, streams []*stage) error {
+	if len(streams) == 0 {
+		return nil
+	}
+	cfg := streams[0].cfg
+	for _, p := range cfg.projections() {
+		for _, processes := range cfg.Processes {
+			var rates []*Rate
+			for _, s := range streams {
+				rates = append(rates, newFoldRate(p, s.stream, processes))
 			}
-			s.finish(report, rate, run)
-			if err := s.check(ctx, report, rate.What, p, live, made); err != nil {
-				return err
+			for range cfg.Runs {
+				for i, s := range streams {
+					if err := s.measureFold(ctx, report, p, rates[i]); err != nil {
+						return err
+					}
+				}
 			}
+			report.add(rates...)
+			compareStreams(rates)
 		}
-		report.add(rate)
 	}
 	return nil
 }
 
+// measureFold adds one run to a rate.
+func (s *stage) measureFold(ctx context.Context, report *Report, p projection, rate *Rate) error {
+	run, err := s.foldOnce(ctx, p, rate.Processes)
+	if err != nil {
+		return fmt.Errorf("%s: %w", rate.What, err)
+	}
+	s.finish(rate, run)
+	return s.check(ctx, report, rate.What, p, live)
+}
+
 // finish keeps a run and tells that it is over.
-func (s *stage) finish(report *Report, rate *Rate, run Sample) {
+func (s *stage) finish(rate *Rate, run Sample) {
 	rate.Samples = append(rate.Samples, run)
 	s.cfg.Log.Info("measured", "what", rate.What, "processes", rate.Processes, "run", len(rate.Samples), "of", s.cfg.Runs,
-		"per_second", int64(run.PerSecond), "peak_mib", run.PeakMiB)
+		"per_second", int64(run.PerSecond), "cpu_us_per_event", int64(run.microseconds()), "peak_mib", run.PeakMiB)
 }
 
 // foldOnce lets a group that knows nothing fold the whole log.
-func (s *stage) foldOnce(ctx context.Context, p projection, processes int, records int64) (Sample, error) {
+func (s *stage) foldOnce(ctx context.Context, p projection, processes int) (Sample, error) {
+	records := s.expected[p.group].records
 	if err := s.reset(ctx, p); err != nil {
 		return Sample{}, err
 	}
@@ -124,6 +158,7 @@ func (s *stage) foldOnce(ctx context.Context, p projection, processes int, recor
 	if err := errors.Join(err, stopAll(children)); err != nil {
 		return Sample{}, err
 	}
+	s.folded[p.group] = true
 	return sample(records, took, children), nil
 }
 
@@ -139,6 +174,7 @@ func sample(records int64, took time.Duration, children []*child) Sample {
 
 // reset lets a group begin anew, and lets PostgreSQL do now what it would do meanwhile.
 func (s *stage) reset(ctx context.Context, p projection) error {
+	s.folded[p.group] = false
 	for _, table := range []string{p.table, "repeats_" + p.group} {
 		if _, err := s.pool.Exec(ctx, "TRUNCATE "+table); err != nil {
 			return fmt.Errorf("empty %s: %w", table, err)
@@ -231,24 +267,6 @@ func (s *stage) pause(ctx context.Context, tick <-chan time.Time, children []*ch
 			}
 		default:
 		}
-	}
-	return nil
-}
-
-// check holds what a version contains against what was written.
-func (s *stage) check(ctx context.Context, report *Report, what string, p projection, state string, made load.Summary) error {
-	now, err := s.progress(ctx, p.group, state)
-	if err != nil {
-		return err
-	}
-	var totals []int64
-	if err := s.pool.QueryRow(ctx, p.totalsSQL, state).Scan(&totals); err != nil {
-		return fmt.Errorf("add up %s: %w", p.table, err)
-	}
-	report.expect(what, "records in the ledger", now.fetched, made.Records)
-	report.expect(what, "dead letters", now.deadLettered, 0)
-	for i, want := range p.expect(made) {
-		report.expect(what, p.totals[i], totals[i], want)
 	}
 	return nil
 }

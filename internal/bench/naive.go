@@ -38,7 +38,7 @@ func (s *stage) measureNaive(ctx context.Context, report *Report) error {
 		Topic: s.broker.Topic(events.TopicActions), StartOffset: kafka.FirstOffset,
 	})
 	defer reader.Close()
-	rate := &Rate{What: "naive consumer of weights, own events", Processes: 1}
+	rate := &Rate{What: "naive consumer of weights, own events", Processes: 1, naive: true}
 	count := min(naiveEvents, max(s.cfg.Events/10, 1))
 	var began time.Time
 	for i := range count {
@@ -56,7 +56,7 @@ func (s *stage) measureNaive(ctx context.Context, report *Report) error {
 			return fmt.Errorf("naive consumer: %w", err)
 		}
 	}
-	s.finish(report, rate, sample(int64(count), time.Since(began), nil))
+	s.finish(rate, sample(int64(count), time.Since(began), nil))
 	report.add(rate)
 	return nil
 }

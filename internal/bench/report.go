@@ -7,15 +7,15 @@ import (
 
 // Report is what a bench found.
 type Report struct {
-	Settings  Settings `json:"settings"`
-	Machine   *Machine `json:"machine"`
-	Rates     []*Rate  `json:"rates"`
-	Swaps     *Swaps   `json:"swaps,omitempty"`
-	Latency   *Delays  `json:"latency,omitempty"`
-	Indexed   *Indexed `json:"index,omitempty"`
-	Consumers Target   `json:"consumer_mib"` // what a consumer's peak memory is to stay below
-	Checks    int      `json:"checks"`       // results that were held against what they must be
-	Faults    []string `json:"faults"`       // those that are wrong
+	Settings Settings  `json:"settings"`
+	Machine  *Machine  `json:"machine"`
+	Streams  []*Stream `json:"streams,omitempty"`
+	Rates    []*Rate   `json:"rates"`
+	Swaps    *Swaps    `json:"swaps,omitempty"`
+	Latency  *Delays   `json:"latency,omitempty"`
+	Indexed  *Indexed  `json:"index,omitempty"`
+	Checks   int       `json:"checks"` // results that were held against what they must be
+	Faults   []string  `json:"faults"` // those that are wrong
 }
 
 // Settings are the sizes of the measurements.
@@ -27,6 +27,9 @@ type Settings struct {
 	Runs           int      `json:"runs"`
 	Rate           float64  `json:"approvals_per_second"`
 	LatencySeconds int      `json:"latency_seconds"`
+	Compression    string   `json:"compression"`   // of the streams of other services
+	BatchBytes     int      `json:"batch_bytes"`   // of their client
+	BatchRecords   int      `json:"batch_records"` // 0: as many as the bytes allow
 }
 
 // Machine is on what was measured.
@@ -50,6 +53,8 @@ type Target struct {
 // Rate is how many events a second were folded, in one way.
 type Rate struct {
 	What       string   `json:"what"`
+	Stream     string   `json:"stream"`
+	Group      string   `json:"group"`
 	Processes  int      `json:"processes"`
 	Samples    []Sample `json:"samples"`
 	Median     float64  `json:"median_per_second"`
@@ -57,10 +62,17 @@ type Rate struct {
 	Max        float64  `json:"max_per_second"`
 	CPU        float64  `json:"cpu_us_per_event,omitempty"` // of all processes, the median; the servers' is not counted
 	PeakMiB    float64  `json:"peak_mib,omitempty"`         // of the largest process; 0: not a process of its own
-	Target     *Target  `json:"target,omitempty"`
+	TimesOwn   float64  `json:"times_own,omitempty"`        // the median of the ratios to the same run of own events
+	TimesClean float64  `json:"times_clean,omitempty"`      // likewise, of the clean stream
 	TimesNaive float64  `json:"times_naive,omitempty"`
 
-	consumer bool // the target of consumers' memory holds
+	Target      *Target `json:"target,omitempty"` // of Median
+	OwnTarget   *Target `json:"target_times_own,omitempty"`
+	CleanTarget *Target `json:"target_times_clean,omitempty"`
+	CPUTarget   *Target `json:"target_cpu,omitempty"`
+	PeakTarget  *Target `json:"target_peak,omitempty"`
+
+	naive bool
 }
 
 // Sample is one run.
@@ -70,6 +82,9 @@ type Sample struct {
 	PerSecond float64 `json:"per_second"`
 	PeakMiB   float64 `json:"peak_mib,omitempty"`
 }
+
+// microseconds of processor time that each event took.
+func (s *Sample) microseconds() float64 { return s.CPU * 1e6 / (s.PerSecond * s.Seconds) }
 
 // Delays is how long approvals took, from when they were due.
 type Delays struct {
@@ -88,25 +103,57 @@ type Quantiles struct {
 	Max float64 `json:"max_ms"`
 }
 
-var consumerTarget = Target{128, 80}
-
 func settingsOf(cfg *Config) Settings {
-	return Settings{cfg.Parts, cfg.Events, cfg.Users, partitions, cfg.Runs, cfg.Rate, cfg.LatencySeconds}
+	return Settings{
+		Parts: cfg.Parts, Events: cfg.Events, Users: cfg.Users, Partitions: partitions, Runs: cfg.Runs, Rate: cfg.Rate, LatencySeconds: cfg.LatencySeconds,
+		Compression: cfg.Compression, BatchBytes: cfg.BatchBytes, BatchRecords: cfg.BatchRecords,
+	}
 }
 
-// add takes a measurement whose runs are complete.
-func (r *Report) add(rate *Rate) {
+// add takes measurements whose runs are complete.
+func (r *Report) add(rates ...*Rate) {
+	for _, rate := range rates {
+		rate.sum()
+		r.Rates = append(r.Rates, rate)
+	}
+}
+
+// sum derives the figures of a rate from its samples.
+func (r *Rate) sum() {
 	var speeds, costs []float64
-	for _, sample := range rate.Samples {
+	for _, sample := range r.Samples {
 		speeds = append(speeds, sample.PerSecond)
-		costs = append(costs, sample.CPU*1e6/(sample.PerSecond*sample.Seconds))
-		rate.PeakMiB = max(rate.PeakMiB, sample.PeakMiB)
+		costs = append(costs, sample.microseconds())
+		r.PeakMiB = max(r.PeakMiB, sample.PeakMiB)
 	}
 	slices.Sort(speeds)
-	slices.Sort(costs)
-	rate.CPU = quantile(costs, 0.5)
-	rate.Min, rate.Median, rate.Max = speeds[0], quantile(speeds, 0.5), speeds[len(speeds)-1]
-	r.Rates = append(r.Rates, rate)
+	r.CPU = median(costs)
+	r.Min, r.Median, r.Max = speeds[0], quantile(speeds, 0.5), speeds[len(speeds)-1]
+}
+
+func median(values []float64) float64 { return quantile(slices.Sorted(slices.Values(values)), 0.5) }
+
+// compareStreams sets how fast each stream was, measured against those of own and of clean events in the same run.
+func compareStreams(rates []*Rate) {
+	for _, base := range rates {
+		for _, rate := range rates {
+			switch base.Stream {
+			case Own:
+				rate.TimesOwn = rate.times(base)
+			case Clean:
+				rate.TimesClean = rate.times(base)
+			}
+		}
+	}
+}
+
+// times is the median of the ratios of the runs of two rates.
+func (r *Rate) times(base *Rate) float64 {
+	var ratios []float64
+	for i, sample := range r.Samples {
+		ratios = append(ratios, sample.PerSecond/base.Samples[i].PerSecond)
+	}
+	return median(ratios)
 }
 
 // quantile is the smallest of the sorted values that at least the share q of all does not exceed.
@@ -118,7 +165,7 @@ func quantile(sorted []float64, q float64) float64 {
 // compareWithNaive sets how many times faster than the naive consumer each measurement is, if that ran.
 func (r *Report) compareWithNaive() {
 	for _, naive := range r.Rates {
-		if naive.Target != nil {
+		if !naive.naive {
 			continue
 		}
 		for _, rate := range r.Rates {

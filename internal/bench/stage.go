@@ -42,12 +42,16 @@ type stage struct {
 	pool     *pgxpool.Pool
 	broker   *broker.Conn
 
+	stream   string                 // that was written, if one was
+	expected map[string]expectation // of it, by group
+	folded   map[string]bool        // groups whose live version holds it
+
 	elasticsearch config.Elasticsearch
 	index         *elastic.Client // nil unless the index is measured
 }
 
 func openStage(ctx context.Context, cfg *Config) (*stage, error) {
-	s := &stage{cfg: cfg, name: "bench_" + strings.ToLower(rand.Text()[:10]), kafka: cfg.Kafka, postgres: cfg.Postgres}
+	s := &stage{cfg: cfg, name: "bench_" + strings.ToLower(rand.Text()[:10]), kafka: cfg.Kafka, postgres: cfg.Postgres, folded: map[string]bool{}}
 	s.kafka.TopicPrefix += s.name + "."
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, s.close(ctx))
@@ -161,32 +165,13 @@ func withDatabase(connection config.Secret, name string) config.Secret {
 	return config.Secret(address.String())
 }
 
-// write fills the topic of actions; foreign is the share of users whose events a foreign service writes.
-func (s *stage) write(ctx context.Context, foreign float64) (load.Summary, error) {
-	writer, err := s.newWriter(ctx, foreign)
-	if err != nil {
-		return load.Summary{}, err
-	}
-	defer writer.Close()
-	began := time.Now()
-	if err := writer.Write(ctx, s.cfg.Events, 0); err != nil {
-		return load.Summary{}, err
-	}
-	s.cfg.Log.Info("events written", "events", s.cfg.Events, "foreign", foreign > 0, "took", time.Since(began).Round(time.Millisecond))
-	return writer.Summary(), nil
-}
-
-// newWriter prepares a writer of the topic of actions.
-func (s *stage) newWriter(ctx context.Context, foreign float64) (*load.Writer, error) {
-	identity, err := load.Enlist(ctx, s.pool)
+// newWriter prepares a writer of own events.
+func (s *stage) newWriter(ctx context.Context) (*load.Writer, error) {
+	generator, err := s.newGenerator(ctx)
 	if err != nil {
 		return nil, err
 	}
-	generator, err := load.NewGenerator(load.Profile{Seed: 1, Users: s.cfg.Users, Foreign: foreign}, identity, partitions)
-	if err != nil {
-		return nil, err
-	}
-	return load.NewWriter(generator, s.kafka.KafkaBrokers, s.broker.Topic(events.TopicActions))
+	return load.DialWriter(generator, s.broker.Topic(events.TopicActions), s.broker.Reader)
 }
 
 // machine tells on what is measured.

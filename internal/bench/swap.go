@@ -23,7 +23,7 @@ var swapTarget = Target{100, 100}
 // positions were locked.
 func measureSwaps(ctx context.Context, s *stage, report *Report) (err error) {
 	p := projections[0]
-	writer, err := s.newWriter(ctx, 0)
+	writer, err := s.newWriter(ctx)
 	if err != nil {
 		return err
 	}

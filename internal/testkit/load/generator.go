@@ -1,7 +1,6 @@
 package load
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
@@ -37,10 +36,23 @@ type Generator struct {
 	summary    Summary
 }
 
-// Record is one record and where it belongs.
+// Fate is what must become of a record.
+type Fate int
+
+// The fates.
+const (
+	Applied  Fate = iota
+	Repeated      // the same identity and content came before
+	Refused       // it becomes a dead letter
+)
+
+// Record is one record, where it belongs, and what must become of it where its type is folded.
 type Record struct {
 	events.Record
 	Partition int
+	Event     *events.Event // what it says, or would say if it were not refused
+	Fate      Fate
+	Reason    string // of the dead letter, when it is refused
 }
 
 // user is a person.
@@ -88,25 +100,32 @@ func (g *Generator) Next() (Record, error) {
 	next := g.ready[0]
 	g.ready = g.ready[1:]
 	g.summary.Records++
+	g.summary.Bytes += int64(size(&next.Record))
 	return next, nil
 }
 
 func (g *Generator) chance(share float64) bool { return share > 0 && g.random.Float64() < share }
 
-// make adds at least one record to those that are ready.
-func (g *Generator) make() error {
+// happen makes what happens next, and tells to whom.
+func (g *Generator) happen() (*user, *events.Event) {
 	g.now = g.now.Add(g.profile.Step)
 	who := &g.users[g.busy.Uint64()]
 	event := g.event(who)
+	return who, &event
+}
+
+// make adds at least one record to those that are ready.
+func (g *Generator) make() error {
+	who, event := g.happen()
 	g.summary.ByType[event.Type.String()]++
 	if event.Action != nil {
 		g.summary.Features[event.Type.String()] += int64(len(event.Action.Features))
 	}
-	encoded, err := events.Encode(&event)
+	encoded, err := events.Encode(event)
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", event.Type, err)
 	}
-	record := Record{encoded, who.partition}
+	record := Record{Record: encoded, Partition: who.partition, Event: event}
 	if !who.foreign {
 		g.stamp(&record)
 	}
@@ -138,7 +157,10 @@ func (g *Generator) repeat(record Record) {
 	g.recent[record.Partition] = recent
 	if g.chance(g.profile.Repeated) {
 		again := recent[g.random.IntN(len(recent)):]
-		g.ready = append(g.ready, again...)
+		for _, record := range again {
+			record.Fate = Repeated
+			g.ready = append(g.ready, record)
+		}
 		g.summary.Repeated += int64(len(again))
 	}
 }
@@ -294,28 +316,9 @@ func (g *Generator) erase(who *user) events.Event {
 	return events.Event{Envelope: g.envelope(who, events.TypeUserErased), Erasure: &events.Erasure{UserID: who.id, RecordedAt: g.now}}
 }
 
-// spoilt are texts of a payload, and what they are replaced by to make it one that must be refused.
-var spoilt = [][2]string{
-	{`"proposed_at":"20`, `"proposed_at":"19`},   // before there was mail like this
-	{`"mail":{"id":"`, `"mail":{"id":"another-`}, // contradicts what was said before
-}
-
 // spoil adds a record that must be refused: a copy of the last one that contradicts it, or is malformed, from an
 // impossible time, or under another's key.
 func (g *Generator) spoil(record Record) {
 	g.summary.Refused++
-	switch way := g.random.IntN(4); way {
-	case 0, 1:
-		value := bytes.Replace(record.Value, []byte(spoilt[way][0]), []byte(spoilt[way][1]), 1)
-		if !bytes.Equal(value, record.Value) {
-			record.Value = value
-			break
-		}
-		fallthrough // a kind that has no such field
-	case 2:
-		record.Value = record.Value[:len(record.Value)/2]
-	case 3:
-		record.Key = append([]byte("not-"), record.Key...)
-	}
-	g.ready = append(g.ready, record)
+	g.ready = append(g.ready, spoilt(record, g.random.IntN(len(faults))))
 }

@@ -60,6 +60,7 @@ func defaultTo[T comparable](value *T, fallback T) {
 // Summary counts what was made.
 type Summary struct {
 	Records  int64 // repeats and refused ones included
+	Bytes    int64 // of keys, values and headers
 	Repeated int64 // records that were published before
 	Refused  int64
 	ByType   map[string]int64

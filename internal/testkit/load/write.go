@@ -25,30 +25,42 @@ func Enlist(ctx context.Context, pool *pgxpool.Pool) (Identity, error) {
 	return identity, nil
 }
 
-// Writer writes what a generator makes to a topic, in order within each partition and acknowledged by all replicas.
-type Writer struct {
-	generator *Generator
-	client    *kgo.Client
+// Source makes one record after the other.
+type Source interface {
+	Next() (Record, error)
 }
 
-// NewWriter prepares a writer of events to a topic, which must have as many partitions as the generator was told.
-func NewWriter(generator *Generator, brokers []string, topic string) (*Writer, error) {
-	client, err := kgo.NewClient(
-		kgo.SeedBrokers(brokers...), kgo.DefaultProduceTopic(topic), kgo.ClientID("applylens-load"),
+// Writer writes what a source makes to a topic, in order within each partition and acknowledged by all replicas.
+type Writer struct {
+	source Source
+	client *kgo.Client
+}
+
+// Dial returns a client of Kafka with options beside those of its connections.
+type Dial func(...kgo.Opt) (*kgo.Client, error)
+
+// NewWriter prepares a writer of events to a topic, which must have as many partitions as the source was told.
+func NewWriter(source Source, brokers []string, topic string) (*Writer, error) {
+	return DialWriter(source, topic, func(options ...kgo.Opt) (*kgo.Client, error) {
+		return kgo.NewClient(append(options, kgo.SeedBrokers(brokers...))...)
+	})
+}
+
+// DialWriter is NewWriter with connections of the caller's choice.
+func DialWriter(source Source, topic string, dial Dial) (*Writer, error) {
+	client, err := dial(
+		kgo.DefaultProduceTopic(topic), kgo.ClientID("applylens-load"),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchMaxBytes(900_000), kgo.MaxBufferedRecords(50_000),
 		kgo.ProducerLinger(5*time.Millisecond), kgo.ProducerBatchCompression(kgo.NoCompression()),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("prepare Kafka producer: %w", err)
 	}
-	return &Writer{generator, client}, nil
+	return &Writer{source, client}, nil
 }
 
 // Close gives up what is not yet written.
 func (w *Writer) Close() { w.client.Close() }
-
-// Summary tells what was made until now.
-func (w *Writer) Summary() Summary { return w.generator.Summary() }
 
 // Write makes and writes count records, at most perSecond of them a second (0: as fast as it goes), and returns when
 // all are acknowledged. It waits for a broker that is away. After an error the log may lack records in the middle.
@@ -61,7 +73,7 @@ func (w *Writer) Write(ctx context.Context, count int, perSecond float64) error 
 				return fmt.Errorf("write events: %w", err)
 			}
 		}
-		made, err := w.generator.Next()
+		made, err := w.source.Next()
 		if err != nil {
 			return err
 		}
