@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/applylens/applylens/internal/bench"
 	"github.com/applylens/applylens/internal/config"
@@ -24,14 +25,15 @@ type benchCommand struct {
 	BatchRecords int      `help:"How many records its batches have at most; 0: as many as the bytes allow." default:"0"`
 	Repeats      float64  `help:"Share of the records of streams repeats and mixed that are sent again." default:"0.02"`
 
-	Events         int     `help:"Events in the log that is folded." default:"1000000"`
-	Users          int     `help:"Users whose events they are." default:"10000"`
-	Runs           int     `help:"Runs of each measurement." default:"3"`
-	Rate           float64 `help:"Approvals a second when delays are measured." default:"200"`
-	LatencySeconds int     `name:"latency-seconds" help:"For how long delays are measured." default:"10"`
-	Applications   int     `help:"Applications that change when the index is measured." default:"5000"`
-	Keep           bool    `help:"Leave the databases and topics behind, to look at."`
-	JSON           bool    `help:"Print JSON instead of tables."`
+	Events         int           `help:"Events in the log that is folded." default:"1000000"`
+	Users          int           `help:"Users whose events they are." default:"10000"`
+	Runs           int           `help:"Runs of each measurement." default:"3"`
+	Rate           float64       `help:"Approvals a second when delays are measured." default:"200"`
+	LatencySeconds int           `name:"latency-seconds" help:"For how long delays are measured." default:"10"`
+	ExtraRTT       time.Duration `name:"extra-rtt" help:"Measure delays once more with so much more for each round trip to PostgreSQL, such as 2ms." default:"0"`
+	Applications   int           `help:"Applications that change when the index is measured." default:"5000"`
+	Keep           bool          `help:"Leave the databases and topics behind, to look at."`
+	JSON           bool          `help:"Print JSON instead of tables."`
 }
 
 // Run measures with processes of this very binary, in databases and topics of its own on the given servers, and fails
@@ -44,7 +46,7 @@ func (c *benchCommand) Run(ctx context.Context, p *process) error {
 	settings := bench.Config{
 		Parts: c.Parts, Binary: binary, Kafka: c.Kafka, Postgres: c.Postgres, Elasticsearch: c.Elasticsearch, Log: p.log,
 		Streams: c.Streams, Groups: c.Groups, Processes: c.Processes, Compression: c.Compression, BatchBytes: c.BatchBytes, BatchRecords: c.BatchRecords,
-		Repeats: c.Repeats, Events: c.Events, Users: c.Users, Runs: c.Runs, Rate: c.Rate, LatencySeconds: c.LatencySeconds, Applications: c.Applications, Keep: c.Keep,
+		Repeats: c.Repeats, Events: c.Events, Users: c.Users, Runs: c.Runs, Rate: c.Rate, LatencySeconds: c.LatencySeconds, ExtraRTT: c.ExtraRTT, Applications: c.Applications, Keep: c.Keep,
 	}
 	if err := settings.Validate(); err != nil {
 		return usageError{err}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/applylens/applylens/internal/config"
 	"github.com/applylens/applylens/internal/testkit/load"
@@ -41,13 +42,14 @@ type Config struct {
 	BatchRecords int      // of their client. Default: as many as the bytes allow.
 	Repeats      float64  // share of the records of streams with repeats, above 0 and below 1
 
-	Events         int     // in the log that is folded
-	Users          int     // whose events they are
-	Runs           int     // of each measurement
-	Rate           float64 // approvals a second
-	LatencySeconds int     // for how long
-	Applications   int     // that change when the index is measured
-	Keep           bool    // leave databases and topics behind
+	Events         int           // in the log that is folded
+	Users          int           // whose events they are
+	Runs           int           // of each measurement
+	Rate           float64       // approvals a second
+	LatencySeconds int           // for how long
+	ExtraRTT       time.Duration // more for each round trip to PostgreSQL, when delays are measured once more; 0: they are not
+	Applications   int           // that change when the index is measured
+	Keep           bool          // leave databases and topics behind
 }
 
 // all stands for every name of a list.
@@ -124,6 +126,9 @@ func (c *Config) validateSizes() error {
 	if c.Users < 2 {
 		faults = append(faults, errors.New("--users must be 2 or more"))
 	}
+	if c.ExtraRTT < 0 {
+		faults = append(faults, errors.New("--extra-rtt must not be negative"))
+	}
 	if c.Rate <= 0 {
 		faults = append(faults, errors.New("--rate must be above 0"))
 	}
@@ -142,10 +147,13 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 		}
 	}
 	for _, part := range []struct {
-		name    string
+		wanted  bool
 		measure func(context.Context, *stage, *Report) error
-	}{{Swap, measureSwaps}, {Latency, measureLatency}, {Index, measureIndex}} {
-		if !cfg.wants(part.name) {
+	}{
+		{cfg.wants(Swap), measureSwaps}, {cfg.wants(Latency), measureLatency}, {cfg.wants(Latency) && cfg.ExtraRTT > 0, measureDistant},
+		{cfg.wants(Index), measureIndex},
+	} {
+		if !part.wanted {
 			continue
 		}
 		if err := onStage(ctx, &cfg, report, part.measure); err != nil {

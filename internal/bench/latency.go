@@ -30,11 +30,41 @@ const (
 	visibleLimit = "10s"
 )
 
-var visibleTarget = Target{50, 20}
+// How soon an approval should be visible, in milliseconds, with PostgreSQL near and 2 ms away.
+var (
+	visibleTarget = Target{25, 15}
+	distantTarget = Target{60, 40}
+)
 
-// measureLatency approves at a steady rate, whatever the answers take, and looks for what was learned. Delays count
-// from when an approval was due.
+// measureLatency measures the delays of approvals with PostgreSQL as near as it is.
 func measureLatency(ctx context.Context, s *stage, report *Report) error {
+	report.Latency = &Delays{Target: visibleTarget}
+	return s.measureApprovals(ctx, report, report.Latency)
+}
+
+// measureDistant measures the same with a longer round trip to PostgreSQL, for API, relay and consumer alike.
+func measureDistant(ctx context.Context, s *stage, report *Report) (err error) {
+	near, err := roundTrip(ctx, s.postgres.DatabaseURL)
+	if err != nil {
+		return err
+	}
+	way, far, err := distant(s.postgres.DatabaseURL, s.cfg.ExtraRTT)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, way.close()) }()
+	s.postgres.DatabaseURL = far // of the processes; the bench itself stays near
+	took, err := roundTrip(ctx, far)
+	if err != nil {
+		return err
+	}
+	report.Distant = &Delays{Target: distantTarget, ExtraRTT: milliseconds(took - near)}
+	return s.measureApprovals(ctx, report, report.Distant)
+}
+
+// measureApprovals approves at a steady rate, whatever the answers take, and looks for what was learned. Delays count
+// from when an approval was due.
+func (s *stage) measureApprovals(ctx context.Context, report *Report, result *Delays) error {
 	warm := int(s.cfg.Rate * warmUp.Seconds())
 	tasks, err := s.prepareApprovals(ctx, warm+int(s.cfg.Rate*float64(s.cfg.LatencySeconds)))
 	if err != nil {
@@ -54,8 +84,8 @@ func measureLatency(ctx context.Context, s *stage, report *Report) error {
 	if err != nil {
 		return fmt.Errorf("latency: %w", err)
 	}
-	report.Latency = delays(outcomes[warm:], children)
-	s.cfg.Log.Info("measured", "what", "approvals", "visible_p50_ms", report.Latency.Visible.P50, "visible_p99_ms", report.Latency.Visible.P99)
+	result.take(outcomes[warm:], children)
+	s.cfg.Log.Info("measured", "what", "approvals", "extra_rtt_ms", result.ExtraRTT, "visible_p50_ms", result.Visible.P50, "visible_p99_ms", result.Visible.P99)
 	return s.checkApprovals(ctx, report, outcomes)
 }
 
@@ -241,8 +271,7 @@ func (c *client) awaitReady(ctx context.Context, first task, children []*child) 
 	}
 }
 
-func delays(outcomes []outcome, children []*child) *Delays {
-	result := &Delays{Approvals: len(outcomes), Target: visibleTarget}
+func (d *Delays) take(outcomes []outcome, children []*child) {
 	var answered, visible []float64
 	for _, o := range outcomes {
 		if o.err == nil {
@@ -250,9 +279,8 @@ func delays(outcomes []outcome, children []*child) *Delays {
 			visible = append(visible, milliseconds(o.visible))
 		}
 	}
-	result.Answered, result.Visible = quantiles(answered), quantiles(visible)
-	result.PeakMiB = peaks(children)
-	return result
+	d.Approvals, d.Answered, d.Visible = len(outcomes), quantiles(answered), quantiles(visible)
+	d.PeakMiB = peaks(children)
 }
 
 // peaks are the peak memories of processes by their subcommands.

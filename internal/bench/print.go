@@ -33,6 +33,9 @@ func (r *Report) WriteText(w io.Writer) error {
 	if r.Latency != nil {
 		r.Latency.write(table, r.Settings)
 	}
+	if r.Distant != nil {
+		r.Distant.write(table, r.Settings)
+	}
 	if r.Indexed != nil {
 		r.Indexed.write(table)
 	}
@@ -60,6 +63,9 @@ func (r *Report) writeMethod(w io.Writer) {
 func (d *Delays) write(w io.Writer, s Settings) {
 	fmt.Fprintln(w)
 	fmt.Fprintf(w, "Delays: %d approvals over HTTP, %s a second whatever the answers take, of %d persons, counted from when each was due.\n", d.Approvals, grouped(s.Rate), approvers)
+	if d.ExtraRTT > 0 {
+		fmt.Fprintf(w, "Each round trip to PostgreSQL takes %.1f ms longer, by a proxy before API, relay and consumer.\n", d.ExtraRTT)
+	}
 	fmt.Fprintln(w, "MILLISECONDS\tP50\tP90\tP99\tMAX\tP99 AT MOST\tAIM\t")
 	d.Answered.write(w, "approve answered", "\t\t")
 	t := d.Target

@@ -13,6 +13,7 @@ type Report struct {
 	Rates    []*Rate   `json:"rates"`
 	Swaps    *Swaps    `json:"swaps,omitempty"`
 	Latency  *Delays   `json:"latency,omitempty"`
+	Distant  *Delays   `json:"latency_extra_rtt,omitempty"` // with a longer round trip to PostgreSQL
 	Indexed  *Indexed  `json:"index,omitempty"`
 	Checks   int       `json:"checks"` // results that were held against what they must be
 	Faults   []string  `json:"faults"` // those that are wrong
@@ -89,10 +90,11 @@ func (s *Sample) microseconds() float64 { return s.CPU * 1e6 / (s.PerSecond * s.
 // Delays is how long approvals took, from when they were due.
 type Delays struct {
 	Approvals int                `json:"approvals"`
-	Answered  Quantiles          `json:"answered"` // the approval's own answer
-	Visible   Quantiles          `json:"visible"`  // GET /preferences?wait= has answered
-	PeakMiB   map[string]float64 `json:"peak_mib"` // by subcommand
-	Target    Target             `json:"target"`   // of Visible.P99
+	ExtraRTT  float64            `json:"extra_rtt_ms"` // to PostgreSQL, as measured
+	Answered  Quantiles          `json:"answered"`     // the approval's own answer
+	Visible   Quantiles          `json:"visible"`      // GET /preferences?wait= has answered
+	PeakMiB   map[string]float64 `json:"peak_mib"`     // by subcommand
+	Target    Target             `json:"target"`       // of Visible.P99
 }
 
 // Quantiles of a delay in milliseconds.

@@ -100,7 +100,7 @@ func (g *Generator) Next() (Record, error) {
 	next := g.ready[0]
 	g.ready = g.ready[1:]
 	g.summary.Records++
-	g.summary.Bytes += int64(size(&next.Record))
+	g.summary.Bytes += int64(contentSize(&next.Record))
 	return next, nil
 }
 

@@ -87,7 +87,7 @@ func (s *Service) Next() (Record, error) {
 	s.summary.Records++
 	large, refused := s.large.hits(at, s.random), s.refused.hits(at, s.random)
 	record, err := s.next(large, refused)
-	s.summary.Bytes += int64(size(&record.Record))
+	s.summary.Bytes += int64(contentSize(&record.Record))
 	return record, err
 }
 
@@ -196,10 +196,13 @@ func (s *spread) hits(number int64, random *rand.Rand) bool {
 }
 
 // size is that of a record in a batch, a little more rather than less.
-func size(r *events.Record) int {
-	total := 30 + len(r.Key) + len(r.Value)
+func size(r *events.Record) int { return contentSize(r) + 30 + 6*len(r.Headers) }
+
+// contentSize is the size of key, value and headers.
+func contentSize(r *events.Record) int {
+	total := len(r.Key) + len(r.Value)
 	for i := range r.Headers {
-		total += 6 + len(r.Headers[i].Key) + len(r.Headers[i].Value)
+		total += len(r.Headers[i].Key) + len(r.Headers[i].Value)
 	}
 	return total
 }
