@@ -18,12 +18,12 @@ import (
 
 const (
 	packetBytes    = 32 << 10
-	packetsOnWay   = 1024 // in one direction of a connection, so that a distance limits no bandwidth
+	packetsOnWay   = 1024 // in flight in one direction of a connection
 	roundTripTests = 200
 )
 
-// distance makes a server seem far away: what is sent through it, in either direction, arrives later by half of the
-// extra round trip. Like a longer cable it delays every packet and limits no bandwidth.
+// distance is a TCP proxy that adds latency: every packet arrives later by half of the extra round trip, in either
+// direction. It does not limit bandwidth: packets travel at the same time, as on a real network.
 type distance struct {
 	listener         net.Listener
 	network, address string // of the server
@@ -68,7 +68,7 @@ func (d *distance) serve(client net.Conn) {
 	defer client.Close()
 	server, err := net.Dial(d.network, d.address)
 	if err != nil {
-		return // the client sees that its connection ends, as when a server is down
+		return // the client sees a closed connection, as when the server is down
 	}
 	defer server.Close()
 	stop := context.AfterFunc(d.ctx, func() { client.Close(); server.Close() })
@@ -79,13 +79,13 @@ func (d *distance) serve(client net.Conn) {
 	directions.Wait()
 }
 
-// packet is what was read at once, and when it arrives.
+// packet is the bytes of one read, and when they are due.
 type packet struct {
 	bytes []byte
 	due   time.Time
 }
 
-// carry delivers what from sends, until from has ended or to takes no more; then it ends both.
+// carry copies from one side to the other with the delay until either side ends, then closes both.
 func (d *distance) carry(from, to net.Conn) {
 	way := make(chan packet, packetsOnWay)
 	var delivering sync.WaitGroup
@@ -93,7 +93,7 @@ func (d *distance) carry(from, to net.Conn) {
 		deliver(way, to)
 		from.Close()
 		to.Close()
-		for range way { // what comes too late is lost
+		for range way { // drain, so that the reader does not block
 		}
 	})
 	buffer := make([]byte, packetBytes)
@@ -120,7 +120,7 @@ func deliver(way <-chan packet, to net.Conn) {
 	}
 }
 
-// distant returns the connection string of a database that is reached through a distance.
+// distant starts a distance to a database and returns the connection string that goes through it.
 func distant(connection config.Secret, extra time.Duration) (*distance, config.Secret, error) {
 	parsed, err := pgconn.ParseConfig(string(connection))
 	if err != nil {
@@ -134,7 +134,7 @@ func distant(connection config.Secret, extra time.Duration) (*distance, config.S
 	return d, withServer(connection, d.listener.Addr().(*net.TCPAddr)), nil
 }
 
-// withServer replaces the server in a connection string of either form.
+// withServer replaces host and port in a connection string, a URL or keywords and values.
 func withServer(connection config.Secret, server *net.TCPAddr) config.Secret {
 	address, err := url.Parse(string(connection))
 	if err != nil || address.Scheme == "" {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -15,7 +14,7 @@ import (
 )
 
 const (
-	// ledgerSQL adds up what became of the records in the version of a state.
+	// ledgerSQL adds up the outcomes of the records over all partitions.
 	ledgerSQL = `
 SELECT ARRAY[COALESCE(sum(p.fetched), 0), COALESCE(sum(p.applied), 0), COALESCE(sum(p.repeated), 0), COALESCE(sum(p.dead_lettered), 0)]::bigint[]
 FROM positions p JOIN versions v ON v.group_name = p.group_name AND v.version = p.version
@@ -25,7 +24,7 @@ WHERE p.group_name = $1 AND v.state = $2`
 	lettersSQL = `
 SELECT reason, count(*) FROM dead_letters WHERE group_name = $1 GROUP BY reason`
 
-	// weightsSQL and policystatsSQL add up the rows of a version; the last number is the digest of all rows.
+	// weightsSQL and policystatsSQL add up the rows of a version. The last number is the sum of the digests of the rows.
 	weightsSQL = `
 SELECT ARRAY[count(*), COALESCE(sum(approvals), 0), COALESCE(sum(rejections), 0), COALESCE(sum(` + digestOpen + `
        user_id, feature, approvals, rejections, (extract(epoch FROM updated_at) * 1000000)::bigint` + digestClose + `), 0)]::bigint[]
@@ -36,12 +35,12 @@ SELECT ARRAY[count(*), COALESCE(sum(fired), 0), COALESCE(sum(approved), 0), COAL
        user_id, policy_id, to_char(day, 'YYYY-MM-DD'), fired, approved, rejected, missed, (extract(epoch FROM updated_at) * 1000000)::bigint` + digestClose + `), 0)]::bigint[]
 FROM policy_days WHERE version = (SELECT version FROM versions WHERE group_name = 'policystats' AND state = $1)`
 
-	// digestOpen and digestClose enclose the columns of a row; they do what digest does.
+	// digestOpen and digestClose enclose the columns of a row. The result equals that of func digest.
 	digestOpen  = `('x' || left(encode(sha256(convert_to(concat_ws('|',`
 	digestClose = `), 'UTF8')), 'hex'), 10))::bit(40)::bigint`
 )
 
-// digest is a 40-bit hash of the columns of a row. The sum over all rows depends on no order.
+// digest returns a 40-bit hash of the columns of a row. The sum over all rows does not depend on their order.
 func digest(columns ...any) int64 {
 	text := make([]string, len(columns))
 	for i, column := range columns {
@@ -55,24 +54,18 @@ func digest(columns ...any) int64 {
 	return number
 }
 
-// expectation is what a group must make of a log.
+// expectation is what a group must leave in the database after it has folded a log.
 type expectation struct {
 	records, applied, repeated, deadLettered int64
 	letters                                  map[string]int64 // by reason
 	totals                                   []int64          // of the projection's totalsSQL
 }
 
-// tally learns from the records of a log, as they are written, what a group must make of it.
+// tally computes an expectation from the records of a log while they are written.
 type tally struct {
 	expectation
 	folds []events.Type
 	rows  rows
-}
-
-// rows are what a table must hold.
-type rows interface {
-	add(*events.Action, events.Type)
-	totals() []int64
 }
 
 func newTally(p *projection) *tally {
@@ -83,7 +76,7 @@ func (t *tally) add(record *load.Record) {
 	t.records++
 	fate := record.Fate
 	if !slices.Contains(t.folds, record.Event.Type) {
-		fate = load.Applied // it has no effect, whatever it holds
+		fate = load.Applied // the group does not even decode it
 	} else if fate == load.Applied {
 		t.rows.add(record.Event.Action, record.Event.Type)
 	}
@@ -98,13 +91,13 @@ func (t *tally) add(record *load.Record) {
 	}
 }
 
-// sealed returns the expectation when all records are known, without the rows.
+// sealed returns the expectation once all records are counted.
 func (t *tally) sealed() expectation {
 	t.expectation.totals = t.rows.totals()
 	return t.expectation
 }
 
-// witness passes on what a source makes, and lets tallies learn of it.
+// witness is a source that counts every record in the tallies.
 type witness struct {
 	load.Source
 	tallies []*tally
@@ -120,85 +113,7 @@ func (w *witness) Next() (load.Record, error) {
 	return record, err
 }
 
-// weightRows are the rows of weight_counts.
-type weightRows map[weightKey]*weightRow
-
-type weightKey struct{ user, feature string }
-
-type weightRow struct{ approvals, rejections, updatedAt int64 }
-
-func (w weightRows) add(action *events.Action, kind events.Type) {
-	features := action.Features
-	if !action.HasFeatures {
-		features = events.Features(action.Mail)
-	}
-	for _, feature := range features {
-		row := rowOf(w, weightKey{action.UserID, feature})
-		if kind == events.TypeActionApproved {
-			row.approvals++
-		} else {
-			row.rejections++
-		}
-		row.updatedAt = max(row.updatedAt, action.RecordedAt.UnixMicro())
-	}
-}
-
-func (w weightRows) totals() []int64 {
-	sums := []int64{int64(len(w)), 0, 0, 0}
-	for key, row := range w {
-		sums[1] += row.approvals
-		sums[2] += row.rejections
-		sums[3] += digest(key.user, key.feature, row.approvals, row.rejections, row.updatedAt)
-	}
-	return sums
-}
-
-// dayRows are the rows of policy_days.
-type dayRows map[dayKey]*dayRow
-
-type dayKey struct {
-	user   string
-	policy int64
-	day    string
-}
-
-type dayRow struct{ fired, approved, rejected, updatedAt int64 }
-
-func (d dayRows) add(action *events.Action, kind events.Type) {
-	row := rowOf(d, dayKey{action.UserID, action.PolicyID, action.ProposedAt.UTC().Format(time.DateOnly)})
-	switch kind {
-	case events.TypeActionProposed:
-		row.fired++
-	case events.TypeActionApproved:
-		row.approved++
-	case events.TypeActionRejected:
-		row.rejected++
-	}
-	row.updatedAt = max(row.updatedAt, action.RecordedAt.UnixMicro())
-}
-
-func (d dayRows) totals() []int64 {
-	sums := []int64{int64(len(d)), 0, 0, 0, 0}
-	for key, row := range d {
-		sums[1] += row.fired
-		sums[2] += row.approved
-		sums[3] += row.rejected
-		sums[4] += digest(key.user, key.policy, key.day, row.fired, row.approved, row.rejected, 0, row.updatedAt)
-	}
-	return sums
-}
-
-// rowOf returns the row of a key, a new one when there is none.
-func rowOf[K comparable, R any](rows map[K]*R, key K) *R {
-	row := rows[key]
-	if row == nil {
-		row = new(R)
-		rows[key] = row
-	}
-	return row
-}
-
-// check holds what a version contains against what was written.
+// check compares the ledger, the rows and the dead letters of a version with the expectation.
 func (s *stage) check(ctx context.Context, report *Report, what string, p projection, state string) error {
 	want := s.expected[p.group]
 	var ledger, totals []int64
@@ -217,7 +132,7 @@ func (s *stage) check(ctx context.Context, report *Report, what string, p projec
 	return s.checkLetters(ctx, report, what, p.group, want.letters)
 }
 
-// checkLetters counts the dead letters of each reason.
+// checkLetters compares the dead letters of each reason.
 func (s *stage) checkLetters(ctx context.Context, report *Report, what, group string, want map[string]int64) error {
 	rows, err := s.pool.Query(ctx, lettersSQL, group)
 	if err != nil {

@@ -8,12 +8,10 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
-
-	"github.com/applylens/applylens/events"
 )
 
-// progressSQL tells how far a group has come in its version of a state: how many partitions have an owner, the sum of
-// the offsets, the records of the ledger, and why partitions stand still.
+// progressSQL returns the progress of a group: how many partitions have an owner, the sums of the next offsets, of the
+// fetched and of the dead-lettered records, and why partitions are halted.
 const progressSQL = `
 SELECT count(*) FILTER (WHERE p.owner <> ''), COALESCE(sum(p.next_offset), 0)::bigint, COALESCE(sum(p.fetched), 0)::bigint,
        COALESCE(sum(p.dead_lettered), 0)::bigint,
@@ -21,7 +19,7 @@ SELECT count(*) FILTER (WHERE p.owner <> ''), COALESCE(sum(p.next_offset), 0)::b
 FROM positions p JOIN versions v ON v.group_name = p.group_name AND v.version = p.version
 WHERE p.group_name = $1 AND v.state = $2`
 
-// forgetSQL lets a group begin anew.
+// forgetSQL deletes a group's positions, dead letters and relay sequences.
 const forgetSQL = `
 WITH positions AS (DELETE FROM positions WHERE group_name = $1),
      dead      AS (DELETE FROM dead_letters WHERE group_name = $1)
@@ -38,48 +36,7 @@ const (
 	patience         = time.Minute // without any progress
 )
 
-// projection is a group that is measured.
-type projection struct {
-	group, table string
-	folds        []events.Type // of those that the streams hold
-	rows         func() rows
-	own          Target // events of its own a second
-	clean        Target // how fast the clean stream is, own events being 1
-	totalsSQL    string
-	totals       []string // what its statement adds up
-}
-
-var projections = []projection{
-	{
-		group: "weights", table: "weight_counts", folds: []events.Type{events.TypeActionApproved, events.TypeActionRejected},
-		rows: func() rows { return weightRows{} }, own: Target{80_000, 120_000}, clean: Target{0.65, 0.8},
-		totalsSQL: weightsSQL, totals: []string{"rows", "approvals", "rejections", digestName},
-	},
-	{
-		group: "policystats", table: "policy_days",
-		folds: []events.Type{events.TypeActionProposed, events.TypeActionApproved, events.TypeActionRejected},
-		rows:  func() rows { return dayRows{} }, own: Target{60_000, 120_000}, clean: Target{0.55, 0.7},
-		totalsSQL: policystatsSQL, totals: []string{"rows", "fired", "approved", "rejected", digestName},
-	},
-}
-
-// digestName stands for the content of all rows.
-const digestName = "as the digest of all rows"
-
-// What a rebuild should reach: events a second, and microseconds of processor time for each.
-var (
-	rebuildTarget = Target{250_000, 500_000}
-	rebuildCPU    = Target{3, 2.5}
-)
-
-// What a fold of each stream should take: microseconds of processor time for an event, and the peak in MiB.
-var (
-	cpuTargets    = map[string]Target{Own: {6, 4}, Clean: {10, 7}, Repeats: {13, 9}, Mixed: {13, 9}}
-	peakTarget    = Target{160, 128}
-	repeatsTarget = Target{0.8, 0.9} // how fast a stream with repeats is, the clean one being 1
-)
-
-// newFoldRate prepares the rate of a group on a stream.
+// newFoldRate returns the rate of a group on a stream, without samples but with its targets.
 func newFoldRate(p projection, stream string, processes int) *Rate {
 	rate := &Rate{What: p.group + ", " + stream, Stream: stream, Group: p.group, Processes: processes}
 	cpu := cpuTargets[stream]
@@ -95,13 +52,13 @@ func newFoldRate(p projection, stream string, processes int) *Rate {
 	return rate
 }
 
-// consume are the arguments of a process that folds a group.
+// consume returns the arguments of a process that folds a group.
 func consume(group string) []string {
 	return []string{"consume", group, "--session-timeout=6s", "--metrics-listen="}
 }
 
-// measureFolds lets each group catch up on each stream, one after the other in each run, so that what disturbs the
-// machine disturbs all streams alike.
+// measureFolds measures each group on each stream. The streams alternate within each run, so that other load on the
+// machine affects all of them.
 func measureFolds(ctx context.Context, report *Report, streams []*stage) error {
 	if len(streams) == 0 {
 		return nil
@@ -127,7 +84,7 @@ func measureFolds(ctx context.Context, report *Report, streams []*stage) error {
 	return nil
 }
 
-// measureFold adds one run to a rate.
+// measureFold measures one run, adds it to the rate and checks the result.
 func (s *stage) measureFold(ctx context.Context, report *Report, p projection, rate *Rate) error {
 	run, err := s.foldOnce(ctx, p, rate.Processes)
 	if err != nil {
@@ -137,14 +94,14 @@ func (s *stage) measureFold(ctx context.Context, report *Report, p projection, r
 	return s.check(ctx, report, rate.What, p, live)
 }
 
-// finish keeps a run and tells that it is over.
+// finish adds a run to the rate and logs it.
 func (s *stage) finish(rate *Rate, run Sample) {
 	rate.Samples = append(rate.Samples, run)
 	s.cfg.Log.Info("measured", "what", rate.What, "processes", rate.Processes, "run", len(rate.Samples), "of", s.cfg.Runs,
 		"per_second", int64(run.PerSecond), "cpu_us_per_event", int64(run.microseconds()), "peak_mib", run.PeakMiB)
 }
 
-// foldOnce lets a group that knows nothing fold the whole log.
+// foldOnce lets a group fold the whole log from empty tables.
 func (s *stage) foldOnce(ctx context.Context, p projection, processes int) (Sample, error) {
 	records := s.expected[p.group].records
 	if err := s.reset(ctx, p); err != nil {
@@ -162,7 +119,7 @@ func (s *stage) foldOnce(ctx context.Context, p projection, processes int) (Samp
 	return sample(records, took, children), nil
 }
 
-// sample is what a run says, whose processes have ended; its memory is that of the largest.
+// sample returns the figures of a run whose processes have ended. The memory is that of the largest process.
 func sample(records int64, took time.Duration, children []*child) Sample {
 	result := Sample{Seconds: took.Seconds(), PerSecond: float64(records) / took.Seconds()}
 	for _, c := range children {
@@ -172,7 +129,7 @@ func sample(records int64, took time.Duration, children []*child) Sample {
 	return result
 }
 
-// reset lets a group begin anew, and lets PostgreSQL do now what it would do meanwhile.
+// reset empties a group's tables and positions.
 func (s *stage) reset(ctx context.Context, p projection) error {
 	s.folded[p.group] = false
 	for _, table := range []string{p.table, "repeats_" + p.group} {
@@ -186,7 +143,8 @@ func (s *stage) reset(ctx context.Context, p projection) error {
 	return s.settle(ctx)
 }
 
-// settle writes out what PostgreSQL has in memory, if the user may ask for that.
+// settle vacuums and checkpoints before a measurement, so that PostgreSQL does not do it meanwhile. Without the right
+// to do so it only warns.
 func (s *stage) settle(ctx context.Context) error {
 	_, err := s.pool.Exec(ctx, "VACUUM positions, relay_sequences")
 	if err == nil {
@@ -203,7 +161,7 @@ func (s *stage) settle(ctx context.Context) error {
 	return nil
 }
 
-// progress is how far a group has come.
+// progress is the answer of progressSQL.
 type progress struct {
 	owned                       int
 	next, fetched, deadLettered int64
@@ -219,7 +177,7 @@ func (s *stage) progress(ctx context.Context, group, state string) (progress, er
 	return p, nil
 }
 
-// follow returns how long it took from the first claim of a position until all records were folded.
+// follow waits until all records are folded and returns the time since the first partition was claimed.
 func (s *stage) follow(ctx context.Context, group, state string, records int64, children []*child) (time.Duration, error) {
 	ticker := time.NewTicker(progressInterval)
 	defer ticker.Stop()
@@ -252,7 +210,7 @@ func (s *stage) follow(ctx context.Context, group, state string, records int64, 
 	}
 }
 
-// pause waits for the next look at the progress.
+// pause waits for the next tick and fails when a process has ended too early.
 func (s *stage) pause(ctx context.Context, tick <-chan time.Time, children []*child) error {
 	select {
 	case <-ctx.Done():

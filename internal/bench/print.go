@@ -17,7 +17,7 @@ func (r *Report) WriteJSON(w io.Writer) error {
 	return encoder.Encode(r)
 }
 
-// WriteText writes the report for people: what was measured and how, and beside each number what it should be.
+// WriteText writes the report as text: method, figures and their targets.
 func (r *Report) WriteText(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	r.writeMethod(table)
@@ -96,7 +96,7 @@ func verdict(enough, aimed bool) string {
 	return "MISSED"
 }
 
-// grouped writes a whole number with its thousands apart.
+// grouped formats a whole number with commas between the thousands.
 func grouped(number float64) string {
 	text := strconv.FormatFloat(number, 'f', 0, 64)
 	for at := len(text) - 3; at > 0; at -= 3 {

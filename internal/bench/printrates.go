@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// writeStreams tells what the logs hold.
+// writeStreams writes a line for each stream.
 func (r *Report) writeStreams(w io.Writer) {
 	fmt.Fprintln(w)
 	fmt.Fprintln(w, "STREAM\tRECORDS\tREPEATED\tREFUSED\tOF 900 KB\tBYTES/RECORD\tBATCHES\tCOMPRESSION")
@@ -21,7 +21,7 @@ func (r *Report) writeStreams(w io.Writer) {
 	}
 }
 
-// writeRates writes a line for each rate, beside each figure what it should be.
+// writeRates writes a line for each rate, with the targets in brackets.
 func (r *Report) writeRates(w io.Writer) {
 	fmt.Fprintln(w)
 	fmt.Fprintln(w, "WHAT\tPROCESSES\tEVENTS/S\tMIN..MAX\tTIMES OWN\tTIMES CLEAN\tCPU US/EVENT\tPEAK MIB\tTIMES NAIVE")
@@ -40,17 +40,17 @@ func (r *Rate) cells() []string {
 	}
 }
 
-// atLeast writes a figure that may not be below its target.
+// atLeast formats a figure that must not be below its target.
 func atLeast(figure float64, decimals int, target *Target) string {
 	return judged(figure, decimals, target, target != nil && figure < target.AtLeast)
 }
 
-// atMost writes a figure that may not be above its target.
+// atMost formats a figure that must not be above its target.
 func atMost(figure float64, decimals int, target *Target) string {
 	return judged(figure, decimals, target, target != nil && figure > target.AtLeast)
 }
 
-// judged writes a figure, its target, and whether it misses that; nothing for a figure that was not measured.
+// judged formats a figure with its target and marks one that misses it. A figure of 0 was not measured and is empty.
 func judged(figure float64, decimals int, target *Target, missed bool) string {
 	if figure == 0 {
 		return ""

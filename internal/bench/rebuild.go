@@ -5,11 +5,11 @@ import (
 	"fmt"
 )
 
-// buildingSQL names the version that is being built, 0 when there is none.
+// buildingSQL returns the version that is being built, 0 when there is none.
 const buildingSQL = `
 SELECT COALESCE(max(version), 0) FROM versions WHERE group_name = $1 AND state = 'building'`
 
-// measureRebuild rebuilds a projection while nothing else runs, and compares the last result with the live version.
+// measureRebuild measures rebuilds of a projection and compares the last one with the live version.
 func (s *stage) measureRebuild(ctx context.Context, report *Report, p projection) error {
 	if !s.folded[p.group] {
 		if _, err := s.foldOnce(ctx, p, 1); err != nil {
@@ -67,7 +67,7 @@ func (s *stage) run(ctx context.Context, arguments ...string) error {
 	return c.wait()
 }
 
-// dropBuilding deletes what an earlier run built.
+// dropBuilding deletes the version that an earlier run built.
 func (s *stage) dropBuilding(ctx context.Context, group string) error {
 	var version int
 	if err := s.pool.QueryRow(ctx, buildingSQL, group).Scan(&version); err != nil {

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// Report is what a bench found.
+// Report is the result of a bench.
 type Report struct {
 	Settings Settings  `json:"settings"`
 	Machine  *Machine  `json:"machine"`
@@ -15,7 +15,7 @@ type Report struct {
 	Latency  *Delays   `json:"latency,omitempty"`
 	Distant  *Delays   `json:"latency_extra_rtt,omitempty"` // with a longer round trip to PostgreSQL
 	Indexed  *Indexed  `json:"index,omitempty"`
-	Checks   int       `json:"checks"` // results that were held against what they must be
+	Checks   int       `json:"checks"` // results that were compared with the expectation
 	Faults   []string  `json:"faults"` // those that are wrong
 }
 
@@ -33,25 +33,25 @@ type Settings struct {
 	BatchRecords   int      `json:"batch_records"` // 0: as many as the bytes allow
 }
 
-// Machine is on what was measured.
+// Machine describes where the bench ran.
 type Machine struct {
 	Cores             int    `json:"cores"`
 	Platform          string `json:"platform"`
 	Go                string `json:"go"`
-	Kafka             string `json:"kafka"` // as far as it can be told from the requests that it knows
+	Kafka             string `json:"kafka"` // guessed from the requests that it knows
 	PostgreSQL        string `json:"postgresql"`
 	Fsync             string `json:"fsync"`
 	SynchronousCommit string `json:"synchronous_commit"`
 	SharedBuffers     string `json:"shared_buffers"`
 }
 
-// Target is what DESIGN asks for.
+// Target is what a figure must reach and what is aimed at.
 type Target struct {
 	AtLeast float64 `json:"at_least"` // for times and sizes: at most
 	Aim     float64 `json:"aim"`
 }
 
-// Rate is how many events a second were folded, in one way.
+// Rate is how fast events were folded in one way of doing it.
 type Rate struct {
 	What       string   `json:"what"`
 	Stream     string   `json:"stream"`
@@ -61,10 +61,10 @@ type Rate struct {
 	Median     float64  `json:"median_per_second"`
 	Min        float64  `json:"min_per_second"`
 	Max        float64  `json:"max_per_second"`
-	CPU        float64  `json:"cpu_us_per_event,omitempty"` // of all processes, the median; the servers' is not counted
-	PeakMiB    float64  `json:"peak_mib,omitempty"`         // of the largest process; 0: not a process of its own
-	TimesOwn   float64  `json:"times_own,omitempty"`        // the median of the ratios to the same run of own events
-	TimesClean float64  `json:"times_clean,omitempty"`      // likewise, of the clean stream
+	CPU        float64  `json:"cpu_us_per_event,omitempty"` // of all measured processes, without the servers; the median
+	PeakMiB    float64  `json:"peak_mib,omitempty"`         // of the largest process; 0: the bench itself did the work
+	TimesOwn   float64  `json:"times_own,omitempty"`        // speed as a multiple of that on own events in the same run; the median
+	TimesClean float64  `json:"times_clean,omitempty"`      // likewise of that on the clean stream
 	TimesNaive float64  `json:"times_naive,omitempty"`
 
 	Target      *Target `json:"target,omitempty"` // of Median
@@ -84,7 +84,7 @@ type Sample struct {
 	PeakMiB   float64 `json:"peak_mib,omitempty"`
 }
 
-// microseconds of processor time that each event took.
+// microseconds returns the processor time for each event.
 func (s *Sample) microseconds() float64 { return s.CPU * 1e6 / (s.PerSecond * s.Seconds) }
 
 // Delays is how long approvals took, from when they were due.
@@ -112,7 +112,7 @@ func settingsOf(cfg *Config) Settings {
 	}
 }
 
-// add takes measurements whose runs are complete.
+// add adds rates whose runs are complete.
 func (r *Report) add(rates ...*Rate) {
 	for _, rate := range rates {
 		rate.sum()
@@ -120,7 +120,7 @@ func (r *Report) add(rates ...*Rate) {
 	}
 }
 
-// sum derives the figures of a rate from its samples.
+// sum computes the figures of a rate from its samples.
 func (r *Rate) sum() {
 	var speeds, costs []float64
 	for _, sample := range r.Samples {
@@ -135,7 +135,7 @@ func (r *Rate) sum() {
 
 func median(values []float64) float64 { return quantile(slices.Sorted(slices.Values(values)), 0.5) }
 
-// compareStreams sets how fast each stream was, measured against those of own and of clean events in the same run.
+// compareStreams sets TimesOwn and TimesClean of the rates of one group.
 func compareStreams(rates []*Rate) {
 	for _, base := range rates {
 		for _, rate := range rates {
@@ -149,7 +149,7 @@ func compareStreams(rates []*Rate) {
 	}
 }
 
-// times is the median of the ratios of the runs of two rates.
+// times returns the median of the ratios of the speeds, run by run.
 func (r *Rate) times(base *Rate) float64 {
 	var ratios []float64
 	for i, sample := range r.Samples {
@@ -158,13 +158,13 @@ func (r *Rate) times(base *Rate) float64 {
 	return median(ratios)
 }
 
-// quantile is the smallest of the sorted values that at least the share q of all does not exceed.
+// quantile returns the smallest of the sorted values that the share q of them does not exceed.
 func quantile(sorted []float64, q float64) float64 {
 	at := int(q*float64(len(sorted)) + 0.999999)
 	return sorted[min(max(at-1, 0), len(sorted)-1)]
 }
 
-// compareWithNaive sets how many times faster than the naive consumer each measurement is, if that ran.
+// compareWithNaive sets TimesNaive of all rates if the naive consumer was measured.
 func (r *Report) compareWithNaive() {
 	for _, naive := range r.Rates {
 		if !naive.naive {
@@ -180,7 +180,7 @@ func (r *Report) fault(format string, arguments ...any) {
 	r.Faults = append(r.Faults, fmt.Sprintf(format, arguments...))
 }
 
-// expect adds a fault when a result is not what it must be.
+// expect counts a check and adds a fault when got is not want.
 func (r *Report) expect(what, of string, got, want int64) {
 	r.Checks++
 	if got != want {

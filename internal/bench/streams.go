@@ -12,29 +12,29 @@ import (
 
 // The streams that are folded.
 const (
-	Own     = "own"     // what the deployment's own relay wrote, uncompressed
-	Clean   = "clean"   // what another service wrote with an ordinary client of Kafka
-	Repeats = "repeats" // clean, and some records come again
-	Mixed   = "mixed"   // repeats, and some records are refused, some are very large
+	Own     = "own"     // events that the deployment's relay wrote, uncompressed
+	Clean   = "clean"   // events of another service, written by an ordinary client of Kafka
+	Repeats = "repeats" // clean, with records that are sent again
+	Mixed   = "mixed"   // repeats, with records that must be dead-lettered and very large ones
 )
 
 // Streams lists the streams in the order in which they are measured.
 var Streams = []string{Own, Clean, Repeats, Mixed}
 
-// Of the mixed stream one record in refusedIn must become a dead letter, and one in largeIn has load.LargeBytes.
+// In the mixed stream one record in refusedIn must be dead-lettered, and one in largeIn has load.LargeBytes more.
 const (
 	refusedIn = 1000
 	largeIn   = 2000
 )
 
-// Stream is what a measured log holds.
+// Stream describes a log that was written.
 type Stream struct {
 	Name string `json:"name"`
 	load.ServiceSummary
 	Batches int `json:"batches,omitempty"` // of the client; 0: not counted
 }
 
-// measureStreams writes each stream once and measures on it what is wanted.
+// measureStreams writes each stream once, then measures folds, rebuilds and the naive consumer.
 func measureStreams(ctx context.Context, stages []*stage, report *Report) error {
 	cfg := stages[0].cfg
 	var folded []*stage
@@ -57,24 +57,7 @@ func measureStreams(ctx context.Context, stages []*stage, report *Report) error 
 	return measureOwn(ctx, stages[0], report)
 }
 
-// streams are those that have to be written, that of own events first if it is among them.
-func (c *Config) streams() []string {
-	var names []string
-	for _, name := range Streams {
-		rebuilt := name == Own && (c.wants(Rebuild) || c.wants(Naive))
-		if rebuilt || c.wants(Fold) && slices.Contains(c.Streams, name) {
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
-// projections are the groups that are measured.
-func (c *Config) projections() []projection {
-	return slices.DeleteFunc(slices.Clone(projections), func(p projection) bool { return !slices.Contains(c.Groups, p.group) })
-}
-
-// measureOwn rebuilds what own events gave, and folds them naively.
+// measureOwn measures rebuilds and the naive consumer on own events.
 func measureOwn(ctx context.Context, s *stage, report *Report) error {
 	if s.cfg.wants(Rebuild) {
 		for _, p := range s.cfg.projections() {
@@ -89,7 +72,7 @@ func measureOwn(ctx context.Context, s *stage, report *Report) error {
 	return nil
 }
 
-// write fills the topic of actions with a stream, and learns what each group must make of it.
+// write writes a stream to the topic of actions and sets what each group must make of it.
 func (s *stage) write(ctx context.Context, name string) (*Stream, error) {
 	s.stream = name
 	w := &witness{}
@@ -135,7 +118,7 @@ func (s *stage) fill(ctx context.Context, w *witness) (*Stream, error) {
 	return &Stream{s.stream, service.Summary(), batches}, err
 }
 
-// fillOwn writes what the deployment's own relay might have written.
+// fillOwn writes events as the deployment's relay does.
 func (s *stage) fillOwn(ctx context.Context, w *witness) (*Stream, error) {
 	generator, err := s.newGenerator(ctx)
 	if err != nil {
@@ -156,7 +139,7 @@ func (s *stage) fillOwn(ctx context.Context, w *witness) (*Stream, error) {
 
 func (s *stage) profile() load.Profile { return load.Profile{Seed: 1, Users: s.cfg.Users} }
 
-// newGenerator prepares own events, whose relay the deployment knows.
+// newGenerator returns a generator of own events, stamped by a relay term that the deployment knows.
 func (s *stage) newGenerator(ctx context.Context) (*load.Generator, error) {
 	identity, err := load.Enlist(ctx, s.pool)
 	if err != nil {

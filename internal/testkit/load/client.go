@@ -15,16 +15,17 @@ const MaxBatchBytes = 1 << 20
 // laneBuffer is how many records wait for a lane.
 const laneBuffer = 2000
 
-// codecs are the compressions by the names that clients' settings have for them.
+// codecs are the compressions by their usual names.
 var codecs = map[string]kgo.CompressionCodec{
 	"none": kgo.NoCompression(), "gzip": kgo.GzipCompression(), "snappy": kgo.SnappyCompression(),
 	"lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression(),
 }
 
-// Compressions are the names of the compressions that Client knows.
+// Compressions lists the compressions that Client supports.
 var Compressions = []string{"none", "gzip", "snappy", "lz4", "zstd"}
 
-// Client writes batches of its own choice, as the client of a service does, so that the log is the same each time.
+// Client writes records as the producer of a service does. It fills its batches exactly, so that the same source gives
+// the same batches every time.
 type Client struct {
 	Dial         Dial
 	Topic        string
@@ -34,7 +35,7 @@ type Client struct {
 	BatchRecords int    // 0: as many as BatchBytes allows
 }
 
-// Fill makes and writes count records, and returns the number of batches when all are acknowledged.
+// Fill writes count records of the source and returns the number of batches once all are acknowledged.
 func (c *Client) Fill(ctx context.Context, source Source, count int) (batches int, err error) {
 	if _, known := codecs[c.Compression]; !known || c.BatchBytes < 1 || c.BatchBytes > MaxBatchBytes || c.BatchRecords < 0 {
 		return 0, fmt.Errorf("client with batches of %d bytes and %d records, compression %q: not possible", c.BatchBytes, c.BatchRecords, c.Compression)
@@ -63,7 +64,7 @@ func (c *Client) Fill(ctx context.Context, source Source, count int) (batches in
 	return batches, nil
 }
 
-// deal gives each lane the records of its partition.
+// deal passes each record to the lane of its partition.
 func deal(ctx context.Context, source Source, count int, lanes []*lane) error {
 	for _, l := range lanes {
 		defer close(l.records)

@@ -9,23 +9,23 @@ import (
 	"github.com/applylens/applylens/events"
 )
 
-// Mix tells what a service sends besides events that are new, small and right.
+// Mix tells what a service sends besides new, small and valid events.
 type Mix struct {
 	Repeated float64 // share of the records that were sent before, half of them shortly before, half at any time
 	Refused  int     // one record in so many must become a dead letter; 0: none
-	Large    int     // one record in so many carries LargeBytes that ApplyLens ignores; 0: none
+	Large    int     // one record in so many has a member of LargeBytes that ApplyLens ignores; 0: none
 }
 
 // LargeBytes is the size of the ignored member of a large event. It leaves room for the rest below events.MaxValue.
 const LargeBytes = 900_000
 
 const (
-	lateRepeats  = 20_000 // records, a fair sample of all before, of which one may be sent again
-	earlyRepeats = 64     // records, the last ones, of which one may be sent again
+	lateRepeats  = 20_000 // records that are kept, a uniform sample of all before
+	earlyRepeats = 64     // records that are kept, the last ones
 )
 
-// Service makes the records of a service that knows only the contract: no relay's stamp, nine headers, and mail fields
-// instead of features, which consumers then derive. It is not for concurrent use.
+// Service makes the records of another service: without the stamp of a relay, with nine headers, and with the fields of
+// the mail instead of features, so that consumers derive them. It is not for concurrent use.
 type Service struct {
 	generator     *Generator
 	mix           Mix
@@ -48,8 +48,8 @@ type ServiceSummary struct {
 	Bytes    int64 `json:"bytes"` // of keys, values and headers
 }
 
-// NewService prepares a service that writes to a topic with the given number of partitions. All users of the profile
-// are the service's, and no event carries features; the profile's Repeated and Refused give way to those of the mix.
+// NewService returns a service for a topic with the given number of partitions. It overrides the profile's Foreign,
+// Derived, Repeated and Refused.
 func NewService(profile Profile, mix Mix, partitions int) (*Service, error) {
 	profile.Foreign, profile.Derived, profile.Repeated, profile.Refused = 1, 1, 0, 0
 	if mix.Repeated < 0 || mix.Repeated >= 1 || mix.Refused < 0 || mix.Large < 0 {
@@ -67,7 +67,7 @@ func NewService(profile Profile, mix Mix, partitions int) (*Service, error) {
 	return s, nil
 }
 
-// conversations returns text of twice LargeBytes, as JSON writes it, of which each large event takes a part.
+// conversations returns JSON text of twice LargeBytes, of which each large event takes a part.
 func conversations(seed uint64) string {
 	mails := NewMails(seed)
 	var b strings.Builder
@@ -81,7 +81,7 @@ func conversations(seed uint64) string {
 // Summary counts what Next returned.
 func (s *Service) Summary() ServiceSummary { return s.summary }
 
-// Next returns the next record. Its bytes are the caller's to keep and not to change.
+// Next returns the next record. The caller may keep its bytes but must not change them.
 func (s *Service) Next() (Record, error) {
 	at := s.summary.Records
 	s.summary.Records++
@@ -110,7 +110,7 @@ func (s *Service) next(large, refused bool) (Record, error) {
 	return record, nil
 }
 
-// event makes a record of what happens next.
+// event makes a record of a new event.
 func (s *Service) event() (Record, error) {
 	who, event := s.generator.happen()
 	event.Subject = event.Key()
@@ -125,7 +125,7 @@ func (s *Service) event() (Record, error) {
 	return Record{Record: encoded, Partition: who.partition, Event: event}, nil
 }
 
-// remember keeps a record that may be sent again.
+// remember samples a record for repeats.
 func (s *Service) remember(record Record) {
 	s.early[s.made%earlyRepeats] = record
 	s.made++
@@ -136,7 +136,7 @@ func (s *Service) remember(record Record) {
 	}
 }
 
-// earlier draws a record that was sent before.
+// earlier returns a random record that was sent before: one of the last, or one from any time.
 func (s *Service) earlier() Record {
 	if s.random.IntN(2) == 0 {
 		return s.early[s.random.Int64N(min(s.made, earlyRepeats))]
@@ -151,7 +151,7 @@ func (s *Service) again() Record {
 	return record
 }
 
-// spoil makes a record that must be refused, each kind in turn.
+// spoil makes a record that must be dead-lettered, for each reason in turn.
 func (s *Service) spoil() (Record, error) {
 	kind := int(s.summary.Refused) % len(faults)
 	if kind == conflicting && s.made == 0 {
@@ -168,11 +168,11 @@ func (s *Service) spoil() (Record, error) {
 	return spoilt(record, kind), nil
 }
 
-// enlarge gives a record a member that ApplyLens does not know.
+// enlarge adds a large member that ApplyLens does not know.
 func (s *Service) enlarge(record *Record) {
 	s.summary.Large++
 	from := s.random.IntN(len(s.conversations) - LargeBytes)
-	text := strings.TrimSuffix(s.conversations[from:from+LargeBytes], `\`) // no half of an escape at the end
+	text := strings.TrimSuffix(s.conversations[from:from+LargeBytes], `\`) // not half of an escape
 	var b bytes.Buffer
 	b.Grow(len(record.Value) + LargeBytes + 20)
 	b.WriteString(`{"conversation":"`)
@@ -182,7 +182,7 @@ func (s *Service) enlarge(record *Record) {
 	record.Value = b.Bytes()
 }
 
-// spread hits one number in so many, at a random place within each run of that length.
+// spread selects one number in so many, at random within each run of that length.
 type spread struct{ every, at int64 }
 
 func (s *spread) hits(number int64, random *rand.Rand) bool {
@@ -195,10 +195,10 @@ func (s *spread) hits(number int64, random *rand.Rand) bool {
 	return number == s.at
 }
 
-// size is that of a record in a batch, a little more rather than less.
+// size returns an upper estimate of the size of a record in a batch.
 func size(r *events.Record) int { return contentSize(r) + 30 + 6*len(r.Headers) }
 
-// contentSize is the size of key, value and headers.
+// contentSize returns the size of key, value and headers.
 func contentSize(r *events.Record) int {
 	total := len(r.Key) + len(r.Value)
 	for i := range r.Headers {

@@ -6,13 +6,13 @@ import (
 	"github.com/applylens/applylens/events"
 )
 
-// fault makes a record one that must be refused; it reports false when the record's type has not what it changes.
+// fault is a change for which a record must be dead-lettered. spoil reports false when the record has no such field.
 type fault struct {
 	reason string // of the dead letter
 	spoil  func(*Record) bool
 }
 
-// conflicting is the index of the fault that needs an earlier record of the same identity.
+// conflicting is the index of the fault that needs an earlier record with the same identity.
 const conflicting = 1
 
 var faults = []fault{
@@ -33,7 +33,7 @@ func spoilt(record Record, number int) Record {
 	return record
 }
 
-// replace returns a change of the value that leaves the original bytes alone.
+// replace returns a change that copies the value and replaces text in it.
 func replace(old, text string) func(*Record) bool {
 	return func(r *Record) bool {
 		if !bytes.Contains(r.Value, []byte(old)) {
