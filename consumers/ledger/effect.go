@@ -86,4 +86,4 @@ func (l *Log) findEffects(ctx context.Context, db Querier, keys []events.UUID, f
 	return nil
 }
 
-func (l *Log) effectsTable() string { return quote(effectsTable(l.Group, l.Version)) }
+func (l *Log) effectsTable() string { return quote(EffectsTable(l.Group, l.Version)) }

@@ -70,7 +70,7 @@ func CreateVersion(ctx context.Context, pool *pgxpool.Pool, p Projection) (int, 
 		}
 		tx.Queue(addVersionSQL, p.Group, version, p.FoldVersion)
 		if p.Effects {
-			tx.Queue(fmt.Sprintf(createEffectsSQL, quote(effectsTable(p.Group, version))))
+			tx.Queue(fmt.Sprintf(createEffectsSQL, quote(EffectsTable(p.Group, version))))
 		}
 		for _, parent := range p.Tables {
 			child := childTable(parent, version)
@@ -91,7 +91,8 @@ func CreateVersion(ctx context.Context, pool *pgxpool.Pool, p Projection) (int, 
 
 func childTable(parent string, version int) string { return fmt.Sprintf("%s_%d", parent, version) }
 
-func effectsTable(group string, version int) string {
+// EffectsTable names the table of a version's processed effects.
+func EffectsTable(group string, version int) string {
 	return fmt.Sprintf("processed_effects_%s_%d", group, version)
 }
 
@@ -116,7 +117,7 @@ func dropVersion(ctx context.Context, pool *pgxpool.Pool, p Projection, version 
 			return err
 		}
 	}
-	tables := []string{effectsTable(p.Group, version)}
+	tables := []string{EffectsTable(p.Group, version)}
 	for _, parent := range p.Tables {
 		tables = append(tables, childTable(parent, version))
 	}

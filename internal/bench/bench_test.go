@@ -57,7 +57,7 @@ func settings(t *testing.T) Config {
 	}
 	cfg := Config{
 		Binary: path, Kafka: kafka, Postgres: config.Postgres{DatabaseURL: config.Secret(database)}, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
-		Events: 20_000, Users: 1000, Runs: 1, Rate: 200, LatencySeconds: 1, Applications: 100,
+		Events: 20_000, Users: 1000, Runs: 1, Rate: 200, LatencySeconds: 1, Applications: 100, Repeats: 0.02,
 	}
 	if err := cfg.Validate(); err != nil {
 		t.Fatal(err)
@@ -136,8 +136,8 @@ func TestBenchOfTheRealBinary(t *testing.T) {
 	if len(report.Faults) > 0 || report.Checks < 40 {
 		t.Errorf("%d checks, faults: %q", report.Checks, report.Faults)
 	}
-	// For each of two groups: one and two processes on own and on foreign events, and a rebuild; and the naive consumer.
-	if len(report.Rates) != 2*(2*2+1)+1 {
+	// For each of two groups: one and two processes on each of four streams, and a rebuild; and the naive consumer.
+	if len(report.Rates) != 2*(4*2+1)+1 {
 		t.Errorf("%d rates: %s", len(report.Rates), output)
 	}
 	for _, rate := range report.Rates {
@@ -184,42 +184,6 @@ func (i *interrupter) Write(text []byte) (int, error) {
 		i.once.Do(func() { _ = i.command.Process.Signal(syscall.SIGINT) })
 	}
 	return len(text), nil
-}
-
-// TestWrongResultIsAFault changes what was folded before it is checked.
-func TestWrongResultIsAFault(t *testing.T) {
-	for _, test := range []struct{ name, change, fault string }{
-		{"nothing", "SELECT", ""},
-		{"counted twice", "UPDATE weight_counts SET approvals = approvals + 1 WHERE (user_id, feature) = (SELECT user_id, feature FROM weight_counts LIMIT 1)", "approvals"},
-		{"record left out", "UPDATE positions SET fetched = fetched - 1, applied = applied - 1 WHERE partition = 0", "records in the ledger"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			cfg := settings(t)
-			cfg.Events = 2000
-			report := &Report{}
-			err := onStage(t.Context(), &cfg, report, func(ctx context.Context, s *stage, report *Report) error {
-				made, err := s.write(ctx, 0)
-				if err != nil {
-					return err
-				}
-				if _, err := s.foldOnce(ctx, projections[0], 1, made.Records); err != nil {
-					return err
-				}
-				if _, err := s.pool.Exec(ctx, test.change); err != nil {
-					return err
-				}
-				return s.check(ctx, report, "fold", projections[0], live, made)
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := strings.Join(report.Faults, "\n")
-			if (test.fault == "") != (got == "") || !strings.Contains(got, test.fault) {
-				t.Errorf("faults %q, want one of %q", got, test.fault)
-			}
-		})
-	}
 }
 
 func TestQuantile(t *testing.T) {

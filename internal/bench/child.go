@@ -31,7 +31,7 @@ type child struct {
 	peak    int64 // bytes
 }
 
-// start starts a subcommand on the stage; it is told to end when ctx does.
+// start starts a subcommand on the stage and sends it SIGTERM when ctx ends.
 func (s *stage) start(ctx context.Context, arguments ...string) (*child, error) {
 	ctx, end := context.WithCancel(ctx)
 	c := &child{name: strings.Join(arguments, " "), end: end, done: make(chan struct{})}
@@ -61,7 +61,7 @@ func (s *stage) startAll(ctx context.Context, commands [][]string) ([]*child, er
 	return children, nil
 }
 
-// stopAll asks all processes to end, then waits for them.
+// stopAll sends SIGTERM to all processes, then waits for them.
 func stopAll(children []*child) error {
 	var errs []error
 	for _, c := range children {
@@ -73,7 +73,7 @@ func stopAll(children []*child) error {
 	return errors.Join(errs...)
 }
 
-// watch follows the process to its end.
+// watch samples the peak memory until the process has ended.
 func (c *child) watch() {
 	ended := make(chan error, 1)
 	go func() { ended <- c.command.Wait() }()
@@ -87,7 +87,7 @@ func (c *child) watch() {
 		case c.err = <-ended:
 		}
 		if c.command.ProcessState.Success() {
-			c.err = nil // Wait also tells that it was asked to end
+			c.err = nil // Wait returns the ended context even when the process exited with 0
 		}
 		if c.peak == 0 {
 			c.peak = peakAtEnd(c.command.ProcessState)
@@ -107,13 +107,13 @@ func (c *child) wait() error {
 	return nil
 }
 
-// failure is an error that tells of a process that ought to be running.
+// failure returns an error about a process that should be running, with the end of its output.
 func (c *child) failure(what string) error {
 	return fmt.Errorf("applylens %s: %s\n%s", c.name, what, c.output.String())
 }
 
-// peakOf reads the most memory that a running process has had resident, where the system tells it; else 0. Linux
-// keeps it anew for each program, while rusage begins with the memory of the process that started it.
+// peakOf returns the peak resident memory of a running process, or 0 where the system does not report it. On Linux it
+// is more exact than rusage, which includes the memory of the parent at the fork.
 func peakOf(pid int) int64 {
 	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
 	if err != nil {
@@ -125,7 +125,7 @@ func peakOf(pid int) int64 {
 	return kibibytes << 10
 }
 
-// peakAtEnd is what the system counted over the life of a process.
+// peakAtEnd returns the peak resident memory that the system reports for an ended process.
 func peakAtEnd(state *os.ProcessState) int64 {
 	usage, ok := state.SysUsage().(*syscall.Rusage)
 	switch {

@@ -9,12 +9,11 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/applylens/applylens/events"
-	"github.com/applylens/applylens/internal/testkit/load"
+	"github.com/applylens/applylens/consumers/ledger"
 )
 
-// progressSQL tells how far a group has come in its version of a state: how many partitions have an owner, the sum of
-// the offsets, the records of the ledger, and why partitions stand still.
+// progressSQL returns the progress of a group: how many partitions have an owner, the sums of the next offsets, of the
+// fetched and of the dead-lettered records, and why partitions are halted.
 const progressSQL = `
 SELECT count(*) FILTER (WHERE p.owner <> ''), COALESCE(sum(p.next_offset), 0)::bigint, COALESCE(sum(p.fetched), 0)::bigint,
        COALESCE(sum(p.dead_lettered), 0)::bigint,
@@ -22,21 +21,11 @@ SELECT count(*) FILTER (WHERE p.owner <> ''), COALESCE(sum(p.next_offset), 0)::b
 FROM positions p JOIN versions v ON v.group_name = p.group_name AND v.version = p.version
 WHERE p.group_name = $1 AND v.state = $2`
 
-// forgetSQL lets a group begin anew.
+// forgetSQL deletes a group's positions, dead letters and relay sequences.
 const forgetSQL = `
 WITH positions AS (DELETE FROM positions WHERE group_name = $1),
      dead      AS (DELETE FROM dead_letters WHERE group_name = $1)
 DELETE FROM relay_sequences WHERE group_name = $1`
-
-// weightsSQL and policystatsSQL add up what a version of a state holds.
-const (
-	weightsSQL = `
-SELECT ARRAY[COALESCE(sum(approvals), 0), COALESCE(sum(rejections), 0)]::bigint[]
-FROM weight_counts WHERE version = (SELECT version FROM versions WHERE group_name = 'weights' AND state = $1)`
-	policystatsSQL = `
-SELECT ARRAY[COALESCE(sum(fired), 0), COALESCE(sum(approved), 0), COALESCE(sum(rejected), 0)]::bigint[]
-FROM policy_days WHERE version = (SELECT version FROM versions WHERE group_name = 'policystats' AND state = $1)`
-)
 
 // The states of a version that is measured.
 const (
@@ -49,70 +38,74 @@ const (
 	patience         = time.Minute // without any progress
 )
 
-// projection is a group that is measured.
-type projection struct {
-	group, table string
-	own          Target
-	totalsSQL    string
-	totals       []string // what its statement adds up
-	expect       func(load.Summary) []int64
+// newFoldRate returns the rate of a group on a stream, without samples but with its targets.
+func newFoldRate(p projection, stream string, processes int) *Rate {
+	rate := &Rate{What: p.group + ", " + stream, Stream: stream, Group: p.group, Processes: processes}
+	cpu := cpuTargets[stream]
+	rate.CPUTarget, rate.PeakTarget = &cpu, &peakTarget
+	switch stream {
+	case Own:
+		rate.Target = &p.own
+	case Clean:
+		rate.OwnTarget = &p.clean
+	default:
+		rate.CleanTarget = &repeatsTarget
+	}
+	return rate
 }
 
-var projections = []projection{
-	{
-		group: "weights", table: "weight_counts", own: Target{80_000, 120_000}, totalsSQL: weightsSQL, totals: []string{"approvals", "rejections"},
-		expect: func(made load.Summary) []int64 {
-			return []int64{made.Features[events.TypeActionApproved.String()], made.Features[events.TypeActionRejected.String()]}
-		},
-	},
-	{
-		group: "policystats", table: "policy_days", own: Target{60_000, 120_000}, totalsSQL: policystatsSQL, totals: []string{"fired", "approved", "rejected"},
-		expect: func(made load.Summary) []int64 {
-			return []int64{
-				made.ByType[events.TypeActionProposed.String()], made.ByType[events.TypeActionApproved.String()], made.ByType[events.TypeActionRejected.String()],
-			}
-		},
-	},
-}
-
-var (
-	foreignTarget = Target{45_000, 80_000}
-	rebuildTarget = Target{250_000, 500_000}
-)
-
-// consume are the arguments of a process that folds a group.
+// consume returns the arguments of a process that folds a group.
 func consume(group string) []string {
 	return []string{"consume", group, "--session-timeout=6s", "--metrics-listen="}
 }
 
-// measureFolds lets one process catch up, and two.
-func (s *stage) measureFolds(ctx context.Context, report *Report, p projection, kind string, made load.Summary, target Target) error {
-	for processes := 1; processes <= 2; processes++ {
-		rate := &Rate{What: "live fold of " + p.group + ", " + kind, Processes: processes, Target: &target, consumer: true}
-		for range s.cfg.Runs {
-			run, err := s.foldOnce(ctx, p, processes, made.Records)
-			if err != nil {
-				return fmt.Errorf("%s: %w", rate.What, err)
+// measureFolds measures each group on each stream. The streams alternate within each run, so that other load on the
+// machine affects all of them.
+func measureFolds(ctx context.Context, report *Report, streams []*stage) error {
+	if len(streams) == 0 {
+		return nil
+	}
+	cfg := streams[0].cfg
+	for _, p := range cfg.projections() {
+		for _, processes := range cfg.Processes {
+			var rates []*Rate
+			for _, s := range streams {
+				rates = append(rates, newFoldRate(p, s.stream, processes))
 			}
-			s.finish(report, rate, run)
-			if err := s.check(ctx, report, rate.What, p, live, made); err != nil {
-				return err
+			for range cfg.Runs {
+				for i, s := range streams {
+					if err := s.measureFold(ctx, report, p, rates[i]); err != nil {
+						return err
+					}
+				}
 			}
+			report.add(rates...)
+			compareStreams(rates)
 		}
-		report.add(rate)
 	}
 	return nil
 }
 
-// finish keeps a run and tells that it is over.
-func (s *stage) finish(report *Report, rate *Rate, run Sample) {
-	rate.Samples = append(rate.Samples, run)
-	s.cfg.Log.Info("measured", "what", rate.What, "processes", rate.Processes, "run", len(rate.Samples), "of", s.cfg.Runs,
-		"per_second", int64(run.PerSecond), "peak_mib", run.PeakMiB)
+// measureFold measures one run, adds it to the rate and checks the result.
+func (s *stage) measureFold(ctx context.Context, report *Report, p projection, rate *Rate) error {
+	run, err := s.foldOnce(ctx, p, rate.Processes)
+	if err != nil {
+		return fmt.Errorf("%s: %w", rate.What, err)
+	}
+	s.finish(rate, run)
+	return s.check(ctx, report, rate.What, p, live)
 }
 
-// foldOnce lets a group that knows nothing fold the whole log.
-func (s *stage) foldOnce(ctx context.Context, p projection, processes int, records int64) (Sample, error) {
+// finish adds a run to the rate and logs it.
+func (s *stage) finish(rate *Rate, run Sample) {
+	rate.Samples = append(rate.Samples, run)
+	s.cfg.Log.Info("measured", "what", rate.What, "processes", rate.Processes, "run", len(rate.Samples), "of", s.cfg.Runs,
+		"per_second", int64(run.PerSecond), "cpu_us_per_event", int64(run.microseconds()), "peak_mib", run.PeakMiB)
+}
+
+// foldOnce lets a group fold the whole log from empty tables.
+func (s *stage) foldOnce(ctx context.Context, p projection, processes int) (Sample, error) {
+	records := s.expected[p.group].records
 	if err := s.reset(ctx, p); err != nil {
 		return Sample{}, err
 	}
@@ -124,10 +117,11 @@ func (s *stage) foldOnce(ctx context.Context, p projection, processes int, recor
 	if err := errors.Join(err, stopAll(children)); err != nil {
 		return Sample{}, err
 	}
+	s.folded[p.group] = true
 	return sample(records, took, children), nil
 }
 
-// sample is what a run says, whose processes have ended; its memory is that of the largest.
+// sample returns the figures of a run whose processes have ended. The memory is that of the largest process.
 func sample(records int64, took time.Duration, children []*child) Sample {
 	result := Sample{Seconds: took.Seconds(), PerSecond: float64(records) / took.Seconds()}
 	for _, c := range children {
@@ -137,9 +131,18 @@ func sample(records int64, took time.Duration, children []*child) Sample {
 	return result
 }
 
-// reset lets a group begin anew, and lets PostgreSQL do now what it would do meanwhile.
+// reset empties a group's tables and positions.
 func (s *stage) reset(ctx context.Context, p projection) error {
-	for _, table := range []string{p.table, "processed_effects_" + p.group} {
+	s.folded[p.group] = false
+	versions, err := ledger.Versions(ctx, s.pool, p.group)
+	if err != nil {
+		return err
+	}
+	tables := []string{p.table}
+	for _, v := range versions {
+		tables = append(tables, ledger.EffectsTable(p.group, v.Version))
+	}
+	for _, table := range tables {
 		if _, err := s.pool.Exec(ctx, "TRUNCATE "+table); err != nil {
 			return fmt.Errorf("empty %s: %w", table, err)
 		}
@@ -150,7 +153,8 @@ func (s *stage) reset(ctx context.Context, p projection) error {
 	return s.settle(ctx)
 }
 
-// settle writes out what PostgreSQL has in memory, if the user may ask for that.
+// settle vacuums and checkpoints before a measurement, so that PostgreSQL does not do it meanwhile. Without the right
+// to do so it only warns.
 func (s *stage) settle(ctx context.Context) error {
 	_, err := s.pool.Exec(ctx, "VACUUM positions, relay_sequences")
 	if err == nil {
@@ -167,7 +171,7 @@ func (s *stage) settle(ctx context.Context) error {
 	return nil
 }
 
-// progress is how far a group has come.
+// progress is the answer of progressSQL.
 type progress struct {
 	owned                       int
 	next, fetched, deadLettered int64
@@ -183,7 +187,7 @@ func (s *stage) progress(ctx context.Context, group, state string) (progress, er
 	return p, nil
 }
 
-// follow returns how long it took from the first claim of a position until all records were folded.
+// follow waits until all records are folded and returns the time since the first partition was claimed.
 func (s *stage) follow(ctx context.Context, group, state string, records int64, children []*child) (time.Duration, error) {
 	ticker := time.NewTicker(progressInterval)
 	defer ticker.Stop()
@@ -216,7 +220,7 @@ func (s *stage) follow(ctx context.Context, group, state string, records int64, 
 	}
 }
 
-// pause waits for the next look at the progress.
+// pause waits for the next tick and fails when a process has ended too early.
 func (s *stage) pause(ctx context.Context, tick <-chan time.Time, children []*child) error {
 	select {
 	case <-ctx.Done():
@@ -231,24 +235,6 @@ func (s *stage) pause(ctx context.Context, tick <-chan time.Time, children []*ch
 			}
 		default:
 		}
-	}
-	return nil
-}
-
-// check holds what a version contains against what was written.
-func (s *stage) check(ctx context.Context, report *Report, what string, p projection, state string, made load.Summary) error {
-	now, err := s.progress(ctx, p.group, state)
-	if err != nil {
-		return err
-	}
-	var totals []int64
-	if err := s.pool.QueryRow(ctx, p.totalsSQL, state).Scan(&totals); err != nil {
-		return fmt.Errorf("add up %s: %w", p.table, err)
-	}
-	report.expect(what, "records in the ledger", now.fetched, made.Records)
-	report.expect(what, "dead letters", now.deadLettered, 0)
-	for i, want := range p.expect(made) {
-		report.expect(what, p.totals[i], totals[i], want)
 	}
 	return nil
 }

@@ -15,8 +15,7 @@ import (
 	publishing "github.com/applylens/applylens/producers/client"
 )
 
-// The mailboxes of the measurement: of each person's mails, mailsOfCompany are of each company where they applied, and
-// four times as many of others.
+// Each person has mailsOfCompany mails of each company where they applied, and four times as many of other companies.
 const (
 	indexPeople    = 50
 	mailsOfCompany = 2
@@ -24,19 +23,18 @@ const (
 )
 
 const (
-	// receivedSQL tells whether all mails are folded.
+	// receivedSQL reports whether all mails are folded.
 	receivedSQL = `
 SELECT count(*) >= $1 FROM live_mails`
 
-	// changedSQL tells whether all applications have come to a stage.
+	// changedSQL reports whether all applications have a stage.
 	changedSQL = `
 SELECT count(*) >= $1 FROM live_applications WHERE stage = $2`
 )
 
 var indexTarget = Target{5, 1}
 
-// Indexed is how long it took until mails could be found by the changed stage of their applications, from the first change
-// event on.
+// Indexed is the time from the first change event until search finds all mails by the new stage of their applications.
 type Indexed struct {
 	Applications int                `json:"applications"`
 	Mails        int                `json:"mails"`     // that belong to them
@@ -46,7 +44,7 @@ type Indexed struct {
 	Target       Target             `json:"target"`   // of the median
 }
 
-// measureIndex lets applications change and looks for their mails in Elasticsearch.
+// measureIndex changes applications and waits until Elasticsearch finds their mails by the change.
 func measureIndex(ctx context.Context, s *stage, report *Report) error {
 	engine, err := s.openIndex(ctx)
 	if err != nil {
@@ -69,7 +67,7 @@ func measureIndex(ctx context.Context, s *stage, report *Report) error {
 	return nil
 }
 
-// openIndex returns an engine on an index of the stage's own.
+// openIndex creates the index of the stage and returns an engine on it.
 func (s *stage) openIndex(ctx context.Context) (search.Engine, error) {
 	s.elasticsearch = s.cfg.Elasticsearch
 	s.elasticsearch.ElasticsearchAlias = "emails-" + s.name
@@ -115,7 +113,7 @@ func (s *stage) measureChanges(ctx context.Context, report *Report, engine searc
 	return nil
 }
 
-// mailboxes are the mails of all persons.
+// mailboxes returns the mails of all persons.
 func mailboxes(companies int) []*events.Event {
 	var list []*events.Event
 	now := time.Now()
@@ -138,7 +136,7 @@ func mailboxes(companies int) []*events.Event {
 
 func indexPerson(i int) string { return fmt.Sprintf("person-%d", i) }
 
-// mailText has as many words as mail usually has.
+// mailText returns 300 words, about as many as mail usually has.
 func mailText(i int) string {
 	text := make([]byte, 0, 2000)
 	for n := range 300 {
@@ -170,7 +168,7 @@ func changes(companies, run int) []*events.Event {
 	return list
 }
 
-// awaitIndexed waits until a statement says that so many are folded, and everything that is folded can be found.
+// awaitIndexed waits until the statement reports that count rows are folded and the indexer has settled.
 func (s *stage) awaitIndexed(ctx context.Context, folded string, count int, arguments ...any) error {
 	ticker := time.NewTicker(progressInterval)
 	defer ticker.Stop()
@@ -194,7 +192,7 @@ func (s *stage) awaitIndexed(ctx context.Context, folded string, count int, argu
 	}
 }
 
-// checkIndexed counts the mails that searches find by the stage of a run.
+// checkIndexed compares the number of mails that search finds by the stage of a run.
 func (s *stage) checkIndexed(ctx context.Context, report *Report, engine search.Engine, run int) error {
 	found := 0
 	where := search.MustParse(fmt.Sprintf("ats.stage:%q", stageName(run))).At(time.Now())

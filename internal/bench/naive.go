@@ -16,16 +16,16 @@ import (
 const naiveTableSQL = `
 CREATE TABLE naive_weights (user_id text, feature text, weight double precision NOT NULL, PRIMARY KEY (user_id, feature))`
 
-// naiveUpsertSQL learns one decision about one feature.
+// naiveUpsertSQL adds one decision to the weight of one feature.
 const naiveUpsertSQL = `
 INSERT INTO naive_weights AS t (user_id, feature, weight) VALUES ($1, $2, $3)
 ON CONFLICT (user_id, feature) DO UPDATE SET weight = t.weight + excluded.weight`
 
-// naiveEvents is how many events the naive consumer is given, at most; of a small log a tenth, since it is slow.
+// naiveEvents is the most events that the naive consumer reads, since it is slow; at most a tenth of the log.
 const naiveEvents = 20_000
 
-// measureNaive measures what the first version of such a consumer looks like: kafka-go's Reader, a transaction for
-// each event, an upsert for each feature, a commit of the offset for each message. It is wrong after a crash.
+// measureNaive measures a simple consumer for comparison: kafka-go's Reader, a transaction for each event, an upsert for
+// each feature, an offset commit for each message. After a crash it counts events twice.
 func (s *stage) measureNaive(ctx context.Context, report *Report) error {
 	if _, err := s.pool.Exec(ctx, naiveTableSQL); err != nil {
 		return fmt.Errorf("make naive table: %w", err)
@@ -38,7 +38,7 @@ func (s *stage) measureNaive(ctx context.Context, report *Report) error {
 		Topic: s.broker.Topic(events.TopicActions), StartOffset: kafka.FirstOffset,
 	})
 	defer reader.Close()
-	rate := &Rate{What: "naive consumer of weights, own events", Processes: 1}
+	rate := &Rate{What: "naive consumer of weights, own events", Processes: 1, naive: true}
 	count := min(naiveEvents, max(s.cfg.Events/10, 1))
 	var began time.Time
 	for i := range count {
@@ -56,12 +56,12 @@ func (s *stage) measureNaive(ctx context.Context, report *Report) error {
 			return fmt.Errorf("naive consumer: %w", err)
 		}
 	}
-	s.finish(report, rate, sample(int64(count), time.Since(began), nil))
+	s.finish(rate, sample(int64(count), time.Since(began), nil))
 	report.add(rate)
 	return nil
 }
 
-// naiveSteps is how far a decision moves a weight, by its type on the wire.
+// naiveSteps maps the type of a decision to the change of the weight.
 var naiveSteps = map[string]float64{
 	events.TypeActionApproved.String(): 0.2,
 	events.TypeActionRejected.String(): -0.2,

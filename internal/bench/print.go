@@ -17,10 +17,13 @@ func (r *Report) WriteJSON(w io.Writer) error {
 	return encoder.Encode(r)
 }
 
-// WriteText writes the report for people: what was measured and how, and beside each number what it should be.
+// WriteText writes the report as text: method, figures and their targets.
 func (r *Report) WriteText(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	r.writeMethod(table)
+	if len(r.Streams) > 0 {
+		r.writeStreams(table)
+	}
 	if len(r.Rates) > 0 {
 		r.writeRates(table)
 	}
@@ -30,6 +33,9 @@ func (r *Report) WriteText(w io.Writer) error {
 	if r.Latency != nil {
 		r.Latency.write(table, r.Settings)
 	}
+	if r.Distant != nil {
+		r.Distant.write(table, r.Settings)
+	}
 	if r.Indexed != nil {
 		r.Indexed.write(table)
 	}
@@ -37,7 +43,7 @@ func (r *Report) WriteText(w io.Writer) error {
 	for _, fault := range r.Faults {
 		fmt.Fprintln(table, "WRONG RESULT:", fault)
 	}
-	fmt.Fprintf(table, "%d results were checked (ledgers, sums of the tables, rebuilt versions row by row, approvals); %d are wrong.\n", r.Checks, len(r.Faults))
+	fmt.Fprintf(table, "%d results were checked (ledgers, dead letters, all rows of the tables, rebuilt versions row by row, approvals); %d are wrong.\n", r.Checks, len(r.Faults))
 	return table.Flush()
 }
 
@@ -47,36 +53,19 @@ func (r *Report) writeMethod(w io.Writer) {
 		m.Cores, m.Platform, m.Go, m.Kafka, m.PostgreSQL, m.Fsync, m.SynchronousCommit, m.SharedBuffers)
 	fmt.Fprintf(w, "Method: processes of this binary, all guarantees on; servers, processes and bench share the machine. %d partitions.\n", s.Partitions)
 	if len(r.Rates) > 0 {
-		fmt.Fprintf(w, "Rates: a log of %s events of %s users, a third proposed, the rest decisions; time from the first claim of a position until\n", grouped(float64(s.Events)), grouped(float64(s.Users)))
+		fmt.Fprintf(w, "Rates: a log of %s records of %s users, a third proposed, the rest decisions; time from the first claim of a position until\n", grouped(float64(s.Events)), grouped(float64(s.Users)))
 		fmt.Fprintf(w, "the last commit, with two processes the rebalance included; empty tables and a CHECKPOINT before each run; median of runs: %d.\n", s.Runs)
 		fmt.Fprintln(w, "CPU time is that of the measured processes, without the servers'; memory the peak of the largest process over all runs.")
-	}
-}
-
-func (r *Report) writeRates(w io.Writer) {
-	fmt.Fprintln(w)
-	fmt.Fprintln(w, "WHAT\tPROCESSES\tEVENTS/S\tMIN..MAX\tAT LEAST\tAIM\t\tCPU US/EVENT\tPEAK MIB\tAT MOST\tAIM\tTIMES NAIVE")
-	for _, rate := range r.Rates {
-		cells := []string{rate.What, strconv.Itoa(rate.Processes), grouped(rate.Median), grouped(rate.Min) + ".." + grouped(rate.Max), "", "", "", "", "", "", "", ""}
-		if t := rate.Target; t != nil {
-			cells[4], cells[5], cells[6] = grouped(t.AtLeast), grouped(t.Aim), verdict(rate.Median >= t.AtLeast, rate.Median >= t.Aim)
-		}
-		if rate.PeakMiB > 0 {
-			cells[7], cells[8] = fmt.Sprintf("%.1f", rate.CPU), fmt.Sprintf("%.0f", rate.PeakMiB)
-		}
-		if rate.consumer {
-			cells[9], cells[10] = grouped(r.Consumers.AtLeast), grouped(r.Consumers.Aim)
-		}
-		if rate.TimesNaive > 0 {
-			cells[11] = fmt.Sprintf("%.1f", rate.TimesNaive)
-		}
-		fmt.Fprintln(w, strings.Join(cells, "\t"))
+		fmt.Fprintln(w, "In brackets what a figure must reach, and what is aimed at; * marks one that misses it.")
 	}
 }
 
 func (d *Delays) write(w io.Writer, s Settings) {
 	fmt.Fprintln(w)
 	fmt.Fprintf(w, "Delays: %d approvals over HTTP, %s a second whatever the answers take, of %d persons, counted from when each was due.\n", d.Approvals, grouped(s.Rate), approvers)
+	if d.ExtraRTT > 0 {
+		fmt.Fprintf(w, "Each round trip to PostgreSQL takes %.1f ms longer, by a proxy before API, relay and consumer.\n", d.ExtraRTT)
+	}
 	fmt.Fprintln(w, "MILLISECONDS\tP50\tP90\tP99\tMAX\tP99 AT MOST\tAIM\t")
 	d.Answered.write(w, "approve answered", "\t\t")
 	t := d.Target
@@ -107,7 +96,7 @@ func verdict(enough, aimed bool) string {
 	return "MISSED"
 }
 
-// grouped writes a whole number with its thousands apart.
+// grouped formats a whole number with commas between the thousands.
 func grouped(number float64) string {
 	text := strconv.FormatFloat(number, 'f', 0, 64)
 	for at := len(text) - 3; at > 0; at -= 3 {

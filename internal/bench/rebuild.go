@@ -3,32 +3,30 @@ package bench
 import (
 	"context"
 	"fmt"
-
-	"github.com/applylens/applylens/internal/testkit/load"
 )
 
-// buildingSQL names the version that is being built, 0 when there is none.
+// buildingSQL returns the version that is being built, 0 when there is none.
 const buildingSQL = `
 SELECT COALESCE(max(version), 0) FROM versions WHERE group_name = $1 AND state = 'building'`
 
-// measureRebuild rebuilds a projection while nothing else runs, and compares the last result with the live version.
-func (s *stage) measureRebuild(ctx context.Context, report *Report, p projection, made load.Summary) error {
-	if !s.cfg.wants(Fold) {
-		if _, err := s.foldOnce(ctx, p, 1, made.Records); err != nil {
+// measureRebuild measures rebuilds of a projection and compares the last one with the live version.
+func (s *stage) measureRebuild(ctx context.Context, report *Report, p projection) error {
+	if !s.folded[p.group] {
+		if _, err := s.foldOnce(ctx, p, 1); err != nil {
 			return fmt.Errorf("live fold of %s: %w", p.group, err)
 		}
 	}
-	rate := &Rate{What: "rebuild of " + p.group, Processes: 1, Target: &rebuildTarget}
+	rate := &Rate{What: "rebuild of " + p.group, Stream: s.stream, Group: p.group, Processes: 1, Target: &rebuildTarget, CPUTarget: &rebuildCPU}
 	for range s.cfg.Runs {
 		if err := s.dropBuilding(ctx, p.group); err != nil {
 			return err
 		}
-		run, err := s.rebuildOnce(ctx, p.group, made.Records)
+		run, err := s.rebuildOnce(ctx, p.group, s.expected[p.group].records)
 		if err != nil {
 			return fmt.Errorf("%s: %w", rate.What, err)
 		}
-		s.finish(report, rate, run)
-		if err := s.check(ctx, report, rate.What, p, building, made); err != nil {
+		s.finish(rate, run)
+		if err := s.check(ctx, report, rate.What, p, building); err != nil {
 			return err
 		}
 	}
@@ -69,7 +67,7 @@ func (s *stage) run(ctx context.Context, arguments ...string) error {
 	return c.wait()
 }
 
-// dropBuilding deletes what an earlier run built.
+// dropBuilding deletes the version that an earlier run built.
 func (s *stage) dropBuilding(ctx context.Context, group string) error {
 	var version int
 	if err := s.pool.QueryRow(ctx, buildingSQL, group).Scan(&version); err != nil {

@@ -23,17 +23,17 @@ import (
 	"github.com/applylens/applylens/internal/testkit/load"
 )
 
-// serverSQL reads what of the server decides how fast it can be.
+// serverSQL reads the version and the settings that matter for speed.
 const serverSQL = `
 SELECT current_setting('server_version'), current_setting('fsync'), current_setting('synchronous_commit'), current_setting('shared_buffers')`
 
-// partitions is how many every topic has.
+// partitions is the number of partitions of every topic.
 const partitions = 6
 
-// cleaningTime bounds how long it takes to delete a stage.
+// cleaningTime is how long deleting a stage may take.
 const cleaningTime = time.Minute
 
-// stage is a deployment of its own: a database and topics that are deleted afterwards.
+// stage is a deployment for measuring: a database and topics that are deleted afterwards.
 type stage struct {
 	cfg      *Config
 	name     string
@@ -42,12 +42,16 @@ type stage struct {
 	pool     *pgxpool.Pool
 	broker   *broker.Conn
 
+	stream   string                 // that was written; empty: none
+	expected map[string]expectation // of it, by group
+	folded   map[string]bool        // groups whose live version holds it
+
 	elasticsearch config.Elasticsearch
 	index         *elastic.Client // nil unless the index is measured
 }
 
 func openStage(ctx context.Context, cfg *Config) (*stage, error) {
-	s := &stage{cfg: cfg, name: "bench_" + strings.ToLower(rand.Text()[:10]), kafka: cfg.Kafka, postgres: cfg.Postgres}
+	s := &stage{cfg: cfg, name: "bench_" + strings.ToLower(rand.Text()[:10]), kafka: cfg.Kafka, postgres: cfg.Postgres, folded: map[string]bool{}}
 	s.kafka.TopicPrefix += s.name + "."
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, s.close(ctx))
@@ -73,7 +77,7 @@ func (s *stage) open(ctx context.Context) error {
 	return s.broker.EnsureTopics(ctx, broker.Layout{Partitions: partitions})
 }
 
-// onServer executes a statement that concerns databases.
+// onServer executes a statement outside of the database of the stage.
 func (s *stage) onServer(ctx context.Context, statement string) error {
 	admin, err := pgx.Connect(ctx, string(s.cfg.Postgres.DatabaseURL))
 	if err != nil {
@@ -126,7 +130,7 @@ func (s *stage) deleteTopics(ctx context.Context) error {
 	return err
 }
 
-// deleteGroups waits until the members that have just gone are no longer counted.
+// deleteGroups deletes the consumer groups as soon as Kafka has noticed that their members are gone.
 func (s *stage) deleteGroups(ctx context.Context) error {
 	ticker := time.NewTicker(200 * time.Millisecond)
 	defer ticker.Stop()
@@ -151,7 +155,7 @@ func (s *stage) deleteGroups(ctx context.Context) error {
 	}
 }
 
-// withDatabase replaces the database's name in a connection string of either form.
+// withDatabase replaces the database in a connection string, a URL or keywords and values.
 func withDatabase(connection config.Secret, name string) config.Secret {
 	address, err := url.Parse(string(connection))
 	if err != nil || address.Scheme == "" {
@@ -161,35 +165,16 @@ func withDatabase(connection config.Secret, name string) config.Secret {
 	return config.Secret(address.String())
 }
 
-// write fills the topic of actions; foreign is the share of users whose events a foreign service writes.
-func (s *stage) write(ctx context.Context, foreign float64) (load.Summary, error) {
-	writer, err := s.newWriter(ctx, foreign)
-	if err != nil {
-		return load.Summary{}, err
-	}
-	defer writer.Close()
-	began := time.Now()
-	if err := writer.Write(ctx, s.cfg.Events, 0); err != nil {
-		return load.Summary{}, err
-	}
-	s.cfg.Log.Info("events written", "events", s.cfg.Events, "foreign", foreign > 0, "took", time.Since(began).Round(time.Millisecond))
-	return writer.Summary(), nil
-}
-
-// newWriter prepares a writer of the topic of actions.
-func (s *stage) newWriter(ctx context.Context, foreign float64) (*load.Writer, error) {
-	identity, err := load.Enlist(ctx, s.pool)
+// newWriter returns a writer of own events.
+func (s *stage) newWriter(ctx context.Context) (*load.Writer, error) {
+	generator, err := s.newGenerator(ctx)
 	if err != nil {
 		return nil, err
 	}
-	generator, err := load.NewGenerator(load.Profile{Seed: 1, Users: s.cfg.Users, Foreign: foreign}, identity, partitions)
-	if err != nil {
-		return nil, err
-	}
-	return load.NewWriter(generator, s.kafka.KafkaBrokers, s.broker.Topic(events.TopicActions))
+	return load.DialWriter(generator, s.broker.Topic(events.TopicActions), s.broker.Reader)
 }
 
-// machine tells on what is measured.
+// machine describes the servers and this machine.
 func (s *stage) machine(ctx context.Context) (*Machine, error) {
 	m := &Machine{Cores: runtime.NumCPU(), Platform: runtime.GOOS + "/" + runtime.GOARCH, Go: runtime.Version()}
 	if err := s.pool.QueryRow(ctx, serverSQL).Scan(&m.PostgreSQL, &m.Fsync, &m.SynchronousCommit, &m.SharedBuffers); err != nil {

@@ -14,16 +14,16 @@ import (
 const (
 	swapTraffic = 2_000   // events a second that are folded meanwhile
 	swapEvents  = 200_000 // in the log before, at most
-	swapMaxLag  = 20_000  // records of a partition: the version is complete, but followed by nobody for a moment
+	swapMaxLag  = 20_000  // records of a partition: nobody folds the built version while traffic goes on
 )
 
 var swapTarget = Target{100, 100}
 
-// measureSwaps rebuilds a projection under live traffic, compares, swaps and rolls back, and tells how long the
-// positions were locked.
+// measureSwaps rebuilds, compares, swaps and rolls back a projection under traffic, and measures how long the positions
+// are locked.
 func measureSwaps(ctx context.Context, s *stage, report *Report) (err error) {
 	p := projections[0]
-	writer, err := s.newWriter(ctx, 0)
+	writer, err := s.newWriter(ctx)
 	if err != nil {
 		return err
 	}
@@ -49,7 +49,7 @@ func measureSwaps(ctx context.Context, s *stage, report *Report) (err error) {
 	return nil
 }
 
-// traffic writes events at a steady rate until the function that it returns is called.
+// traffic writes events at a steady rate until stop is called.
 func traffic(ctx context.Context, writer *load.Writer) (stop func() error) {
 	enough, ended := make(chan struct{}), make(chan error, 1)
 	go func() {
@@ -72,7 +72,7 @@ func traffic(ctx context.Context, writer *load.Writer) (stop func() error) {
 	}
 }
 
-// swapOnce builds a version, holds it against the live one, swaps it in, rolls back, and deletes it.
+// swapOnce builds a version, compares it with the live one, swaps, rolls back and deletes it.
 func (s *stage) swapOnce(ctx context.Context, report *Report, group string) error {
 	if err := s.run(ctx, "rebuild", "run", group); err != nil {
 		return err
@@ -101,7 +101,7 @@ func (s *stage) swapOnce(ctx context.Context, report *Report, group string) erro
 	return s.run(ctx, "rebuild", "drop", group, fmt.Sprint(version), "--yes")
 }
 
-// Swaps is how long swaps and rollbacks kept the positions of a projection locked while its events were folded.
+// Swaps is how long swaps and rollbacks locked the positions of a projection while its events were folded.
 type Swaps struct {
 	Traffic int       `json:"events_per_second"`
 	Locked  []float64 `json:"locked_ms"`

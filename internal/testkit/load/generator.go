@@ -1,7 +1,6 @@
 package load
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
@@ -14,7 +13,7 @@ import (
 // ForeignSource is the ce_source of the events that a foreign service writes.
 const ForeignSource = "/load/service"
 
-// Identity is what makes events a deployment's own: its ce_source, and a relay term that is in table relays.
+// Identity makes events a deployment's own: its ce_source, and a relay term in its table relays.
 type Identity struct {
 	Source string
 	Relay  events.UUID
@@ -29,18 +28,31 @@ type Generator struct {
 	busy       *rand.Zipf
 	now        time.Time
 	users      []user
-	numbers    []int64    // the relay's last, by partition
+	numbers    []int64    // the last relay sequence, by partition
 	recent     [][]Record // the last records, by partition, for repeats
 	decided    []events.Action
 	pending    []events.Action
-	ready      []Record // made already
+	ready      []Record // made but not yet returned
 	summary    Summary
 }
 
-// Record is one record and where it belongs.
+// Fate is the outcome that a record must have.
+type Fate int
+
+// The fates.
+const (
+	Applied  Fate = iota
+	Repeated      // the same identity and content came before
+	Refused       // it becomes a dead letter
+)
+
+// Record is a record, its partition, and the outcome that it must have in groups that fold its type.
 type Record struct {
 	events.Record
 	Partition int
+	Event     *events.Event // the event that it holds, or would hold if it were not refused
+	Fate      Fate
+	Reason    string // of the dead letter, when it is refused
 }
 
 // user is a person.
@@ -50,13 +62,13 @@ type user struct {
 	foreign   bool
 }
 
-// recentLength is how many records a partition may have to publish again.
+// recentLength is the number of records of a partition that may be published again.
 const recentLength = 32
 
-// undecidedLength bounds how many proposals wait for a decision, and how many decisions for a revert.
+// undecidedLength limits the proposals that await a decision, and the decisions that await a revert.
 const undecidedLength = 4096
 
-// NewGenerator prepares the generator of a topic with the given number of partitions.
+// NewGenerator returns a generator for a topic with the given number of partitions.
 func NewGenerator(profile Profile, identity Identity, partitions int) (*Generator, error) {
 	if err := profile.fill(); err != nil {
 		return nil, err
@@ -78,7 +90,7 @@ func NewGenerator(profile Profile, identity Identity, partitions int) (*Generato
 // Summary counts what Next returned.
 func (g *Generator) Summary() Summary { return g.summary }
 
-// Next returns the next record. Its bytes are the caller's to keep and not to change.
+// Next returns the next record. The caller may keep its bytes but must not change them.
 func (g *Generator) Next() (Record, error) {
 	if len(g.ready) == 0 {
 		if err := g.make(); err != nil {
@@ -88,25 +100,32 @@ func (g *Generator) Next() (Record, error) {
 	next := g.ready[0]
 	g.ready = g.ready[1:]
 	g.summary.Records++
+	g.summary.Bytes += int64(contentSize(&next.Record))
 	return next, nil
 }
 
 func (g *Generator) chance(share float64) bool { return share > 0 && g.random.Float64() < share }
 
-// make adds at least one record to those that are ready.
-func (g *Generator) make() error {
+// happen makes the next event and returns it with its user.
+func (g *Generator) happen() (*user, *events.Event) {
 	g.now = g.now.Add(g.profile.Step)
 	who := &g.users[g.busy.Uint64()]
 	event := g.event(who)
+	return who, &event
+}
+
+// make appends at least one record to ready.
+func (g *Generator) make() error {
+	who, event := g.happen()
 	g.summary.ByType[event.Type.String()]++
 	if event.Action != nil {
 		g.summary.Features[event.Type.String()] += int64(len(event.Action.Features))
 	}
-	encoded, err := events.Encode(&event)
+	encoded, err := events.Encode(event)
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", event.Type, err)
 	}
-	record := Record{encoded, who.partition}
+	record := Record{Record: encoded, Partition: who.partition, Event: event}
 	if !who.foreign {
 		g.stamp(&record)
 	}
@@ -126,7 +145,7 @@ func (g *Generator) stamp(record *Record) {
 		events.Header{Key: events.HeaderRelaySeq, Value: strconv.AppendInt(nil, g.numbers[record.Partition], 10)})
 }
 
-// repeat publishes the last records of a partition again, now and then: from some point on, in order, up to the last.
+// repeat publishes some of the last records of a partition again now and then: from a random one to the last, in order.
 func (g *Generator) repeat(record Record) {
 	if g.profile.Repeated == 0 {
 		return
@@ -138,12 +157,15 @@ func (g *Generator) repeat(record Record) {
 	g.recent[record.Partition] = recent
 	if g.chance(g.profile.Repeated) {
 		again := recent[g.random.IntN(len(recent)):]
-		g.ready = append(g.ready, again...)
+		for _, record := range again {
+			record.Fate = Repeated
+			g.ready = append(g.ready, record)
+		}
 		g.summary.Repeated += int64(len(again))
 	}
 }
 
-// event makes what happens next to a person.
+// event makes the next event of a user.
 func (g *Generator) event(who *user) events.Event {
 	p, draw := &g.profile, g.random.Float64()
 	took := func(share float64) bool {
@@ -175,7 +197,7 @@ func (g *Generator) envelope(who *user, kind events.Type) events.Envelope {
 	return events.Envelope{ID: g.uuid().String(), Source: source, Type: kind, Time: g.now}
 }
 
-// uuid draws a UUIDv7 of the generator's own time.
+// uuid returns a random UUIDv7 of the generator's time.
 func (g *Generator) uuid() events.UUID {
 	var id events.UUID
 	binary.BigEndian.PutUint64(id[:8], uint64(g.now.UnixMilli())<<16|g.random.Uint64()&0xfff)
@@ -185,7 +207,7 @@ func (g *Generator) uuid() events.UUID {
 	return id
 }
 
-// newAction makes a proposal for a mail of a person.
+// newAction makes a proposal for a new mail of a user.
 func (g *Generator) newAction(who *user) events.Action {
 	category := categories[g.random.IntN(len(categories))]
 	domain := domains[skewed(g.random, len(domains))]
@@ -217,7 +239,7 @@ func (g *Generator) propose(who *user) events.Event {
 	return events.Event{Envelope: g.envelope(who, events.TypeActionProposed), Action: &action}
 }
 
-// decide decides on a proposal of the person's, or on one that was made before the log began.
+// decide decides on a recent proposal of the user, or else on one that was made before the log began.
 func (g *Generator) decide(who *user) events.Event {
 	action, found := g.take(&g.pending, who)
 	if !found {
@@ -240,7 +262,7 @@ func (g *Generator) decide(who *user) events.Event {
 	return events.Event{Envelope: g.envelope(who, kind), Action: &action}
 }
 
-// revert takes a decision of the person's back, after which it can be made again.
+// revert reverts a decision of the user, if there is a recent one; it may then be decided again.
 func (g *Generator) revert(who *user) (events.Event, bool) {
 	action, found := g.take(&g.decided, who)
 	if !found {
@@ -253,7 +275,7 @@ func (g *Generator) revert(who *user) (events.Event, bool) {
 	return events.Event{Envelope: g.envelope(who, events.TypeActionReverted), Action: &action}, true
 }
 
-// take removes an action of the person's, if one is among the last few.
+// take removes an action of the user, if there is one among the last few.
 func (g *Generator) take(from *[]events.Action, who *user) (events.Action, bool) {
 	list := *from
 	for i := len(list) - 1; i >= 0 && i >= len(list)-64; i-- {
@@ -294,28 +316,8 @@ func (g *Generator) erase(who *user) events.Event {
 	return events.Event{Envelope: g.envelope(who, events.TypeUserErased), Erasure: &events.Erasure{UserID: who.id, RecordedAt: g.now}}
 }
 
-// spoilt are texts of a payload, and what they are replaced by to make it one that must be refused.
-var spoilt = [][2]string{
-	{`"proposed_at":"20`, `"proposed_at":"19`},   // before there was mail like this
-	{`"mail":{"id":"`, `"mail":{"id":"another-`}, // contradicts what was said before
-}
-
-// spoil adds a record that must be refused: a copy of the last one that contradicts it, or is malformed, from an
-// impossible time, or under another's key.
+// spoil appends a copy of a record with a fault for which it must be dead-lettered.
 func (g *Generator) spoil(record Record) {
 	g.summary.Refused++
-	switch way := g.random.IntN(4); way {
-	case 0, 1:
-		value := bytes.Replace(record.Value, []byte(spoilt[way][0]), []byte(spoilt[way][1]), 1)
-		if !bytes.Equal(value, record.Value) {
-			record.Value = value
-			break
-		}
-		fallthrough // a kind that has no such field
-	case 2:
-		record.Value = record.Value[:len(record.Value)/2]
-	case 3:
-		record.Key = append([]byte("not-"), record.Key...)
-	}
-	g.ready = append(g.ready, record)
+	g.ready = append(g.ready, spoilt(record, g.random.IntN(len(faults))))
 }

@@ -1,9 +1,12 @@
-// Package load makes action events as a deployment would: people of whom few are busy and most are not, proposals,
-// decisions on them, now and then a preference, a revert, an erasure, a repeated publishing. It writes them to Kafka
-// stamped as the relay does or as a foreign service would, fast enough to measure consumers.
+// Package load generates action events for tests and benchmarks, and writes them to Kafka fast enough to measure
+// consumers. A Generator makes proposals, decisions, and now and then a preference, a revert, an erasure or a repeat, of
+// users of whom few are busy, stamped as the relay does. A Service makes the events of another service, and a Client
+// writes them with the compression and the batches of an ordinary producer.
 //
-// The same Profile gives the same events on every machine. It promises the producers' side of the contract: right key
-// and partition, dense relay numbers, recorded_at that never goes back.
+// The same Profile gives the same records on every machine. Unless they are meant to be refused, they keep the contract of
+// producers: the right key and partition, dense relay sequences, recorded_at that never goes back.
+//
+// Package internal/bench imports it too, although it is no test: applylens bench measures the same events.
 package load
 
 import (
@@ -12,7 +15,7 @@ import (
 	"time"
 )
 
-// Profile tells what is made. The zero value of a field means its default.
+// Profile describes the events. The zero value of a field means its default.
 type Profile struct {
 	Seed     uint64
 	Users    int           // Default: 10,000.
@@ -21,16 +24,16 @@ type Profile struct {
 	Start    time.Time     // recorded_at of the first event. Default: 2026-01-01.
 	Step     time.Duration // recorded_at between two events. Default: 2 s.
 
-	// The shares of all events; what is left are decisions. Proposed's default is a third, the others' is none.
+	// Shares of all events; the rest are decisions. Default: a third proposed, none of the others.
 	Proposed, Reverted, Preferred, Performed, Erased float64
 
 	Foreign float64 // share of the users whose events a foreign service writes, unstamped
-	Derived float64 // share of foreign events without features, which are then derived from the mail
-	// Repeated is the share of records after which some earlier ones of the partition are published again: stamped
-	// ones in order, as a relay does that lost the acknowledgements, foreign ones as they come.
+	Derived float64 // share of foreign events that leave their features to be derived from the mail
+	// Repeated is the share of records after which the last ones of the partition are published again, in order, as by a
+	// relay that lost the acknowledgements.
 	Repeated float64
-	// Refused is the share of foreign events after which a record comes that must become a dead letter: malformed,
-	// from an impossible time, under another's key, or contradicting the event.
+	// Refused is the share of foreign events after which a record follows that must be dead-lettered: malformed, with an
+	// impossible time, under the key of another user, or in conflict with the event.
 	Refused float64
 }
 
@@ -60,6 +63,7 @@ func defaultTo[T comparable](value *T, fallback T) {
 // Summary counts what was made.
 type Summary struct {
 	Records  int64 // repeats and refused ones included
+	Bytes    int64 // of keys, values and headers
 	Repeated int64 // records that were published before
 	Refused  int64
 	ByType   map[string]int64

@@ -10,18 +10,18 @@ import (
 	"github.com/applylens/applylens/events"
 )
 
-// Mails makes mails as people receive them: some hundred words each, of which a few are in every mail and most in hardly
-// any; categories, senders and lists of which few are frequent. The same seed gives the same mails.
+// Mails makes mails like those that people receive: some hundred words each, with frequencies as in natural language,
+// and few frequent categories, senders and lists. The same seed gives the same mails.
 type Mails struct {
 	random *rand.Rand
 	zipf   *rand.Zipf
 	words  []string // the frequent ones first
 }
 
-// vocabularySize is how many different words the mails have together.
+// vocabularySize is the number of different words in all mails.
 const vocabularySize = 60_000
 
-// frequent are the words that mails have most often, topical ones that some mails have; the others are made up.
+// frequent are the most frequent words, topical are words of some mails only; all other words are made up.
 var (
 	frequent = strings.Fields(`the to and of you a in for is on this we your with be that are it at from will have our i as or by
 		not if can please mail all more an so me has my do new about any up out but time get was now here thank us meeting
@@ -54,7 +54,7 @@ func NewMails(seed uint64) *Mails {
 	return m
 }
 
-// Next makes the mail of a user with a number, received at a time.
+// Next makes a mail that the user received at a time; number makes its Message-ID.
 func (m *Mails) Next(user string, number int, at time.Time) *events.Mail {
 	kind := categories[skewed(m.random, len(categories))]
 	domain := domains[skewed(m.random, len(domains))]

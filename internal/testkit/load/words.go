@@ -5,7 +5,7 @@ import (
 	"math/rand/v2"
 )
 
-// category is a kind of mail: what is proposed for it and how its subjects read.
+// category is a category of mail with the action that is proposed for it and its subjects.
 type category struct {
 	name, action string
 	subjects     []string
@@ -34,7 +34,7 @@ func numbered(format string, count int) []string {
 	return texts
 }
 
-// skewed draws from 0..count-1, small numbers far more often.
+// skewed returns a random number of 0..count-1, small ones far more often.
 func skewed(random *rand.Rand, count int) int {
 	draw := random.Float64()
 	return int(draw * draw * draw * float64(count))

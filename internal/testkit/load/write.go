@@ -13,7 +13,7 @@ import (
 	"github.com/applylens/applylens/events"
 )
 
-// Enlist makes a new relay term known to a deployment, so that what is stamped with it counts as the deployment's own.
+// Enlist adds a relay term to a deployment, so that events stamped with it count as the deployment's own.
 func Enlist(ctx context.Context, pool *pgxpool.Pool) (Identity, error) {
 	identity := Identity{Relay: events.NewUUIDv7(time.Now())}
 	if err := pool.QueryRow(ctx, "SELECT '/applylens/' || id FROM deployment").Scan(&identity.Source); err != nil {
@@ -25,33 +25,45 @@ func Enlist(ctx context.Context, pool *pgxpool.Pool) (Identity, error) {
 	return identity, nil
 }
 
-// Writer writes what a generator makes to a topic, in order within each partition and acknowledged by all replicas.
-type Writer struct {
-	generator *Generator
-	client    *kgo.Client
+// Source makes records.
+type Source interface {
+	Next() (Record, error)
 }
 
-// NewWriter prepares a writer of events to a topic, which must have as many partitions as the generator was told.
-func NewWriter(generator *Generator, brokers []string, topic string) (*Writer, error) {
-	client, err := kgo.NewClient(
-		kgo.SeedBrokers(brokers...), kgo.DefaultProduceTopic(topic), kgo.ClientID("applylens-load"),
+// Writer writes the records of a source as the relay does: in order within each partition, acknowledged by all replicas.
+type Writer struct {
+	source Source
+	client *kgo.Client
+}
+
+// Dial returns a client of Kafka with further options.
+type Dial func(...kgo.Opt) (*kgo.Client, error)
+
+// NewWriter returns a writer to a topic, which must have as many partitions as the source expects.
+func NewWriter(source Source, brokers []string, topic string) (*Writer, error) {
+	return DialWriter(source, topic, func(options ...kgo.Opt) (*kgo.Client, error) {
+		return kgo.NewClient(append(options, kgo.SeedBrokers(brokers...))...)
+	})
+}
+
+// DialWriter is NewWriter with a dial function instead of brokers.
+func DialWriter(source Source, topic string, dial Dial) (*Writer, error) {
+	client, err := dial(
+		kgo.DefaultProduceTopic(topic), kgo.ClientID("applylens-load"),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchMaxBytes(900_000), kgo.MaxBufferedRecords(50_000),
 		kgo.ProducerLinger(5*time.Millisecond), kgo.ProducerBatchCompression(kgo.NoCompression()),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("prepare Kafka producer: %w", err)
 	}
-	return &Writer{generator, client}, nil
+	return &Writer{source, client}, nil
 }
 
-// Close gives up what is not yet written.
+// Close drops records that are not yet written.
 func (w *Writer) Close() { w.client.Close() }
 
-// Summary tells what was made until now.
-func (w *Writer) Summary() Summary { return w.generator.Summary() }
-
-// Write makes and writes count records, at most perSecond of them a second (0: as fast as it goes), and returns when
-// all are acknowledged. It waits for a broker that is away. After an error the log may lack records in the middle.
+// Write writes count records, at most perSecond a second (0: no limit), and returns when all are acknowledged. It waits
+// for a broker that cannot be reached. After an error records may be missing in the middle of the log.
 func (w *Writer) Write(ctx context.Context, count int, perSecond float64) error {
 	limit := rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond/50)))
 	failed := firstError{}
@@ -61,7 +73,7 @@ func (w *Writer) Write(ctx context.Context, count int, perSecond float64) error 
 				return fmt.Errorf("write events: %w", err)
 			}
 		}
-		made, err := w.generator.Next()
+		made, err := w.source.Next()
 		if err != nil {
 			return err
 		}
