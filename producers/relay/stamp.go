@@ -186,15 +186,11 @@ func (t *term) number(list []candidate) *numbering {
 	return n
 }
 
-// buryStrangers gives up rows of topics that we do not have.
-func (t *term) buryStrangers(ctx context.Context) error {
-	tag, err := t.conn.Exec(ctx, buryStrangers, events.Topics)
+// giveUpUnknownTopics gives up rows of topics that we do not have, and tells how many they were.
+func giveUpUnknownTopics(ctx context.Context, tx pgx.Tx) (int64, error) {
+	tag, err := tx.Exec(ctx, buryStrangers, events.Topics)
 	if err != nil {
-		return fmt.Errorf("bury rows of unknown topics: %w", err)
+		return 0, fmt.Errorf("give up rows of unknown topics: %w", err)
 	}
-	if tag.RowsAffected() > 0 {
-		t.metrics.dead.Add(float64(tag.RowsAffected()))
-		t.Log.Error("outbox rows given up: their topic is none of ours", "rows", tag.RowsAffected())
-	}
-	return nil
+	return tag.RowsAffected(), nil
 }

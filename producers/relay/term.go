@@ -110,8 +110,10 @@ func (t *term) turn(ctx context.Context) error {
 		return nil
 	}
 	t.inspectAll()
-	if err := t.reconcile(ctx); err != nil || !t.reconciled {
-		return err
+	if !t.reconciled {
+		if err := t.finishReconciling(ctx); err != nil || !t.reconciled {
+			return err
+		}
 	}
 	if err := t.loadSpilled(ctx); err != nil {
 		return err
@@ -269,27 +271,34 @@ func (t *term) queueEnd(batch *pgx.Batch, p *partition) {
 	batch.Queue(saveEnd, t.layout.cluster, p.topic, [16]byte(p.topicID), p.partition, p.next)
 }
 
-// reconcile ends the reading that comes before the term's first publish, once every partition is ready.
-func (t *term) reconcile(ctx context.Context) error {
-	if t.reconciled {
-		return nil
-	}
+// finishReconciling ends the reading of the log that comes before the term's first publish, once every partition is
+// ready. What it writes becomes visible at once: whoever sees that the relay has reconciled finds the database accepted.
+func (t *term) finishReconciling(ctx context.Context) error {
 	for _, p := range t.partitions {
 		if p.stage != stageReady {
 			return nil
 		}
 	}
 	failpoint.Hit("relay_reconcile")
-	if _, err := t.conn.Exec(ctx, endReconcile, [16]byte(t.id)); err != nil {
-		return fmt.Errorf("note the end of reconciling: %w", err)
-	}
-	if err := outbox.AcceptIdentity(ctx, t.conn); err != nil {
+	var dead int64
+	err := pgx.BeginFunc(ctx, t.conn, func(tx pgx.Tx) (err error) {
+		if _, err = tx.Exec(ctx, endReconcile, [16]byte(t.id)); err != nil {
+			return err
+		}
+		if err = outbox.AcceptIdentity(ctx, tx); err != nil {
+			return err
+		}
+		dead, err = giveUpUnknownTopics(ctx, tx)
 		return err
-	}
-	if err := t.buryStrangers(ctx); err != nil {
-		return err
+	})
+	if err != nil {
+		return fmt.Errorf("finish reconciling: %w", err)
 	}
 	t.reconciled = true
 	t.Log.Info("relay has read the log to its end", "relay_id", t.id.String(), "partitions", len(t.partitions))
+	if dead > 0 {
+		t.metrics.dead.Add(float64(dead))
+		t.Log.Error("outbox rows given up: their topic is unknown", "rows", dead)
+	}
 	return nil
 }
