@@ -65,7 +65,10 @@ const (
 	markEvery      = 20 * time.Millisecond  // how long what was published may wait to be noted
 	lockEvery      = 500 * time.Millisecond // how often a follower asks for the lock
 	layoutEvery    = time.Second
-	layoutFresh    = 4 * time.Second // older knowledge of the topics is no ground for publishing
+	layoutRetry    = 200 * time.Millisecond // the first pause after Kafka did not answer
+	layoutFresh    = 4 * time.Second        // older knowledge of the topics is no ground for publishing
+	firstRetry     = 50 * time.Millisecond
+	lastRetry      = 5 * time.Second
 	gaugeEvery     = 2 * time.Second
 	pruneEvery     = 5 * time.Minute
 	statementLimit = 20 * time.Second

@@ -10,6 +10,7 @@ import (
 
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/broker"
+	"github.com/applylens/applylens/internal/retry"
 )
 
 // layout is what Kafka says of our topics.
@@ -35,21 +36,17 @@ type watcher struct {
 
 // run hands out layouts until ctx ends.
 func (w *watcher) run(ctx context.Context) {
-	for attempt := 0; ctx.Err() == nil; {
-		pause := layoutEvery
-		found, err := w.ask(ctx)
-		if err != nil {
-			attempt++
-			pause = min(200*time.Millisecond*time.Duration(attempt), 2*time.Second)
-			w.failed(err)
-		} else {
-			attempt = 0
+	for ctx.Err() == nil {
+		_ = retry.Until(ctx, layoutRetry, 2*layoutEvery, func(int) error {
+			found, err := w.ask(ctx)
+			if err != nil {
+				w.failed(err)
+				return err
+			}
 			w.hand(found)
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(pause):
-		}
+			return nil
+		})
+		_ = retry.Wait(ctx, layoutEvery)
 	}
 }
 

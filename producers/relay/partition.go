@@ -114,5 +114,5 @@ func (p *partition) failed(now time.Time) {
 
 // backoff is the pause before attempt n+1: it doubles from 50 ms to 5 s, less up to a half by chance in [0,1).
 func backoff(n int, chance float64) time.Duration {
-	return retry.Delay(n-1, 50*time.Millisecond, 5*time.Second, 1-chance)
+	return retry.Delay(n-1, firstRetry, lastRetry, 1-chance)
 }

@@ -44,17 +44,18 @@ func run(ctx context.Context, config Config, m *metrics) {
 
 // lead runs term after term.
 func (r *relay) lead(ctx context.Context) {
-	for attempt := 1; ctx.Err() == nil; attempt++ {
-		began := time.Now()
-		err := r.term(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		if time.Since(began) > time.Minute {
-			attempt = 1
-		}
-		r.Log.Warn("relay interrupted", "error", err)
-		_ = retry.Wait(ctx, backoff(attempt, rand.Float64()))
+	for ctx.Err() == nil {
+		_ = retry.Until(ctx, firstRetry, lastRetry, func(int) error {
+			began := time.Now()
+			err := r.term(ctx)
+			if ctx.Err() == nil {
+				r.Log.Warn("relay interrupted", "error", err)
+			}
+			if time.Since(began) > time.Minute {
+				return nil // it worked for long: the next pause is short again
+			}
+			return err
+		})
 	}
 }
 
@@ -144,12 +145,13 @@ func (r *relay) listen(ctx context.Context) {
 			}
 		}
 	})
-	for attempt := 1; ctx.Err() == nil; attempt++ {
-		if err := r.hear(ctx); ctx.Err() == nil {
+	_ = retry.Until(ctx, firstRetry, lastRetry, func(int) error {
+		err := r.hear(ctx)
+		if ctx.Err() == nil {
 			r.Log.Debug("relay does not hear notifications", "error", err)
-			_ = retry.Wait(ctx, backoff(attempt, rand.Float64()))
 		}
-	}
+		return err
+	})
 	group.Wait()
 }
 
