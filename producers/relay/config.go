@@ -74,6 +74,7 @@ const (
 	statementLimit = 20 * time.Second
 	requestLimit   = 8 * time.Second
 	drainLimit     = 5 * time.Second
+	readWait       = 500 * time.Millisecond // how long a request that reads the log may wait for a record
 )
 
 // The size of things.
@@ -84,6 +85,7 @@ const (
 	queueBytes     = 16 << 20 // and their size
 	batchRows      = 5000     // records in one request
 	readBytes      = 4 << 20  // of one request that reads the log
+	entryBytes     = 16 << 20 // of the values that are kept of its answer, uncompressed
 	smallestLimit  = 1 << 10
 	topicOverheads = 8 << 10 // what max.message.bytes must leave for the batch itself
 )

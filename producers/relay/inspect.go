@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/kafkalog"
 )
 
 // inspection is what a look at the log found.
@@ -37,7 +38,7 @@ func (t *term) inspectAll() {
 			if work == stageCheck {
 				return t.check(ctx, c)
 			}
-			entries, next, err := t.log.read(ctx, at, from, readBytes)
+			entries, next, err := readLog(ctx, t.Conn, at, from, readBytes)
 			if err == nil && next == from {
 				err = fmt.Errorf("read %s/%d at %d: nothing came", at.topic, at.partition, from)
 			}
@@ -58,7 +59,7 @@ type checking struct {
 func (t *term) check(ctx context.Context, c checking) result {
 	found := &inspection{cut: -1}
 	r := result{inspection: found}
-	if found.start, found.end, r.err = t.log.ends(ctx, c.place); r.err != nil || !c.known {
+	if found.start, found.end, r.err = kafkalog.Bounds(ctx, t.Conn, t.Conn.Topic(c.topic), c.partition); r.err != nil || !c.known {
 		return r
 	}
 	if certain := min(c.bound, found.end); certain < c.next {
@@ -133,7 +134,7 @@ func (t *term) stands(ctx context.Context, at place, row published, ends *inspec
 	case row.offset >= ends.end:
 		return false, nil
 	}
-	entries, _, err := t.log.read(ctx, at, row.offset, 1) // the broker sends one whole batch however little is asked for
+	entries, _, err := readLog(ctx, t.Conn, at, row.offset, 1) // the broker sends one whole batch however little is asked for
 	if err != nil {
 		return false, err
 	}

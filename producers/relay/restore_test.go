@@ -61,23 +61,23 @@ func TestRestoredDatabaseFindsItsRowsInTheLog(t *testing.T) {
 
 // Whoever waits for the relay to have read the log, as an operator after a restore, must then find the database accepted.
 func TestReconciledAndAcceptedAreVisibleAtOnce(t *testing.T) {
-	w := newWorld(t)
-	w.exec("UPDATE deployment SET timeline_id = timeline_id - 1")
-	holder, err := w.pool.Begin(t.Context())
-	must(t, err)
+	w := newDeployment(t)
+	w.Exec("UPDATE deployment SET timeline_id = timeline_id - 1")
+	holder, err := w.Pool.Begin(t.Context())
+	w.Must(err)
 	defer holder.Rollback(context.Background())
 	_, err = holder.Exec(t.Context(), "SELECT FROM deployment FOR UPDATE")
-	must(t, err)
+	w.Must(err)
 	w.start()
-	w.until("the relay waits to accept the database", func() bool {
-		return w.count("SELECT count(*) FROM pg_locks WHERE NOT granted AND pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'applylens-relay')") > 0
+	w.Until("the relay waits to accept the database", func() bool {
+		return w.Int("SELECT count(*) FROM pg_locks WHERE NOT granted AND pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'applylens-relay')") > 0
 	})
-	if n := w.count("SELECT count(*) FROM relays WHERE reconciled_at IS NOT NULL"); n != 0 {
+	if n := w.Int("SELECT count(*) FROM relays WHERE reconciled_at IS NOT NULL"); n != 0 {
 		t.Error("the relay has reconciled a database that is not accepted yet")
 	}
-	must(t, holder.Rollback(t.Context()))
+	w.Must(holder.Rollback(t.Context()))
 	w.untilReconciled()
-	if restored, err := outbox.Restored(t.Context(), w.pool); err != nil || restored {
+	if restored, err := outbox.Restored(t.Context(), w.Pool); err != nil || restored {
 		t.Errorf("Restored = %t, %v after reconciling", restored, err)
 	}
 }

@@ -23,7 +23,6 @@ type term struct {
 	id      events.UUID
 	source  string
 	watcher *watcher
-	log     logReader
 
 	layout     *layout // the last one; nil at first
 	partitions map[place]*partition
@@ -69,7 +68,7 @@ func newTerm(ctx context.Context, r *relay, conn *pgx.Conn) (*term, error) {
 	}
 	failed := func(err error) { r.Log.Warn("Kafka does not answer the relay", "error", err) }
 	return &term{
-		relay: r, conn: conn, id: id, source: source, log: logReader{r.Conn},
+		relay: r, conn: conn, id: id, source: source,
 		watcher:    &watcher{conn: r.Conn, limits: map[kadm.TopicID]int{}, out: make(chan *layout, 1), failed: failed},
 		partitions: map[place]*partition{},
 		numbers:    map[place]numbers{},
