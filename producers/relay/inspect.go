@@ -12,12 +12,34 @@ import (
 	"github.com/applylens/applylens/internal/kafkalog"
 )
 
-// inspection is what a look at the log found.
+// lastPublishedSQL finds the last row of ours in a partition before an offset.
+const lastPublishedSQL = `
+SELECT log_offset, relay_id, relay_seq
+FROM outbox
+WHERE aggregatetype = $1 AND partition = $2 AND published_at IS NOT NULL AND log_offset < $3
+ORDER BY log_offset DESC
+LIMIT 1`
+
+// nextPublishedSQL finds the first row of ours in a partition at or behind an offset.
+const nextPublishedSQL = `
+SELECT log_offset, relay_id, relay_seq
+FROM outbox
+WHERE aggregatetype = $1 AND partition = $2 AND published_at IS NOT NULL AND log_offset >= $3
+ORDER BY log_offset
+LIMIT 1`
+
+// unpublishSQL makes rows be published again: those at or behind an offset from which the log has lost records.
+const unpublishSQL = `
+UPDATE outbox
+SET published_at = NULL, log_offset = NULL
+WHERE aggregatetype = $1 AND partition = $2 AND published_at IS NOT NULL AND relay_id IS NOT NULL AND log_offset >= $3`
+
+// inspection is the result of one step of inspecting a partition's log.
 type inspection struct {
-	// Of a check: the log's ends, and the first offset whose record of ours is gone or not certain; -1 when none is.
+	// Of a check: the log's bounds, and the first offset whose record of ours is gone or uncertain; -1 when there is none.
 	start, end, cut int64
 
-	// Of reading: the stamped records, and where reading goes on.
+	// Of reading: the records with relay sequences, and the offset to read on from.
 	entries []entry
 	next    int64
 }
@@ -29,11 +51,11 @@ func (t *term) inspectAll() {
 		if p.stage == stageReady || !p.due(now) {
 			continue
 		}
-		c := checking{place: p.place, known: p.known, next: p.next, bound: p.next}
+		c := checking{topicPartition: p.topicPartition, known: p.known, next: p.next, bound: p.next}
 		if p.moved {
 			c.bound = min(p.sure, p.next)
 		}
-		at, from, work := p.place, p.reading, p.stage
+		at, from, work := p.topicPartition, p.reading, p.stage
 		t.start(p, func(ctx context.Context) result {
 			if work == stageCheck {
 				return t.check(ctx, c)
@@ -47,15 +69,15 @@ func (t *term) inspectAll() {
 	}
 }
 
-// checking is what a check has to know of a partition.
+// checking is what a check needs to know about a partition.
 type checking struct {
-	place
+	topicPartition
 	known bool
 	next  int64 // one past the last record known to be ours
-	bound int64 // the same, as far as it is certain: behind it the log may have been cut and have grown again
+	bound int64 // the same, as far as the present leader has it: behind it the log may have been truncated and grown again
 }
 
-// check finds out whether what was published is still in the log.
+// check finds out whether the published records are still in the log.
 func (t *term) check(ctx context.Context, c checking) result {
 	found := &inspection{cut: -1}
 	r := result{inspection: found}
@@ -73,20 +95,20 @@ func (t *term) check(ctx context.Context, c checking) result {
 }
 
 // firstLost returns the offset of the first record of ours before c.bound that is gone, -1 when the last one is there.
-// A log is cut from its end, so that what stands before a record that is there is there too.
+// Logs lose records from the end: if a record is there, all before it are.
 func (t *term) firstLost(ctx context.Context, c checking, ends *inspection) (int64, error) {
-	last, err := t.publishedRow(ctx, lastPublished, c.place, c.bound)
+	last, err := t.publishedRow(ctx, lastPublishedSQL, c.topicPartition, c.bound)
 	if err != nil || last == nil {
 		return -1, err
 	}
-	there, err := t.stands(ctx, c.place, *last, ends)
+	there, err := t.stands(ctx, c.topicPartition, *last, ends)
 	if err != nil || there {
 		return -1, err
 	}
 	lost, low, high := last.offset, ends.start, last.offset
 	for low < high {
 		middle := low + (high-low)/2
-		probe, err := t.publishedRow(ctx, nextPublished, c.place, middle)
+		probe, err := t.publishedRow(ctx, nextPublishedSQL, c.topicPartition, middle)
 		if err != nil {
 			return -1, err
 		}
@@ -94,7 +116,7 @@ func (t *term) firstLost(ctx context.Context, c checking, ends *inspection) (int
 			high = middle
 			continue
 		}
-		if there, err = t.stands(ctx, c.place, *probe, ends); err != nil {
+		if there, err = t.stands(ctx, c.topicPartition, *probe, ends); err != nil {
 			return -1, err
 		}
 		if there {
@@ -106,13 +128,13 @@ func (t *term) firstLost(ctx context.Context, c checking, ends *inspection) (int
 	return lost, nil
 }
 
-// published is where a row was put.
+// published is where a row stands in the log.
 type published struct {
 	offset int64
 	stamp  events.Stamp
 }
 
-func (t *term) publishedRow(ctx context.Context, query string, at place, offset int64) (*published, error) {
+func (t *term) publishedRow(ctx context.Context, query string, at topicPartition, offset int64) (*published, error) {
 	var row published
 	var relay [16]byte
 	err := t.Pool.QueryRow(ctx, query, at.topic, at.partition, offset).Scan(&row.offset, &relay, &row.stamp.Seq)
@@ -126,8 +148,8 @@ func (t *term) publishedRow(ctx context.Context, query string, at place, offset 
 	return &row, nil
 }
 
-// stands tells whether a record is where it was put, or was there until retention took it.
-func (t *term) stands(ctx context.Context, at place, row published, ends *inspection) (bool, error) {
+// stands tells whether a record is where it was published, or has been removed by retention.
+func (t *term) stands(ctx context.Context, at topicPartition, row published, ends *inspection) (bool, error) {
 	switch {
 	case row.offset < ends.start:
 		return true, nil
@@ -141,7 +163,7 @@ func (t *term) stands(ctx context.Context, at place, row published, ends *inspec
 	return len(entries) > 0 && entries[0].offset == row.offset && entries[0].head.Stamp == row.stamp, nil
 }
 
-// receiveInspection acts upon what one step of an inspection found.
+// receiveInspection handles the result of one step of an inspection.
 func (t *term) receiveInspection(ctx context.Context, r result) error {
 	p := r.p
 	if r.err != nil {
@@ -154,7 +176,7 @@ func (t *term) receiveInspection(ctx context.Context, r result) error {
 	case stageCheck:
 		return t.receiveCheck(ctx, p, r.inspection)
 	case stageRead:
-		if err := t.absorb(ctx, p, r.inspection.entries); err != nil {
+		if err := t.reconcile(ctx, p, r.inspection.entries); err != nil {
 			return err
 		}
 		p.read(r.inspection.next)
@@ -162,7 +184,7 @@ func (t *term) receiveInspection(ctx context.Context, r result) error {
 	return nil
 }
 
-// receiveCheck makes rows be published again whose records are gone, before reading on.
+// receiveCheck has rows published again whose records are gone, before reading on.
 func (t *term) receiveCheck(ctx context.Context, p *partition, found *inspection) error {
 	from := found.cut
 	if !p.known {
@@ -180,23 +202,23 @@ func (t *term) receiveCheck(ctx context.Context, p *partition, found *inspection
 	return nil
 }
 
-// publishAgain takes back that rows at and behind an offset are published, together with the end of the partition.
+// publishAgain marks rows at and behind an offset as unpublished, and stores the end of the partition, in one transaction.
 func (t *term) publishAgain(ctx context.Context, p *partition, from int64) error {
 	var rows int64
 	err := pgx.BeginFunc(ctx, t.conn, func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, unpublish, p.topic, p.partition, from)
+		tag, err := tx.Exec(ctx, unpublishSQL, p.topic, p.partition, from)
 		if err != nil {
 			return err
 		}
 		rows = tag.RowsAffected()
-		_, err = tx.Exec(ctx, saveEnd, t.layout.cluster, p.topic, [16]byte(p.topicID), p.partition, p.next)
+		_, err = tx.Exec(ctx, saveEndSQL, t.layout.cluster, p.topic, [16]byte(p.topicID), p.partition, p.next)
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("prepare publishing again: %w", err)
 	}
 	if rows > 0 {
-		t.Log.Warn("looking for published rows in the log again; those that are lost are published again",
+		t.Log.Warn("searching the log for published rows; lost ones are published again",
 			"topic", p.topic, "partition", p.partition, "offset", from, "rows", rows)
 	}
 	return nil

@@ -13,7 +13,7 @@ import (
 	"github.com/applylens/applylens/internal/retry"
 )
 
-// layout is what Kafka says of our topics.
+// layout is what Kafka tells about our topics.
 type layout struct {
 	at      time.Time // when it was asked for
 	cluster string
@@ -26,7 +26,7 @@ type topicLayout struct {
 	limit  int           // max.message.bytes
 }
 
-// watcher asks Kafka for the layout again and again.
+// watcher keeps asking Kafka for the layout.
 type watcher struct {
 	conn   *broker.Conn
 	limits map[kadm.TopicID]int
@@ -50,7 +50,7 @@ func (w *watcher) run(ctx context.Context) {
 	}
 }
 
-// hand replaces the layout that nobody has taken yet.
+// hand offers a layout, in place of one that was not taken.
 func (w *watcher) hand(found *layout) {
 	select {
 	case <-w.out:
@@ -113,5 +113,5 @@ func (w *watcher) maxMessageBytes(ctx context.Context, topic string) (int, error
 			}
 		}
 	}
-	return 1 << 20, nil // not ours to know: the broker's refusals halve it
+	return 1 << 20, nil // the topic does not say; refused batches are halved
 }

@@ -21,7 +21,7 @@ type entry struct {
 // readLog returns the records with a relay sequence from offset on that one request brings, and the offset to read on
 // from. It reads uncommitted, so that an open transaction of another producer hides nothing. Records of transactions and
 // batches that cannot be read are passed over: the relay writes neither.
-func readLog(ctx context.Context, conn *broker.Conn, at place, offset int64, maxBytes int) ([]entry, int64, error) {
+func readLog(ctx context.Context, conn *broker.Conn, at topicPartition, offset int64, maxBytes int) ([]entry, int64, error) {
 	reader := kafkalog.Reader{Conn: conn, Topic: conn.Topic(at.topic), MaxBytes: maxBytes, MaxWait: readWait, Uncommitted: true}
 	chunk, err := reader.Fetch(ctx, at.partition, offset)
 	if err != nil {

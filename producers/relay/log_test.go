@@ -263,7 +263,7 @@ func TestStuckPartitionHoldsNoOther(t *testing.T) {
 	fault := w.Cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicas, Count: -1,
 		Topic: w.Conn.Topic(events.TopicActions), Partitions: []int32{int32(stuck)}})
 	w.start()
-	w.add(3*stampRows, "ann", "bob", "cid", "dan", "eve")
+	w.add(3*assignRows, "ann", "bob", "cid", "dan", "eve")
 	w.Until("the other partitions are sent", func() bool {
 		return w.Int("SELECT count(*) FROM outbox WHERE published_at IS NULL AND partition IS DISTINCT FROM $1", stuck) == 0
 	})

@@ -11,7 +11,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 
 	"github.com/applylens/applylens/events"
-	"github.com/applylens/applylens/internal/failpoint"
 	"github.com/applylens/applylens/internal/outbox"
 )
 
@@ -24,19 +23,20 @@ type term struct {
 	source  string
 	watcher *watcher
 
-	layout     *layout // the last one; nil at first
-	partitions map[place]*partition
-	numbers    map[place]numbers // they go on, whatever becomes of a topic
-	topics     []string          // those that exist
+	layout     *layout  // the last one; nil at first
+	topics     []string // those that exist
+	partitions map[topicPartition]*partition
+	sequences  map[topicPartition]sequence // they go on when a topic is recreated
 	reconciled bool
-	results    chan result
-	helpers    sync.WaitGroup
-	request    context.Context // of publishing and reading: it outlives the signal to stop, but not the term
-	more       bool            // the table has more to stamp or load
-	marks      marks
+	more       bool // the table has more rows to sequence
+	acked      acknowledged
+
+	results chan result
+	helpers sync.WaitGroup
+	request context.Context // of publishing and reading: it outlives the signal to stop, but not the term
 }
 
-// result is what a goroutine brings back: either rows published or an inspection.
+// result is what a goroutine hands back: published rows or an inspection.
 type result struct {
 	p *partition
 
@@ -45,16 +45,6 @@ type result struct {
 
 	inspection *inspection
 	err        error
-}
-
-// numbers are the greatest of this term in a partition: given to a row, and sent at least once.
-type numbers struct{ given, sent int64 }
-
-// marks are what the next transaction notes as published.
-type marks struct {
-	seqs, offsets []int64
-	partitions    map[*partition]bool
-	since         time.Time // of the first
 }
 
 func newTerm(ctx context.Context, r *relay, conn *pgx.Conn) (*term, error) {
@@ -70,14 +60,14 @@ func newTerm(ctx context.Context, r *relay, conn *pgx.Conn) (*term, error) {
 	return &term{
 		relay: r, conn: conn, id: id, source: source,
 		watcher:    &watcher{conn: r.Conn, limits: map[kadm.TopicID]int{}, out: make(chan *layout, 1), failed: failed},
-		partitions: map[place]*partition{},
-		numbers:    map[place]numbers{},
+		partitions: map[topicPartition]*partition{},
+		sequences:  map[topicPartition]sequence{},
 		results:    make(chan result),
-		marks:      marks{partitions: map[*partition]bool{}},
+		acked:      acknowledged{partitions: map[*partition]bool{}},
 	}, nil
 }
 
-// run leads until ctx ends, and then lets what is in flight finish, or until the connection is lost.
+// run leads until ctx ends, and then lets requests in flight finish, or until the connection is lost.
 func (t *term) run(ctx context.Context) error {
 	request, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer t.helpers.Wait()
@@ -96,18 +86,29 @@ func (t *term) run(ctx context.Context) error {
 	}
 }
 
-// turn does what there is to do without waiting for anything but PostgreSQL.
+// turn does what there is to do without waiting for anything but PostgreSQL. Published rows are noted after the next ones
+// are sent, unless the table is asked for them before.
 func (t *term) turn(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*statementLimit)
 	defer cancel()
-	if t.markDue() {
-		if err := t.mark(ctx); err != nil {
+	if t.asksWhatIsPublished() {
+		if err := t.notePublished(ctx); err != nil {
 			return err
 		}
 	}
-	if !t.fresh() {
-		return nil
+	if t.fresh() {
+		if err := t.publishNext(ctx); err != nil {
+			return err
+		}
 	}
+	if t.noteDue() {
+		return t.notePublished(ctx)
+	}
+	return nil
+}
+
+// publishNext inspects the partitions that need it, and once the term has reconciled publishes what waits.
+func (t *term) publishNext(ctx context.Context) error {
 	t.inspectAll()
 	if !t.reconciled {
 		if err := t.finishReconciling(ctx); err != nil || !t.reconciled {
@@ -117,7 +118,7 @@ func (t *term) turn(ctx context.Context) error {
 	if err := t.loadSpilled(ctx); err != nil {
 		return err
 	}
-	asked, err := t.stampNext(ctx)
+	asked, err := t.assignNext(ctx)
 	if err != nil {
 		return err
 	}
@@ -134,11 +135,11 @@ func (t *term) turn(ctx context.Context) error {
 // fresh tells whether the layout of the topics is recent enough to publish by it.
 func (t *term) fresh() bool { return t.layout != nil && time.Since(t.layout.at) < layoutFresh }
 
-// await returns when there is something to do, and takes the news in.
+// await returns when there is something to do. It receives layouts and results.
 func (t *term) await(ctx context.Context) error {
 	pause := min(pollEvery, t.untilRetry())
-	if len(t.marks.partitions) > 0 {
-		pause = min(pause, markEvery-time.Since(t.marks.since))
+	if len(t.acked.partitions) > 0 {
+		pause = min(pause, noteEvery-time.Since(t.acked.since))
 	}
 	if t.more {
 		pause = 0
@@ -151,14 +152,14 @@ func (t *term) await(ctx context.Context) error {
 	case <-t.wake:
 	case <-timer.C:
 	case found := <-t.watcher.out:
-		return t.adopt(statements, found)
+		return t.applyLayout(statements, found)
 	case r := <-t.results:
 		return t.receiveAll(statements, r)
 	}
 	return nil
 }
 
-// receiveAll takes the results that are there already, so that one transaction marks them all.
+// receiveAll takes the results that are there already, so that one transaction notes them all.
 func (t *term) receiveAll(ctx context.Context, r result) error {
 	ctx, cancel := context.WithTimeout(ctx, statementLimit)
 	defer cancel()
@@ -184,7 +185,7 @@ func (t *term) untilRetry() time.Duration {
 	return pause
 }
 
-// drain waits for the requests in flight and marks what they published.
+// drain waits for the requests in flight and notes what they published.
 func (t *term) drain() error {
 	ctx, cancel := context.WithTimeout(context.Background(), drainLimit)
 	defer cancel()
@@ -200,7 +201,7 @@ func (t *term) drain() error {
 			}
 		}
 	}
-	return t.mark(ctx)
+	return t.notePublished(ctx)
 }
 
 // start runs work for a partition in a goroutine of its own.
@@ -219,85 +220,13 @@ func (t *term) start(p *partition, work func(ctx context.Context) result) {
 }
 
 func (t *term) receive(ctx context.Context, r result) error {
-	p := t.partitions[r.p.place]
+	p := t.partitions[r.p.topicPartition]
 	p.busy = false
 	if p != r.p {
-		return nil // the topic is another by now
+		return nil // the topic has been recreated
 	}
 	if r.inspection != nil {
 		return t.receiveInspection(ctx, r)
 	}
 	return t.receivePublished(ctx, r)
-}
-
-// markDue tells whether what was published is to be noted now. It waits a little, so that a busy relay notes many rows
-// in one transaction, but not where the table is about to be asked what was published.
-func (t *term) markDue() bool {
-	if len(t.marks.seqs) >= stampRows || time.Since(t.marks.since) >= markEvery {
-		return true
-	}
-	for _, p := range t.partitions {
-		if p.stage != stageReady || p.spilled {
-			return true
-		}
-	}
-	return false
-}
-
-// mark notes as published what was, and how far that reaches.
-func (t *term) mark(ctx context.Context) error {
-	if len(t.marks.partitions) == 0 {
-		return nil
-	}
-	failpoint.Hit("relay_after_produce")
-	batch := &pgx.Batch{}
-	batch.Queue("BEGIN")
-	batch.Queue(quick)
-	batch.Queue(markPublished, t.marks.seqs, t.marks.offsets)
-	for p := range t.marks.partitions {
-		t.queueEnd(batch, p)
-	}
-	batch.Queue("COMMIT")
-	if err := t.conn.SendBatch(ctx, batch).Close(); err != nil {
-		return fmt.Errorf("mark published rows: %w", err)
-	}
-	failpoint.Hit("relay_after_mark")
-	t.marks = marks{partitions: map[*partition]bool{}}
-	return nil
-}
-
-func (t *term) queueEnd(batch *pgx.Batch, p *partition) {
-	batch.Queue(saveEnd, t.layout.cluster, p.topic, [16]byte(p.topicID), p.partition, p.next)
-}
-
-// finishReconciling ends the reading of the log that comes before the term's first publish, once every partition is
-// ready. What it writes becomes visible at once: whoever sees that the relay has reconciled finds the database accepted.
-func (t *term) finishReconciling(ctx context.Context) error {
-	for _, p := range t.partitions {
-		if p.stage != stageReady {
-			return nil
-		}
-	}
-	failpoint.Hit("relay_reconcile")
-	var dead int64
-	err := pgx.BeginFunc(ctx, t.conn, func(tx pgx.Tx) (err error) {
-		if _, err = tx.Exec(ctx, endReconcile, [16]byte(t.id)); err != nil {
-			return err
-		}
-		if err = outbox.AcceptIdentity(ctx, tx); err != nil {
-			return err
-		}
-		dead, err = giveUpUnknownTopics(ctx, tx)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("finish reconciling: %w", err)
-	}
-	t.reconciled = true
-	t.Log.Info("relay has read the log to its end", "relay_id", t.id.String(), "partitions", len(t.partitions))
-	if dead > 0 {
-		t.metrics.dead.Add(float64(dead))
-		t.Log.Error("outbox rows given up: their topic is unknown", "rows", dead)
-	}
-	return nil
 }
