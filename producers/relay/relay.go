@@ -123,53 +123,6 @@ func closeConn(conn *pgx.Conn) {
 	_ = conn.Close(ctx) // the server ends the session either way
 }
 
-// listen wakes the term on the in-process signal and on PostgreSQL's notifications.
-func (r *relay) listen(ctx context.Context) {
-	var group sync.WaitGroup
-	group.Go(func() {
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-r.Signal.C():
-				r.woken()
-			}
-		}
-	})
-	_ = retry.Until(ctx, firstRetry, lastRetry, func(int) error {
-		err := r.hear(ctx)
-		if ctx.Err() == nil {
-			r.Log.Debug("relay receives no notifications", "error", err)
-		}
-		return err
-	})
-	group.Wait()
-}
-
-func (r *relay) hear(ctx context.Context) error {
-	conn, err := r.connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer closeConn(conn)
-	if _, err := conn.Exec(ctx, "LISTEN "+outbox.Channel); err != nil {
-		return fmt.Errorf("listen: %w", err)
-	}
-	for {
-		r.woken()
-		if _, err := conn.WaitForNotification(ctx); err != nil {
-			return fmt.Errorf("wait for notifications: %w", err)
-		}
-	}
-}
-
-func (r *relay) woken() {
-	select {
-	case r.wake <- struct{}{}:
-	default:
-	}
-}
-
 // watchBacklog keeps the gauges up to date, whether or not this process leads and Kafka can be reached.
 func (r *relay) watchBacklog(ctx context.Context) {
 	for ctx.Err() == nil {
