@@ -14,6 +14,7 @@ import (
 
 	"github.com/applylens/applylens/internal/actions"
 	"github.com/applylens/applylens/internal/policy"
+	"github.com/applylens/applylens/internal/postgres"
 )
 
 // conflict is the answer to a decision on an action that is not in the state that the decision needs.
@@ -111,7 +112,8 @@ const statusClientGone = 499
 func unreachable(err error) bool {
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) {
-		return transientState(refused.Code)
+		class := postgres.Classify(refused)
+		return class != postgres.Permanent && class != postgres.Halt
 	}
 	var connect *pgconn.ConnectError
 	var network net.Error
@@ -119,17 +121,7 @@ func unreachable(err error) bool {
 		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || pgconn.SafeToRetry(err)
 }
 
-// transientState tells whether a SQLSTATE passes by itself: a lost or refused connection (08, 53, 57), a statement or
-// a lock that took too long, a read-only server (25006), and a transaction that lost against others (40).
-func transientState(code string) bool {
-	switch code[:2] {
-	case "08", "40", "53", "57", "58":
-		return true
-	}
-	return code == "55P03" || code == "25006" || code == "25P03"
-}
-
-// seal is a huma transformer: it completes every problem and removes from it what a client must not see.
+// seal is a huma transformer: it completes a problem and takes out of it what a client must not see, whoever made it.
 func seal(_ huma.Context, _ string, body any) (any, error) {
 	var model *huma.ErrorModel
 	switch problem := body.(type) {

@@ -30,8 +30,9 @@ SELECT current_setting('server_version'), current_setting('fsync'), current_sett
 // partitions is the number of partitions of every topic.
 const partitions = 6
 
-// cleaningTime is how long deleting a stage may take.
-const cleaningTime = time.Minute
+// cleaningTime is how long deleting each of the index, the database, the groups and the topics of a stage may take. A
+// busy server drops a database only after a long checkpoint.
+const cleaningTime = 2 * time.Minute
 
 // stage is a deployment for measuring: a database and topics that are deleted afterwards.
 type stage struct {
@@ -88,32 +89,47 @@ func (s *stage) onServer(ctx context.Context, statement string) error {
 	return err
 }
 
-// close deletes the index, the database, topics and groups, also when ctx has ended.
+// close deletes the index, the database, groups and topics, also when ctx has ended. One that cannot be deleted does
+// not keep the others from it.
 func (s *stage) close(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleaningTime)
-	defer cancel()
-	var err error
-	if s.index != nil && !s.cfg.Keep {
-		err = indexer.Forget(ctx, s.pool, s.index)
+	var deletions []func(context.Context) error
+	if s.index != nil {
+		deletions = append(deletions, func(ctx context.Context) error { return indexer.Forget(ctx, s.pool, s.index) })
 	}
-	if s.pool != nil {
-		s.pool.Close()
-	}
+	deletions = append(deletions, s.dropDatabase)
 	if s.broker != nil {
 		defer s.broker.Close()
+		deletions = append(deletions, s.deleteGroups, s.deleteTopics)
+	}
+	if s.pool != nil {
+		defer s.pool.Close()
 	}
 	if s.cfg.Keep {
 		s.cfg.Log.Info("kept", "database", s.name, "topic_prefix", s.kafka.TopicPrefix)
 		return nil
 	}
-	err = errors.Join(err, s.onServer(ctx, "DROP DATABASE IF EXISTS "+s.name+" WITH (FORCE)"))
-	if s.broker != nil {
-		err = errors.Join(err, s.deleteGroups(ctx), s.deleteTopics(ctx))
+	var err error
+	for _, deletion := range deletions {
+		err = errors.Join(err, within(ctx, cleaningTime, deletion))
 	}
 	if err != nil {
 		return fmt.Errorf("delete database %s and topics %s*: %w", s.name, s.kafka.TopicPrefix, err)
 	}
 	return nil
+}
+
+// within calls do with a deadline of its own, also when ctx has ended.
+func within(ctx context.Context, limit time.Duration, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	defer cancel()
+	return do(ctx)
+}
+
+func (s *stage) dropDatabase(ctx context.Context) error {
+	if s.pool != nil {
+		s.pool.Close() // calling it again is harmless
+	}
+	return s.onServer(ctx, "DROP DATABASE IF EXISTS "+s.name+" WITH (FORCE)")
 }
 
 func (s *stage) deleteTopics(ctx context.Context) error {

@@ -5,45 +5,60 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/segmentio/kafka-go"
 	"github.com/twmb/franz-go/pkg/kadm"
 
 	"github.com/applylens/applylens/internal/broker"
 )
 
 // Ends returns the first offset of every partition of a topic, and the last stable one, up to which records can be read.
-// The topic is named as Kafka knows it. Offsets of partitions without a leader are missing, and the error names them.
+// The topic is named as Kafka knows it. The error tells of partitions that could not be asked, such as those without a
+// leader: they are missing, and the offsets of the others are there all the same.
 func Ends(ctx context.Context, conn *broker.Conn, topic string) (starts, ends map[int]int64, err error) {
 	starts, err = Starts(ctx, conn, topic)
-	if err != nil {
-		return starts, nil, err
+	listed, endErr := conn.Admin.ListCommittedOffsets(ctx, topic)
+	ends, endErr = known(listed, topic, endErr)
+	if endErr != nil {
+		err = errors.Join(err, fmt.Errorf("list end offsets: %w", endErr))
 	}
-	listed, err := conn.Admin.ListCommittedOffsets(ctx, topic)
-	if err != nil {
-		return starts, nil, fmt.Errorf("list end offsets: %w", err)
-	}
-	ends, err = known(listed, topic)
-	if err != nil {
-		return starts, ends, fmt.Errorf("list end offsets: %w", err)
-	}
-	return starts, ends, nil
+	return starts, ends, err
 }
 
 // Starts returns the first offset of every partition of a topic, as Ends does.
 func Starts(ctx context.Context, conn *broker.Conn, topic string) (map[int]int64, error) {
 	listed, err := conn.Admin.ListStartOffsets(ctx, topic)
-	if err != nil {
-		return nil, fmt.Errorf("list start offsets: %w", err)
-	}
-	starts, err := known(listed, topic)
+	starts, err := known(listed, topic, err)
 	if err != nil {
 		return starts, fmt.Errorf("list start offsets: %w", err)
 	}
 	return starts, nil
 }
 
-func known(listed kadm.ListedOffsets, topic string) (map[int]int64, error) {
+// Bounds returns the first offset of one partition and its high watermark, behind the last record of any kind: open
+// transactions do not hold it back. Only the partition's leader is asked, so that no other partition's fault is one here.
+func Bounds(ctx context.Context, conn *broker.Conn, topic string, partition int) (first, highWatermark int64, err error) {
+	response, err := conn.Client.ListOffsets(ctx, &kafka.ListOffsetsRequest{
+		Topics: map[string][]kafka.OffsetRequest{topic: {kafka.FirstOffsetOf(partition), kafka.LastOffsetOf(partition)}},
+	})
+	if err != nil {
+		return 0, 0, fmt.Errorf("list offsets of %s/%d: %w", topic, partition, err)
+	}
+	for _, found := range response.Topics[topic] {
+		switch {
+		case found.Partition != partition:
+		case found.Error != nil:
+			return 0, 0, fmt.Errorf("list offsets of %s/%d: %w", topic, partition, found.Error)
+		default:
+			return found.FirstOffset, found.LastOffset, nil
+		}
+	}
+	return 0, 0, fmt.Errorf("list offsets of %s/%d: the answer does not name the partition", topic, partition)
+}
+
+// known returns the offsets that were listed, and joins the faults of the others with err.
+func known(listed kadm.ListedOffsets, topic string, err error) (map[int]int64, error) {
 	offsets := map[int]int64{}
-	var faults []error
+	faults := []error{err}
 	for partition, offset := range listed[topic] {
 		if offset.Err != nil {
 			faults = append(faults, fmt.Errorf("%s/%d: %w", topic, partition, offset.Err))

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -59,12 +58,7 @@ func (p *publisher) publish(ctx context.Context, messages []kafka.Message, refus
 	for i := range pending {
 		pending[i] = i
 	}
-	for attempt := 0; len(pending) > 0; attempt++ {
-		if attempt > 0 {
-			if err := pause(ctx, attempt); err != nil {
-				return err
-			}
-		}
+	return retry.Until(ctx, firstBackoff, lastBackoff, func(int) error {
 		batch := make([]kafka.Message, len(pending))
 		for i, index := range pending {
 			batch[i] = messages[index]
@@ -74,27 +68,29 @@ func (p *publisher) publish(ctx context.Context, messages []kafka.Message, refus
 			return ctx.Err()
 		}
 		pending = remaining(pending, err, refused)
-		if p.waiting(len(pending) > 0); len(pending) > 0 {
-			p.log.Warn("waiting for Kafka", "topic", p.writer.Topic, "records", len(pending), "error", err)
+		p.waiting(len(pending) > 0)
+		if len(pending) == 0 {
+			return nil
 		}
-	}
-	return nil
+		p.log.Warn("waiting for Kafka", "topic", p.writer.Topic, "records", len(pending), "error", err)
+		return err
+	})
 }
 
 // describe returns the current mail topic. It retries while Kafka is unavailable; a missing topic is an error.
-func (p *publisher) describe(ctx context.Context, conn *broker.Conn) (broker.Topic, error) {
-	for attempt := 1; ; attempt++ {
-		topic, err := conn.DescribeTopic(ctx, p.writer.Topic)
+func (p *publisher) describe(ctx context.Context, conn *broker.Conn) (topic broker.Topic, err error) {
+	err = retry.Until(ctx, firstBackoff, lastBackoff, func(int) error {
+		var err error
+		topic, err = conn.DescribeTopic(ctx, p.writer.Topic)
 		if err == nil || ctx.Err() != nil || errors.Is(err, kerr.UnknownTopicOrPartition) {
 			p.waiting(false)
-			return topic, err
+			return retry.Stop(err)
 		}
 		p.waiting(true)
 		p.log.Warn("waiting for Kafka", "topic", p.writer.Topic, "error", err)
-		if err := pause(ctx, attempt); err != nil {
-			return topic, err
-		}
-	}
+		return err
+	})
+	return topic, err
 }
 
 // remaining returns which of pending to write again, by the error of each message.
@@ -122,11 +118,6 @@ func remaining(pending []int, err error, refused func(int, error)) []int {
 // permanent reports an error that retrying does not fix. All other errors count as an outage.
 func permanent(err error) bool {
 	return errors.Is(err, kafka.MessageSizeTooLarge) || errors.Is(err, kafka.InvalidMessage) || errors.Is(err, kafka.InvalidTimestamp)
-}
-
-// pause waits before an attempt, with exponential backoff and jitter.
-func pause(ctx context.Context, attempt int) error {
-	return retry.Wait(ctx, retry.Delay(attempt-1, firstBackoff, lastBackoff, rand.Float64()))
 }
 
 // messageOf encodes an event for the mail topic.

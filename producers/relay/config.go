@@ -20,16 +20,16 @@ type Config struct {
 	// Conn is the cluster to publish to. Required.
 	Conn *broker.Conn
 
-	// Log takes what operators should know. Default: slog.Default().
+	// Log receives messages for operators. Default: slog.Default().
 	Log *slog.Logger
 
 	// Registry gets the metrics. Default: one of its own.
 	Registry prometheus.Registerer
 
-	// Signal wakes the relay at once when this process committed rows. Default: none; it polls and listens.
+	// Signal wakes the relay when this process has committed rows. Default: none; it polls and listens.
 	Signal *outbox.Signal
 
-	// Keep is how long sent rows stay. They are what is published again when Kafka loses records. Default: 7 days.
+	// Keep is how long published rows stay, to be published again should Kafka lose records. Default: 7 days.
 	Keep time.Duration
 
 	// BatchBytes bounds a request to Kafka; the topic's max.message.bytes does too. Default: 900 KiB.
@@ -59,28 +59,33 @@ func (c *Config) Validate() error {
 	return nil
 }
 
-// The rhythm of a relay.
+// Intervals and time limits.
 const (
-	pollEvery      = 200 * time.Millisecond // the net under signals and notifications
-	markEvery      = 20 * time.Millisecond  // how long what was published may wait to be noted
-	lockEvery      = 500 * time.Millisecond // how often a follower asks for the lock
+	pollEvery      = 200 * time.Millisecond // in case a signal or notification is lost
+	noteEvery      = 20 * time.Millisecond  // how long published rows may wait to be noted in the outbox
+	lockEvery      = 500 * time.Millisecond // how often a follower tries to take the lock
 	layoutEvery    = time.Second
-	layoutFresh    = 4 * time.Second // older knowledge of the topics is no ground for publishing
+	layoutRetry    = 200 * time.Millisecond // the first pause after Kafka did not answer
+	layoutFresh    = 4 * time.Second        // nothing is published by an older layout
+	firstRetry     = 50 * time.Millisecond
+	lastRetry      = 5 * time.Second
 	gaugeEvery     = 2 * time.Second
 	pruneEvery     = 5 * time.Minute
 	statementLimit = 20 * time.Second
 	requestLimit   = 8 * time.Second
 	drainLimit     = 5 * time.Second
+	readWait       = 500 * time.Millisecond // how long a request that reads the log may wait for a record
 )
 
-// The size of things.
+// Limits of memory, batches and requests.
 const (
-	stampRows      = 4000     // rows stamped by one transaction
-	stampBytes     = 8 << 20  // and their size
+	assignRows     = 4000     // rows sequenced by one transaction
+	assignBytes    = 8 << 20  // and their size
 	queueRows      = 8000     // rows of one partition that wait in memory
 	queueBytes     = 16 << 20 // and their size
 	batchRows      = 5000     // records in one request
 	readBytes      = 4 << 20  // of one request that reads the log
+	entryBytes     = 16 << 20 // of the values that are kept of its answer, uncompressed
 	smallestLimit  = 1 << 10
 	topicOverheads = 8 << 10 // what max.message.bytes must leave for the batch itself
 )

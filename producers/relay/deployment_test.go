@@ -98,7 +98,7 @@ type logged struct {
 	id        string
 	kind      events.Type
 	key       string
-	stamp     events.Stamp
+	sequence  events.Stamp
 }
 
 // log reads all records of the actions.
@@ -143,32 +143,32 @@ func (w *deployment) read(r *kgo.Record) logged {
 	if err != nil {
 		w.Fatal(err)
 	}
-	return logged{partition: int(r.Partition), offset: r.Offset, id: head.ID, kind: head.Type, key: string(r.Key), stamp: head.Stamp}
+	return logged{partition: int(r.Partition), offset: r.Offset, id: head.ID, kind: head.Type, key: string(r.Key), sequence: head.Stamp}
 }
 
-// effects folds a log as a consumer does: it drops repeats by their number and returns the ids that have an effect,
-// by partition. A number that is missing fails the test.
+// effects folds a log as a consumer does: it drops repeats by their relay sequence and returns the ids that have an
+// effect, by partition. A gap fails the test.
 func effects(t testing.TB, list []logged) (ids map[int][]string, repeats int) {
 	t.Helper()
-	type sequence struct {
+	type term struct {
 		partition int
 		relay     events.UUID
 	}
-	last := map[sequence]int64{}
+	last := map[term]int64{}
 	ids = map[int][]string{}
 	for _, r := range list {
-		at := sequence{r.partition, r.stamp.Relay}
+		at := term{r.partition, r.sequence.Relay}
 		switch {
-		case r.stamp.Relay.IsZero():
+		case r.sequence.Relay.IsZero():
 			continue
-		case r.stamp.Seq <= last[at]:
+		case r.sequence.Seq <= last[at]:
 			repeats++
-		case r.stamp.Seq == last[at]+1:
+		case r.sequence.Seq == last[at]+1:
 			last[at]++
 			ids[r.partition] = append(ids[r.partition], r.id)
 		default:
-			t.Errorf("partition %d offset %d: number %d follows %d", r.partition, r.offset, r.stamp.Seq, last[at])
-			last[at] = r.stamp.Seq
+			t.Errorf("partition %d offset %d: number %d follows %d", r.partition, r.offset, r.sequence.Seq, last[at])
+			last[at] = r.sequence.Seq
 		}
 	}
 	return ids, repeats

@@ -2,21 +2,24 @@ package relay
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"github.com/applylens/applylens/events"
 )
 
-// inspection is what a look at the log found.
+// unpublishSQL makes rows be published again: those at or behind an offset from which the log has lost records.
+const unpublishSQL = `
+UPDATE outbox
+SET published_at = NULL, log_offset = NULL
+WHERE aggregatetype = $1 AND partition = $2 AND published_at IS NOT NULL AND relay_id IS NOT NULL AND log_offset >= $3`
+
+// inspection is the result of one step of inspecting a partition's log.
 type inspection struct {
-	// Of a check: the log's ends, and the first offset whose record of ours is gone or not certain; -1 when none is.
+	// Of a check: the log's bounds, and the first offset whose record of ours is gone or uncertain; -1 when there is none.
 	start, end, cut int64
 
-	// Of reading: the stamped records, and where reading goes on.
+	// Of reading: the records with relay sequences, and the offset to read on from.
 	entries []entry
 	next    int64
 }
@@ -28,16 +31,16 @@ func (t *term) inspectAll() {
 		if p.stage == stageReady || !p.due(now) {
 			continue
 		}
-		c := checking{place: p.place, known: p.known, next: p.next, bound: p.next}
+		c := checking{topicPartition: p.topicPartition, known: p.known, next: p.next, bound: p.next}
 		if p.moved {
 			c.bound = min(p.sure, p.next)
 		}
-		at, from, work := p.place, p.reading, p.stage
+		at, from, work := p.topicPartition, p.reading, p.stage
 		t.start(p, func(ctx context.Context) result {
 			if work == stageCheck {
 				return t.check(ctx, c)
 			}
-			entries, next, err := t.log.read(ctx, at, from, readBytes)
+			entries, next, err := readLog(ctx, t.Conn, at, from, readBytes)
 			if err == nil && next == from {
 				err = fmt.Errorf("read %s/%d at %d: nothing came", at.topic, at.partition, from)
 			}
@@ -46,101 +49,7 @@ func (t *term) inspectAll() {
 	}
 }
 
-// checking is what a check has to know of a partition.
-type checking struct {
-	place
-	known bool
-	next  int64 // one past the last record known to be ours
-	bound int64 // the same, as far as it is certain: behind it the log may have been cut and have grown again
-}
-
-// check finds out whether what was published is still in the log.
-func (t *term) check(ctx context.Context, c checking) result {
-	found := &inspection{cut: -1}
-	r := result{inspection: found}
-	if found.start, found.end, r.err = t.log.ends(ctx, c.place); r.err != nil || !c.known {
-		return r
-	}
-	if certain := min(c.bound, found.end); certain < c.next {
-		found.cut = certain
-	}
-	lost, err := t.firstLost(ctx, c, found)
-	if r.err = err; err == nil && lost >= 0 {
-		found.cut = lost
-	}
-	return r
-}
-
-// firstLost returns the offset of the first record of ours before c.bound that is gone, -1 when the last one is there.
-// A log is cut from its end, so that what stands before a record that is there is there too.
-func (t *term) firstLost(ctx context.Context, c checking, ends *inspection) (int64, error) {
-	last, err := t.publishedRow(ctx, lastPublished, c.place, c.bound)
-	if err != nil || last == nil {
-		return -1, err
-	}
-	there, err := t.stands(ctx, c.place, *last, ends)
-	if err != nil || there {
-		return -1, err
-	}
-	lost, low, high := last.offset, ends.start, last.offset
-	for low < high {
-		middle := low + (high-low)/2
-		probe, err := t.publishedRow(ctx, nextPublished, c.place, middle)
-		if err != nil {
-			return -1, err
-		}
-		if probe == nil || probe.offset >= high {
-			high = middle
-			continue
-		}
-		if there, err = t.stands(ctx, c.place, *probe, ends); err != nil {
-			return -1, err
-		}
-		if there {
-			low = probe.offset + 1
-		} else {
-			lost, high = probe.offset, middle
-		}
-	}
-	return lost, nil
-}
-
-// published is where a row was put.
-type published struct {
-	offset int64
-	stamp  events.Stamp
-}
-
-func (t *term) publishedRow(ctx context.Context, query string, at place, offset int64) (*published, error) {
-	var row published
-	var relay [16]byte
-	err := t.Pool.QueryRow(ctx, query, at.topic, at.partition, offset).Scan(&row.offset, &relay, &row.stamp.Seq)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read published row: %w", err)
-	}
-	row.stamp.Relay = relay
-	return &row, nil
-}
-
-// stands tells whether a record is where it was put, or was there until retention took it.
-func (t *term) stands(ctx context.Context, at place, row published, ends *inspection) (bool, error) {
-	switch {
-	case row.offset < ends.start:
-		return true, nil
-	case row.offset >= ends.end:
-		return false, nil
-	}
-	entries, _, err := t.log.read(ctx, at, row.offset, 1) // the broker sends one whole batch however little is asked for
-	if err != nil {
-		return false, err
-	}
-	return len(entries) > 0 && entries[0].offset == row.offset && entries[0].head.Stamp == row.stamp, nil
-}
-
-// receiveInspection acts upon what one step of an inspection found.
+// receiveInspection handles the result of one step of an inspection.
 func (t *term) receiveInspection(ctx context.Context, r result) error {
 	p := r.p
 	if r.err != nil {
@@ -153,7 +62,7 @@ func (t *term) receiveInspection(ctx context.Context, r result) error {
 	case stageCheck:
 		return t.receiveCheck(ctx, p, r.inspection)
 	case stageRead:
-		if err := t.absorb(ctx, p, r.inspection.entries); err != nil {
+		if err := t.reconcile(ctx, p, r.inspection.entries); err != nil {
 			return err
 		}
 		p.read(r.inspection.next)
@@ -161,7 +70,7 @@ func (t *term) receiveInspection(ctx context.Context, r result) error {
 	return nil
 }
 
-// receiveCheck makes rows be published again whose records are gone, before reading on.
+// receiveCheck has rows published again whose records are gone, before reading on.
 func (t *term) receiveCheck(ctx context.Context, p *partition, found *inspection) error {
 	from := found.cut
 	if !p.known {
@@ -179,23 +88,23 @@ func (t *term) receiveCheck(ctx context.Context, p *partition, found *inspection
 	return nil
 }
 
-// publishAgain takes back that rows at and behind an offset are published, together with the end of the partition.
+// publishAgain marks rows at and behind an offset as unpublished, and stores the end of the partition, in one transaction.
 func (t *term) publishAgain(ctx context.Context, p *partition, from int64) error {
 	var rows int64
 	err := pgx.BeginFunc(ctx, t.conn, func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, unpublish, p.topic, p.partition, from)
+		tag, err := tx.Exec(ctx, unpublishSQL, p.topic, p.partition, from)
 		if err != nil {
 			return err
 		}
 		rows = tag.RowsAffected()
-		_, err = tx.Exec(ctx, saveEnd, t.layout.cluster, p.topic, [16]byte(p.topicID), p.partition, p.next)
+		_, err = tx.Exec(ctx, saveEndSQL, t.layout.cluster, p.topic, [16]byte(p.topicID), p.partition, p.next)
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("prepare publishing again: %w", err)
 	}
 	if rows > 0 {
-		t.Log.Warn("looking for published rows in the log again; those that are lost are published again",
+		t.Log.Warn("searching the log for published rows; lost ones are published again",
 			"topic", p.topic, "partition", p.partition, "offset", from, "rows", rows)
 	}
 	return nil

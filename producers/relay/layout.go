@@ -10,9 +10,10 @@ import (
 
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/broker"
+	"github.com/applylens/applylens/internal/retry"
 )
 
-// layout is what Kafka says of our topics.
+// layout is what Kafka tells about our topics.
 type layout struct {
 	at      time.Time // when it was asked for
 	cluster string
@@ -25,7 +26,7 @@ type topicLayout struct {
 	limit  int           // max.message.bytes
 }
 
-// watcher asks Kafka for the layout again and again.
+// watcher keeps asking Kafka for the layout.
 type watcher struct {
 	conn   *broker.Conn
 	limits map[kadm.TopicID]int
@@ -35,25 +36,21 @@ type watcher struct {
 
 // run hands out layouts until ctx ends.
 func (w *watcher) run(ctx context.Context) {
-	for attempt := 0; ctx.Err() == nil; {
-		pause := layoutEvery
-		found, err := w.ask(ctx)
-		if err != nil {
-			attempt++
-			pause = min(200*time.Millisecond*time.Duration(attempt), 2*time.Second)
-			w.failed(err)
-		} else {
-			attempt = 0
+	for ctx.Err() == nil {
+		_ = retry.Until(ctx, layoutRetry, 2*layoutEvery, func(int) error {
+			found, err := w.ask(ctx)
+			if err != nil {
+				w.failed(err)
+				return err
+			}
 			w.hand(found)
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(pause):
-		}
+			return nil
+		})
+		_ = retry.Wait(ctx, layoutEvery)
 	}
 }
 
-// hand replaces the layout that nobody has taken yet.
+// hand offers a layout, in place of one that was not taken.
 func (w *watcher) hand(found *layout) {
 	select {
 	case <-w.out:
@@ -116,5 +113,5 @@ func (w *watcher) maxMessageBytes(ctx context.Context, topic string) (int, error
 			}
 		}
 	}
-	return 1 << 20, nil // not ours to know: the broker's refusals halve it
+	return 1 << 20, nil // the topic does not say; refused batches are halved
 }

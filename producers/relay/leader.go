@@ -3,12 +3,27 @@ package relay
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/applylens/applylens/events"
 )
 
-// selectLeader looks for the holder of the relay's lock, whose number pg_locks shows in two halves.
-const selectLeader = `
+// tryLockSQL asks for leadership, which lasts as long as the connection.
+const tryLockSQL = `SELECT pg_try_advisory_lock($1)`
+
+// lockKey is the number of the lock, one per database.
+const lockKey = int64(0x6170706c796c656e)
+
+// insertRelaySQL begins a term. Terms are ordered by started_at, and rows of earlier terms are published first: the start
+// is later than that of every term before it, whatever the clock says.
+const insertRelaySQL = `
+INSERT INTO relays (relay_id, started_at)
+SELECT $1, greatest(clock_timestamp(), max(started_at) + interval '1 microsecond') FROM relays`
+
+// selectLeaderSQL looks for the holder of the relay's lock. pg_locks shows the lock's number in two halves.
+const selectLeaderSQL = `
 SELECT EXISTS (
     SELECT FROM pg_locks
     WHERE locktype = 'advisory' AND granted AND objsubid = 1
@@ -20,8 +35,26 @@ func HasLeader(ctx context.Context, db interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }) (bool, error) {
 	var leads bool
-	if err := db.QueryRow(ctx, selectLeader, lockKey).Scan(&leads); err != nil {
+	if err := db.QueryRow(ctx, selectLeaderSQL, lockKey).Scan(&leads); err != nil {
 		return false, fmt.Errorf("look for the relay's leader: %w", err)
 	}
 	return leads, nil
+}
+
+func tryLock(ctx context.Context, conn *pgx.Conn) (locked bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, statementLimit)
+	defer cancel()
+	if err := conn.QueryRow(ctx, tryLockSQL, lockKey).Scan(&locked); err != nil {
+		return false, fmt.Errorf("ask for the relay's lock: %w", err)
+	}
+	return locked, nil
+}
+
+// beginTerm inserts the row of a new term and returns its id.
+func beginTerm(ctx context.Context, conn *pgx.Conn) (events.UUID, error) {
+	id := events.NewUUIDv7(time.Now())
+	if _, err := conn.Exec(ctx, insertRelaySQL, [16]byte(id)); err != nil {
+		return events.UUID{}, fmt.Errorf("begin relay term: %w", err)
+	}
+	return id, nil
 }

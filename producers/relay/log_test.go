@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/applylens/applylens/events"
@@ -57,14 +58,37 @@ func TestTruncatedLogIsFilledBeforeAnythingNew(t *testing.T) {
 // foreign produces records of another source to the partition of key.
 func (w *deployment) foreign(key string, n int) {
 	w.Helper()
-	record := w.Foreign(&events.Event{
+	for range n {
+		w.Publish(w.foreignRecord(key))
+	}
+}
+
+func (w *deployment) foreignRecord(key string) *kgo.Record {
+	w.Helper()
+	return w.Foreign(&events.Event{
 		Envelope:   events.Envelope{ID: "foreign", Source: "/other", Type: events.TypePreferenceChanged},
 		Preference: &events.Preference{UserID: key, Op: "reset", RecordedAt: recorded},
 	})
-	for range n {
-		again := *record
-		w.Publish(&again)
+}
+
+// What the relay published behind a transaction that stays open is found again by a restored database.
+func TestOpenForeignTransactionHidesNothing(t *testing.T) {
+	w := newDeployment(t)
+	client := w.Client(kgo.TransactionalID("open"))
+	w.Must(client.BeginTransaction())
+	w.Must(client.ProduceSync(t.Context(), w.foreignRecord("ann")).FirstErr())
+	w.add(5, "ann")
+	stop := w.start()
+	w.AwaitPublished()
+	stop()
+	w.forget(0, 5)
+	w.start()
+	w.untilReconciled()
+	w.AwaitPublished()
+	if repeats := w.checkLog(); repeats != 0 {
+		t.Errorf("%d repeats, want none", repeats)
 	}
+	w.checkForeign(1)
 }
 
 func TestLogThatGoesBackWhileRunning(t *testing.T) {
@@ -239,7 +263,7 @@ func TestStuckPartitionHoldsNoOther(t *testing.T) {
 	fault := w.Cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicas, Count: -1,
 		Topic: w.Conn.Topic(events.TopicActions), Partitions: []int32{int32(stuck)}})
 	w.start()
-	w.add(3*stampRows, "ann", "bob", "cid", "dan", "eve")
+	w.add(3*assignRows, "ann", "bob", "cid", "dan", "eve")
 	w.Until("the other partitions are sent", func() bool {
 		return w.Int("SELECT count(*) FROM outbox WHERE published_at IS NULL AND partition IS DISTINCT FROM $1", stuck) == 0
 	})

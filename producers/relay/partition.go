@@ -13,14 +13,14 @@ import (
 type stage int
 
 const (
-	stageCheck stage = iota // whether what was published is still there is to be found out
-	stageRead               // what stands behind it is being read
-	stageReady              // nothing of ours is in the log that the table does not know
+	stageCheck stage = iota // it is not known whether the published records are still there
+	stageRead               // the records behind them are being read
+	stageReady              // the database knows every record of ours in the log
 )
 
-// partition is what a term knows of one partition. Only the term's loop touches it.
+// partition is what a term knows about one partition. Only the term's loop touches it.
 type partition struct {
-	place
+	topicPartition
 	topicID kadm.TopicID
 	epoch   int32 // of the leader
 
@@ -28,35 +28,36 @@ type partition struct {
 	next  int64 // one past the last record known to be ours
 
 	stage   stage
-	reading int64 // where reading goes on
-	end     int64 // where it ends: the end of the log when it was checked
+	reading int64 // the offset to read on from
+	end     int64 // the end of the log when it was checked
 
-	// sure is a next that the present leader epoch is known to have seen; likely becomes sure with the next layout.
+	// sure is a next that the present leader is known to have; likely becomes sure with the next layout.
 	sure, likely int64
 	moved        bool // the leader epoch has changed since the last check
 
-	queue   []*row // stamped, in order, to be published next
+	queue   []*row // sequenced, in order, to be published next
 	bytes   int    // of queue
-	spilled bool   // stamped rows that belong behind queue stand in the table only
+	spilled bool   // rows that belong behind queue are in the table only
 	most    int    // records in one request: fewer after a refusal, to find the record that is refused
 	limit   int    // bytes of one request
 
-	busy     bool // a goroutine works on it: publishing or inspecting
+	busy     bool // a goroutine publishes or inspects it
 	since    time.Time
 	attempts int
 	retryAt  time.Time
 }
 
-func newPartition(at place, id kadm.TopicID, epoch int32, limit int) *partition {
-	return &partition{place: at, topicID: id, epoch: epoch, most: batchRows, limit: limit, spilled: true}
+func newPartition(at topicPartition, id kadm.TopicID, epoch int32, limit int) *partition {
+	return &partition{topicPartition: at, topicID: id, epoch: epoch, most: batchRows, limit: limit, spilled: true}
 }
 
-// doubt makes the relay inspect the log before it publishes anything more. What was queued is in the table too.
-func (p *partition) doubt() {
+// requireInspection has the log inspected before anything more is published. The queue is dropped: its rows are in the
+// table.
+func (p *partition) requireInspection() {
 	p.stage, p.queue, p.bytes, p.spilled = stageCheck, nil, 0, true
 }
 
-// read notes that everything before an offset is known.
+// read notes that the log is read up to an offset.
 func (p *partition) read(offset int64) {
 	p.reading = offset
 	if offset >= p.end {
@@ -74,13 +75,13 @@ func (p *partition) push(r *row) {
 	p.bytes += r.size()
 }
 
-// crowded tells whether to wait with stamping: the partition is making progress and has enough to do.
+// crowded tells whether to assign no more sequences for now: the partition makes progress and has enough queued.
 func (p *partition) crowded(now time.Time) bool {
 	slow := p.busy && now.Sub(p.since) > time.Second
 	return p.stage == stageReady && !slow && p.attempts == 0 && (len(p.queue) > queueRows/2 || p.bytes > queueBytes/2)
 }
 
-// cut returns the rows of the next request: as many as fit, and at least one.
+// cut returns the rows of the next request: as many as fit, at least one.
 func (p *partition) cut() []*row {
 	n, bytes := 0, 0
 	for _, r := range p.queue {
@@ -93,7 +94,7 @@ func (p *partition) cut() []*row {
 	return p.queue[:n:n]
 }
 
-// published takes n rows off the queue, whose first got the offset base.
+// published takes n rows off the queue, the first of which is at offset base.
 func (p *partition) published(n int, base int64) {
 	for _, r := range p.queue[:n] {
 		p.bytes -= r.size()
@@ -114,5 +115,5 @@ func (p *partition) failed(now time.Time) {
 
 // backoff is the pause before attempt n+1: it doubles from 50 ms to 5 s, less up to a half by chance in [0,1).
 func backoff(n int, chance float64) time.Duration {
-	return retry.Delay(n-1, 50*time.Millisecond, 5*time.Second, 1-chance)
+	return retry.Delay(n-1, firstRetry, lastRetry, 1-chance)
 }

@@ -17,11 +17,11 @@ import (
 type relay struct {
 	Config
 	metrics *metrics
-	wake    chan struct{} // something was perhaps committed
+	wake    chan struct{} // rows may have been committed
 }
 
-// Run publishes the outbox until ctx ends: it waits for leadership, leads, and begins again when that is lost. It
-// returns an error only for a wrong config; Kafka and PostgreSQL being down is waited out.
+// Run publishes the outbox until ctx ends: it waits for leadership, leads, and starts over when leadership is lost. It
+// returns an error only for a wrong config; outages of Kafka and PostgreSQL are retried.
 func Run(ctx context.Context, config Config) error {
 	if err := config.Validate(); err != nil {
 		return err
@@ -44,21 +44,22 @@ func run(ctx context.Context, config Config, m *metrics) {
 
 // lead runs term after term.
 func (r *relay) lead(ctx context.Context) {
-	for attempt := 1; ctx.Err() == nil; attempt++ {
-		began := time.Now()
-		err := r.term(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		if time.Since(began) > time.Minute {
-			attempt = 1
-		}
-		r.Log.Warn("relay interrupted", "error", err)
-		_ = retry.Wait(ctx, backoff(attempt, rand.Float64()))
+	for ctx.Err() == nil {
+		_ = retry.Until(ctx, firstRetry, lastRetry, func(int) error {
+			began := time.Now()
+			err := r.term(ctx)
+			if ctx.Err() == nil {
+				r.Log.Warn("relay interrupted", "error", err)
+			}
+			if time.Since(began) > time.Minute {
+				return nil // it worked for long: the next pause is short again
+			}
+			return err
+		})
 	}
 }
 
-// term opens a connection, asks on it for the lock until it has it, and leads.
+// term opens a connection, waits on it for the lock, and leads.
 func (r *relay) term(ctx context.Context) error {
 	conn, err := r.connect(ctx)
 	if err != nil {
@@ -66,7 +67,7 @@ func (r *relay) term(ctx context.Context) error {
 	}
 	defer closeConn(conn)
 	for {
-		locked, err := r.tryLock(ctx, conn)
+		locked, err := tryLock(ctx, conn)
 		if err != nil {
 			return err
 		}
@@ -80,16 +81,7 @@ func (r *relay) term(ctx context.Context) error {
 	return r.serve(ctx, conn)
 }
 
-func (r *relay) tryLock(ctx context.Context, conn *pgx.Conn) (locked bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, statementLimit)
-	defer cancel()
-	if err := conn.QueryRow(ctx, tryLock, lockKey).Scan(&locked); err != nil {
-		return false, fmt.Errorf("ask for the relay's lock: %w", err)
-	}
-	return locked, nil
-}
-
-// serve leads one term: the term's loop, with the helpers that bring it news.
+// serve leads one term: it runs the term's loop and what wakes it.
 func (r *relay) serve(ctx context.Context, conn *pgx.Conn) error {
 	t, err := newTerm(ctx, r, conn)
 	if err != nil {
@@ -108,8 +100,8 @@ func (r *relay) serve(ctx context.Context, conn *pgx.Conn) error {
 }
 
 // connect opens a connection of the relay's own. The server notices within seconds when this process is gone, so that
-// another can lead. Plans are kept from when the outbox was empty, and would go on reading all of it however long it has
-// become: every statement finds its rows by an index.
+// another can lead. Sequential scans are off since plans outlive the small outbox that they were made for: every statement
+// finds its rows by an index.
 func (r *relay) connect(ctx context.Context) (*pgx.Conn, error) {
 	config := r.Pool.Config().ConnConfig.Copy()
 	config.RuntimeParams["application_name"] = "applylens-relay"
@@ -131,53 +123,7 @@ func closeConn(conn *pgx.Conn) {
 	_ = conn.Close(ctx) // the server ends the session either way
 }
 
-// listen passes the in-process signal and PostgreSQL's notifications on.
-func (r *relay) listen(ctx context.Context) {
-	var group sync.WaitGroup
-	group.Go(func() {
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-r.Signal.C():
-				r.woken()
-			}
-		}
-	})
-	for attempt := 1; ctx.Err() == nil; attempt++ {
-		if err := r.hear(ctx); ctx.Err() == nil {
-			r.Log.Debug("relay does not hear notifications", "error", err)
-			_ = retry.Wait(ctx, backoff(attempt, rand.Float64()))
-		}
-	}
-	group.Wait()
-}
-
-func (r *relay) hear(ctx context.Context) error {
-	conn, err := r.connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer closeConn(conn)
-	if _, err := conn.Exec(ctx, "LISTEN "+outbox.Channel); err != nil {
-		return fmt.Errorf("listen: %w", err)
-	}
-	for {
-		r.woken()
-		if _, err := conn.WaitForNotification(ctx); err != nil {
-			return fmt.Errorf("wait for notifications: %w", err)
-		}
-	}
-}
-
-func (r *relay) woken() {
-	select {
-	case r.wake <- struct{}{}:
-	default:
-	}
-}
-
-// watchBacklog keeps the gauges going, whether this process leads or not, and Kafka is there or not.
+// watchBacklog keeps the gauges up to date, whether or not this process leads and Kafka can be reached.
 func (r *relay) watchBacklog(ctx context.Context) {
 	for ctx.Err() == nil {
 		limited, cancel := context.WithTimeout(ctx, statementLimit)
@@ -193,14 +139,14 @@ func (r *relay) watchBacklog(ctx context.Context) {
 	}
 }
 
-// prune deletes what was sent long ago.
+// prune deletes rows that were published longer than Keep ago.
 func (r *relay) prune(ctx context.Context) {
 	for ctx.Err() == nil {
 		pruned, err := outbox.Prune(ctx, r.Pool, r.Keep)
 		if err != nil && ctx.Err() == nil {
-			r.Log.Warn("sent outbox rows not pruned", "error", err)
+			r.Log.Warn("published outbox rows not pruned", "error", err)
 		} else if pruned > 0 {
-			r.Log.Info("pruned sent outbox rows", "rows", pruned)
+			r.Log.Info("published outbox rows pruned", "rows", pruned)
 		}
 		_ = retry.Wait(ctx, pruneEvery)
 	}

@@ -45,7 +45,7 @@ func TestStoresWhereRecordsStand(t *testing.T) {
 	stop()
 	for _, r := range w.log() {
 		n := w.Int("SELECT count(*) FROM outbox WHERE id = $1 AND partition = $2 AND log_offset = $3 AND relay_id = $4 AND relay_seq = $5",
-			r.id, r.partition, r.offset, [16]byte(r.stamp.Relay), r.stamp.Seq)
+			r.id, r.partition, r.offset, [16]byte(r.sequence.Relay), r.sequence.Seq)
 		if n != 1 {
 			t.Errorf("%s is not where its row says", r.id)
 		}
@@ -173,12 +173,12 @@ func TestTwoRelays(t *testing.T) {
 	}
 }
 
-func TestStampedRowsOfEarlierTermGoFirst(t *testing.T) {
+func TestSequencedRowsOfEarlierTermGoFirst(t *testing.T) {
 	w := newDeployment(t)
 	refuse := w.Cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicas, Count: -1})
 	stop := w.start()
 	w.add(60, "ann", "bob", "cid", "dan")
-	w.Until("all rows are stamped", func() bool {
+	w.Until("all rows have relay sequences", func() bool {
 		return w.Int("SELECT count(*) FROM outbox WHERE relay_id IS NULL") == 0
 	})
 	stop()
@@ -191,7 +191,7 @@ func TestStampedRowsOfEarlierTermGoFirst(t *testing.T) {
 		t.Errorf("republished_total = %d, want 60", n)
 	}
 	if n := w.Int("SELECT count(DISTINCT relay_id) FROM outbox"); n != 2 {
-		t.Errorf("rows have stamps of %d terms, want 2: a stamp never changes", n)
+		t.Errorf("rows have sequences of %d terms, want 2: a sequence never changes", n)
 	}
 }
 
@@ -247,7 +247,7 @@ func TestStaleStatisticsMakeNoQuadraticPlan(t *testing.T) {
 	w.Must(err)
 	_, err = tx.Exec(t.Context(), "SET LOCAL enable_mergejoin TO off")
 	w.Must(err)
-	rows, err := tx.Query(t.Context(), "EXPLAIN "+updateStamps, [16]byte{1}, list, zeros, list)
+	rows, err := tx.Query(t.Context(), "EXPLAIN "+assignSequencesSQL, [16]byte{1}, list, zeros, list)
 	w.Must(err)
 	plan, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	w.Must(err)
@@ -256,15 +256,15 @@ func TestStaleStatisticsMakeNoQuadraticPlan(t *testing.T) {
 	}
 }
 
-func TestStampIsNeverReplaced(t *testing.T) {
+func TestSequenceIsNeverReplaced(t *testing.T) {
 	w := newDeployment(t)
 	w.add(1, "ann")
 	stop := w.start()
 	w.AwaitPublished()
 	stop()
-	_, err := w.Pool.Exec(t.Context(), updateStamps, [16]byte{1}, []int64{1}, []int32{0}, []int64{1})
+	_, err := w.Pool.Exec(t.Context(), assignSequencesSQL, [16]byte{1}, []int64{1}, []int32{0}, []int64{1})
 	var refused *pgconn.PgError
 	if !errors.As(err, &refused) || refused.ConstraintName != "outbox_stamp" {
-		t.Errorf("stamping again: %v, want outbox_stamp to refuse it", err)
+		t.Errorf("assigned again: %v, want outbox_stamp to refuse it", err)
 	}
 }

@@ -17,7 +17,7 @@ const selectErasures = `SELECT payload, headers FROM outbox WHERE type = $1 AND 
 
 // restore puts own events of the log back whose transactions the database has lost. A person who was erased since does
 // not come back, whether the log tells it, further on, or the outbox.
-func (t *term) restore(ctx context.Context, tx pgx.Tx, at place, missing []entry) error {
+func (t *term) restore(ctx context.Context, tx pgx.Tx, at topicPartition, missing []entry) error {
 	if at.topic != events.TopicActions || len(missing) == 0 {
 		return nil
 	}

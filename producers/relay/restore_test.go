@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -18,11 +19,11 @@ import (
 )
 
 // forget brings the tables of the outbox back to what a backup has that was taken when no row with a seq above last
-// existed, and none above stamped had a stamp.
-func (w *deployment) forget(stamped, last int) {
+// existed, and none above sequenced had a relay sequence.
+func (w *deployment) forget(sequenced, last int) {
 	w.Helper()
 	w.Exec("DELETE FROM outbox WHERE seq > $1", last)
-	w.Exec("UPDATE outbox SET relay_id = NULL, partition = NULL, relay_seq = NULL, log_offset = NULL, published_at = NULL WHERE seq > $1", stamped)
+	w.Exec("UPDATE outbox SET relay_id = NULL, partition = NULL, relay_seq = NULL, log_offset = NULL, published_at = NULL WHERE seq > $1", sequenced)
 	w.Exec("UPDATE relay_partitions p SET next_offset = coalesce((SELECT max(log_offset) + 1 FROM outbox o WHERE o.aggregatetype = p.topic AND o.partition = p.partition), 0)")
 	w.Exec("DELETE FROM relays r WHERE NOT EXISTS (SELECT FROM outbox o WHERE o.relay_id = r.relay_id)")
 	w.Exec("UPDATE deployment SET timeline_id = timeline_id - 1")
@@ -49,13 +50,34 @@ func TestRestoredDatabaseFindsItsRowsInTheLog(t *testing.T) {
 	}
 	for _, r := range w.log() {
 		if w.Int("SELECT count(*) FROM outbox WHERE id = $1 AND relay_id = $2 AND relay_seq = $3 AND log_offset = $4",
-			r.id, [16]byte(r.stamp.Relay), r.stamp.Seq, r.offset) != 1 {
-			t.Errorf("%s does not have the stamp of its record", r.id)
+			r.id, [16]byte(r.sequence.Relay), r.sequence.Seq, r.offset) != 1 {
+			t.Errorf("%s does not have the relay sequence of its record", r.id)
 		}
 	}
 	w.add(10, "ann", "bob", "cid")
 	w.AwaitPublished()
 	w.checkLog()
+}
+
+// Whoever waits for the relay to have read the log, as an operator after a restore, must then find the database accepted.
+func TestReconciledAndAcceptedAreVisibleAtOnce(t *testing.T) {
+	w := newDeployment(t)
+	w.Exec("UPDATE deployment SET timeline_id = timeline_id - 1")
+	holder, err := w.Pool.Begin(t.Context())
+	w.Must(err)
+	defer holder.Rollback(context.Background())
+	_, err = holder.Exec(t.Context(), "SELECT FROM deployment FOR UPDATE")
+	w.Must(err)
+	w.start()
+	w.untilLocked()
+	if n := w.Int("SELECT count(*) FROM relays WHERE reconciled_at IS NOT NULL"); n != 0 {
+		t.Error("the relay has reconciled a database that is not accepted yet")
+	}
+	w.Must(holder.Rollback(t.Context()))
+	w.untilReconciled()
+	if restored, err := outbox.Restored(t.Context(), w.Pool); err != nil || restored {
+		t.Errorf("Restored = %t, %v after reconciling", restored, err)
+	}
 }
 
 func TestRedrivenRowIsNotTakenForItsFirstRecord(t *testing.T) {

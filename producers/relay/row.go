@@ -9,15 +9,15 @@ import (
 	"github.com/applylens/applylens/internal/outbox"
 )
 
-// place is a partition of a topic, without the deployment's prefix.
-type place struct {
+// topicPartition is a partition of a topic, named without the deployment's prefix.
+type topicPartition struct {
 	topic     string
 	partition int
 }
 
-// row is a stamped row of the outbox.
+// row is a row of the outbox with its relay sequence.
 type row struct {
-	place
+	topicPartition
 	events.Stamp
 	seq        int64
 	id         string
@@ -30,8 +30,7 @@ type row struct {
 	again      bool // may have been published before
 }
 
-// prepare reads the headers, and makes the record of a row that is void. An error means that the row can never be
-// published.
+// prepare reads the headers, or empties a row that is void. An error means that the row can never be published.
 func (r *row) prepare(source string) error {
 	if r.void {
 		return r.empty(source)
@@ -44,8 +43,8 @@ func (r *row) prepare(source string) error {
 	return nil
 }
 
-// empty turns the row into a record without content that keeps its number. The id is kept, so that a restored database
-// recognises the row, unless it is none.
+// empty turns the row into a record without content under the same relay sequence. A valid id is kept, so that a restored
+// database recognises the row.
 func (r *row) empty(source string) error {
 	event := events.Event{Envelope: events.Envelope{ID: r.id, Source: source, Type: events.TypeVoid}}
 	if event.Validate() != nil {
@@ -61,7 +60,7 @@ func (r *row) empty(source string) error {
 
 // size is at least what the row takes in a batch of records, uncompressed.
 func (r *row) size() int {
-	const fixed = 160 // lengths, attributes and the stamp's two headers
+	const fixed = 160 // lengths, attributes and the relay sequence's two headers
 	size := fixed + len(r.key) + len(r.value)
 	for _, header := range r.headers {
 		size += len(header.Key) + len(header.Value) + 8
@@ -69,7 +68,7 @@ func (r *row) size() int {
 	return size
 }
 
-// record is the row as kafka-go sends it. Its time is that of the row, so that a repeat is the same in every byte.
+// record is the row as kafka-go sends it. Its time is the row's, so that a repeat is identical byte for byte.
 func (r *row) record() kafka.Record {
 	headers := make([]kafka.Header, 0, len(r.headers)+2)
 	for _, header := range r.headers {

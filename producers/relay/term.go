@@ -2,7 +2,6 @@ package relay
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -11,7 +10,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 
 	"github.com/applylens/applylens/events"
-	"github.com/applylens/applylens/internal/failpoint"
 	"github.com/applylens/applylens/internal/outbox"
 )
 
@@ -23,39 +21,18 @@ type term struct {
 	id      events.UUID
 	source  string
 	watcher *watcher
-	log     logReader
 
-	layout     *layout // the last one; nil at first
-	partitions map[place]*partition
-	numbers    map[place]numbers // they go on, whatever becomes of a topic
-	topics     []string          // those that exist
+	layout     *layout  // the last one; nil at first
+	topics     []string // those that exist
+	partitions map[topicPartition]*partition
+	sequences  map[topicPartition]sequence // they go on when a topic is recreated
 	reconciled bool
-	results    chan result
-	helpers    sync.WaitGroup
-	request    context.Context // of publishing and reading: it outlives the signal to stop, but not the term
-	more       bool            // the table has more to stamp or load
-	marks      marks
-}
+	more       bool // the table has more rows to sequence
+	acked      acknowledged
 
-// result is what a goroutine brings back: either rows published or an inspection.
-type result struct {
-	p *partition
-
-	rows []*row
-	base int64
-
-	inspection *inspection
-	err        error
-}
-
-// numbers are the greatest of this term in a partition: given to a row, and sent at least once.
-type numbers struct{ given, sent int64 }
-
-// marks are what the next transaction notes as published.
-type marks struct {
-	seqs, offsets []int64
-	partitions    map[*partition]bool
-	since         time.Time // of the first
+	results chan result
+	helpers sync.WaitGroup
+	request context.Context // of publishing and reading: it outlives the signal to stop, but not the term
 }
 
 func newTerm(ctx context.Context, r *relay, conn *pgx.Conn) (*term, error) {
@@ -69,16 +46,16 @@ func newTerm(ctx context.Context, r *relay, conn *pgx.Conn) (*term, error) {
 	}
 	failed := func(err error) { r.Log.Warn("Kafka does not answer the relay", "error", err) }
 	return &term{
-		relay: r, conn: conn, id: id, source: source, log: logReader{r.Conn},
+		relay: r, conn: conn, id: id, source: source,
 		watcher:    &watcher{conn: r.Conn, limits: map[kadm.TopicID]int{}, out: make(chan *layout, 1), failed: failed},
-		partitions: map[place]*partition{},
-		numbers:    map[place]numbers{},
+		partitions: map[topicPartition]*partition{},
+		sequences:  map[topicPartition]sequence{},
 		results:    make(chan result),
-		marks:      marks{partitions: map[*partition]bool{}},
+		acked:      acknowledged{partitions: map[*partition]bool{}},
 	}, nil
 }
 
-// run leads until ctx ends, and then lets what is in flight finish, or until the connection is lost.
+// run leads until ctx ends, and then lets requests in flight finish, or until the connection is lost.
 func (t *term) run(ctx context.Context) error {
 	request, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer t.helpers.Wait()
@@ -97,26 +74,39 @@ func (t *term) run(ctx context.Context) error {
 	}
 }
 
-// turn does what there is to do without waiting for anything but PostgreSQL.
+// turn does what there is to do without waiting for anything but PostgreSQL. Published rows are noted after the next ones
+// are sent, unless the table is asked for them before.
 func (t *term) turn(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*statementLimit)
 	defer cancel()
-	if t.markDue() {
-		if err := t.mark(ctx); err != nil {
+	if t.asksWhatIsPublished() {
+		if err := t.notePublished(ctx); err != nil {
 			return err
 		}
 	}
-	if !t.fresh() {
-		return nil
+	if t.fresh() {
+		if err := t.publishNext(ctx); err != nil {
+			return err
+		}
 	}
+	if t.noteDue() {
+		return t.notePublished(ctx)
+	}
+	return nil
+}
+
+// publishNext inspects the partitions that need it, and once the term has reconciled publishes what waits.
+func (t *term) publishNext(ctx context.Context) error {
 	t.inspectAll()
-	if err := t.reconcile(ctx); err != nil || !t.reconciled {
-		return err
+	if !t.reconciled {
+		if err := t.finishReconciling(ctx); err != nil || !t.reconciled {
+			return err
+		}
 	}
 	if err := t.loadSpilled(ctx); err != nil {
 		return err
 	}
-	asked, err := t.stampNext(ctx)
+	asked, err := t.assignNext(ctx)
 	if err != nil {
 		return err
 	}
@@ -133,11 +123,11 @@ func (t *term) turn(ctx context.Context) error {
 // fresh tells whether the layout of the topics is recent enough to publish by it.
 func (t *term) fresh() bool { return t.layout != nil && time.Since(t.layout.at) < layoutFresh }
 
-// await returns when there is something to do, and takes the news in.
+// await returns when there is something to do. It receives layouts and results.
 func (t *term) await(ctx context.Context) error {
 	pause := min(pollEvery, t.untilRetry())
-	if len(t.marks.partitions) > 0 {
-		pause = min(pause, markEvery-time.Since(t.marks.since))
+	if len(t.acked.partitions) > 0 {
+		pause = min(pause, noteEvery-time.Since(t.acked.since))
 	}
 	if t.more {
 		pause = 0
@@ -150,27 +140,11 @@ func (t *term) await(ctx context.Context) error {
 	case <-t.wake:
 	case <-timer.C:
 	case found := <-t.watcher.out:
-		return t.adopt(statements, found)
+		return t.applyLayout(statements, found)
 	case r := <-t.results:
 		return t.receiveAll(statements, r)
 	}
 	return nil
-}
-
-// receiveAll takes the results that are there already, so that one transaction marks them all.
-func (t *term) receiveAll(ctx context.Context, r result) error {
-	ctx, cancel := context.WithTimeout(ctx, statementLimit)
-	defer cancel()
-	for {
-		if err := t.receive(ctx, r); err != nil {
-			return err
-		}
-		select {
-		case r = <-t.results:
-		default:
-			return nil
-		}
-	}
 }
 
 func (t *term) untilRetry() time.Duration {
@@ -181,115 +155,4 @@ func (t *term) untilRetry() time.Duration {
 		}
 	}
 	return pause
-}
-
-// drain waits for the requests in flight and marks what they published.
-func (t *term) drain() error {
-	ctx, cancel := context.WithTimeout(context.Background(), drainLimit)
-	defer cancel()
-	for _, p := range t.partitions {
-		for p.busy {
-			select {
-			case <-ctx.Done():
-				return errors.New("requests to Kafka did not end in time")
-			case r := <-t.results:
-				if err := t.receive(ctx, r); err != nil {
-					return err
-				}
-			}
-		}
-	}
-	return t.mark(ctx)
-}
-
-// start runs work for a partition in a goroutine of its own.
-func (t *term) start(p *partition, work func(ctx context.Context) result) {
-	p.busy, p.since = true, time.Now()
-	t.helpers.Go(func() {
-		ctx, cancel := context.WithTimeout(t.request, requestLimit)
-		defer cancel()
-		r := work(ctx)
-		r.p = p
-		select {
-		case t.results <- r:
-		case <-t.request.Done():
-		}
-	})
-}
-
-func (t *term) receive(ctx context.Context, r result) error {
-	p := t.partitions[r.p.place]
-	p.busy = false
-	if p != r.p {
-		return nil // the topic is another by now
-	}
-	if r.inspection != nil {
-		return t.receiveInspection(ctx, r)
-	}
-	return t.receivePublished(ctx, r)
-}
-
-// markDue tells whether what was published is to be noted now. It waits a little, so that a busy relay notes many rows
-// in one transaction, but not where the table is about to be asked what was published.
-func (t *term) markDue() bool {
-	if len(t.marks.seqs) >= stampRows || time.Since(t.marks.since) >= markEvery {
-		return true
-	}
-	for _, p := range t.partitions {
-		if p.stage != stageReady || p.spilled {
-			return true
-		}
-	}
-	return false
-}
-
-// mark notes as published what was, and how far that reaches.
-func (t *term) mark(ctx context.Context) error {
-	if len(t.marks.partitions) == 0 {
-		return nil
-	}
-	failpoint.Hit("relay_after_produce")
-	batch := &pgx.Batch{}
-	batch.Queue("BEGIN")
-	batch.Queue(quick)
-	batch.Queue(markPublished, t.marks.seqs, t.marks.offsets)
-	for p := range t.marks.partitions {
-		t.queueEnd(batch, p)
-	}
-	batch.Queue("COMMIT")
-	if err := t.conn.SendBatch(ctx, batch).Close(); err != nil {
-		return fmt.Errorf("mark published rows: %w", err)
-	}
-	failpoint.Hit("relay_after_mark")
-	t.marks = marks{partitions: map[*partition]bool{}}
-	return nil
-}
-
-func (t *term) queueEnd(batch *pgx.Batch, p *partition) {
-	batch.Queue(saveEnd, t.layout.cluster, p.topic, [16]byte(p.topicID), p.partition, p.next)
-}
-
-// reconcile ends the reading that comes before the term's first publish, once every partition is ready.
-func (t *term) reconcile(ctx context.Context) error {
-	if t.reconciled {
-		return nil
-	}
-	for _, p := range t.partitions {
-		if p.stage != stageReady {
-			return nil
-		}
-	}
-	failpoint.Hit("relay_reconcile")
-	if _, err := t.conn.Exec(ctx, endReconcile, [16]byte(t.id)); err != nil {
-		return fmt.Errorf("note the end of reconciling: %w", err)
-	}
-	if err := outbox.AcceptIdentity(ctx, t.conn); err != nil {
-		return err
-	}
-	if err := t.buryStrangers(ctx); err != nil {
-		return err
-	}
-	t.reconciled = true
-	t.Log.Info("relay has read the log to its end", "relay_id", t.id.String(), "partitions", len(t.partitions))
-	return nil
 }

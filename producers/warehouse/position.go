@@ -8,8 +8,9 @@ import (
 	"slices"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/applylens/applylens/internal/kafkalog"
 )
 
 // findPlace finds where to resume, and holds if the topic was recreated or truncated.
@@ -18,20 +19,16 @@ func (r *topicReader) findPlace(ctx context.Context) error {
 	if r.found, err = r.topic.Broker.DescribeTopic(ctx, r.topic.Topic); err != nil {
 		return err
 	}
-	starts, err := r.topic.Broker.Admin.ListStartOffsets(ctx, r.topic.Topic)
+	starts, ends, err := kafkalog.Ends(ctx, r.topic.Broker, r.topic.Topic)
 	if err != nil {
-		return fmt.Errorf("list offsets: %w", err)
-	}
-	ends, err := r.topic.Broker.Admin.ListCommittedOffsets(ctx, r.topic.Topic)
-	if err = errors.Join(err, starts.Error(), ends.Error()); err != nil {
-		return fmt.Errorf("list offsets: %w", err)
+		return err
 	}
 	stored, err := r.stored(ctx)
 	if err != nil {
 		return err
 	}
 	if hold := r.compareLog(stored, starts, ends); hold != nil {
-		return r.passLog(ctx, hold, starts)
+		return r.passLog(ctx, hold, starts, ends)
 	}
 	return nil
 }
@@ -63,48 +60,39 @@ func (r *topicReader) stored(ctx context.Context) (map[int32]position, error) {
 
 // compareLog sets the positions to the stored ones, or to the log start offset where there is none, and returns what is
 // wrong.
-func (r *topicReader) compareLog(stored map[int32]position, starts, ends kadm.ListedOffsets) *Hold {
+func (r *topicReader) compareLog(stored map[int32]position, starts, ends map[int]int64) *Hold {
 	r.next, r.ends = map[int32]int64{}, map[int32]int64{}
 	var faults []Hold
-	starts.Each(func(start kadm.ListedOffset) {
-		end, _ := ends.Lookup(start.Topic, start.Partition)
-		r.next[start.Partition], r.ends[start.Partition] = start.Offset, end.Offset
-		before, known := stored[start.Partition]
+	for number, start := range starts {
+		partition, end := int32(number), ends[number]
+		r.next[partition], r.ends[partition] = start, end
+		before, known := stored[partition]
 		if !known {
-			return
+			continue
 		}
-		r.next[start.Partition] = before.next
+		r.next[partition] = before.next
 		switch {
 		case before.cluster != r.found.Cluster || before.id != r.found.ID:
-			faults = append(faults, Hold{HoldLog, fmt.Sprintf("partition %d belongs to a recreated topic of that name", start.Partition)})
-		case before.next < start.Offset:
-			faults = append(faults, Hold{HoldLog, fmt.Sprintf("%d records of partition %d were deleted unread", start.Offset-before.next, start.Partition)})
-		case before.next > end.Offset:
-			faults = append(faults, Hold{HoldLog, fmt.Sprintf("partition %d ends at %d, before the position %d", start.Partition, end.Offset, before.next)})
+			faults = append(faults, Hold{HoldLog, fmt.Sprintf("partition %d belongs to a recreated topic of that name", partition)})
+		case before.next < start:
+			faults = append(faults, Hold{HoldLog, fmt.Sprintf("%d records of partition %d were deleted unread", start-before.next, partition)})
+		case before.next > end:
+			faults = append(faults, Hold{HoldLog, fmt.Sprintf("partition %d ends at %d, before the position %d", partition, end, before.next)})
 		}
-	})
+	}
 	slices.SortFunc(faults, func(a, b Hold) int { return cmp.Compare(a.Detail, b.Detail) })
 	return join(faults)
 }
 
 // passLog holds the sync, or restarts at the log start offset if that was accepted.
-func (r *topicReader) passLog(ctx context.Context, hold *Hold, starts kadm.ListedOffsets) error {
+func (r *topicReader) passLog(ctx context.Context, hold *Hold, starts, ends map[int]int64) error {
 	if passes, err := r.pass(ctx, r.summary, hold, 0, r.who); err != nil || !passes {
 		return err
 	}
 	if _, err := r.conn.Exec(ctx, deletePositions, r.source); err != nil {
 		return fmt.Errorf("delete positions: %w", err)
 	}
-	r.compareLog(nil, starts, kadm.ListedOffsets{})
-	return r.refreshEnds(ctx)
-}
-
-func (r *topicReader) refreshEnds(ctx context.Context) error {
-	ends, err := r.topic.Broker.Admin.ListCommittedOffsets(ctx, r.topic.Topic)
-	if err = errors.Join(err, ends.Error()); err != nil {
-		return fmt.Errorf("list offsets: %w", err)
-	}
-	ends.Each(func(end kadm.ListedOffset) { r.ends[end.Partition] = end.Offset })
+	r.compareLog(nil, starts, ends)
 	return nil
 }
 

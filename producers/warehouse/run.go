@@ -42,6 +42,7 @@ const (
 	lastRetry  = 15 * time.Minute
 	heldRetry  = time.Hour // a held sync is retried: the warehouse may have recovered
 
+	lastTopicRetry = time.Minute
 	heldTopicRetry = 5 * time.Minute // only an operator can resolve a held topic
 )
 
@@ -96,13 +97,15 @@ type runner struct {
 }
 
 func (r *runner) loop(ctx context.Context) {
-	before, err := r.state(ctx)
-	for failures := 1; err != nil; failures++ {
-		r.log.Warn("the state of the warehouse cannot be read", "error", err)
-		if retry.Wait(ctx, retryAfter(failures, rand.Float64())) != nil {
-			return
+	var before state
+	err := retry.Until(ctx, firstRetry, lastRetry, func(int) (err error) {
+		if before, err = r.state(ctx); err != nil {
+			r.log.Warn("the state of the warehouse cannot be read", "error", err)
 		}
-		before, err = r.state(ctx)
+		return err
+	})
+	if err != nil {
+		return
 	}
 	due := r.Next(before.synced)
 	for failures := 0; r.until(ctx, due) == nil; {
@@ -113,8 +116,8 @@ func (r *runner) loop(ctx context.Context) {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
+			due = began.Add(retry.Delay(failures, firstRetry, lastRetry, rand.Float64()))
 			failures++
-			due = began.Add(retryAfter(failures, rand.Float64()))
 			r.log.Warn("warehouse sync failed, will retry", "error", err, "again_at", due)
 			continue
 		case summary.Held != nil:
@@ -150,12 +153,6 @@ func earlier(a, b time.Time) time.Time {
 	return b
 }
 
-// retryAfter doubles with each failure up to a limit; chance, from 0 to 1, adds jitter.
-func retryAfter(failures int, chance float64) time.Duration {
-	wait := min(firstRetry<<min(failures-1, 10), lastRetry)
-	return wait/2 + time.Duration(chance*float64(wait/2))
-}
-
 // FollowTopic reads a change topic until ctx ends. Outages and holds are retried. It returns an error only for an invalid
 // config.
 func FollowTopic(ctx context.Context, cfg Config, topic *Topic, report func(*Summary)) error {
@@ -173,9 +170,9 @@ func FollowTopic(ctx context.Context, cfg Config, topic *Topic, report func(*Sum
 		case errors.Is(err, ErrBusy):
 			cfg.Log.Debug("another process reads the topic", "topic", topic.Topic)
 		case err != nil:
-			failures++
 			cfg.Log.Warn("the change topic cannot be read, will retry", "topic", topic.Topic, "error", err)
-			_ = retry.Wait(ctx, min(retryAfter(failures, rand.Float64()), time.Minute))
+			_ = retry.Wait(ctx, retry.Delay(failures, firstRetry, lastTopicRetry, rand.Float64()))
+			failures++
 		default:
 			failures = 0
 			if summary.Held != nil || summary.anything() {

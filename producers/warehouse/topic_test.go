@@ -291,15 +291,12 @@ func TestFollowingATopic(t *testing.T) {
 // until polls until a condition holds.
 func (w *world) until(what string, holds func() bool) {
 	w.Helper()
-	deadline := time.Now().Add(patience)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		if time.Now().After(deadline) {
-			w.Fatalf("timed out waiting until %s\n%s", what, w.logs)
+	testenv.Eventually(w, patience, 10*time.Millisecond, what, func() error {
+		if !holds() {
+			return fmt.Errorf("not yet\n%s", w.logs)
 		}
-		<-tick.C
-	}
+		return nil
+	})
 }
 
 // TestTransactionsOfATopic checks that aborted records are not read, and that control records are not a gap.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/config"
+	"github.com/applylens/applylens/internal/retry"
 	"github.com/applylens/applylens/internal/testkit/load"
 	"github.com/applylens/applylens/internal/testkit/oracle"
 	"github.com/applylens/applylens/internal/testkit/pgproxy"
@@ -392,12 +393,7 @@ func (w *deployment) live(group string) int {
 // after returns when d has passed: a fault goes on for so long.
 func after(t testing.TB, d time.Duration) {
 	t.Helper()
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-t.Context().Done():
-	}
+	_ = retry.Wait(t.Context(), d)
 }
 
 func tail(path string) string {

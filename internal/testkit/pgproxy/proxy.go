@@ -17,6 +17,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/applylens/applylens/internal/retry"
 )
 
 // Fault is what happens to one COMMIT.
@@ -162,14 +164,7 @@ func (p *Proxy) fault() Fault {
 }
 
 // wait lasts as long as a frozen answer is held.
-func (p *Proxy) wait() {
-	timer := time.NewTimer(p.freeze)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-p.ctx.Done():
-	}
-}
+func (p *Proxy) wait() { _ = retry.Wait(p.ctx, p.freeze) }
 
 // reset closes conn so that the peer sees a connection reset instead of an end.
 func reset(conn net.Conn) {

@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/applylens/applylens/internal/config"
+	"github.com/applylens/applylens/internal/retry"
 )
 
 // Kafka returns settings for the real brokers of KAFKA_BROKERS with a prefix of the test's own. Topics and groups with
@@ -67,19 +68,13 @@ func deleteGroups(ctx context.Context, admin *kadm.Client, prefix string) error 
 	if len(names) == 0 {
 		return nil
 	}
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
+	return retry.Until(ctx, 100*time.Millisecond, time.Second, func(int) error {
 		deleted, err := admin.DeleteGroups(ctx, names...)
-		if err := errors.Join(err, deleted.Error()); !errors.Is(err, kerr.NonEmptyGroup) {
+		if err = errors.Join(err, deleted.Error()); errors.Is(err, kerr.NonEmptyGroup) {
 			return err
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-		}
-	}
+		return retry.Stop(err)
+	})
 }
 
 func withPrefix(names []string, prefix string) []string {

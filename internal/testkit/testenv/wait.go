@@ -1,25 +1,24 @@
 package testenv
 
 import (
+	"context"
 	"testing"
 	"time"
+
+	"github.com/applylens/applylens/internal/retry"
 )
 
 // Eventually calls look now and then until it returns nil, and fails the test with its last error when patience is over.
 func Eventually(t testing.TB, patience, every time.Duration, what string, look func() error) {
 	t.Helper()
-	ticker := time.NewTicker(every)
-	defer ticker.Stop()
-	deadline := time.After(patience)
-	for {
-		err := look()
-		if err == nil {
-			return
-		}
-		select {
-		case <-ticker.C:
-		case <-deadline:
-			t.Fatalf("waiting until %s: %v", what, err)
-		}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	var last error
+	err := retry.Until(ctx, every, every, func(int) error {
+		last = look()
+		return last
+	})
+	if err != nil {
+		t.Fatalf("waiting until %s: %v", what, last)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"os"
@@ -160,22 +159,21 @@ func (r *refusal) passes() bool {
 func (r *refusal) drift() bool { return r.reason() == "invalidQuery" || r.reason() == "notFound" }
 
 // call calls a method, and retries transient errors.
-func (v *View) call(ctx context.Context, method, path string, parameters url.Values, body any) (*queryAnswer, error) {
-	for attempt := 1; ; attempt++ {
-		answer, err := v.try(ctx, method, path, parameters, body)
+func (v *View) call(ctx context.Context, method, path string, parameters url.Values, body any) (answer *queryAnswer, err error) {
+	err = retry.Until(ctx, v.Backoff, v.Backoff<<attempts, func(attempt int) error {
+		var err error
+		answer, err = v.try(ctx, method, path, parameters, body)
 		var refused *refusal
 		isRefusal := errors.As(err, &refused)
 		switch {
-		case err == nil:
-			return answer, nil
 		case isRefusal && refused.drift():
-			return nil, &warehouse.DriftError{Detail: "the warehouse rejects the view: " + refused.Body.Message}
-		case isRefusal && !refused.passes(), attempt == attempts, ctx.Err() != nil:
-			return nil, err
+			return retry.Stop(&warehouse.DriftError{Detail: "the warehouse rejects the view: " + refused.Body.Message})
+		case isRefusal && !refused.passes(), attempt == attempts-1, ctx.Err() != nil:
+			return retry.Stop(err)
 		}
-		wait := v.Backoff << (attempt - 1)
-		_ = retry.Wait(ctx, wait/2+rand.N(wait/2+1)) // try checks ctx
-	}
+		return err
+	})
+	return answer, err
 }
 
 func (v *View) try(ctx context.Context, method, path string, parameters url.Values, body any) (*queryAnswer, error) {

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/applylens/applylens/internal/retry"
 )
 
 // ElasticsearchConfig tells how to run an Elasticsearch node.
@@ -177,16 +179,17 @@ func (e *Elasticsearch) Kill() error {
 
 // awaitGroupGone waits for the server, which is no child of ours and may write a moment longer than its launcher lives.
 func (e *Elasticsearch) awaitGroupGone() error {
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	timeout := time.NewTimer(stopTimeout)
-	defer timeout.Stop()
-	for syscall.Kill(-e.process.command.Process.Pid, 0) == nil {
-		select {
-		case <-timeout.C:
-			return errors.New("killed Elasticsearch does not end")
-		case <-tick.C:
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	errAlive := errors.New("killed Elasticsearch does not end")
+	err := retry.Until(ctx, 10*time.Millisecond, 10*time.Millisecond, func(int) error {
+		if syscall.Kill(-e.process.command.Process.Pid, 0) == nil {
+			return errAlive
 		}
+		return nil
+	})
+	if err != nil {
+		return errAlive
 	}
 	return nil
 }

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/applylens/applylens/internal/retry"
 )
 
 // PostgresConfig tells how to run a PostgreSQL server.
@@ -115,18 +117,16 @@ func (p *Postgres) Start(ctx context.Context) error {
 // startRetrying gives the sessions of a killed postmaster some seconds to notice and release its shared memory, for as
 // long as which a new one refuses to start.
 func (p *Postgres) startRetrying(ctx context.Context) error {
-	deadline := time.After(5 * time.Second)
-	for {
-		err := p.startOnce(ctx)
-		if !errors.Is(err, errEnded) {
-			return err
+	limited, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	var last error
+	_ = retry.Until(limited, 50*time.Millisecond, 50*time.Millisecond, func(int) error {
+		if last = p.startOnce(ctx); errors.Is(last, errEnded) {
+			return last
 		}
-		select {
-		case <-deadline:
-			return err
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
+		return retry.Stop(last)
+	})
+	return last
 }
 
 func (p *Postgres) startOnce(ctx context.Context) error {

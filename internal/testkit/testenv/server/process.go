@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/applylens/applylens/internal/retry"
 )
 
 const stopTimeout = 20 * time.Second
@@ -81,21 +83,17 @@ func (p *process) end(signal syscall.Signal) error {
 
 // await calls ready every few milliseconds until it succeeds, the process ends or ctx does.
 func (p *process) await(ctx context.Context, ready func(context.Context) error) error {
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := ready(ctx)
-		if err == nil {
-			return nil
+	var last error
+	err := retry.Until(ctx, 20*time.Millisecond, 20*time.Millisecond, func(int) error {
+		if last = ready(ctx); last != nil && !p.running() {
+			return retry.Stop(fmt.Errorf("it ended: %w", errors.Join(p.err, errEnded)))
 		}
-		select {
-		case <-p.done:
-			return fmt.Errorf("it ended: %w", errors.Join(p.err, errEnded))
-		case <-ctx.Done():
-			return fmt.Errorf("not ready: %w", errors.Join(err, ctx.Err()))
-		case <-tick.C:
-		}
+		return last
+	})
+	if err != nil && !errors.Is(err, errEnded) {
+		return fmt.Errorf("not ready: %w", errors.Join(last, err))
 	}
+	return err
 }
 
 var errEnded = errors.New("process ended")

@@ -2,16 +2,25 @@ package relay
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"maps"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/twmb/franz-go/pkg/kadm"
 
 	"github.com/applylens/applylens/events"
 )
 
-// adopt compares a layout with the last one. A new topic id or leader epoch puts what was published in doubt.
-func (t *term) adopt(ctx context.Context, found *layout) error {
+// selectEndSQL reads what saveEndSQL stored.
+const selectEndSQL = `
+SELECT next_offset FROM relay_partitions WHERE cluster_id = $1 AND topic_id = $2 AND partition = $3`
+
+// applyLayout takes a new layout over. A partition whose topic id or leader epoch has changed is inspected again.
+func (t *term) applyLayout(ctx context.Context, found *layout) error {
 	ctx, cancel := context.WithTimeout(ctx, statementLimit)
 	defer cancel()
-	if err := t.mark(ctx); err != nil {
+	if err := t.notePublished(ctx); err != nil {
 		return err
 	}
 	t.layout, t.topics = found, nil
@@ -22,19 +31,19 @@ func (t *term) adopt(ctx context.Context, found *layout) error {
 		}
 		t.topics = append(t.topics, topic)
 		for number, epoch := range described.epochs {
-			if err := t.adoptPartition(ctx, place{topic, number}, described, epoch); err != nil {
+			if err := t.applyPartition(ctx, topicPartition{topic, number}, described, epoch); err != nil {
 				return err
 			}
 		}
 	}
-	maps.DeleteFunc(t.partitions, func(at place, p *partition) bool {
+	maps.DeleteFunc(t.partitions, func(at topicPartition, p *partition) bool {
 		_, exists := found.topics[at.topic].epochs[at.partition]
 		return !exists && !p.busy
 	})
 	return nil
 }
 
-func (t *term) adoptPartition(ctx context.Context, at place, described topicLayout, epoch int32) error {
+func (t *term) applyPartition(ctx context.Context, at topicPartition, described topicLayout, epoch int32) error {
 	p := t.partitions[at]
 	switch {
 	case p == nil || p.topicID != described.id:
@@ -48,7 +57,7 @@ func (t *term) adoptPartition(ctx context.Context, at place, described topicLayo
 		t.partitions[at] = fresh
 	case p.epoch != epoch:
 		p.epoch, p.moved = epoch, true
-		p.doubt()
+		p.requireInspection()
 	default:
 		p.sure, p.likely = p.likely, p.next
 	}
@@ -57,3 +66,15 @@ func (t *term) adoptPartition(ctx context.Context, at place, described topicLayo
 
 // partitionCount is the number of partitions of a topic.
 func (t *term) partitionCount(topic string) int { return len(t.layout.topics[topic].epochs) }
+
+// readEnd returns the stored end of a partition; it is not known of a topic that the relay has not inspected yet.
+func readEnd(ctx context.Context, conn *pgx.Conn, cluster string, id kadm.TopicID, number int) (next int64, known bool, err error) {
+	err = conn.QueryRow(ctx, selectEndSQL, cluster, [16]byte(id), number).Scan(&next)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, false, nil
+	}
+	if err != nil {
+		return 0, false, fmt.Errorf("read end of partition: %w", err)
+	}
+	return next, true, nil
+}
