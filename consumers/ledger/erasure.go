@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"time"
 
@@ -31,6 +32,11 @@ JOIN positions p ON p.partition = e.partition AND p.next_offset <= e.log_offset
 JOIN versions v ON v.group_name = p.group_name AND v.version = p.version AND v.state = 'retired'
 WHERE p.group_name = $1 AND p.topic_id = $2 AND t.user_id = e.user_id AND t.version = p.version`
 
+	// lockErasuresSQL keeps apart, until their transactions end, whoever erases a person and whoever adds a dead letter of
+	// that person outside of the person's partition: neither would see what the other has not committed.
+	lockErasuresSQL = `
+SELECT pg_advisory_xact_lock(k) FROM (SELECT DISTINCT k FROM unnest($1::bigint[]) AS t (k) ORDER BY k) s`
+
 	// rememberErasuresSQL keeps when persons were last erased, among the effects, by a hash: a record outside the partition
 	// of its person may be met only later.
 	rememberErasuresSQL = `
@@ -53,6 +59,17 @@ func erasureKey(user string) events.UUID {
 	return events.UUID(sum[:16])
 }
 
+// lockErasures takes the locks of erasures; a zero key has none.
+func lockErasures(tx *postgres.Tx, keys []events.UUID) {
+	locks := make([]int64, 0, len(keys))
+	for _, key := range keys {
+		if !key.IsZero() {
+			locks = append(locks, int64(binary.BigEndian.Uint64(key[:8])))
+		}
+	}
+	tx.Queue(lockErasuresSQL, locks)
+}
+
 // ApplyErasures erases persons beyond the rows of the version that is folded: from dead letters and, for the live version,
 // from tables' retired versions. A version that is not live has no effect on others.
 func (l *Log) ApplyErasures(ctx context.Context, tx *postgres.Tx, tables []string, erasures []Erasure) error {
@@ -66,6 +83,7 @@ func (l *Log) ApplyErasures(ctx context.Context, tx *postgres.Tx, tables []strin
 		users[i], partitions[i], offsets[i] = e.User, e.Partition, e.Offset
 		times[i], keys[i], micros[i] = e.RecordedAt, erasureKey(e.User), e.RecordedAt.UnixMicro()
 	}
+	lockErasures(tx, keys)
 	if _, err := tx.Exec(ctx, fmt.Sprintf(rememberErasuresSQL, l.effectsTable()), keys, micros); err != nil {
 		return fmt.Errorf("remember erasures: %w", err)
 	}
@@ -97,6 +115,7 @@ func (l *Log) erasedStrays(ctx context.Context, tx *postgres.Tx, letters []Lette
 	if !strays {
 		return erased, nil
 	}
+	lockErasures(tx, keys)
 	known := map[events.UUID]uint64{}
 	if err := l.findEffects(ctx, tx, keys, known); err != nil {
 		return nil, fmt.Errorf("look for erasures: %w", err)
