@@ -49,6 +49,55 @@ func TestGapHaltsAndSkipGoesOn(t *testing.T) {
 	}
 }
 
+// What a gap advises gives the lost records up and reads all that is left.
+func TestGapsRemedyGoesOn(t *testing.T) {
+	w := grouptest.New(t)
+	user := w.UsersOf(1, 1)[0]
+	for n := range 5 {
+		w.Publish(w.Own(world.Decision(user, n)))
+	}
+	stop := w.Start(w.Weights())
+	w.AwaitWeights()
+	stop()
+	for n := 5; n < 10; n++ {
+		w.Publish(w.Own(world.Decision(user, n)))
+	}
+	w.DeleteBefore(events.TopicActions, 1, 7)
+	w.Start(w.Weights())
+	w.AwaitHalt(ledger.ReasonGap)
+	if diff := cmp.Diff([]operate.Move{{Partition: 1, From: 5, To: 7, Lost: 2, Was: "gap"}}, w.FollowRemedy(0, -1)); diff != "" {
+		t.Error(diff)
+	}
+	w.AwaitWeights()
+	if got := w.Weight(user, "category:promo"); got != 1.6 { // 0..4 and 7..9
+		t.Errorf("weight %v, want 1.6", got)
+	}
+}
+
+// Too many dead letters: the one command goes on dead-lettering, the other passes over the rest.
+func TestDeadLettersRemediesGoOn(t *testing.T) {
+	for n, want := range []world.Ledger{
+		{Fetched: 11, Applied: 1, DeadLettered: 10}, // skip to the good one behind the rubbish
+		{Fetched: 11, Applied: 1, DeadLettered: 10}, // adopt
+	} {
+		w := grouptest.New(t)
+		user := w.UsersOf(1, 1)[0]
+		for range 10 {
+			rubbish := w.Foreign(world.Decision(user, 0))
+			rubbish.Value = []byte("rubbish")
+			w.Publish(rubbish)
+		}
+		w.Publish(w.Own(world.Decision(user, 1)))
+		w.Start(w.Weights(func(c *consumers.Config) { c.DeadLetterLimit = 5 }))
+		w.AwaitHalt(ledger.ReasonDeadLetters)
+		w.FollowRemedy(n, 10)
+		w.AwaitWeights()
+		if diff := cmp.Diff(want, w.Ledger("weights")); diff != "" {
+			t.Errorf("command %d: %s", n, diff)
+		}
+	}
+}
+
 func TestRecreatedTopicHaltsAndAdoptGoesOn(t *testing.T) {
 	w := grouptest.New(t)
 	stop := w.Start(w.Weights())
@@ -68,8 +117,7 @@ func TestRecreatedTopicHaltsAndAdoptGoesOn(t *testing.T) {
 	if got := w.Weight("ann", "category:promo"); got != 0.4 {
 		t.Errorf("weight %v while halted, want 0.4", got)
 	}
-	_, err = w.Operator().Adopt(t.Context(), -1)
-	w.Must(err)
+	w.FollowRemedy(0, -1)
 	w.AwaitWeights()
 	if got := w.Weight("ann", "category:promo"); got != 1 {
 		t.Errorf("weight %v, want 1", got)
@@ -87,8 +135,7 @@ func TestGrownTopicHaltsAndAdoptGoesOn(t *testing.T) {
 	w.Must(grown.Error())
 	w.Start(w.Weights())
 	w.AwaitHalt(ledger.ReasonGrown)
-	_, err = w.Operator().Adopt(t.Context(), -1)
-	w.Must(err)
+	w.FollowRemedy(0, -1)
 	w.Publish(w.Own(world.Decision("ann", 1)))
 	w.AwaitWeights()
 	if got := w.Weight("ann", "category:promo"); got != 0.4 {

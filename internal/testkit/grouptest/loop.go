@@ -5,6 +5,8 @@ package grouptest
 import (
 	"context"
 	"fmt"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -107,6 +109,41 @@ func (l *Loop) AwaitHalt(reason ledger.Reason) (partition int) {
 		return fmt.Errorf("positions are %+v", positions)
 	})
 	return partition
+}
+
+var remedy = regexp.MustCompile(`applylens positions (adopt|skip) weights ([\w.]+)(?:/(\d+))?(?: --to (\w+))? --reason`)
+
+// FollowRemedy runs command n, from 0, of those that the halt of weights advises, and returns what it moved. to is where a
+// skip goes on whose offset the halt leaves to the operator.
+func (l *Loop) FollowRemedy(n int, to int64) []operate.Move {
+	l.Helper()
+	detail := world.Scalar[string](l, "SELECT halt_detail FROM positions WHERE group_name = 'weights' AND state = 'halted' ORDER BY partition LIMIT 1")
+	commands := remedy.FindAllStringSubmatch(detail, -1)
+	if n >= len(commands) {
+		l.Fatalf("the halt advises %d commands, not %d: %s", len(commands), n+1, detail)
+	}
+	verb, topic, partition := commands[n][1], commands[n][2], -1
+	if topic != events.TopicActions {
+		l.Errorf("the halt names topic %s: %s", topic, detail)
+	}
+	if text := commands[n][3]; text != "" {
+		var err error
+		partition, err = strconv.Atoi(text)
+		l.Must(err)
+	}
+	if verb == "adopt" {
+		moves, err := l.Operator().Adopt(l.Context(), partition)
+		l.Must(err)
+		return moves
+	}
+	if text := commands[n][4]; text != "OFFSET" {
+		var err error
+		to, err = strconv.ParseInt(text, 10, 64)
+		l.Must(err)
+	}
+	moves, err := l.Operator().Skip(l.Context(), partition, to)
+	l.Must(err)
+	return moves
 }
 
 // RedriveFirst redrives the first dead letter of weights, and waits until weights has met it again.
