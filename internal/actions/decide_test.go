@@ -12,7 +12,7 @@ import (
 )
 
 func TestAProposalIsPendingOnce(t *testing.T) {
-	w := newWorld(t)
+	w := newOwner(t)
 	w.user("ann")
 	none := events.UUID{}
 	first := w.propose("ann", "m", 1)
@@ -27,15 +27,14 @@ func TestAProposalIsPendingOnce(t *testing.T) {
 		t.Error("a mail was proposed again although the decision stands")
 	}
 	w.revert("ann", first)
-	_, err := w.pool.Exec(t.Context(), "UPDATE actions SET created_at = now() - interval '30 days'")
-	w.must(err)
+	w.Exec("UPDATE actions SET created_at = now() - interval '30 days'")
 	if w.propose("ann", "m", 1) == none {
 		t.Error("a mail whose proposal has expired was not proposed again")
 	}
 }
 
 func TestADecisionIsWonOnce(t *testing.T) {
-	w := newWorld(t)
+	w := newOwner(t)
 	w.user("ann")
 	w.user("bob")
 	id := w.propose("ann", "m", 1)
@@ -50,12 +49,12 @@ func TestADecisionIsWonOnce(t *testing.T) {
 		t.Error("a decided action was decided again")
 	}
 	e := a.Event(actions.KindOf(a.Status), "ann", "/test")
-	w.must(e.Validate())
+	w.Must(e.Validate())
 	w.same(e.ID, events.EffectID(e).String())
 }
 
 func TestARevertTakesBackWhatWasNotForgottenSince(t *testing.T) {
-	w := newWorld(t)
+	w := newOwner(t)
 	w.user("ann")
 	w.forget("ann", "contains:sale") // before the decision: it is taught again
 	id := w.propose("ann", "m", 1)
@@ -69,11 +68,11 @@ func TestARevertTakesBackWhatWasNotForgottenSince(t *testing.T) {
 			w.forget("ann", feature)
 		}
 		e := w.revert("ann", id)
-		w.must(e.Validate())
+		w.Must(e.Validate())
 		w.same(e.Action.Decision, events.DecisionRejected)
 		w.same(e.Action.Features, append([]string{}, want...))
 		var now actions.ByID
-		w.must(w.do(func(b *pgx.Batch) { actions.Read(b, "ann", []events.UUID{id}, &now) }))
+		w.Must(w.do(func(b *pgx.Batch) { actions.Read(b, "ann", []events.UUID{id}, &now) }))
 		w.same(now[id].Status, actions.Pending)
 		w.same(now[id].RevertedEventID("ann", "/test"), e.ID)
 	}
@@ -84,12 +83,12 @@ func TestARevertTakesBackWhatWasNotForgottenSince(t *testing.T) {
 }
 
 func TestAManualActionIsRecordedOnce(t *testing.T) {
-	w := newWorld(t)
+	w := newOwner(t)
 	w.user("ann")
 	w.propose("ann", "m", 2)
 	look := func() (p actions.Performed, recorded bool) {
 		p = actions.Performed{EmailID: "m", Action: "create_task"}
-		w.must(w.do(func(b *pgx.Batch) { actions.LookPerformed(b, "ann", []int64{3, 2, 1}, &p, &recorded) }))
+		w.Must(w.do(func(b *pgx.Batch) { actions.LookPerformed(b, "ann", []int64{3, 2, 1}, &p, &recorded) }))
 		return p, recorded
 	}
 	p, recorded := look()
@@ -98,7 +97,7 @@ func TestAManualActionIsRecordedOnce(t *testing.T) {
 	}
 	w.same(p.Policies, []int64{3, 1}) // policy 2 proposed something
 	p.ID = events.NewUUIDv7(time.Now())
-	w.must(w.do(func(b *pgx.Batch) { p.Record(b, "ann") }))
+	w.Must(w.do(func(b *pgx.Batch) { p.Record(b, "ann") }))
 	again, recorded := look()
 	if !recorded {
 		t.Error("not recorded")
@@ -110,12 +109,12 @@ func TestAManualActionIsRecordedOnce(t *testing.T) {
 }
 
 func TestTheLockIsOfThePersonWhoAsks(t *testing.T) {
-	w := newWorld(t)
+	w := newOwner(t)
 	since := w.user("ann")
 	lock := func() error { return w.do(func(b *pgx.Batch) { actions.Lock(b, "ann", since) }) }
-	w.must(lock())
-	rows, err := actions.Erase(t.Context(), w.pool, "ann", since)
-	w.must(err)
+	w.Must(lock())
+	rows, err := actions.Erase(t.Context(), w.Pool, "ann", since)
+	w.Must(err)
 	w.same(rows["users"], int64(1))
 	if err := lock(); !errors.Is(err, actions.ErrErased) {
 		t.Errorf("%v after erasing, want ErrErased", err)
@@ -127,19 +126,19 @@ func TestTheLockIsOfThePersonWhoAsks(t *testing.T) {
 }
 
 func TestEraseLeavesWhatIsNewer(t *testing.T) {
-	w := newWorld(t)
+	w := newOwner(t)
 	since := w.user("ann")
 	w.propose("ann", "m", 1)
 	w.forget("ann", "a")
-	rows, err := actions.Erase(t.Context(), w.pool, "ann", since.Add(-time.Microsecond))
-	w.must(err)
+	rows, err := actions.Erase(t.Context(), w.Pool, "ann", since.Add(-time.Microsecond))
+	w.Must(err)
 	for table, n := range rows {
 		if n != 0 {
 			t.Errorf("%d rows of %s are gone, which are newer", n, table)
 		}
 	}
-	_, err = actions.Erase(t.Context(), w.pool, "ann", time.Now().Add(time.Hour))
-	w.must(err)
+	_, err = actions.Erase(t.Context(), w.Pool, "ann", time.Now().Add(time.Hour))
+	w.Must(err)
 	for _, table := range actions.Erased() {
 		if n := len(w.texts("SELECT 'row' FROM " + table)); n != 0 {
 			t.Errorf("%d rows of %s are left", n, table)

@@ -7,7 +7,7 @@ import (
 
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/actions"
-	"github.com/applylens/applylens/internal/testkit/testenv"
+	"github.com/applylens/applylens/internal/testkit/world"
 )
 
 // decision is an event about an action of ann.
@@ -26,9 +26,9 @@ func told(op, feature string) *events.Event {
 }
 
 // restore puts events back and returns how many of them left anything.
-func (w *world) restore(list ...*events.Event) (left int) {
+func (w *owner) restore(list ...*events.Event) (left int) {
 	w.Helper()
-	w.must(w.do(func(b *pgx.Batch) {
+	w.Must(w.do(func(b *pgx.Batch) {
 		for _, e := range list {
 			if actions.Restore(b, e) {
 				left++
@@ -39,7 +39,7 @@ func (w *world) restore(list ...*events.Event) (left int) {
 }
 
 func TestRestoreMovesActionsForwardOnly(t *testing.T) {
-	w := newWorld(t)
+	w := newOwner(t)
 	id := events.NewUUIDv7(recorded)
 	f := func(want string, list ...*events.Event) {
 		t.Helper()
@@ -62,15 +62,13 @@ func TestRestoredForgetsAreThoseOfThePerson(t *testing.T) {
 	const state = `
 SELECT 'user ' || forgets FROM users UNION ALL SELECT 'action ' || forgets FROM actions
 UNION ALL SELECT feature || ' ' || forget FROM forgotten_features ORDER BY 1`
-	lost, restored := newWorld(t), &world{t, nil}
+	lost, restored := newOwner(t), &owner{world.New(t)}
 	lost.user("ann")
 	lost.forget("ann", "category:promo")
 	id := lost.propose("ann", "m", 1)
 	lost.forget("ann", actions.Everything)
 	lost.decide("ann", id, actions.Approved)
 	lost.forget("ann", "category:promo")
-
-	restored.pool, _ = testenv.Database(t)
 	left := restored.restore(told(events.PreferenceForget, "category:promo"), decision(events.TypeActionProposed, id, 0),
 		told(events.PreferencePin, "category:event"), told(events.PreferenceReset, ""), decision(events.TypeActionApproved, id, 0),
 		told(events.PreferenceForget, "category:promo"))
@@ -79,7 +77,7 @@ UNION ALL SELECT feature || ' ' || forget FROM forgotten_features ORDER BY 1`
 }
 
 func TestRestoredManualActionStaysAsItWas(t *testing.T) {
-	w := newWorld(t)
+	w := newOwner(t)
 	performed := func(id events.UUID, policies ...int64) *events.Event {
 		return &events.Event{Envelope: events.Envelope{Type: events.TypeActionPerformed}, Action: &events.Action{
 			ActionID: id, UserID: "ann", Action: "create_task", ProposedAt: recorded, RecordedAt: recorded,
@@ -91,9 +89,9 @@ func TestRestoredManualActionStaysAsItWas(t *testing.T) {
 }
 
 func TestPolicyIDsAreNotGivenAgain(t *testing.T) {
-	w := newWorld(t)
+	w := newOwner(t)
 	for _, greatest := range []int64{41, 7} {
-		w.must(w.do(func(b *pgx.Batch) { actions.AdvancePolicies(b, greatest) }))
+		w.Must(w.do(func(b *pgx.Batch) { actions.AdvancePolicies(b, greatest) }))
 	}
 	w.same(w.texts("SELECT nextval('policies_id_seq')::text"), []string{"42"})
 }

@@ -19,6 +19,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/applylens/applylens/internal/testkit/testenv"
 )
 
 const parentVariable = "EMBEDDED_TEST_PARENT"
@@ -106,20 +108,7 @@ func count(ctx context.Context, url string) (rows int, err error) {
 	return rows, conn.QueryRow(ctx, "SELECT count(*) FROM kept").Scan(&rows)
 }
 
-// eventually calls done until it is true, for at most half a minute.
-func eventually(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	deadline := time.After(30 * time.Second)
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for !done() {
-		select {
-		case <-deadline:
-			t.Fatalf("timed out: %s", what)
-		case <-tick.C:
-		}
-	}
-}
+const patience, tick = 30 * time.Second, 20 * time.Millisecond
 
 func TestDataIsKept(t *testing.T) {
 	for _, open := range []bool{false, true} {
@@ -214,9 +203,12 @@ func TestRunningServers(t *testing.T) {
 			if err := syscall.Kill(int(pid), syscall.SIGKILL); err != nil {
 				t.Fatal(err)
 			}
-			eventually(t, "another child with the data", func() bool {
+			testenv.Eventually(t, patience, tick, "another child has the data", func() error {
 				rows, err := count(t.Context(), servers.DatabaseURL)
-				return servers.postgres.pid.Load() != pid && err == nil && rows == 1
+				if now := servers.postgres.pid.Load(); err == nil && (now == pid || rows != 1) {
+					err = fmt.Errorf("process %d has %d rows", now, rows)
+				}
+				return err
 			})
 		}
 	})
@@ -255,7 +247,12 @@ func TestKilledParentLeavesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = command.Wait()
-	eventually(t, "the end of PostgreSQL", func() bool { return syscall.Kill(pid, 0) != nil })
+	testenv.Eventually(t, patience, tick, "PostgreSQL has ended", func() error {
+		if syscall.Kill(pid, 0) == nil {
+			return fmt.Errorf("process %d lives", pid)
+		}
+		return nil
+	})
 	if _, err := os.Stat(pidPath); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("PostgreSQL did not shut down properly: postmaster.pid still exists (%v)", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/applylens/applylens/internal/testkit/testenv"
+	"github.com/applylens/applylens/internal/testkit/world"
 )
 
 // endless generates applications while they are read, so that all memory is that of the sync. It samples the heap.
@@ -66,7 +67,7 @@ func BenchmarkSync(b *testing.B) {
 	sync := func(b *testing.B, added, changed int64) {
 		now = now.Add(2 * time.Hour)
 		summary, err := Sync(b.Context(), cfg, source, Options{Full: true})
-		must(b, err)
+		world.Must(b, err)
 		if summary.Added != added || summary.Changed != changed || summary.Held != nil {
 			b.Fatalf("%+v", summary)
 		}
@@ -88,7 +89,7 @@ func BenchmarkSync(b *testing.B) {
 	measure("new", func(b *testing.B) {
 		b.StopTimer()
 		_, err := pool.Exec(b.Context(), "TRUNCATE outbox, warehouse_rows, warehouse_systems, warehouse_sources CASCADE")
-		must(b, err)
+		world.Must(b, err)
 		b.StartTimer()
 		sync(b, int64(source.count), 0)
 	})

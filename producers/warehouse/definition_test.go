@@ -14,6 +14,7 @@ import (
 
 	"github.com/applylens/applylens/internal/sample/fivetran"
 	"github.com/applylens/applylens/internal/testkit/testenv"
+	"github.com/applylens/applylens/internal/testkit/world"
 )
 
 // viewOf creates the view over accounts and returns it as a source.
@@ -24,11 +25,11 @@ func viewOf(t *testing.T, pool *pgxpool.Pool, url string, accounts ...fivetran.A
 		list[i] = Account(account)
 	}
 	sql, err := Definition(PostgreSQL, "vw_applications_enriched", list)
-	must(t, err)
+	world.Must(t, err)
 	_, err = pool.Exec(t.Context(), sql)
-	must(t, err)
+	world.Must(t, err)
 	view, err := NewView(url, "vw_applications_enriched")
-	must(t, err)
+	world.Must(t, err)
 	return view
 }
 
@@ -36,10 +37,10 @@ func viewOf(t *testing.T, pool *pgxpool.Pool, url string, accounts ...fivetran.A
 func shown(t *testing.T, source Source) map[string]application {
 	t.Helper()
 	rows, err := source.Open(t.Context(), time.Time{})
-	must(t, err)
+	world.Must(t, err)
 	defer rows.Close()
 	at, err := locate(rows.Columns())
-	must(t, err)
+	world.Must(t, err)
 	found, d := map[string]application{}, &decoder{at: at}
 	for {
 		values, err := rows.Next(t.Context())
@@ -65,10 +66,10 @@ func shown(t *testing.T, source Source) map[string]application {
 func copyIn(t *testing.T, pool *pgxpool.Pool, table, path string) {
 	t.Helper()
 	file, err := os.Open(path)
-	must(t, err)
+	world.Must(t, err)
 	defer file.Close()
 	text, err := os.ReadFile(path)
-	must(t, err)
+	world.Must(t, err)
 	header, _, _ := strings.Cut(string(text), "\n")
 	columns := strings.Split(strings.TrimSpace(header), ",")
 	for i := range columns {
@@ -95,14 +96,14 @@ func utc(text string) time.Time {
 // empty. Values of the tables themselves are there, and every column of a seed is a column of the tables.
 func TestViewsOverTheSeeds(t *testing.T) {
 	pool, url := testenv.Database(t)
-	must(t, pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
+	world.Must(t, pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
 		if err := fivetran.CreateTables(t.Context(), tx, "greenhouse", "greenhouse"); err != nil {
 			return err
 		}
 		return fivetran.CreateTables(t.Context(), tx, "lever", "lever")
 	}))
 	seeds, err := filepath.Glob("testdata/fivetran/*.csv")
-	must(t, err)
+	world.Must(t, err)
 	for _, path := range seeds {
 		system, table, _ := strings.Cut(strings.TrimSuffix(filepath.Base(path), ".csv"), "_")
 		copyIn(t, pool, system+"."+table, path)
@@ -129,7 +130,7 @@ func TestViewsOverTheSeeds(t *testing.T) {
 func loadSample(t *testing.T, now time.Time) (*View, *pgxpool.Pool) {
 	t.Helper()
 	pool, url := testenv.Database(t)
-	must(t, pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error { return fivetran.Load(t.Context(), tx, now) }))
+	world.Must(t, pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error { return fivetran.Load(t.Context(), tx, now) }))
 	return viewOf(t, pool, url, fivetran.Accounts...), pool
 }
 
@@ -204,7 +205,7 @@ func TestDriftOfTheTables(t *testing.T) {
 	exec := func(sql string) {
 		t.Helper()
 		_, err := pool.Exec(t.Context(), sql)
-		must(t, err)
+		world.Must(t, err)
 	}
 	// Newer connections mark deleted addresses. The view uses that column if it exists.
 	exec("ALTER TABLE greenhouse_bluebird.email_address ADD COLUMN _fivetran_deleted boolean")
@@ -227,7 +228,7 @@ func TestDriftOfTheTables(t *testing.T) {
 func TestDefinitions(t *testing.T) {
 	sql, err := Definition(BigQuery, "acme-prod.analytics.vw_applications_enriched", []Account{
 		{"greenhouse", "acme-prod.greenhouse", `Acme "A" O'Neill\`}, {"lever", "lever", "Acme"}, {"workday", "workday", "Acme"}})
-	must(t, err)
+	world.Must(t, err)
 	for _, want := range []string{"CREATE OR REPLACE VIEW `acme-prod`.`analytics`.`vw_applications_enriched` AS", "FROM `acme-prod`.`greenhouse`.application AS a",
 		`CAST('Acme "A" O\'Neill\\' AS STRING)`, "UNION ALL", "`workday`.job_applications"} {
 		if !strings.Contains(sql, want) {
@@ -273,13 +274,13 @@ func TestWhatAConnectorDoesToItsTables(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
-			w.now = time.Now().UTC()
-			source, pool := loadSample(t, w.now)
+			w := newDeployment(t)
+			w.SetClock(time.Now().UTC())
+			source, pool := loadSample(t, w.Now())
 			w.sync(source)
 			before := w.stages()
 			_, err := pool.Exec(t.Context(), test.sql)
-			must(t, err)
+			w.Must(err)
 			if detail := w.held(w.sync(source), test.reason); !strings.Contains(detail, test.detail) {
 				t.Errorf("%q does not say %q", detail, test.detail)
 			}
@@ -287,7 +288,7 @@ func TestWhatAConnectorDoesToItsTables(t *testing.T) {
 				t.Errorf("a held sync changed (-before +after):\n%s", diff)
 			}
 			_, err = pool.Exec(t.Context(), test.heal)
-			must(t, err)
+			w.Must(err)
 			if got := w.sync(source); got.Held != nil || got.counts() != (counts{}) {
 				t.Errorf("after recovery: held %+v, %+v", got.Held, got.counts())
 			}

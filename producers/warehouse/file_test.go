@@ -14,6 +14,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/parquet-go/parquet-go"
+
+	"github.com/applylens/applylens/internal/testkit/world"
 )
 
 const header = "system,application_id,addresses,company,stage,last_stage_change,interview_date,synced_at,deleted\n"
@@ -22,14 +24,14 @@ const header = "system,application_id,addresses,company,stage,last_stage_change,
 func write(t *testing.T, name string, text []byte) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
-	must(t, os.WriteFile(path, text, 0o600))
+	world.Must(t, os.WriteFile(path, text, 0o600))
 	return path
 }
 
 func export(t *testing.T, pattern string) *Export {
 	t.Helper()
 	e, err := NewExport(pattern)
-	must(t, err)
+	world.Must(t, err)
 	return e
 }
 
@@ -37,10 +39,10 @@ func export(t *testing.T, pattern string) *Export {
 func readAllOf(t *testing.T, source Source) (list []application, broken []string) {
 	t.Helper()
 	rows, err := source.Open(t.Context(), time.Time{})
-	must(t, err)
-	defer func() { must(t, rows.Close()) }()
+	world.Must(t, err)
+	defer func() { world.Must(t, rows.Close()) }()
 	at, err := locate(rows.Columns())
-	must(t, err)
+	world.Must(t, err)
 	d := &decoder{at: at}
 	for {
 		values, err := rows.Next(t.Context())
@@ -76,7 +78,7 @@ func TestCSV(t *testing.T) {
 	var zipped bytes.Buffer
 	writer := gzip.NewWriter(&zipped)
 	_, _ = writer.Write([]byte(text))
-	must(t, writer.Close())
+	world.Must(t, writer.Close())
 	for name, content := range map[string][]byte{"a.csv": []byte(text), "b.csv.gz": zipped.Bytes()} {
 		got, broken := readAllOf(t, export(t, write(t, name, content)))
 		if diff := cmp.Diff(want, got, cmp.AllowUnexported(application{})); diff != "" {
@@ -102,7 +104,7 @@ func TestExportInParts(t *testing.T) {
 	dir := t.TempDir()
 	for i := range 3 {
 		text := header + fmt.Sprintf("lever,%d,a@example.com,Acme,Onsite,,,,\n", i)
-		must(t, os.WriteFile(filepath.Join(dir, fmt.Sprintf("part-%d.csv", i)), []byte(text), 0o600))
+		world.Must(t, os.WriteFile(filepath.Join(dir, fmt.Sprintf("part-%d.csv", i)), []byte(text), 0o600))
 	}
 	source := export(t, filepath.Join(dir, "part-*.csv"))
 	if got, broken := readAllOf(t, source); len(got) != 3 || got[2].id != "2" || len(broken) > 0 {
@@ -111,12 +113,12 @@ func TestExportInParts(t *testing.T) {
 	if source.Name() != "file:part-*.csv" {
 		t.Errorf("the name is %s", source.Name())
 	}
-	must(t, os.WriteFile(filepath.Join(dir, "part-1.csv"), []byte("system,other\n"), 0o600))
+	world.Must(t, os.WriteFile(filepath.Join(dir, "part-1.csv"), []byte("system,other\n"), 0o600))
 	rows, err := source.Open(t.Context(), time.Time{})
-	must(t, err)
+	world.Must(t, err)
 	defer rows.Close()
 	_, err = rows.Next(t.Context())
-	must(t, err)
+	world.Must(t, err)
 	var drift *DriftError
 	if _, err := rows.Next(t.Context()); !errors.As(err, &drift) || !strings.Contains(drift.Detail, "part-1.csv") {
 		t.Errorf("a part with other columns gives %v", err)
@@ -161,8 +163,8 @@ func parquetFile[T any](t *testing.T, rows ...T) string {
 	var file bytes.Buffer
 	writer := parquet.NewGenericWriter[T](&file, parquet.MaxRowsPerRowGroup(300))
 	_, err := writer.Write(rows)
-	must(t, err)
-	must(t, writer.Close())
+	world.Must(t, err)
+	world.Must(t, writer.Close())
 	return write(t, "export.parquet", file.Bytes())
 }
 
@@ -206,7 +208,7 @@ func TestParquetOfAnotherForm(t *testing.T) {
 		SyncedAt        int64   `parquet:"synced_at,timestamp"`
 	}
 	rows, err := export(t, parquetFile(t, retyped{ApplicationID: 1})).Open(t.Context(), time.Time{})
-	must(t, err)
+	world.Must(t, err)
 	defer rows.Close()
 	_, err = locate(rows.Columns())
 	want := "column stage is of the type other where text is needed; column last_stage_change is of the type text where time is needed; column deleted is missing"
@@ -218,7 +220,7 @@ func TestParquetOfAnotherForm(t *testing.T) {
 func TestDamagedParquet(t *testing.T) {
 	path := parquetFile(t, exported{System: "lever", ApplicationID: "1", Stage: strings.Repeat("stage", 100)})
 	text, err := os.ReadFile(path)
-	must(t, err)
+	world.Must(t, err)
 	for i := 4; i < 400; i++ {
 		text[i] ^= 0x5a
 	}
@@ -240,7 +242,7 @@ func FuzzCSV(f *testing.F) {
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, text []byte) {
 		path := filepath.Join(dir, "fuzz.csv")
-		must(t, os.WriteFile(path, text, 0o600))
+		world.Must(t, os.WriteFile(path, text, 0o600))
 		rows, err := export(t, path).Open(t.Context(), time.Time{})
 		if err != nil {
 			return

@@ -10,15 +10,15 @@ import (
 )
 
 func TestMetrics(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	registry := prometheus.NewRegistry()
 	m, err := NewMetrics(registry)
-	must(t, err)
-	m.times.now = func() time.Time { return w.now }
+	w.Must(err)
+	m.times.now = w.Now
 	w.cfg.Metrics = m
 	w.sync(&memory{rows: append(apps(1, 31), app(40, func(r *row) { r.id = "" }))})
 	w.sync(&memory{rows: append(apps(1, 29), app(29, stage("Offer")))})
-	w.now = w.now.Add(time.Minute)
+	w.Advance(time.Minute)
 	want := `
 # HELP applylens_warehouse_freshness_seconds Age of the newest row read from the warehouse; absent if unknown.
 # TYPE applylens_warehouse_freshness_seconds gauge

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/applylens/applylens/internal/testkit/world"
 )
 
 // attempt is a sync started by a runner, with its time since the start of the test.
@@ -23,7 +25,7 @@ func simulate(t *testing.T, plan Plan, last time.Duration, span time.Duration, o
 	var attempts []attempt
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now() // midnight UTC in synctest
-		must(t, plan.Validate())
+		world.Must(t, plan.Validate())
 		r := &runner{Plan: plan, now: time.Now, log: slog.New(slog.DiscardHandler)}
 		r.state = func(context.Context) (state, error) {
 			return state{synced: began.Add(-last), full: began.Add(-last)}, nil
@@ -95,7 +97,7 @@ func TestAHeldSyncIsTriedAgain(t *testing.T) {
 }
 
 func TestRunSyncsAndEnds(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	w.cfg.Now = time.Now
 	ctx, cancel := context.WithCancel(t.Context())
 	reports := make(chan *Summary, 1)
@@ -108,25 +110,25 @@ func TestRunSyncsAndEnds(t *testing.T) {
 		if summary.Added != 3 {
 			t.Errorf("%+v", summary)
 		}
-	case <-time.After(patience):
+	case <-time.After(w.Patience):
 		t.Error("no sync")
 	}
 	cancel()
-	must(t, <-ended)
+	w.Must(<-ended)
 	if err := Run(t.Context(), w.cfg, &memory{}, Plan{Schedule: Schedule{Every: time.Second}}); err == nil {
 		t.Error("a plan without a pause is accepted")
 	}
 }
 
 func TestRecallKeepsTheMetricsOverRestarts(t *testing.T) {
-	w := newWorld(t)
-	must(t, w.cfg.Validate())
+	w := newDeployment(t)
+	w.Must(w.cfg.Validate())
 	source := &memory{rows: apps(1, 30)}
 	w.sync(source)
 	w.held(w.sync(&memory{}), HoldEmpty)
 	w.cfg.Metrics = newMetrics()
 	before, err := w.cfg.recall(t.Context(), "memory")
-	must(t, err)
+	w.Must(err)
 	if before.synced.IsZero() || !before.synced.Equal(before.full) {
 		t.Errorf("state %+v", before)
 	}

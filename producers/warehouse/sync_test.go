@@ -16,7 +16,7 @@ import (
 )
 
 func TestOnlyDifferencesArePublished(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	source := &memory{rows: apps(1, 101)}
 	if got := w.sync(source).counts(); got != (counts{Added: 100}) {
 		t.Fatalf("first sync: %+v", got)
@@ -40,17 +40,17 @@ func TestOnlyDifferencesArePublished(t *testing.T) {
 }
 
 // writes counts what a sync leaves in tables that stay, the source's own row aside.
-func (w *world) writes() int {
+func (w *deployment) writes() int {
 	w.Helper()
-	w.exec("SELECT pg_stat_force_next_flush()")
-	return w.count(`SELECT sum(n_tup_ins + n_tup_upd + n_tup_del) FROM pg_stat_user_tables WHERE schemaname = 'public' AND relname <> 'warehouse_sources'`)
+	w.Exec("SELECT pg_stat_force_next_flush()")
+	return w.Int(`SELECT sum(n_tup_ins + n_tup_upd + n_tup_del) FROM pg_stat_user_tables WHERE schemaname = 'public' AND relname <> 'warehouse_sources'`)
 }
 
 func TestTheSameAgainWritesNothing(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	source := &memory{rows: apps(1, 50)}
 	w.sync(source)
-	w.pool.Reset() // sessions hand in their statistics when they end
+	w.Pool.Reset() // sessions hand in their statistics when they end
 	before := w.writes()
 	w.sync(source)
 	if after := w.writes(); after != before {
@@ -59,14 +59,14 @@ func TestTheSameAgainWritesNothing(t *testing.T) {
 }
 
 func TestWhatIsPublished(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	interview := start.Add(48 * time.Hour)
 	w.sync(&memory{rows: []row{app(1, addresses(" Ada@Example.COM", "ada@example.com", "bob+jobs@example.org"), func(r *row) {
 		r.system, r.interview = "Greenhouse", interview
 	})}})
 	want := []events.Application{{
 		System: "greenhouse", ApplicationID: "1", Addresses: []string{"ada@example.com", "bob+jobs@example.org"}, Company: "Acme", Stage: "Onsite",
-		LastStageChange: start.AddDate(0, 0, -3), InterviewDate: interview, SrcVersion: w.now.UnixMicro(), RecordedAt: w.now,
+		LastStageChange: start.AddDate(0, 0, -3), InterviewDate: interview, SrcVersion: w.Now().UnixMicro(), RecordedAt: w.Now(),
 	}}
 	if diff := cmp.Diff(want, w.published()); diff != "" {
 		t.Errorf("published (-want +got):\n%s", diff)
@@ -74,12 +74,12 @@ func TestWhatIsPublished(t *testing.T) {
 }
 
 func TestNumbersGrowThoughTheClockGoesBack(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	source := &memory{}
 	for i, name := range []string{"A", "B", "C"} {
 		source.rows = []row{app(1, stage(name))}
 		w.sync(source)
-		w.now = start.AddDate(0, 0, -i)
+		w.SetClock(start.AddDate(0, 0, -i))
 	}
 	w.stages() // fails when a number does not grow
 	versions := w.published()
@@ -89,7 +89,7 @@ func TestNumbersGrowThoughTheClockGoesBack(t *testing.T) {
 }
 
 func TestPartialSyncs(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	source := &memory{cursor: true, rows: apps(1, 30)}
 	w.sync(source, partly)
 	if !source.since.IsZero() {
@@ -110,17 +110,17 @@ func TestPartialSyncs(t *testing.T) {
 }
 
 func TestACursorInTheFutureBlindsNobody(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	source := &memory{cursor: true, rows: []row{app(1, synced(start.AddDate(5, 0, 0)))}}
 	w.sync(source)
-	source.rows = append(source.rows, app(2, synced(w.now)))
+	source.rows = append(source.rows, app(2, synced(w.Now())))
 	if got := w.sync(source, partly).counts(); got != (counts{Added: 1}) {
 		t.Errorf("after a row of the future: %+v", got)
 	}
 }
 
 func TestDeletedRows(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	source := &memory{rows: append(apps(1, 60), app(70, deleted))}
 	if got := w.sync(source).counts(); got != (counts{Added: 59}) {
 		t.Errorf("a row deleted before it was known: %+v", got)
@@ -139,7 +139,7 @@ func TestDeletedRows(t *testing.T) {
 }
 
 func TestOfRepeatedRowsTheNewestCounts(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	older, newer := app(1, stage("Screen"), synced(start)), app(1, stage("Offer"), synced(start.Add(time.Minute)))
 	for _, rows := range [][]row{{older, newer}, {newer, older}} {
 		summary := w.sync(&memory{rows: rows})
@@ -153,7 +153,7 @@ func TestOfRepeatedRowsTheNewestCounts(t *testing.T) {
 }
 
 func TestBrokenRowsAreSkippedAndStay(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	long := strings.Repeat("x", events.MaxStage+50)
 	source := &memory{rows: apps(1, 40)}
 	w.sync(source)
@@ -172,7 +172,7 @@ func TestBrokenRowsAreSkippedAndStay(t *testing.T) {
 	if got := w.stages()["greenhouse/3"]; got != long[:events.MaxStage] {
 		t.Errorf("stage of %d bytes", len(got))
 	}
-	logged := w.logs.String()
+	logged := w.Logs.String()
 	for _, want := range []string{"is not within the years", "is not a boolean", "was cut to", "is not an address", "is empty", "contains a slash", "line 44"} {
 		if !strings.Contains(logged, want) {
 			t.Errorf("not reported: %s", want)
@@ -202,7 +202,7 @@ func TestWhatHoldsASync(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
+			w := newDeployment(t)
 			w.sync(&memory{rows: known})
 			before, source := w.stages(), &memory{rows: test.rows}
 			for range 2 {
@@ -214,7 +214,7 @@ func TestWhatHoldsASync(t *testing.T) {
 				t.Errorf("a held sync changed (-before +after):\n%s", diff)
 			}
 			state := sourceOf(w, source)
-			if state.HeldReason != test.reason || state.HeldAt == nil || !strings.Contains(w.logs.String(), "warehouse sync held") {
+			if state.HeldReason != test.reason || state.HeldAt == nil || !strings.Contains(w.Logs.String(), "warehouse sync held") {
 				t.Errorf("status %+v", state)
 			}
 			if got := w.sync(&memory{rows: known}); got.Held != nil || sourceOf(w, source).HeldAt != nil {
@@ -224,7 +224,7 @@ func TestWhatHoldsASync(t *testing.T) {
 			if summary.Held != nil || !summary.Accepted {
 				t.Fatalf("accepted: %+v", summary)
 			}
-			if got := w.count("SELECT count(*) FROM warehouse_audit WHERE actor = 'ann' AND reason = 'it is right' AND held_reason = $1", string(test.reason)); got != 1 {
+			if got := w.Int("SELECT count(*) FROM warehouse_audit WHERE actor = 'ann' AND reason = 'it is right' AND held_reason = $1", string(test.reason)); got != 1 {
 				t.Errorf("%d entries in the audit", got)
 			}
 			if again := w.sync(source); again.Held != nil && test.reason != HoldUnreadable { // rows that stay unreadable stay a fault
@@ -234,10 +234,10 @@ func TestWhatHoldsASync(t *testing.T) {
 	}
 }
 
-func sourceOf(w *world, source Source) Status {
+func sourceOf(w *deployment, source Source) Status {
 	w.Helper()
-	all, err := ReadStatus(w.Context(), w.pool)
-	must(w, err)
+	all, err := ReadStatus(w.Context(), w.Pool)
+	w.Must(err)
 	for _, s := range all {
 		if s.Source == source.Name() {
 			return s
@@ -248,7 +248,7 @@ func sourceOf(w *world, source Source) Status {
 }
 
 func TestAWholeSystemThatVanishesIsHeld(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	source := &memory{rows: append(apps(1, 500), app(1, ofSystem("lever")), app(2, ofSystem("lever")))}
 	w.sync(source)
 	source.rows = source.rows[:499]
@@ -258,17 +258,17 @@ func TestAWholeSystemThatVanishesIsHeld(t *testing.T) {
 }
 
 func TestAMassDeleteInPiecesIsHeld(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	source := &memory{rows: apps(1, 301)}
 	w.sync(source)
-	w.now = w.now.Add(2 * time.Hour)
+	w.Advance(2 * time.Hour)
 	var summary *Summary
 	for i := range 5 {
 		source.rows = source.rows[10:]
-		w.now = w.now.Add(time.Minute)
+		w.Advance(time.Minute)
 		var err error
 		summary, err = Sync(t.Context(), w.cfg, source, Options{Full: true})
-		must(t, err)
+		w.Must(err)
 		if summary.Held != nil {
 			if i != 3 {
 				t.Errorf("held at piece %d", i+1)
@@ -282,7 +282,7 @@ func TestAMassDeleteInPiecesIsHeld(t *testing.T) {
 }
 
 func TestFewChangesOfFewAreNormal(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	source := &memory{rows: apps(1, 6)}
 	w.sync(source)
 	source.rows = []row{app(1, stage("Offer")), app(2, stage("Offer")), app(3, stage("Offer"))}
@@ -306,7 +306,7 @@ func TestDriftNamesTheColumn(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
+			w := newDeployment(t)
 			w.sync(&memory{rows: apps(1, 5)})
 			detail := w.held(w.sync(test.source), HoldSchema)
 			for _, want := range test.want {
@@ -323,7 +323,7 @@ func TestDriftNamesTheColumn(t *testing.T) {
 }
 
 func TestOneSourceWritesASystem(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	first, second := &memory{name: "first", rows: apps(1, 40)}, &memory{name: "second", rows: apps(1, 40, stage("Offer"))}
 	w.sync(first)
 	if detail := w.held(w.sync(second), HoldSystem); !strings.Contains(detail, "greenhouse belongs to the source first") {
@@ -338,10 +338,10 @@ func TestOneSourceWritesASystem(t *testing.T) {
 }
 
 func TestOneSyncOfASourceAtATime(t *testing.T) {
-	w := newWorld(t)
-	must(t, w.cfg.Validate())
+	w := newDeployment(t)
+	w.Must(w.cfg.Validate())
 	holder, err := begin(t.Context(), &w.cfg, "memory")
-	must(t, err)
+	w.Must(err)
 	done := make(chan *Summary)
 	go func() {
 		summary, err := Sync(t.Context(), w.cfg, &memory{rows: apps(1, 3)}, Options{Full: true})
@@ -363,19 +363,19 @@ func TestOneSyncOfASourceAtATime(t *testing.T) {
 
 // TestStateAndEventCommitTogether breaks the connection at each of the first writing statements, like kill -9.
 func TestStateAndEventCommitTogether(t *testing.T) {
-	w := newWorld(t)
-	w.exec(`CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS $$
+	w := newDeployment(t)
+	w.Exec(`CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS $$
 		BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$`)
 	source := &memory{rows: apps(1, 2*chunkRows+100)}
 	for _, table := range []string{"outbox", "warehouse_rows"} {
 		for _, when := range []string{"BEFORE", "AFTER"} {
-			w.exec(fmt.Sprintf("CREATE TRIGGER die %s INSERT ON %s FOR EACH STATEMENT EXECUTE FUNCTION die()", when, table))
-			w.now = w.now.Add(time.Hour)
+			w.Exec(fmt.Sprintf("CREATE TRIGGER die %s INSERT ON %s FOR EACH STATEMENT EXECUTE FUNCTION die()", when, table))
+			w.Advance(time.Hour)
 			if _, err := Sync(t.Context(), w.cfg, source, Options{Full: true}); err == nil {
 				t.Fatal("the connection did not die")
 			}
-			w.exec("DROP TRIGGER die ON " + table)
-			states, inOutbox := w.count("SELECT count(*) FROM warehouse_rows"), w.count("SELECT count(*) FROM outbox")
+			w.Exec("DROP TRIGGER die ON " + table)
+			states, inOutbox := w.Int("SELECT count(*) FROM warehouse_rows"), w.Int("SELECT count(*) FROM outbox")
 			if states != inOutbox || states != 0 {
 				t.Errorf("%s %s: %d states and %d events", when, table, states, inOutbox)
 			}
@@ -385,12 +385,12 @@ func TestStateAndEventCommitTogether(t *testing.T) {
 		t.Error("the failure is not recorded")
 	}
 	// The second chunk fails: the first is committed, and the next sync writes the rest.
-	w.exec(fmt.Sprintf(`CREATE TRIGGER die BEFORE INSERT ON outbox FOR EACH ROW WHEN (NEW.aggregateid = 'greenhouse/%d'::bytea) EXECUTE FUNCTION die()`, 99))
+	w.Exec(fmt.Sprintf(`CREATE TRIGGER die BEFORE INSERT ON outbox FOR EACH ROW WHEN (NEW.aggregateid = 'greenhouse/%d'::bytea) EXECUTE FUNCTION die()`, 99))
 	if _, err := Sync(t.Context(), w.cfg, source, Options{Full: true}); err == nil {
 		t.Fatal("the connection did not die")
 	}
-	w.exec("DROP TRIGGER die ON outbox")
-	states, inOutbox := w.count("SELECT count(*) FROM warehouse_rows"), w.count("SELECT count(*) FROM outbox")
+	w.Exec("DROP TRIGGER die ON outbox")
+	states, inOutbox := w.Int("SELECT count(*) FROM warehouse_rows"), w.Int("SELECT count(*) FROM outbox")
 	if states != inOutbox || states == 0 || states == len(source.rows) {
 		t.Errorf("after the last chunk died: %d states and %d events", states, inOutbox)
 	}
@@ -401,7 +401,7 @@ func TestStateAndEventCommitTogether(t *testing.T) {
 }
 
 func TestAnOutageChangesNothing(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	source := &memory{rows: apps(1, 30)}
 	w.sync(source)
 	source.opened = errAway
@@ -423,10 +423,10 @@ func TestAnOutageChangesNothing(t *testing.T) {
 }
 
 func TestSummaryCounts(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	summary := w.sync(&memory{rows: append(apps(1, 4, stage("Offer")), app(1, ofSystem("lever")), app(2, ofSystem("lever"), deleted))})
 	want := &Summary{
-		Source: "memory", StartedAt: w.now, Full: true, Applications: 4, Systems: map[string]int64{"greenhouse": 3, "lever": 1},
+		Source: "memory", StartedAt: w.Now(), Full: true, Applications: 4, Systems: map[string]int64{"greenhouse": 3, "lever": 1},
 		Stages: []StageCount{{"Offer", 3}, {"Onsite", 1}}, Added: 4, NewestRow: summary.NewestRow,
 	}
 	if diff := cmp.Diff(want, summary); diff != "" {
@@ -442,7 +442,7 @@ func TestSummaryCounts(t *testing.T) {
 
 // TestAnyHistoryConverges checks that after a full sync the last published states equal the warehouse.
 func TestAnyHistoryConverges(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	w.cfg.Guard = Guard{RemovedShare: 1, ChangedShare: 1, Least: 1000}
 	histories := 0
 	rapid.Check(t, func(rt *rapid.T) {
@@ -451,7 +451,7 @@ func TestAnyHistoryConverges(t *testing.T) {
 		source, shown := &memory{name: system, cursor: true}, map[string]row{}
 		for range rapid.IntRange(1, 4).Draw(rt, "syncs") {
 			for range rapid.IntRange(0, 4).Draw(rt, "changes") {
-				r := anyRow(rt, w.now, system)
+				r := anyRow(rt, w.Now(), system)
 				if shown[r.id] = r; r.stage == "(gone)" {
 					delete(shown, r.id)
 				}
@@ -485,7 +485,7 @@ func anyRow(t *rapid.T, now time.Time, system string) row {
 }
 
 func TestAPartialExportWithoutTimesRemovesNothing(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	timeless := func(r *row) { r.synced = nil }
 	w.sync(&memory{rows: apps(1, 30, timeless)}, partly) // the first is always a full read
 	if got := w.sync(&memory{rows: apps(28, 33, timeless)}, partly); got.Full || got.counts() != (counts{Added: 3}) {
@@ -494,7 +494,7 @@ func TestAPartialExportWithoutTimesRemovesNothing(t *testing.T) {
 }
 
 func TestAnExportMayChangeItsName(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	w.cfg.Name = "daily export"
 	w.sync(&memory{name: "file:2026-03-10.csv", rows: apps(1, 30)})
 	if got := w.sync(&memory{name: "file:2026-03-11.csv", rows: apps(1, 31)}); got.Held != nil || got.Source != "daily export" || got.counts() != (counts{Added: 1}) {
@@ -503,7 +503,7 @@ func TestAnExportMayChangeItsName(t *testing.T) {
 }
 
 func TestTheNewestRowMayGo(t *testing.T) {
-	w := newWorld(t)
+	w := newDeployment(t)
 	rows := append(apps(1, 40, synced(start.AddDate(0, 0, -9))), app(40))
 	w.sync(&memory{rows: rows})
 	if got := w.sync(&memory{rows: rows[:39]}); got.Held != nil || got.counts() != (counts{Removed: 1}) {

@@ -9,42 +9,34 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kgo"
-
-	"github.com/applylens/applylens/internal/broker"
-	"github.com/applylens/applylens/internal/config"
-	"github.com/applylens/applylens/internal/testkit/testenv"
 )
 
 // capture is a change topic in Debezium's format.
 type capture struct {
-	*world
+	*deployment
 	topic    *Topic
 	producer *kgo.Client
 }
 
-func newCapture(t *testing.T, settings config.Kafka) *capture {
-	t.Helper()
-	conn, err := broker.Open(settings)
-	must(t, err)
-	t.Cleanup(conn.Close)
-	c := &capture{world: newWorld(t), topic: &Topic{conn, settings.TopicPrefix + "acme.public.applications"}}
+func newCapture(w *deployment) *capture {
+	w.Helper()
+	c := &capture{deployment: w, topic: &Topic{w.Conn, w.Settings.TopicPrefix + "acme.public.applications"}}
 	c.create()
-	c.producer, err = conn.Reader(kgo.DefaultProduceTopic(c.topic.Topic))
-	must(t, err)
-	t.Cleanup(c.producer.Close)
+	c.producer = c.Client(kgo.DefaultProduceTopic(c.topic.Topic))
 	return c
 }
 
 func captured(t *testing.T) *capture {
 	t.Helper()
-	_, settings := testenv.Kfake(t)
-	return newCapture(t, settings)
+	w := newDeployment(t)
+	w.Kfake()
+	return newCapture(w)
 }
 
 func (c *capture) create() {
 	c.Helper()
 	_, err := c.topic.Broker.Admin.CreateTopic(c.Context(), 3, 1, nil, c.topic.Topic)
-	must(c, err)
+	c.Must(err)
 }
 
 func keyOf(n int) string { return fmt.Sprintf(`{"system":"greenhouse","application_id":"%d"}`, n) }
@@ -64,7 +56,7 @@ func changed(op string, n int, stage string) *kgo.Record {
 
 func (c *capture) write(records ...*kgo.Record) {
 	c.Helper()
-	must(c, c.producer.ProduceSync(c.Context(), records...).FirstErr())
+	c.Must(c.producer.ProduceSync(c.Context(), records...).FirstErr())
 }
 
 // writeSnapshot writes the rows from..to-1 like an initial snapshot.
@@ -80,13 +72,13 @@ func (c *capture) writeSnapshot(from, to int) {
 // read syncs the topic, an hour after the last time.
 func (c *capture) read(accept ...*Acceptance) *Summary {
 	c.Helper()
-	c.now = c.now.Add(guardWindow + time.Minute)
+	c.Advance(guardWindow + time.Minute)
 	var who *Acceptance
 	if len(accept) > 0 {
 		who = accept[0]
 	}
 	summary, err := SyncTopic(c.Context(), c.cfg, c.topic, who)
-	must(c, err)
+	c.Must(err)
 	return summary
 }
 
@@ -129,7 +121,7 @@ func TestABrokenRecordIsSkipped(t *testing.T) {
 	if got := c.read(); got.Broken != 3 || got.Added != 1 || got.Held != nil {
 		t.Errorf("%+v", got)
 	}
-	if logged := c.logs.String(); !strings.Contains(logged, "is not a JSON object") || !strings.Contains(logged, "unknown op") {
+	if logged := c.Logs.String(); !strings.Contains(logged, "is not a JSON object") || !strings.Contains(logged, "unknown op") {
 		t.Error("the broken records are not reported")
 	}
 }
@@ -176,7 +168,7 @@ func TestWhatHoldsATopic(t *testing.T) {
 			if got := c.read(); got.Held != nil && got.Held.Reason != "" && test.left > 1 {
 				t.Errorf("held again after it was accepted: %+v", got.Held)
 			}
-			if n := c.count("SELECT count(*) FROM warehouse_audit WHERE actor = 'ann'"); n == 0 {
+			if n := c.Int("SELECT count(*) FROM warehouse_audit WHERE actor = 'ann'"); n == 0 {
 				t.Error("the acceptance is not audited")
 			}
 		})
@@ -186,13 +178,11 @@ func TestWhatHoldsATopic(t *testing.T) {
 // writeTo writes to one partition, so that the order of the records is known.
 func (c *capture) writeTo(partition int32, records ...*kgo.Record) {
 	c.Helper()
-	producer, err := c.topic.Broker.Reader(kgo.DefaultProduceTopic(c.topic.Topic), kgo.RecordPartitioner(kgo.ManualPartitioner()))
-	must(c, err)
-	defer producer.Close()
+	producer := c.Client(kgo.DefaultProduceTopic(c.topic.Topic), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	for _, record := range records {
 		record.Partition = partition
 	}
-	must(c, producer.ProduceSync(c.Context(), records...).FirstErr())
+	c.Must(producer.ProduceSync(c.Context(), records...).FirstErr())
 }
 
 func TestDriftHoldsATopic(t *testing.T) {
@@ -219,7 +209,7 @@ func TestATopicThatIsNotWhatItWas(t *testing.T) {
 	}{
 		"recreated": {func(c *capture) {
 			_, err := c.topic.Broker.Admin.DeleteTopics(c.Context(), c.topic.Topic)
-			must(c, err)
+			c.Must(err)
 			c.create()
 		}, "belongs to a recreated topic of that name"},
 		"records deleted unread": {func(c *capture) {
@@ -227,9 +217,9 @@ func TestATopicThatIsNotWhatItWas(t *testing.T) {
 				c.writeTo(1, changed("c", n, "Applied"))
 			}
 			ends, err := c.topic.Broker.Admin.ListEndOffsets(c.Context(), c.topic.Topic)
-			must(c, err)
+			c.Must(err)
 			_, err = c.topic.Broker.Admin.DeleteRecords(c.Context(), ends.Offsets())
-			must(c, err)
+			c.Must(err)
 		}, "30 records of partition 1 were deleted unread"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -257,15 +247,15 @@ func TestATopicThatIsNotWhatItWas(t *testing.T) {
 func TestPositionAndEventCommitTogether(t *testing.T) {
 	c := captured(t)
 	c.writeSnapshot(1, 11)
-	c.exec(`CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS $$
+	c.Exec(`CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS $$
 		BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$`)
 	for _, table := range []string{"warehouse_positions", "warehouse_rows", "outbox"} {
-		c.exec("CREATE TRIGGER die AFTER INSERT ON " + table + " FOR EACH STATEMENT EXECUTE FUNCTION die()")
+		c.Exec("CREATE TRIGGER die AFTER INSERT ON " + table + " FOR EACH STATEMENT EXECUTE FUNCTION die()")
 		if _, err := SyncTopic(t.Context(), c.cfg, c.topic, nil); err == nil {
 			t.Fatal("the connection did not die")
 		}
-		c.exec("DROP TRIGGER die ON " + table)
-		if n := c.count("SELECT (SELECT count(*) FROM warehouse_positions) + (SELECT count(*) FROM warehouse_rows) + (SELECT count(*) FROM outbox)"); n != 0 {
+		c.Exec("DROP TRIGGER die ON " + table)
+		if n := c.Int("SELECT (SELECT count(*) FROM warehouse_positions) + (SELECT count(*) FROM warehouse_rows) + (SELECT count(*) FROM outbox)"); n != 0 {
 			t.Errorf("%s: %d rows are left", table, n)
 		}
 	}
@@ -277,39 +267,24 @@ func TestPositionAndEventCommitTogether(t *testing.T) {
 func TestFollowingATopic(t *testing.T) {
 	c := captured(t)
 	c.cfg.Now = time.Now
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- FollowTopic(ctx, c.cfg, c.topic, func(*Summary) {}) }()
+	stop := c.Background("the follower", func(ctx context.Context) error { return FollowTopic(ctx, c.cfg, c.topic, func(*Summary) {}) })
 	for n := 1; n <= 3; n++ {
 		c.write(changed("c", n, "Onsite"))
-		c.until("the change is published", func() bool { return c.count("SELECT count(*) FROM outbox") == n })
+		c.Until("the change is published", func() bool { return c.Int("SELECT count(*) FROM outbox") == n })
 	}
-	cancel()
-	must(t, <-ended)
-}
-
-// until polls until a condition holds.
-func (w *world) until(what string, holds func() bool) {
-	w.Helper()
-	testenv.Eventually(w, patience, 10*time.Millisecond, what, func() error {
-		if !holds() {
-			return fmt.Errorf("not yet\n%s", w.logs)
-		}
-		return nil
-	})
+	stop()
 }
 
 // TestTransactionsOfATopic checks that aborted records are not read, and that control records are not a gap.
 func TestTransactionsOfATopic(t *testing.T) {
-	settings := testenv.Kafka(t)
-	c := newCapture(t, settings)
-	producer, err := c.topic.Broker.Reader(kgo.DefaultProduceTopic(c.topic.Topic), kgo.TransactionalID(settings.TopicPrefix+"debezium"))
-	must(t, err)
-	defer producer.Close()
+	w := newDeployment(t)
+	w.Kafka()
+	c := newCapture(w)
+	producer := c.Client(kgo.DefaultProduceTopic(c.topic.Topic), kgo.TransactionalID(c.topic.Topic+" debezium"))
 	for n, commit := range []kgo.TransactionEndTry{kgo.TryCommit, kgo.TryAbort, kgo.TryCommit, kgo.TryAbort} {
-		must(t, producer.BeginTransaction())
-		must(t, producer.ProduceSync(t.Context(), changed("c", n, "Onsite")).FirstErr())
-		must(t, producer.EndTransaction(t.Context(), commit))
+		w.Must(producer.BeginTransaction())
+		w.Must(producer.ProduceSync(t.Context(), changed("c", n, "Onsite")).FirstErr())
+		w.Must(producer.EndTransaction(t.Context(), commit))
 	}
 	if got := c.read().counts(); got != (counts{Added: 2}) {
 		t.Errorf("%+v", got)

@@ -5,19 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	"github.com/applylens/applylens/events"
-	"github.com/applylens/applylens/internal/outbox"
-	"github.com/applylens/applylens/internal/testkit/testenv"
+	"github.com/applylens/applylens/internal/testkit/world"
 )
-
-const patience = 30 * time.Second
 
 // start is when the first sync of a test begins.
 var start = time.Date(2026, 3, 10, 2, 0, 0, 0, time.UTC)
@@ -127,33 +120,29 @@ func (m *memoryRows) Next(context.Context) ([]any, error) {
 func (m *memoryRows) Progress() (done, total int64) { return int64(m.next), 0 }
 func (m *memoryRows) Close() error                  { return nil }
 
-// world is a database with a clock.
-type world struct {
-	testing.TB
-	pool *pgxpool.Pool
-	now  time.Time
-	logs *testenv.LogBuffer
-	cfg  Config
+// deployment is a World whose clock stands still, with a configuration of syncs.
+type deployment struct {
+	*world.World
+	cfg Config
 }
 
-func newWorld(t testing.TB) *world {
+func newDeployment(t testing.TB) *deployment {
 	t.Helper()
-	pool, _ := testenv.Database(t)
-	w := &world{TB: t, pool: pool, now: start, logs: &testenv.LogBuffer{}}
-	w.cfg = Config{Pool: pool, Log: slog.New(slog.NewTextHandler(w.logs, nil)), Now: func() time.Time { return w.now }}
-	return w
+	w := world.New(t)
+	w.SetClock(start)
+	return &deployment{w, Config{Pool: w.Pool, Log: w.Logger, Now: w.Now}}
 }
 
 // sync does a full sync, an hour and a minute after the last one, so that the guard's window has passed.
-func (w *world) sync(source Source, adjust ...func(*Options)) *Summary {
+func (w *deployment) sync(source Source, adjust ...func(*Options)) *Summary {
 	w.Helper()
-	w.now = w.now.Add(guardWindow + time.Minute)
+	w.Advance(guardWindow + time.Minute)
 	options := Options{Full: true}
 	for _, f := range adjust {
 		f(&options)
 	}
 	summary, err := Sync(w.Context(), w.cfg, source, options)
-	must(w, err)
+	w.Must(err)
 	return summary
 }
 
@@ -161,51 +150,31 @@ func partly(o *Options)   { o.Full = false }
 func accepted(o *Options) { o.Accept = &Acceptance{"ann", "it is right"} }
 
 // published returns the events in the outbox, in order: of all systems, or of some.
-func (w *world) published(systems ...string) []events.Application {
+func (w *deployment) published(systems ...string) []events.Application {
 	w.Helper()
-	rows, err := w.pool.Query(w.Context(), `SELECT aggregatetype, aggregateid, payload, headers FROM outbox
-		WHERE $1::text[] IS NULL OR split_part(convert_from(aggregateid, 'UTF8'), '/', 1) = ANY ($1) ORDER BY seq`, systems)
-	must(w, err)
-	decoder := events.NewDecoder()
-	list, err := pgx.CollectRows(rows, func(from pgx.CollectableRow) (events.Application, error) {
-		var topic string
-		var key, value, text []byte
-		if err := from.Scan(&topic, &key, &value, &text); err != nil {
-			return events.Application{}, err
+	var list []events.Application
+	for _, row := range w.Outbox(bySystem, systems) {
+		if row.Topic != events.TopicApplications || row.Key != row.Event.Key() {
+			w.Fatalf("an event for the topic %s with the key %q", row.Topic, row.Key)
 		}
-		headers, err := outbox.UnmarshalHeaders(text)
-		if err != nil {
-			return events.Application{}, err
+		if row.Event.Type == events.TypeApplicationRemoved {
+			row.Event.Application.Stage = "(removed)"
 		}
-		head, err := decoder.Head(headers)
-		if err != nil {
-			return events.Application{}, err
-		}
-		var event events.Event
-		if err := decoder.Decode(&head, value, &event); err != nil {
-			return events.Application{}, err
-		}
-		if topic != events.TopicApplications || string(key) != event.Key() {
-			return events.Application{}, fmt.Errorf("an event for the topic %s with the key %q", topic, key)
-		}
-		a := *event.Application
-		a.Addresses = append([]string(nil), a.Addresses...)
-		if event.Type == events.TypeApplicationRemoved {
-			a.Stage = "(removed)"
-		}
-		return a, nil
-	})
-	must(w, err)
+		list = append(list, *row.Event.Application)
+	}
 	return list
 }
 
+// bySystem selects the rows of the outbox of all systems, or of some.
+const bySystem = "$1::text[] IS NULL OR split_part(convert_from(aggregateid, 'UTF8'), '/', 1) = ANY ($1)"
+
 // stages returns the last published stage of each application by key, without removed ones. Versions must increase.
-func (w *world) stages() map[string]string {
+func (w *deployment) stages() map[string]string {
 	w.Helper()
 	return w.last(w.published())
 }
 
-func (w *world) last(published []events.Application) map[string]string {
+func (w *deployment) last(published []events.Application) map[string]string {
 	w.Helper()
 	last := map[string]events.Application{}
 	for _, a := range published {
@@ -224,25 +193,13 @@ func (w *world) last(published []events.Application) map[string]string {
 	return stages
 }
 
-func (w *world) exec(sql string, args ...any) {
-	w.Helper()
-	_, err := w.pool.Exec(w.Context(), sql, args...)
-	must(w, err)
-}
-
-func (w *world) count(sql string, args ...any) (n int) {
-	w.Helper()
-	must(w, w.pool.QueryRow(w.Context(), sql, args...).Scan(&n))
-	return n
-}
-
 // counts are the published events of a summary.
 type counts struct{ Added, Changed, Removed int64 }
 
 func (s *Summary) counts() counts { return counts{s.Added, s.Changed, s.Removed} }
 
 // held fails the test unless the sync was held for the reason.
-func (w *world) held(s *Summary, reason HoldReason) string {
+func (w *deployment) held(s *Summary, reason HoldReason) string {
 	w.Helper()
 	if s.Held == nil || s.Held.Reason != reason {
 		w.Fatalf("held: %+v, want %s", s.Held, reason)
@@ -251,13 +208,6 @@ func (w *world) held(s *Summary, reason HoldReason) string {
 		w.Errorf("a held sync published %+v", s.counts())
 	}
 	return s.Held.Detail
-}
-
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 var errAway = errors.New("the warehouse is down")
