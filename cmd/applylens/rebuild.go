@@ -121,7 +121,7 @@ func (c *rebuildRunCommand) Run(ctx context.Context, p *process) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(p.stdout, "version %d of %s has reached the end of the log after %s; compare: applylens rebuild diff %s; then: applylens rebuild swap %s\n",
+	fmt.Fprintf(p.stdout, "version %d of %s has reached the log's end after %s; compare: applylens rebuild diff %s; then: applylens rebuild swap %s\n",
 		version, c.Group, time.Since(began).Round(time.Millisecond), c.Group, c.Group)
 	return nil
 }

@@ -83,7 +83,7 @@ type userEraseCommand struct {
 
 // remains lists what an erasure cannot reach.
 const remains = `Folds and rebuilds forget the user when they reach the event. Until then, older events that were not folded yet may become visible; see: applylens lag
-The erasure does not reach:
+Still there:
   the Kafka log, which keeps old records
   PostgreSQL's backups, write-ahead log and, until VACUUM ANALYZE, dead rows and statistics
   exports, and what Prometheus has stored

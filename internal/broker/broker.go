@@ -1,5 +1,5 @@
-// Package broker opens the connections to Kafka that the rest shares: kafka-go for records and groups, kadm for
-// administration, both from one set of settings. It knows the deployment's prefix and creates topics.
+// Package broker opens the connections to Kafka that other packages share: kafka-go for records and groups, kadm for
+// administration, both with the same settings. It applies the deployment's topic prefix and creates topics.
 //
 // It reads and writes no records itself.
 package broker
@@ -45,7 +45,7 @@ type Conn struct {
 	prefix  string
 }
 
-// Open prepares the clients. It connects lazily: a broker that is down is no error here.
+// Open returns the clients. They connect lazily, so an unavailable broker is not an error here.
 func Open(settings config.Kafka) (*Conn, error) {
 	tlsConfig, err := tlsConfig(settings)
 	if err != nil {
@@ -98,7 +98,7 @@ func (c *Conn) Close() {
 	c.Admin.Close()
 }
 
-// Reader returns a client of its own that reads as the options say; the caller closes it.
+// Reader returns a separate client with the given options; the caller closes it.
 func (c *Conn) Reader(options ...kgo.Opt) (*kgo.Client, error) {
 	client, err := kgo.NewClient(append(slices.Clone(c.options), options...)...)
 	if err != nil {
@@ -113,24 +113,24 @@ func (c *Conn) Topic(name string) string { return c.prefix + name }
 // GroupID returns the Kafka group id of the group with the short name.
 func (c *Conn) GroupID(name string) string { return c.prefix + "applylens." + name }
 
-// ClusterID returns the id that Kafka gave the cluster.
+// ClusterID returns the cluster's id.
 func (c *Conn) ClusterID(ctx context.Context) (string, error) {
 	metadata, err := c.Admin.BrokerMetadata(ctx)
 	if err != nil {
-		return "", fmt.Errorf("ask Kafka for its cluster id: %w", err)
+		return "", fmt.Errorf("read the cluster id: %w", err)
 	}
 	return metadata.Cluster, nil
 }
 
-// Topic is what Kafka says of a topic at this moment.
+// Topic is the current state of a topic.
 type Topic struct {
 	Cluster    string
 	ID         [16]byte
 	Partitions int
 }
 
-// DescribeTopic asks Kafka for the identity and the partition count of a topic, by its full name. It goes round kadm,
-// whose Metadata answers from a cache: right after a topic was recreated that names the old one.
+// DescribeTopic returns the current id and partition count of a topic, by its full name. It does not use kadm's Metadata,
+// which has a cache: right after a topic was recreated, the cache has the old id.
 func (c *Conn) DescribeTopic(ctx context.Context, name string) (Topic, error) {
 	request := kmsg.NewPtrMetadataRequest()
 	request.Topics = append(request.Topics, kmsg.MetadataRequestTopic{Topic: &name})
@@ -139,7 +139,7 @@ func (c *Conn) DescribeTopic(ctx context.Context, name string) (Topic, error) {
 		return Topic{}, fmt.Errorf("describe topic %s: %w", name, err)
 	}
 	if len(answer.Topics) != 1 {
-		return Topic{}, fmt.Errorf("describe topic %s: Kafka names %d topics", name, len(answer.Topics))
+		return Topic{}, fmt.Errorf("describe topic %s: the response has %d topics", name, len(answer.Topics))
 	}
 	found := &answer.Topics[0]
 	if err := kerr.ErrorForCode(found.ErrorCode); err != nil {
@@ -152,15 +152,15 @@ func (c *Conn) DescribeTopic(ctx context.Context, name string) (Topic, error) {
 	return topic, nil
 }
 
-// Layout is how a topic is to be created.
+// Layout has the settings of new topics.
 type Layout struct {
 	Partitions        int // Default: 6.
 	ReplicationFactor int // Default: the broker's default.
 	MinInsyncReplicas int // Default: the broker's default.
 }
 
-// EnsureTopics creates the topics that are missing, with unlimited retention, since a projection that lives for ever
-// needs a log that does. It leaves existing topics as they are.
+// EnsureTopics creates missing topics with unlimited retention, since a projection can be rebuilt only from a complete log.
+// It does not change existing topics.
 func (c *Conn) EnsureTopics(ctx context.Context, layout Layout) error {
 	if layout.Partitions == 0 {
 		layout.Partitions = 6
@@ -202,7 +202,7 @@ func tlsConfig(settings config.Kafka) (*tls.Config, error) {
 		}
 		result.RootCAs = x509.NewCertPool()
 		if !result.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("--kafka-ca-file: %s holds no certificate in PEM form", settings.KafkaCAFile)
+			return nil, fmt.Errorf("--kafka-ca-file: %s contains no PEM certificate", settings.KafkaCAFile)
 		}
 	}
 	return result, nil

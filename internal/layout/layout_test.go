@@ -1,4 +1,4 @@
-// Package layout_test holds the direction in which packages may depend on each other, as docs/design.md draws it.
+// Package layout_test checks which packages may import which, and that README.md names every package.
 package layout_test
 
 import (
@@ -40,9 +40,9 @@ func TestPackagesDependInOneDirection(t *testing.T) {
 		{"schema", []string{"cmd", "consumers", "producers", "internal", "events"}},
 		{"consumers", []string{"producers", "cmd", "internal/api", "internal/testkit/crash", "internal/search/postgres", "internal/search/elastic"}},
 		{"producers", []string{"consumers", "cmd", "internal/api", "internal/testkit/crash"}},
-		{"internal/api", []string{"consumers", "producers", "internal/search/postgres", "internal/search/elastic"}}, // it knows the port only
+		{"internal/api", []string{"consumers", "producers", "internal/search/postgres", "internal/search/elastic"}}, // it uses only the port
 		{"internal/actions", []string{"internal/api", "consumers", "producers", "cmd"}},                             // the relay calls it too
-		{"internal/testkit/oracle", []string{"consumers", "events"}},                                                // it must not share a mistake with what it checks
+		{"internal/testkit/oracle", []string{"consumers", "events"}},                                                // it must not share code, and so mistakes, with what it checks
 		{"internal", []string{"cmd"}},
 	}
 	for path, list := range imports(t) {
@@ -88,7 +88,7 @@ func TestEventsUseTheStandardLibraryOnly(t *testing.T) {
 	}
 }
 
-// The query language and what is stored for it mean the same for every engine: they import nothing of one.
+// The query language, and the keys stored for it, are the same for every engine: they import none of them.
 func TestTheSearchPortKnowsNoEngine(t *testing.T) {
 	allowed := map[string][]string{
 		"internal/words": nil, "internal/moment": nil, "internal/search/keys": {"internal/words"},
@@ -108,7 +108,7 @@ func TestTheSearchPortKnowsNoEngine(t *testing.T) {
 	}
 }
 
-// The files that decide import nothing that could make the same events fold to other rows: no client, clock or logger.
+// Pure files import no client, clock or logger, so that the same events always fold to the same rows.
 func TestPureFilesImportNoClientClockOrLogger(t *testing.T) {
 	pure := []string{"consumers/weights/learn.go", "consumers/policystats/fold.go", "consumers/mailbox/fold.go", "consumers/mailbox/category.go",
 		"consumers/enrichment/fold.go", "producers/warehouse/application.go", "producers/warehouse/change.go", "producers/warehouse/column.go",

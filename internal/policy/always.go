@@ -7,19 +7,18 @@ import (
 
 const (
 	alwaysPriority = 40
-	maxAlwaysName  = 230 // characters, so that a number behind it still fits into a name
+	maxAlwaysName  = 230 // characters, so that a number can be appended
 )
 
-// Always returns the policy of a person who wants an action for all mail like one that it was proposed for: of the same
-// category, from the same sender domain. Mail without a category is like all mail of its domain. The threshold lies a
-// little below the confidence of that proposal. The name may be taken; and of mail without a sender domain nothing
-// else is like it: that policy is refused by Validate.
+// Always returns the policy that proposes an action for all mail like the one of a proposal: of the same category and sender
+// domain, or only of the same sender domain if it has no category. The threshold is a little below the confidence of that
+// proposal. The name may already be taken. For mail without a sender domain, Validate refuses the policy.
 func Always(action, category, senderDomain string, confidence float64) Policy {
 	condition := any(equals("sender_domain", senderDomain))
 	if category != "" {
 		condition = map[string][]any{"all": {equals("category", category), condition}}
 	}
-	source, _ := json.Marshal(condition) // lists of texts can always be written
+	source, _ := json.Marshal(condition) // cannot fail for lists of texts
 	return Policy{
 		Name:      alwaysName(action, category, senderDomain),
 		Enabled:   true,

@@ -30,7 +30,7 @@ func TestAlways(t *testing.T) {
 	f(0.99, 0.94)
 }
 
-// TestAlwaysFitsItsMail: whatever the mail is called, the policy is valid, matches the mail and fires for it.
+// TestAlwaysFitsItsMail checks that the policy of any mail is valid, matches the mail and fires for it.
 func TestAlwaysFitsItsMail(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		mail := Mail{

@@ -15,17 +15,17 @@ import (
 	"github.com/applylens/applylens/internal/moment"
 )
 
-// The limits of a condition, checked when it is parsed.
+// Limits of a condition, checked by Parse.
 const (
 	MaxNodes  = 100  // of all, any, not and comparisons together
-	MaxLevels = 10   // the outermost is the first
-	MaxValues = 1000 // in the list of one in
+	MaxLevels = 10   // including the outermost
+	MaxValues = 1000 // in the list of an operator in
 	MaxRegex  = 1000 // bytes of one regular expression
-	MaxSteps  = 2000 // steps into which all regular expressions are compiled: for each byte of a text, each may be taken
+	MaxSteps  = 2000 // compiled instructions of all regular expressions together; each may run once per byte of a text
 )
 
-// Error tells where and why a condition or a policy is refused. Pointer is an RFC 6901 JSON pointer, empty for the
-// whole; Detail is a plain sentence for people.
+// Error says where and why a condition or a policy is invalid. Pointer is an RFC 6901 JSON pointer, empty for the whole
+// document; Detail is a sentence for users.
 type Error struct {
 	Pointer string
 	Detail  string
@@ -39,7 +39,7 @@ func (e *Error) Error() string {
 	return e.Pointer + ": " + e.Detail
 }
 
-// Condition is a checked condition. It is immutable and safe for concurrent use.
+// Condition is a valid condition. It is immutable and safe for concurrent use.
 type Condition struct {
 	root node
 	ats  bool
@@ -58,11 +58,10 @@ func Parse(source []byte) (*Condition, error) {
 	return &Condition{root, p.ats}, nil
 }
 
-// ReadsATS tells whether the condition looks at any ats field, which whoever tries it on many mails need not bring
-// otherwise.
+// ReadsATS reports whether the condition uses an ats field. Otherwise a caller need not load applications.
 func (c *Condition) ReadsATS() bool { return c.ats }
 
-// Match tells whether mail fulfils the condition at the time now.
+// Match reports whether mail fulfils the condition at the time now.
 func (c *Condition) Match(mail Mail, now time.Time) bool { return c.root.match(&mail, now) }
 
 type node interface {
@@ -74,7 +73,7 @@ type (
 	anyOf []node
 	not   struct{ inner node }
 
-	// comparison is false when value is nil and otherwise what test says.
+	// comparison is false if value is nil, and otherwise the result of test.
 	comparison struct {
 		value func(mail *Mail, now time.Time) any
 		test  test
@@ -107,7 +106,7 @@ func (c comparison) match(mail *Mail, now time.Time) bool {
 	return value != nil && c.test(value, now)
 }
 
-// parser counts what one condition holds.
+// parser counts the parts of one condition.
 type parser struct {
 	nodes int
 	steps int
@@ -143,10 +142,10 @@ func (p *parser) node(source []byte, at string, level int) (node, error) {
 func (p *parser) list(source []byte, at string, level int) ([]node, error) {
 	var parts []json.RawMessage
 	if err := json.Unmarshal(source, &parts); err != nil || parts == nil {
-		return nil, &Error{at, "Here a list of conditions is expected."}
+		return nil, &Error{at, "A list of conditions is expected here."}
 	}
 	if len(parts) == 0 {
-		return nil, &Error{at, "The list is empty: give at least one condition."}
+		return nil, &Error{at, "The list is empty: it needs at least one condition."}
 	}
 	nodes := make([]node, 0, min(len(parts), MaxNodes))
 	for i, part := range parts {
@@ -159,7 +158,7 @@ func (p *parser) list(source []byte, at string, level int) ([]node, error) {
 	return nodes, nil
 }
 
-// operator takes the one member of the object that every condition is.
+// operator returns the single member of a condition's object.
 func operator(source []byte, at string) (string, json.RawMessage, error) {
 	var object map[string]json.RawMessage
 	if err := json.Unmarshal(source, &object); err != nil {
@@ -215,8 +214,8 @@ func (p *parser) compare(op string, operand []byte, at string) (node, error) {
 	return comparison{left.value, compiled}, err
 }
 
-// weigh bounds what all regular expressions of the condition can cost together: counted repetitions multiply, so that
-// a short text can stand for hundreds of thousands of steps.
+// weigh limits the total cost of the condition's regular expressions: counted repetitions multiply, so a short expression
+// can compile to hundreds of thousands of instructions.
 func (p *parser) weigh(source []byte, at string) error {
 	pattern, err := textLiteral(source, at)
 	if err != nil {
@@ -231,7 +230,7 @@ func (p *parser) weigh(source []byte, at string) error {
 		return badRegex(err, at)
 	}
 	if p.steps += len(program.Inst); p.steps > MaxSteps {
-		return &Error{at, "The regular expressions of this condition are too costly together: use fewer, and smaller counts in repetitions such as {1000}."}
+		return &Error{at, "The regular expressions of this condition are too costly in total: use fewer, or smaller counts in repetitions such as {1000}."}
 	}
 	return nil
 }
@@ -239,7 +238,7 @@ func (p *parser) weigh(source []byte, at string) error {
 func (p *parser) field(source []byte, at string) (field, error) {
 	var name string
 	if err := json.Unmarshal(source, &name); err != nil || isNull(source) {
-		return field{}, &Error{at, "The left side is the name of a field."}
+		return field{}, &Error{at, "The left side must be the name of a field."}
 	}
 	f, known := fields[name]
 	if !known {
@@ -249,7 +248,7 @@ func (p *parser) field(source []byte, at string) (field, error) {
 	return f, nil
 }
 
-// operatorRule says to which kinds of fields an operator applies, as bits, and how its right side is read.
+// operatorRule has the kinds of fields that an operator applies to, as bits, and how its right side is parsed.
 type operatorRule struct {
 	kinds   uint8
 	compile func(k kind, source []byte, at string) (test, error)
@@ -284,7 +283,7 @@ func equal(k kind, source []byte, at string) (test, error) {
 	case flagKind:
 		var want bool
 		if err := json.Unmarshal(source, &want); err != nil || isNull(source) {
-			return nil, &Error{at, "The right side is true or false here."}
+			return nil, &Error{at, "The right side must be true or false."}
 		}
 		return func(value any, _ time.Time) bool { return value.(bool) == want }, nil
 	}
@@ -296,7 +295,7 @@ func unequal(k kind, source []byte, at string) (test, error) {
 	return func(value any, now time.Time) bool { return !same(value, now) }, err
 }
 
-// order compares numbers and times; holds judges the sign of left minus right.
+// order compares numbers and times; holds decides by the sign of left minus right.
 func order(holds func(sign int) bool) func(kind, []byte, string) (test, error) {
 	return func(k kind, source []byte, at string) (test, error) {
 		if k == timeKind {
@@ -305,7 +304,7 @@ func order(holds func(sign int) bool) func(kind, []byte, string) (test, error) {
 		}
 		var want float64
 		if err := json.Unmarshal(source, &want); err != nil || isNull(source) {
-			return nil, &Error{at, "The right side is a number here."}
+			return nil, &Error{at, "The right side must be a number."}
 		}
 		return func(value any, _ time.Time) bool { return holds(sign(value.(float64) - want)) }, nil
 	}
@@ -321,14 +320,14 @@ func sign(x float64) int {
 	return 0
 }
 
-// oneOf holds when any value of the list is equal, for labels when any of them is there.
+// oneOf is true if any value of the list is equal; for labels, if any of them is present.
 func oneOf(k kind, source []byte, at string) (test, error) {
 	var parts []json.RawMessage
 	if err := json.Unmarshal(source, &parts); err != nil || parts == nil {
-		return nil, &Error{at, "The right side of in is a list of values."}
+		return nil, &Error{at, "The right side of in must be a list of values."}
 	}
 	if len(parts) == 0 {
-		return nil, &Error{at, "The list is empty: give at least one value."}
+		return nil, &Error{at, "The list is empty: it needs at least one value."}
 	}
 	if len(parts) > MaxValues {
 		return nil, &Error{at, fmt.Sprintf("The list has at most %d values.", MaxValues)}
@@ -367,7 +366,7 @@ func matches(_ kind, source []byte, at string) (test, error) {
 }
 
 func badRegex(err error, at string) *Error {
-	return &Error{at, "This is not a regular expression of RE2: " + strings.TrimPrefix(err.Error(), "error parsing regexp: ") + "."}
+	return &Error{at, "This is not a valid RE2 regular expression: " + strings.TrimPrefix(err.Error(), "error parsing regexp: ") + "."}
 }
 
 func contains(k kind, source []byte, at string) (test, error) {
@@ -388,23 +387,24 @@ func hasLabel(labels []string, folded string) bool {
 	return false
 }
 
-// textLiteral refuses the empty text, which a missing field would suggest to match, and what PostgreSQL cannot keep.
+// textLiteral refuses the empty text, which does not match a missing field as one might expect, and text that PostgreSQL
+// cannot store.
 func textLiteral(source []byte, at string) (string, error) {
 	var s string
 	if err := json.Unmarshal(source, &s); err != nil || isNull(source) {
-		return "", &Error{at, "The right side is a text here."}
+		return "", &Error{at, "The right side must be a text."}
 	}
 	if s == "" {
 		return "", &Error{at, `The text is empty: to find mail without this field, use {"not":{"exists":[field]}}.`}
 	}
 	if strings.ContainsAny(s, "\x00\uFFFD") {
-		return "", &Error{at, "The text has a character that is not allowed: NUL, or half of a surrogate pair."}
+		return "", &Error{at, "The text contains a character that is not allowed: NUL, or half of a surrogate pair."}
 	}
 	return s, nil
 }
 
 func timeLiteral(source []byte, at string) (moment.Moment, error) {
-	fault := &Error{at, `The right side is a time here: RFC 3339 such as "2026-01-31T09:00:00Z", or relative such as "now-7d".`}
+	fault := &Error{at, `The right side must be a time: RFC 3339 such as "2026-01-31T09:00:00Z", or relative such as "now-7d".`}
 	var s string
 	if err := json.Unmarshal(source, &s); err != nil {
 		return moment.Moment{}, fault
@@ -412,7 +412,7 @@ func timeLiteral(source []byte, at string) (moment.Moment, error) {
 	m, err := moment.Parse(s)
 	switch {
 	case errors.Is(err, moment.ErrFar):
-		return m, &Error{at, "A relative time lies at most 100 years from now."}
+		return m, &Error{at, "A relative time must be within 100 years from now."}
 	case err != nil:
 		return m, fault
 	}

@@ -145,7 +145,7 @@ func TestParseRefuses(t *testing.T) {
 	f("field of wrong type", `{"eq":[1,"x"]}`, "/eq/0", "name of a field")
 	f("too few", `{"eq":["category"]}`, "/eq", "[field, value]")
 	f("too many", `{"exists":["category","x"]}`, "/exists", "[field]")
-	f("operand no list", `{"eq":"category"}`, "/eq", "[field, value]")
+	f("operand is not a list", `{"eq":"category"}`, "/eq", "[field, value]")
 	f("empty all", `{"not":{"all":[]}}`, "/not/all", "empty")
 	f("all of null", `{"all":null}`, "/all", "list")
 	f("empty in", `{"in":["category",[]]}`, "/in/1", "empty")
@@ -167,7 +167,7 @@ func TestParseRefuses(t *testing.T) {
 	f("long regex", `{"regex":["subject","`+strings.Repeat("a", MaxRegex+1)+`"]}`, "/regex/1", "1000")
 	f("costly regex", `{"regex":["subject","`+strings.Repeat("x{1000}", 3)+`"]}`, "/regex/1", "costly")
 	f("nested repetitions", `{"regex":["subject","(x{100}){100}"]}`, "/regex/1", "RE2")
-	f("costly together", `{"any":[{"regex":["subject","x{900}"]},{"regex":["sender","y{900}"]},{"regex":["list_id","z{900}"]}]}`, "/any/2/regex/1", "costly")
+	f("costly in total", `{"any":[{"regex":["subject","x{900}"]},{"regex":["sender","y{900}"]},{"regex":["list_id","z{900}"]}]}`, "/any/2/regex/1", "costly")
 	f("order of texts", `{"lt":["subject","x"]}`, "/lt", "does not apply")
 	f("regex of a number", `{"regex":["risk_score","1"]}`, "/regex", "does not apply")
 	f("eq of labels", `{"eq":["labels","x"]}`, "/eq", "does not apply")
@@ -180,8 +180,8 @@ func TestParseAcceptsTheLimits(t *testing.T) {
 	mustParse(t, `{"any":[`+strings.TrimSuffix(strings.Repeat(`{"exists":["sender"]},`, MaxNodes-1), ",")+`]}`)
 }
 
-// TestCostliestConditionIsHarmless: as many steps as are allowed, over the longest subject that an event may have, made so
-// that all of them are taken at every byte.
+// TestCostliestConditionIsHarmless measures a condition with the maximum number of instructions, all of which run at every
+// byte of the longest possible subject.
 func TestCostliestConditionIsHarmless(t *testing.T) {
 	condition := mustParse(t, `{"not":{"regex":["subject","(?:a?b?){480}$x"]}}`)
 	mail := Mail{Subject: strings.Repeat("ab", events.MaxMailSubject/2)}
@@ -208,7 +208,7 @@ func TestReadsATS(t *testing.T) {
 	}
 }
 
-// TestDeMorgan: not over any is all over not, for random comparisons and mails with and without the fields.
+// TestDeMorgan checks that not(any) equals all(not), for random comparisons and mails with and without the fields.
 func TestDeMorgan(t *testing.T) {
 	comparisons := []string{`{"eq":["category","promo"]}`, `{"neq":["category","promo"]}`, `{"gte":["risk_score",50]}`,
 		`{"exists":["list_id"]}`, `{"contains":["labels","a"]}`, `{"lt":["received_at","now-7d"]}`, `{"gt":["age_days",3]}`}
@@ -240,12 +240,12 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			var fault *Error
 			if !errors.As(err, &fault) || fault.Detail == "" {
-				t.Fatalf("%q: %v is no *Error with a detail", source, err)
+				t.Fatalf("%q: %v is not an *Error with a detail", source, err)
 			}
 			return
 		}
 		if !json.Valid(source) {
-			t.Fatalf("%q is accepted and not JSON", source)
+			t.Fatalf("%q is accepted, but is not JSON", source)
 		}
 		condition.Match(Mail{}, now)
 		condition.Match(sampleMail(), now)

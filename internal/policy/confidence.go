@@ -18,25 +18,25 @@ const (
 	riskyLevel   = 0.95
 	fireMargin   = 0.05
 	exploreEvery = 20
-	roundingSlip = 1e-9 // sums of fifths are not exact: 0.65 must still reach 0.7 - 0.05
+	roundingSlip = 1e-9 // floating-point sums are not exact: 0.65 must still reach 0.7 - 0.05
 )
 
-// Contribution is what was learned about one feature of the mail.
+// Contribution is the learned weight of one feature of the mail.
 type Contribution struct {
 	Feature string  `json:"feature"`
 	Weight  float64 `json:"weight"`
 }
 
-// Confidence tells how sure the proposal is, 0.01..0.99, and which learned weights had a part in it, strongest first.
-// It starts at the policy's threshold; promotions of a sender who sends the person little else (promoRatio above 0.6)
-// add 0.1; the weights of the mail's features add 0.05 times their sum, at most 0.15 either way. A risk score of 80
-// or more gives 0.95, whatever was learned.
+// Confidence returns the confidence of the proposal, 0.01..0.99, and the learned weights that contributed, strongest first.
+// It starts at the policy's threshold. A promotion from a sender of mostly promotions (promoRatio above 0.6) adds 0.1. The
+// weights of the mail's features add 0.05 times their sum, at most 0.15 up or down. A risk score of 80 or more results in
+// 0.95, whatever was learned.
 func Confidence(threshold float64, mail Mail, promoRatio float64, weights func(feature string) float64) (float64, []Contribution) {
 	score := scoreOf(threshold, &mail, mail.Features(), promoRatio, weights)
 	return score.confidence, score.contributions
 }
 
-// score is a confidence with its parts.
+// score is a confidence and its parts.
 type score struct {
 	confidence    float64
 	promo, bump   float64
@@ -69,9 +69,8 @@ func scoreOf(threshold float64, mail *Mail, features []string, promoRatio float6
 
 func clamp(x, low, high float64) float64 { return min(max(x, low), high) }
 
-// Fires tells whether a policy that matches also proposes: its confidence reaches the threshold less 0.05, or else
-// the mail is the one in twenty, by a hash of mail and policy, for which it is explored whether a rejected policy has
-// become welcome.
+// Fires reports whether a matching policy proposes: its confidence reaches the threshold minus 0.05, or the mail is the one
+// in twenty, by a hash of mail and policy, that is explored so that a rejected policy gets another chance.
 func Fires(confidence, threshold float64, mailID string, policyID int64) (fires, explored bool) {
 	if confidence >= threshold-fireMargin-roundingSlip {
 		return true, false

@@ -2,8 +2,7 @@ package policy
 
 import "encoding/json"
 
-// Defaults returns the policies that a new person starts with, enabled and without ids or times. Each call returns
-// new values.
+// Defaults returns the policies of a new user, enabled and without ids or times. Each call returns new values.
 func Defaults() []Policy {
 	return []Policy{
 		standard("Quarantine risky mail", 10, QuarantineAttachment,

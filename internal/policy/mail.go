@@ -8,7 +8,7 @@ import (
 	"github.com/applylens/applylens/events"
 )
 
-// Mail is what conditions and confidence see of a mail. A zero or empty field is missing.
+// Mail is the input of conditions and confidence. A zero or empty field is missing.
 type Mail struct {
 	ID           string
 	Category     string
@@ -16,15 +16,15 @@ type Mail struct {
 	SenderDomain string // registrable, lower case
 	ListID       string
 	Subject      string
-	RiskScore    *int // 0..100; nil when nothing speaks
+	RiskScore    *int // 0..100; nil without any evidence
 	Quarantined  bool
 	Labels       []string
 	ReceivedAt   time.Time
 	ExpiresAt    time.Time
-	ATS          *ATS // nil when no application belongs to the mail
+	ATS          *ATS // nil if no application matches the mail
 }
 
-// ATS is what conditions see of the job application that a mail belongs to.
+// ATS is the job application of a mail.
 type ATS struct {
 	System       string
 	Stage        string
@@ -32,12 +32,12 @@ type ATS struct {
 	GhostingRisk float64 // 0..1
 }
 
-// Ref returns what the events of an action carry of the mail.
+// Ref returns the part of the mail that action events carry.
 func (m *Mail) Ref() events.MailRef {
 	return events.MailRef{ID: m.ID, Category: m.Category, SenderDomain: m.SenderDomain, ListID: m.ListID, Subject: m.Subject}
 }
 
-// Features returns the features that are learned and scored, as events.FeatureRule computes them.
+// Features returns the mail's features by events.FeatureRule.
 func (m *Mail) Features() []string { return events.Features(m.Ref()) }
 
 // kind is the type of a field's value.
@@ -53,7 +53,7 @@ const (
 
 var kindNames = [...]string{"text", "a number", "a time", "true or false", "a list of texts"}
 
-// field is one left side of a comparison: value returns a Go value of its kind, or nil when the mail lacks it.
+// field is the left side of a comparison. value returns a Go value of its kind, or nil if the mail lacks it.
 type field struct {
 	kind  kind
 	value func(mail *Mail, now time.Time) any
@@ -132,5 +132,5 @@ func daysSince(get func(*Mail) time.Time) field {
 
 func wholeDays(d time.Duration) float64 { return math.Floor(d.Hours() / 24) }
 
-// fold is the form in which texts are compared without regard to case.
+// fold returns the form for case-insensitive comparison.
 func fold(s string) string { return strings.ToLower(s) }

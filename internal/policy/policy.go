@@ -28,16 +28,16 @@ const (
 var Actions = []string{LabelEmail, ArchiveEmail, MoveToFolder, UnsubscribeViaHeader,
 	CreateCalendarEvent, CreateTask, BlockSender, QuarantineAttachment}
 
-// The values of a policy whose author gave none.
+// The default values of a policy.
 const (
 	DefaultPriority  = 100
 	DefaultThreshold = 0.7
 )
 
-// Policy is one rule of a person: on mail that fulfils Condition, propose Action.
+// Policy is a rule of a user: for mail that fulfils Condition, propose Action.
 type Policy struct {
 	ID        int64
-	Name      string // 1..255 characters, unique among the person's policies
+	Name      string // 1..255 characters, unique among the user's policies
 	Enabled   bool
 	Priority  int             // 1..1000, lower first
 	Condition json.RawMessage // see the package comment
@@ -47,23 +47,23 @@ type Policy struct {
 	UpdatedAt time.Time
 }
 
-// Validate lists every fault of what the author of a policy sets, with pointers into its JSON form; nil when there is
-// none. It cannot tell whether the name is taken.
+// Validate lists every fault, with pointers into the JSON form; nil if there is none. It does not check whether the name is
+// taken.
 func (p *Policy) Validate() []*Error {
 	var faults []*Error
 	refuse := func(pointer, format string, args ...any) {
 		faults = append(faults, &Error{pointer, fmt.Sprintf(format, args...)})
 	}
 	if n := utf8.RuneCountInString(p.Name); n < 1 || n > 255 || strings.TrimSpace(p.Name) == "" {
-		refuse("/name", "A name has 1 to 255 characters.")
+		refuse("/name", "A name must have 1 to 255 characters.")
 	} else if strings.Contains(p.Name, "\x00") || !utf8.ValidString(p.Name) {
-		refuse("/name", "The name has a character that is not allowed.")
+		refuse("/name", "The name contains a character that is not allowed.")
 	}
 	if p.Priority < 1 || p.Priority > 1000 {
-		refuse("/priority", "A priority is 1 to 1000.")
+		refuse("/priority", "A priority must be 1 to 1000.")
 	}
 	if !(p.Threshold >= 0 && p.Threshold <= 1) {
-		refuse("/confidence_threshold", "A threshold is 0 to 1.")
+		refuse("/confidence_threshold", "A threshold must be 0 to 1.")
 	}
 	if !slices.Contains(Actions, p.Action) {
 		refuse("/action", "There is no action %q: use %s.", p.Action, strings.Join(Actions, ", "))
@@ -78,12 +78,12 @@ func (p *Policy) Validate() []*Error {
 func conditionFault(err error) *Error {
 	var fault *Error
 	if !errors.As(err, &fault) {
-		panic("policy: Parse gave an error that is not an *Error") // its promise
+		panic("policy: Parse returned an error that is not an *Error")
 	}
 	return fault
 }
 
-// Set is a person's enabled policies in the order in which they are tried. It is immutable and safe for concurrent use.
+// Set is a user's enabled policies in the order in which they are tried. It is immutable and safe for concurrent use.
 type Set struct{ rules []rule }
 
 type rule struct {
@@ -91,8 +91,8 @@ type rule struct {
 	condition *Condition
 }
 
-// NewSet compiles the enabled ones of policies: lower priority first, and of equal priority the newest. An error
-// names the policy whose condition this binary does not understand.
+// NewSet compiles the enabled policies: lower priority first, and at equal priority the newest first. An error names the
+// policy whose condition this binary does not support.
 func NewSet(policies []Policy) (*Set, error) {
 	set := &Set{}
 	for _, policy := range policies {
@@ -122,10 +122,10 @@ type Proposal struct {
 	Rationale  Rationale
 }
 
-// Choose returns the proposal of the first policy that matches and fires, and false when there is none. It does not
-// know what was proposed or decided before: when the chosen policy has a pending proposal or a standing decision for
-// the mail, the caller proposes nothing, rather than what a later policy would say, so that asking twice is harmless.
-// promoRatio is the share of promotions among the sender's mail to the person in the last 90 days, 0..1.
+// Choose returns the proposal of the first policy that matches and fires, and false if there is none. It does not know earlier
+// proposals and decisions. If the chosen policy has a pending proposal or a standing decision for the mail, the caller must
+// propose nothing, not the proposal of a later policy, so that repeated requests have no effect. promoRatio is the share of
+// promotions among the sender's mail to the user in the last 90 days, 0..1.
 func (s *Set) Choose(mail Mail, now time.Time, promoRatio float64, weights func(feature string) float64) (Proposal, bool) {
 	var features []string
 	for i := range s.rules {
@@ -164,10 +164,10 @@ func (s *Set) Matching(mail Mail, now time.Time, action string) []Policy {
 	return found
 }
 
-// round cuts the noise of adding fractions, so that people read 0.78 and not 0.7799999999999999.
+// round removes floating-point noise, so that users see 0.78 and not 0.7799999999999999.
 func round(x float64) float64 { return math.Round(x*1e6) / 1e6 }
 
-// Params returns what whoever performs action needs to know beside the mail itself. It is never nil.
+// Params returns the parameters of the action. It is never nil.
 func Params(action string, mail Mail) map[string]string {
 	params := map[string]string{}
 	set := func(name, value string) {

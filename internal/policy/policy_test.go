@@ -147,7 +147,7 @@ func TestChoose(t *testing.T) {
 		t.Error(summary)
 	}
 
-	t.Run("two approvals lift similar mail by 0.05 to 0.15", func(t *testing.T) {
+	t.Run("two approvals raise similar mail by 0.05 to 0.15", func(t *testing.T) {
 		again, _ := set.Choose(mail, now, 0, func(feature string) float64 {
 			if slices.Contains(first.Features, feature) {
 				return 0.4
@@ -158,7 +158,7 @@ func TestChoose(t *testing.T) {
 			t.Errorf("lift %v", lift)
 		}
 	})
-	t.Run("rejected features silence all that rest on them", func(t *testing.T) {
+	t.Run("rejected features silence the policies based on them", func(t *testing.T) {
 		both := mail
 		both.Subject = "Invoice for the meetup"
 		got, ok := set.Choose(both, now, 0, func(feature string) float64 { return -1 })

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Rationale tells a person why an action is proposed. Its JSON form is part of the API.
+// Rationale says why an action is proposed. Its JSON form is part of the API.
 type Rationale struct {
 	Features      Facts          `json:"features"`
 	Contributions []Contribution `json:"contributions"`
@@ -14,7 +14,7 @@ type Rationale struct {
 	Policy        PolicyRef      `json:"policy"`
 }
 
-// Facts are the properties of the mail that the proposal rests on.
+// Facts are the properties of the mail on which the proposal is based.
 type Facts struct {
 	Category        string   `json:"category,omitempty"`
 	SenderDomain    string   `json:"sender_domain,omitempty"`
@@ -32,7 +32,7 @@ type Narrative struct {
 	Summary string `json:"summary"`
 }
 
-// PolicyRef names the policy that proposes, as it was then.
+// PolicyRef names the policy of the proposal, as it was at that time.
 type PolicyRef struct {
 	ID       int64  `json:"id"`
 	Name     string `json:"name"`
@@ -90,7 +90,7 @@ func summarize(policy *Policy, mail *Mail, s score, explored bool) string {
 	}
 	b.WriteString(".")
 	if explored {
-		b.WriteString(" It is below the threshold and proposed to see whether that still holds.")
+		b.WriteString(" It is below the threshold; it was proposed to check whether your preference has changed.")
 	}
 	return b.String()
 }

@@ -13,24 +13,24 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// Rows are rows in the binary format of COPY (PostgreSQL's manual, "COPY", "Binary Format"). The memory is kept from
-// one Copy to the next; the zero value is ready for use.
+// Rows are rows in the binary format of COPY (see "COPY", "Binary Format" in PostgreSQL's manual). The memory is reused after
+// Copy. The zero value is ready for use.
 type Rows struct{ text []byte }
 
-// copyHeader is a signature, no flags and no extension; copyTrailer stands in the place of a row's number of columns.
+// copyHeader is the signature without flags and extension; copyTrailer replaces the column count of a row.
 const (
 	copyHeader  = "PGCOPY\n\xff\r\n\x00" + "\x00\x00\x00\x00" + "\x00\x00\x00\x00"
 	copyTrailer = "\xff\xff"
 )
 
-// The day and the moment from which PostgreSQL counts, by those from which Unix does.
+// The epochs of PostgreSQL's dates and timestamps, relative to the Unix epoch.
 var (
 	epoch      = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 	epochDay   = int32(epoch.Unix() / 86400)
 	epochMicro = epoch.UnixMicro()
 )
 
-// Begin begins a row. As many values have to follow, in the order of the columns.
+// Begin begins a row. That many values must follow, in the order of the columns.
 func (r *Rows) Begin(columns int) {
 	if len(r.text) == 0 {
 		r.text = append(r.text, copyHeader...)
@@ -62,7 +62,7 @@ func (r *Rows) Date(day int32) { r.Integer(day - epochDay) }
 // Timestamp adds a value of type timestamptz, in microseconds since 1970-01-01 00:00 UTC.
 func (r *Rows) Timestamp(micro int64) { r.Bigint(micro - epochMicro) }
 
-// Copy sends the rows to columns of a table within tx, and leaves none.
+// Copy sends the rows to columns of a table within tx, and empties Rows.
 func (r *Rows) Copy(ctx context.Context, tx *Tx, table string, columns ...string) error {
 	if len(r.text) == 0 {
 		return nil
@@ -83,8 +83,8 @@ func (r *Rows) Copy(ctx context.Context, tx *Tx, table string, columns ...string
 	return nil
 }
 
-// Fresh runs insert, which makes rows of which none should exist yet. It returns false when one did, and then leaves tx as
-// it was before.
+// Fresh runs insert, which inserts rows that should not exist yet. If one already exists, it rolls back to a savepoint and
+// returns false.
 func Fresh(ctx context.Context, tx *Tx, insert func() error) (fresh bool, err error) {
 	const uniqueViolation = "23505"
 	err = tx.Savepoint(ctx, insert)

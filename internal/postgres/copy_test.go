@@ -18,7 +18,7 @@ func TestCopyWritesWhatInsertWould(t *testing.T) {
 			return err
 		}
 		var rows postgres.Rows
-		for range 2 { // its memory is used again
+		for range 2 { // the memory is reused
 			rows.Begin(5)
 			rows.Text("zwölf\n\\.")
 			rows.Integer(-12)
@@ -29,7 +29,7 @@ func TestCopyWritesWhatInsertWould(t *testing.T) {
 				return err
 			}
 		}
-		if err := rows.Copy(t.Context(), tx, "no such table", "a"); err != nil { // there is nothing to copy
+		if err := rows.Copy(t.Context(), tx, "no such table", "a"); err != nil { // nothing to copy
 			return err
 		}
 		var equal int
@@ -38,7 +38,7 @@ func TestCopyWritesWhatInsertWould(t *testing.T) {
 			return err
 		}
 		if equal != 2 {
-			t.Errorf("%d rows are as they should be", equal)
+			t.Errorf("%d rows are correct", equal)
 		}
 		return nil
 	})
@@ -69,7 +69,7 @@ func TestFreshLeavesNothingOfWhatWasThereAlready(t *testing.T) {
 				t.Errorf("fresh is %t, %v; want %t", fresh, err, want)
 			}
 			var sum int
-			err := tx.QueryRow(t.Context(), "SELECT sum(n) FROM numbers").Scan(&sum) // the transaction goes on
+			err := tx.QueryRow(t.Context(), "SELECT sum(n) FROM numbers").Scan(&sum) // the transaction is still usable
 			if sum != wantSum {
 				t.Errorf("the numbers come to %d, want %d", sum, wantSum)
 			}
@@ -89,6 +89,6 @@ func TestFreshLeavesNothingOfWhatWasThereAlready(t *testing.T) {
 		return err
 	})
 	if !errors.Is(err, broken) {
-		t.Errorf("an error is answered with %v", err)
+		t.Errorf("an error results in %v", err)
 	}
 }

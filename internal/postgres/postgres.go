@@ -1,5 +1,4 @@
-// Package postgres opens the database, brings its schema up to date, tells kinds of errors apart and copies rows by the
-// thousand. It owns no table.
+// Package postgres opens the database, migrates its schema, classifies errors and writes rows by COPY. It owns no table.
 package postgres
 
 import (
@@ -20,8 +19,8 @@ import (
 	"github.com/applylens/applylens/schema"
 )
 
-// Open prepares a pool whose connections give up on a dead peer, an idle transaction and a lock in bounded time. It
-// connects lazily: a database that is down is no error here.
+// Open returns a pool whose connections have time-outs for dead peers, idle transactions and locks. It connects lazily, so an
+// unavailable database is not an error here.
 func Open(ctx context.Context, settings config.Postgres, application string) (*pgxpool.Pool, error) {
 	parsed, err := pgxpool.ParseConfig(string(settings.DatabaseURL))
 	if err != nil {
@@ -37,7 +36,7 @@ func Open(ctx context.Context, settings config.Postgres, application string) (*p
 		"lock_timeout":                        "10s",
 		"statement_timeout":                   "60s",
 		"tcp_user_timeout":                    "15s",
-		"jit":                                 "off", // compiling takes longer than any of our statements
+		"jit":                                 "off", // JIT compilation takes longer than any of our statements
 	})
 	parsed.ConnConfig.ConnectTimeout = 5 * time.Second
 	pool, err := pgxpool.NewWithConfig(ctx, parsed)
@@ -55,7 +54,7 @@ func setDefaults(params, defaults map[string]string) {
 	}
 }
 
-// redact drops the part of a parse error that repeats the URL with its password.
+// redact removes the URL and its password from a parse error.
 func redact(err error) error {
 	var parse *pgconn.ParseConfigError
 	if errors.As(err, &parse) {
@@ -67,7 +66,7 @@ func redact(err error) error {
 	return err
 }
 
-// Migrate brings the schema up to date. Two processes that migrate at once wait for each other.
+// Migrate brings the schema up to date. Concurrent migrations wait for each other.
 func Migrate(ctx context.Context, pool *pgxpool.Pool) error {
 	provider, err := migrations(pool)
 	if err != nil {
@@ -79,7 +78,7 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool) error {
 	return nil
 }
 
-// Pending tells whether the database lacks migrations that this binary has.
+// Pending reports whether the database lacks migrations of this binary.
 func Pending(ctx context.Context, pool *pgxpool.Pool) (bool, error) {
 	provider, err := migrations(pool)
 	if err != nil {
@@ -108,19 +107,19 @@ func migrations(pool *pgxpool.Pool) (*goose.Provider, error) {
 	return provider, nil
 }
 
-// Class is what an error of the database means for the work that met it.
+// Class says how to handle a database error.
 type Class int
 
-// The classes. Everything that is not proven to be another is transient.
+// The classes. Every error is transient unless proven otherwise.
 const (
-	Transient Class = iota // wait and try again
-	Timeout                // it took longer than it may: try again with less
-	Conflict               // a deadlock or serialization failure: try again at once
+	Transient Class = iota // wait and retry
+	Timeout                // a time-out: retry with less work
+	Conflict               // a deadlock or serialization failure: retry at once
 	Permanent              // this data will never be accepted
-	Halt                   // the schema, the rights or the code are wrong: stop until somebody looks
+	Halt                   // the schema, the privileges or the code are wrong: halt until an operator fixes it
 )
 
-// Classify tells what err means. A violated CHECK is permanent when it is one of ours by name.
+// Classify returns the class of err. A CHECK violation is permanent if the constraint is one of ours, by name.
 func Classify(err error) Class {
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) {
@@ -134,12 +133,12 @@ func Classify(err error) Class {
 		return Timeout
 	case pg.Code == "40P01" || pg.Code == "40001":
 		return Conflict
-	case pg.Code == "25006" || pg.Code == "25P03": // read-only: a failed-over or full server; and a session that was ended for idling
+	case pg.Code == "25006" || pg.Code == "25P03": // read-only, as after a failover or when the disk is full; or a session ended for being idle
 		return Transient
 	case strings.HasPrefix(pg.Code, "22") || strings.HasPrefix(pg.Code, "54"): // data, and limits of the server that it exceeds
 		return Permanent
 	case pg.Code == "23514" && pg.ConstraintName != "positions_ledger" && pg.ConstraintName != "":
-		return Permanent // without a name it is a row that no partition takes: a missing table, not bad data
+		return Permanent // without a name, no partition accepts the row: a missing table, not bad data
 	}
 	switch pg.Code[:2] {
 	case "42", "25", "28", "3D", "23", "XX":

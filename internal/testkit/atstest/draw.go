@@ -24,7 +24,7 @@ func drawMail(t *rapid.T) *events.Event {
 	return &events.Event{Envelope: events.Envelope{Type: events.TypeMailReceived}, Mail: mail}
 }
 
-// Addresses draws addresses as people write them.
+// Addresses draws addresses in the forms that people use.
 func Addresses(t *rapid.T, most int) []string {
 	list := rapid.SliceOfN(rapid.SampledFrom(addresses), 0, most).Draw(t, "addresses")
 	for i := range list {
@@ -53,7 +53,7 @@ func drawApplication(t *rapid.T) *events.Event {
 	return &events.Event{Envelope: events.Envelope{Type: events.TypeApplicationChanged}, Application: application}
 }
 
-// Event draws an event of few persons, mails and applications, so that they often meet: out of order, repeated, with equal
+// Event draws an event of few users, mails and applications, so that they often match: out of order, duplicated, with equal
 // versions, removals and erasures.
 func Event(t *rapid.T) *events.Event {
 	switch rapid.IntRange(0, 19).Draw(t, "kind") {

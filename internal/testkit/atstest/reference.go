@@ -1,5 +1,5 @@
-// Package atstest has the slow, obvious reference of which application belongs to a mail, and random events that put it
-// to the test. It shares no code with what it checks.
+// Package atstest has a slow, obvious reference implementation of the match of mails and applications, and random events for
+// tests. It shares no code with package ats.
 package atstest
 
 import (
@@ -16,8 +16,8 @@ import (
 // Start is the time at which mails were received.
 var Start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// sent is a kind of mail: who sends it, and by how sure a sign it is from each of the companies (1 is the surest), as a
-// person would say who reads it.
+// sent is a kind of mail: its sender, and how certain a reader would be that it comes from each of the companies (1 is most
+// certain).
 type sent struct {
 	name, address, subject, category string
 	list                             string
@@ -50,13 +50,13 @@ var senders = []sent{
 	{name: "", address: ""},
 }
 
-// addresses in several ways to write them; what is before the space is how they compare.
+// addresses in several forms: the normalised form, a space, and the form to use.
 var addresses = []string{
 	"ada@example.com Ada@Example.com", "ada@example.com ada+jobs@example.com", "bob@xn--mller-kva.de bob@MÜLLER.de",
 	"carl@example.org carl@example.org", "recruiter@acme.com recruiter@acme.com",
 }
 
-// key returns how an address compares.
+// key returns the normalised form of an address.
 func key(address string) string {
 	for _, known := range addresses {
 		if plain, written, _ := strings.Cut(known, " "); written == address || plain == address {
@@ -66,22 +66,22 @@ func key(address string) string {
 	return strings.Replace(strings.ToLower(address), "+x@", "@", 1)
 }
 
-// Reference holds what has happened, one event after the other, in the most obvious way.
+// Reference is the state after a sequence of events, kept in the most obvious way.
 type Reference struct {
 	Mails map[string]events.Mail // by user and message id, with a space between
-	Own   map[string][]string    // a user's addresses as the user named them
+	Own   map[string][]string    // a user's addresses, as set by the user
 
-	delivered    map[string]map[string]bool    // as mail named them
-	applications map[string]events.Application // by system and id, also removed ones
+	delivered    map[string]map[string]bool    // as found in Delivered-To
+	applications map[string]events.Application // by system and id, including removed ones
 	removed      map[string]bool
 }
 
-// NewReference returns a world in which nothing has happened.
+// NewReference returns an empty state.
 func NewReference() *Reference {
 	return &Reference{map[string]events.Mail{}, map[string][]string{}, map[string]map[string]bool{}, map[string]events.Application{}, map[string]bool{}}
 }
 
-// Add lets an event happen.
+// Add applies an event.
 func (r *Reference) Add(event *events.Event) {
 	switch event.Type {
 	case events.TypeMailReceived:
@@ -109,7 +109,7 @@ func (r *Reference) owns(user, address string) bool {
 	return r.delivered[user][address] || slices.ContainsFunc(r.Own[user], func(own string) bool { return key(own) == address })
 }
 
-// match tells how well an application fits a mail; 0: not at all, 1: best.
+// match returns how well an application matches a mail; 0: not at all, 1: best.
 func (r *Reference) match(mail events.Mail, application events.Application) int {
 	best := 0
 	consider := func(fit int) {
@@ -141,13 +141,13 @@ func senderOf(mail events.Mail) sent {
 	return senders[slices.IndexFunc(senders, func(s sent) bool { return s.address == mail.Sender.Address })]
 }
 
-// Found is the application that belongs to a mail. Times are zero when unknown.
+// Found is the application of a mail. Times are zero if unknown.
 type Found struct {
 	System, ID, Stage, Company string
 	Change, Interview          time.Time
 }
 
-// Risk is the rule of the contract, in whole days of 24 hours.
+// Risk returns the ghosting risk, by whole days of 24 hours.
 func (f Found) Risk(at time.Time) float64 {
 	switch {
 	case !f.Interview.IsZero():
@@ -162,7 +162,7 @@ func (f Found) Risk(at time.Time) float64 {
 	return math.Min(1, math.Round(50+3*days)/100)
 }
 
-// Applications returns for each mail, by user and message id, the application that belongs to it.
+// Applications returns the application of each mail, by user and message id.
 func (r *Reference) Applications() map[string]Found {
 	result := map[string]Found{}
 	for name, mail := range r.Mails {

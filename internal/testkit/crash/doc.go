@@ -1,10 +1,10 @@
-// Package crash holds the tests that break things: they run the real binary, built with the tag failpoints, against a
-// real broker and a real PostgreSQL of their own, kill, stop and disturb all three under load, and then hold the
-// tables against what package oracle reads from the log.
+// Package crash has the crash tests. They run the real binary, built with the tag failpoints, against a dedicated broker and
+// PostgreSQL, kill, stop and disturb all three under load, and then compare the tables with what package oracle computes
+// from the log.
 //
-// Every fault proves that it really bit, and with a guard switched off the comparison must fail. A short form of a
-// minute or two is part of the normal tests; SOAK=10m makes TestSoak go on for that long instead of for one short round.
-// SEED repeats a run: the events and the faults are the same again, though not the machine's timing.
+// Every test checks that its fault really happened, and with a guard disabled the comparison must fail. A short form of a
+// minute or two is part of the normal tests; SOAK=10m makes TestSoak run for that long instead of one short round.
+// SEED repeats a run with the same events and faults, though not with the same timing.
 //
-// Package pgproxy spoils COMMITs; package oracle knows what is right.
+// Package pgproxy injects faults into COMMITs; package oracle computes the expected tables.
 package crash

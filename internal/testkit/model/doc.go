@@ -1,26 +1,26 @@
-// Package model explores the machine of positions: everything that two workers, the group's coordinator, PostgreSQL,
-// the log and an operator can do to one or two partitions, in every order, breadth first. It holds the invariants of
-// the consumer loop on every state, and gives the shortest trace to a state that breaks one.
+// Package model is a model checker for positions: it explores everything that two workers, the group's coordinator,
+// PostgreSQL, the log and an operator can do to one or two partitions, in every order, breadth first. It checks the
+// invariants of the consumer loop in every state, and returns the shortest trace to a state that breaks one.
 //
-// It is a model, not the loop: it promises that the rules are sufficient, and by switching them off one at a time that
-// each is needed. That the loop follows them is what the crash tests show; the names of the actions are the names of
-// the failpoints, so that a trace becomes a crash test:
+// It is a model, not the loop. It shows that the rules are sufficient and, by disabling them one at a time, that each is
+// necessary. The crash tests show that the loop follows them. Actions have the names of failpoints, so that a trace can be
+// turned into a crash test:
 //
 //	action           failpoint        what happens
-//	claim            after_claim      owner_epoch grows; the log is inspected; the position is read
-//	fetch            after_fetch      one or two records from the position on
-//	inspect          -                topic id and end of the leader epoch are compared, after the fetch
-//	compare_and_set  after_cas        the transaction's first statement takes the row's lock
-//	effects          after_effects    the rest of the transaction, visible to nobody yet
-//	commit           after_commit     position and effects become visible at once
-//	lose_answer      before_commit    COMMIT was sent, its answer never comes
-//	server_commits   -                ... and it had been carried out
-//	server_aborts    -                ... and it had not
-//	mirror           after_mirror     the position is repeated to Kafka through the owning generation
-//	mirror_late      -                ... or not before the next batch
-//	swap             swap_after_flip  another version, built meanwhile, becomes the live one
+//	claim            after_claim      owner_epoch increases; the log is inspected; the position is read
+//	fetch            after_fetch      one or two records are read at the position
+//	inspect          -                the topic id and the end of the leader epoch are compared, after the fetch
+//	compare_and_set  after_cas        the transaction's first statement locks the row
+//	effects          after_effects    the rest of the transaction, not yet visible
+//	commit           after_commit     position and effects become visible together
+//	lose_answer      before_commit    COMMIT was sent, but its response is lost
+//	server_commits   -                ... and it was committed
+//	server_aborts    -                ... and it was rolled back
+//	mirror           after_mirror     the position is copied to Kafka by a member of the current generation
+//	mirror_late      -                ... or only with the next batch
+//	swap             swap_after_flip  another version, built meanwhile, becomes live
 //
-// and without a failpoint: join, crash, restart, pause, resume, expire, rebalance, terminate (the server ends the
-// session), elect (a new leader that lost nothing), truncate (one that did), recreate (the topic), adopt and rewind
-// (the operator; a rewind is the harshest one: the version is emptied and folded anew by other code).
+// Without a failpoint: join, crash, restart, pause, resume, expire, rebalance, terminate (the server ends the session), elect
+// (a new leader that lost no records), truncate (one that did), recreate (the topic), adopt and rewind (the operator; the
+// rewind is the hardest one: the version is emptied and folded again by other code).
 package model

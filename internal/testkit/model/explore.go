@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// guard is a rule of the loop that a run can do without.
+// guard is a rule of the loop that a run can disable.
 type guard string
 
 const (
@@ -18,12 +18,12 @@ const (
 	mirrorLast    guard = "the mirror is written after the commit"
 )
 
-// settings bound a run.
+// settings of a run.
 type settings struct {
 	partitions int
-	faults     int // of all kinds together
+	faults     int // in total
 	without    guard
-	overlook   invariant // which is not checked, to see what comes of breaking it
+	overlook   invariant // not checked, to see the consequences of breaking it
 	only       []string  // the faults that may happen; nil: all
 }
 
@@ -51,12 +51,12 @@ func (s step) String() string {
 	return b.String()
 }
 
-// result is what a run found.
+// result is the result of a run.
 type result struct {
 	states  int
 	actions map[string]int // how often each was possible
-	broken  invariant      // "" when none was
-	trace   []step         // the shortest way to it
+	broken  invariant      // empty: none
+	trace   []step         // the shortest trace to it
 }
 
 func (r *result) String() string {
@@ -68,22 +68,22 @@ func (r *result) String() string {
 	return strings.Join(lines, "\n")
 }
 
-// visit is how a state was first reached.
+// visit records how a state was first reached.
 type visit struct {
 	from int32
 	step step
 }
 
-// reached is a state that is still to be continued from.
+// reached is a state to continue from.
 type reached struct {
 	state
 	visit int32
 }
 
-// fingerprint is 128 bits of a state: two states that share one are not to be expected.
+// fingerprint is a 128-bit hash of a state; collisions are not expected.
 type fingerprint [2]uint64
 
-// explore visits every state that can be reached, in order of distance, until one breaks an invariant.
+// explore visits every reachable state in order of distance, until one breaks an invariant.
 func explore(c settings) *result {
 	seeds := [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}
 	seen := map[fingerprint]struct{}{}
@@ -120,7 +120,7 @@ func explore(c settings) *result {
 	return found
 }
 
-// trace is the way to the last visit.
+// trace returns the steps to the last visit.
 func trace(visits []visit) []step {
 	var back []step
 	for at := int32(len(visits) - 1); visits[at].from >= 0; at = visits[at].from {

@@ -1,6 +1,6 @@
 package model
 
-// invariant names a rule that a state breaks; empty means none.
+// invariant names a broken rule; empty means none.
 type invariant string
 
 const (

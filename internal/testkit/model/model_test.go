@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestRulesSuffice explores everything that two faults can do to one partition, what three of the harder kinds can, and
-// two partitions without a fault but the group's own comings and goings. SOAK adds a fault to each.
+// TestRulesSuffice explores all combinations of two faults on one partition, of three of the harder kinds, and two partitions
+// without faults, only with rebalances. SOAK adds a fault to each.
 func TestRulesSuffice(t *testing.T) {
 	runs := map[string]settings{
 		"every pair of faults": {partitions: 1, faults: 2},
@@ -39,7 +39,7 @@ func TestRulesSuffice(t *testing.T) {
 	}
 }
 
-// everyActionHappened holds that the model can do all that the package comment promises, and nothing else.
+// everyActionHappened checks that the model's actions are exactly those of the package comment.
 func everyActionHappened(t *testing.T, found *result) {
 	t.Helper()
 	text, err := os.ReadFile("doc.go")
@@ -69,7 +69,7 @@ func everyActionHappened(t *testing.T, found *result) {
 	}
 }
 
-// TestEveryRuleIsNeeded switches the rules off one at a time: each must lead to a state that breaks an invariant.
+// TestEveryRuleIsNeeded disables the rules one at a time. Without any of them, a state must break an invariant.
 func TestEveryRuleIsNeeded(t *testing.T) {
 	tests := []struct {
 		name string
@@ -82,7 +82,7 @@ func TestEveryRuleIsNeeded(t *testing.T) {
 		{"no owner epoch, after another claim", settings{partitions: 1, without: ownerEpoch}, onlyTheOwner},
 		{"no leader epoch", settings{partitions: 1, faults: 1, without: leaderEpoch, only: []string{"truncate"}}, nothingSkipped},
 		{"topic id compared at the claim only", settings{partitions: 1, faults: 1, without: topicID, only: []string{"recreate"}}, oneTopic},
-		{"unknown COMMIT taken for done", settings{partitions: 1, faults: 1, without: settling, only: []string{"lose_answer"}}, mirrorBehind},
+		{"unknown COMMIT assumed committed", settings{partitions: 1, faults: 1, without: settling, only: []string{"lose_answer"}}, mirrorBehind},
 		{"mirror before the commit", settings{partitions: 1, faults: 0, without: mirrorLast}, mirrorBehind},
 	}
 	for _, test := range tests {

@@ -1,6 +1,6 @@
 package model
 
-// The bounds of the model. Numbers are as small as the known mistakes need.
+// Bounds of the model, as small as the known mistakes allow.
 const (
 	workers       = 2
 	versions      = 2
@@ -10,42 +10,42 @@ const (
 	firstLength   = 3
 )
 
-// state is everything at one moment. It is comparable, and the zero value of every part means "none".
+// state is the whole state of the model. It is comparable, and the zero value of every part means "none".
 type state struct {
-	topic      uint8 // id of the topic that has the name now
+	topic      uint8 // id of the topic that currently has the name
 	logs       [maxPartitions]log
 	rows       [versions][maxPartitions]row
-	txs        [versions][maxPartitions]tx // the transaction that holds the row's lock
+	txs        [versions][maxPartitions]tx // the transaction that has locked the row
 	live       uint8                       // version
 	generation uint8
 	members    [workers]bool
 	assigned   [maxPartitions]uint8 // worker + 1
 	mirrored   [maxPartitions]uint8
-	highest    [maxPartitions]uint8 // position that was ever committed
+	highest    [maxPartitions]uint8 // highest position ever committed
 	workers    [workers]worker
-	faults     uint8 // that may still happen
+	faults     uint8 // still allowed
 	done       history
 	broken     invariant // by the last step
 }
 
-// history remembers what happens at most once in a run.
+// history records the actions that happen at most once in a run.
 type history struct{ truncated, recreated, rewound, swapped, elected bool }
 
 // log is one partition in Kafka.
 type log struct {
 	length  uint8
-	epoch   uint8 // of the leader, from 1
+	epoch   uint8 // leader epoch, from 1
 	records [maxLog]entry
 }
 
-// entry is one record: its identity, in which the topic's id is the high part, and the leader epoch of its batch.
+// entry is one record: its id, with the topic's id in the high part, and the leader epoch of its batch.
 type entry struct{ id, epoch uint8 }
 
 func identity(topic, writes, offset uint8) uint8 { return topic<<5 | writes<<3 | offset + 1 }
 
 func topicOf(id uint8) uint8 { return id >> 5 }
 
-// end is where the records of epoch and of all before it end, as OffsetForLeaderEpoch answers.
+// end returns where the records of epoch and all earlier epochs end, like OffsetForLeaderEpoch.
 func (l *log) end(epoch uint8) uint8 {
 	for offset := range l.length {
 		if l.records[offset].epoch > epoch {
@@ -55,28 +55,28 @@ func (l *log) end(epoch uint8) uint8 {
 	return l.length
 }
 
-// row is a position and the effects of its version, which change together.
+// row is a position and the effects of its version, which change in the same transaction.
 type row struct {
 	topic       uint8
 	next        uint8
 	leaderEpoch uint8 // 0: nothing was applied
 	owner       uint8 // owner_epoch
-	code        uint8 // that folds this version
+	code        uint8 // the code that folds this version
 	halted      bool
-	effects     [maxLog]effect // by the offset that they were read at
+	effects     [maxLog]effect // by the offset at which they were read
 }
 
-// effect is what applying a record left: which, how often, and by which code.
+// effect is the result of applying a record: its id, how often, and by which code.
 type effect struct{ id, times, code uint8 }
 
 // worker is one process's member of the group.
 type worker struct {
 	alive, paused bool
-	generation    uint8 // that it knows of; 0: it has to join
+	generation    uint8 // known to it; 0: it must join
 	claims        [maxPartitions]claim
 }
 
-// phase is how far a claim has come with its batch.
+// phase is the progress of a claim's batch.
 type phase uint8
 
 const (
@@ -85,11 +85,11 @@ const (
 	fetched
 	inspected
 	writing   // the transaction is open
-	unsure    // COMMIT was sent and not answered
+	unsure    // COMMIT was sent, without a response so far
 	committed // and not yet mirrored
 )
 
-// claim is what a worker believes of a partition, and the batch that it has in hand.
+// claim is a worker's view of a partition, and its current batch.
 type claim struct {
 	phase
 	version, topic, owner, code uint8
@@ -98,17 +98,17 @@ type claim struct {
 	batch                       [maxBatch]uint8
 }
 
-// txPhase is how far a transaction has come.
+// txPhase is the progress of a transaction.
 type txPhase uint8
 
 const (
 	closed   txPhase = iota
-	opened           // the compare-and-set has happened
-	effected         // so has the rest
-	inDoubt          // only the server knows
+	opened           // the compare-and-set is done
+	effected         // the effects are written too
+	inDoubt          // only the server knows the outcome
 )
 
-// tx is a transaction: what it will make of its row.
+// tx is a transaction: the new state of its row.
 type tx struct {
 	txPhase
 	worker                              uint8
@@ -116,7 +116,7 @@ type tx struct {
 	batch                               [maxBatch]uint8
 }
 
-// initial is a topic with three records in each partition, read by nobody, and two workers that have yet to join.
+// initial is a topic with three unread records in each partition, and two workers that have not joined yet.
 func initial(partitions, faults int) state {
 	s := state{topic: 1, generation: 1, faults: uint8(faults)}
 	for p := range partitions {
@@ -138,14 +138,14 @@ func written(topic, writes, length uint8) log {
 	return l
 }
 
-// grow appends records under the present leader.
+// grow appends records in the current leader epoch.
 func (l *log) grow(topic, writes, length uint8) {
 	for ; l.length < length; l.length++ {
 		l.records[l.length] = entry{identity(topic, writes, l.length), l.epoch}
 	}
 }
 
-// cut drops the records from length on, as a leader does that never had them.
+// cut drops the records from length on, as after the election of a leader without them.
 func (l *log) cut(length uint8) {
 	l.epoch++
 	for l.length > length {
@@ -167,8 +167,8 @@ func (r *row) apply(t *tx) {
 	r.next, r.leaderEpoch = t.end, t.leaderEpoch
 }
 
-// normalize gives states that differ in nothing but the size of counters the same form: of an owner epoch and a
-// generation it matters only whether it is the present one, since neither comes back.
+// normalize maps states that differ only in the size of counters to the same form. Of an owner epoch and a generation it
+// matters only whether it is the current one, since old ones never return.
 func (s *state) normalize() {
 	for w := range s.workers {
 		me := &s.workers[w]
@@ -200,7 +200,7 @@ func present(value, now uint8) uint8 {
 	return 0
 }
 
-// forget drops the effects from an offset on and stands there.
+// forget drops the effects from an offset on, and moves the position there.
 func (r *row) forget(from uint8) {
 	for i := from; i < maxLog; i++ {
 		r.effects[i] = effect{}

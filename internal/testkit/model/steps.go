@@ -2,7 +2,7 @@ package model
 
 import "slices"
 
-// stepper collects what can happen next.
+// stepper collects the possible next steps.
 type stepper struct {
 	*settings
 	from  *state
@@ -10,7 +10,7 @@ type stepper struct {
 	over  bool
 }
 
-// steps calls yield with every action that is possible and the state that it leads to, until yield returns false.
+// steps calls yield with every possible action and the resulting state, until yield returns false.
 func (s *state) steps(c *settings, yield func(step, *state) bool) {
 	x := &stepper{settings: c, from: s, yield: yield}
 	for w := range uint8(workers) {
@@ -27,10 +27,10 @@ func (s *state) steps(c *settings, yield func(step, *state) bool) {
 	x.operator()
 }
 
-// none stands for no worker or no partition in a step.
+// none means no worker or no partition in a step.
 const none = 0xff
 
-// to offers the state that change makes.
+// to yields the state after change.
 func (x *stepper) to(name string, w, p uint8, argument int, change func(*state)) {
 	if x.over {
 		return
@@ -42,7 +42,7 @@ func (x *stepper) to(name string, w, p uint8, argument int, change func(*state))
 	x.over = !x.yield(step{name, int8(w), int8(p), int8(argument)}, &next)
 }
 
-// fault is to, for something that happens only a few times in a run.
+// fault is like to, for actions of which a run allows only a few.
 func (x *stepper) fault(name string, w, p uint8, argument int, change func(*state)) {
 	if x.from.faults == 0 || x.only != nil && !slices.Contains(x.only, name) {
 		return
@@ -53,7 +53,7 @@ func (x *stepper) fault(name string, w, p uint8, argument int, change func(*stat
 	})
 }
 
-// membership is a worker's coming and going.
+// membership is a worker joining, leaving and crashing.
 func (x *stepper) membership(w uint8) {
 	me := &x.from.workers[w]
 	switch {
@@ -71,7 +71,7 @@ func (x *stepper) membership(w uint8) {
 	x.fault("pause", w, none, 0, func(s *state) { s.workers[w].paused = true })
 }
 
-// writes tells whether a worker has a transaction open, which it finishes before it joins again.
+// writes reports whether a worker has an open transaction, which it finishes before it joins again.
 func (s *state) writes(w uint8) bool {
 	for _, c := range s.workers[w].claims {
 		if c.phase == writing {
@@ -89,8 +89,8 @@ func (s *state) join(w uint8) {
 	s.workers[w] = worker{alive: true, generation: s.generation}
 }
 
-// reassign begins a generation in which the members share the partitions. Nobody waits for those who do not know of
-// it yet: the coordinator may have run out of patience with them.
+// reassign begins a generation in which the members share the partitions. It does not wait for members that do not know it
+// yet: their session may have timed out.
 func (s *state) reassign() {
 	s.generation++
 	var present []uint8
@@ -107,7 +107,7 @@ func (s *state) reassign() {
 	}
 }
 
-// crash ends a process; the server undoes what it had not asked to commit.
+// crash ends a process; the server rolls back transactions without a COMMIT.
 func (s *state) crash(w uint8) {
 	s.workers[w] = worker{}
 	for v := range s.txs {
@@ -119,13 +119,13 @@ func (s *state) crash(w uint8) {
 	}
 }
 
-// fence is what a worker does that finds another owner: it drops the claim and joins again.
+// fence is what a worker does when it finds another owner: it drops the claim and joins again.
 func (s *state) fence(w, p uint8) {
 	s.workers[w].claims[p] = claim{}
 	s.workers[w].generation = 0
 }
 
-// work is what a running worker can do about a partition.
+// work is what a running worker can do on a partition.
 func (x *stepper) work(w, p uint8) {
 	me := &x.from.workers[w]
 	c := &me.claims[p]
@@ -137,7 +137,7 @@ func (x *stepper) work(w, p uint8) {
 	case fetched:
 		x.to("inspect", w, p, 0, func(s *state) { s.inspect(x.settings, w, p) })
 	case inspected, unsure:
-		if x.from.txs[c.version][p].txPhase == closed { // otherwise the row's lock makes it wait
+		if x.from.txs[c.version][p].txPhase == closed { // otherwise it waits for the row lock
 			x.to("compare_and_set", w, p, 0, func(s *state) { s.compareAndSet(x.settings, w, p) })
 		}
 	case writing:
@@ -168,13 +168,13 @@ func (x *stepper) claim(w, p uint8) {
 	})
 }
 
-// lost tells whether the log no longer holds what was read up to next, the last of it in the given leader epoch.
+// lost reports whether the log no longer has the records read up to next, the last of them in the given leader epoch.
 func (s *state) lost(c *settings, p, next, epoch uint8) bool {
 	l := &s.logs[p]
 	return next > l.length || c.has(leaderEpoch) && epoch > 0 && l.end(epoch) < next
 }
 
-// fetch reads by the topic's name, whichever topic that is now.
+// fetch reads by the topic's name, whichever topic has it now.
 func (x *stepper) fetch(w, p uint8) {
 	c, l := &x.from.workers[w].claims[p], &x.from.logs[p]
 	if c.next > l.length {
@@ -198,7 +198,7 @@ func (x *stepper) fetch(w, p uint8) {
 	}
 }
 
-// halt stops the position for everybody, if it is still the worker's.
+// halt halts the position for all workers, if the worker still owns it.
 func (s *state) halt(w, p uint8) {
 	c := &s.workers[w].claims[p]
 	if r := &s.rows[c.version][p]; r.owner == c.owner {
@@ -207,7 +207,7 @@ func (s *state) halt(w, p uint8) {
 	s.fence(w, p)
 }
 
-// inspect asks Kafka, after the fetch, whether the log is still the one that the position speaks of.
+// inspect asks Kafka, after the fetch, whether the log is still the one of the position.
 func (s *state) inspect(settings *settings, w, p uint8) {
 	c := &s.workers[w].claims[p]
 	if c.topic != s.topic || s.lost(settings, p, c.next, c.leaderEpoch) {
@@ -217,7 +217,8 @@ func (s *state) inspect(settings *settings, w, p uint8) {
 	c.phase = inspected
 }
 
-// compareAndSet opens the transaction, or finds that an unanswered COMMIT had landed, or that the position is another's.
+// compareAndSet opens the transaction, or finds that a COMMIT without a response succeeded, or that the position has another
+// owner.
 func (s *state) compareAndSet(settings *settings, w, p uint8) {
 	c := &s.workers[w].claims[p]
 	r := &s.rows[c.version][p]
@@ -239,13 +240,13 @@ func (s *state) compareAndSet(settings *settings, w, p uint8) {
 	}
 }
 
-// settled takes the batch over into what is known.
+// settled marks the batch as committed.
 func (c *claim) settled() {
 	c.phase, c.next, c.leaderEpoch = committed, c.end, c.batchEpoch
 	c.batch, c.end, c.batchEpoch = [maxBatch]uint8{}, 0, 0
 }
 
-// write goes on with an open transaction.
+// write continues an open transaction.
 func (x *stepper) write(w, p uint8) {
 	v := x.from.workers[w].claims[p].version
 	t := &x.from.txs[v][p]
@@ -270,7 +271,7 @@ func (x *stepper) write(w, p uint8) {
 	})
 }
 
-// commit makes the transaction on a row visible and lets its lock go.
+// commit makes the transaction on a row visible and releases its lock.
 func (s *state) commit(v, p uint8) {
 	r, t := &s.rows[v][p], &s.txs[v][p]
 	if r.owner != t.owner {
@@ -281,7 +282,7 @@ func (s *state) commit(v, p uint8) {
 	s.highest[p] = max(s.highest[p], r.next)
 }
 
-// mirror repeats a position to Kafka, which takes it from members of the present generation only.
+// mirror copies a position to Kafka, which accepts it only from members of the current generation.
 func (s *state) mirror(w, p, next uint8) {
 	if s.workers[w].generation == s.generation {
 		s.mirrored[p] = next
@@ -289,7 +290,7 @@ func (s *state) mirror(w, p, next uint8) {
 	s.workers[w].claims[p].phase = claimed
 }
 
-// server is what PostgreSQL decides about transactions whose client is gone.
+// server is what PostgreSQL does with transactions whose client is gone.
 func (x *stepper) server() {
 	for v := range uint8(versions) {
 		for p := range uint8(x.partitions) {
@@ -302,7 +303,7 @@ func (x *stepper) server() {
 	}
 }
 
-// coordinator is what the group's coordinator does by itself.
+// coordinator is what the group's coordinator does on its own.
 func (x *stepper) coordinator() {
 	for w := range uint8(workers) {
 		if me := &x.from.workers[w]; x.from.members[w] && (me.paused || !me.alive) {
@@ -363,7 +364,7 @@ func (x *stepper) kafka() {
 	}
 }
 
-// operator is what a person may order.
+// operator is what an operator may do.
 func (x *stepper) operator() {
 	s := x.from
 	for p := range uint8(x.partitions) {
@@ -389,7 +390,7 @@ func (x *stepper) operator() {
 	}
 }
 
-// unlocked tells whether no transaction holds a row of either version: rewind and swap wait for all of them.
+// unlocked reports whether no transaction has locked a row of either version: rewind and swap wait for all of them.
 func (x *stepper) unlocked() bool {
 	for v := range versions {
 		for p := range x.partitions {
@@ -401,7 +402,7 @@ func (x *stepper) unlocked() bool {
 	return true
 }
 
-// swappable tells whether another version can have been built from the log as far as the live one has come.
+// swappable reports whether another version can have been built from the log up to the live position.
 func (x *stepper) swappable() bool {
 	s := x.from
 	for p := range x.partitions {
@@ -412,7 +413,7 @@ func (x *stepper) swappable() bool {
 	return true
 }
 
-// swap builds the other version, by newer code, as far as the live one has come, and points at it.
+// swap builds the other version with newer code up to the live position, and makes it live.
 func (s *state) swap(partitions int) {
 	s.done.swapped = true
 	old := s.live
@@ -431,7 +432,7 @@ func (s *state) swap(partitions int) {
 	}
 }
 
-// adopt accepts what Kafka now holds: a new topic from its start, a truncated log from its end.
+// adopt accepts the current log: a new topic from its start, a truncated log from its end.
 func (s *state) adopt(p uint8) {
 	r, l := &s.rows[s.live][p], &s.logs[p]
 	r.halted = false

@@ -30,7 +30,7 @@ SELECT system, application_id, company, stage, src_version, removed FROM live_ap
 	deadLettersSQL = `
 SELECT topic, partition, log_offset, reason FROM dead_letters WHERE group_name = $1`
 
-	// ledgerSQL sums over the topic ids that a topic has had.
+	// ledgerSQL sums the counts over all topic ids of a topic.
 	ledgerSQL = `
 SELECT topic, partition, sum(fetched)::bigint, sum(applied)::bigint, sum(repeated)::bigint, sum(dead_lettered)::bigint
 FROM positions
@@ -38,11 +38,11 @@ WHERE group_name = $1 AND version = (SELECT live_version FROM projections WHERE 
 GROUP BY topic, partition`
 )
 
-// mostShown bounds how many differences of one table an error tells.
+// mostShown is how many differences per table an error lists.
 const mostShown = 10
 
-// Compare holds the live versions of groups against what is expected, all in one snapshot, and returns every kind of
-// difference with the first rows that show it. Dead letters are compared by place and reason.
+// Compare compares the live versions of groups with the expected tables in one snapshot, and returns the differences of each
+// table with their first rows. Dead letters are compared by position and reason.
 func Compare(ctx context.Context, pool *pgxpool.Pool, expected *Expected, groups ...string) error {
 	return inSnapshot(ctx, pool, func(tx pgx.Tx) error {
 		var faults []error
@@ -53,8 +53,8 @@ func Compare(ctx context.Context, pool *pgxpool.Pool, expected *Expected, groups
 	})
 }
 
-// CompareLedger tells whether the ledger of groups counts every record of the log once. It does not hold after an
-// operator moved a position.
+// CompareLedger checks that the counts of groups include every record of the log once. It does not apply after an operator
+// moved a position.
 func CompareLedger(ctx context.Context, pool *pgxpool.Pool, expected *Expected, groups ...string) error {
 	return inSnapshot(ctx, pool, func(tx pgx.Tx) error {
 		var faults []error
@@ -101,8 +101,8 @@ func compareTable(ctx context.Context, tx pgx.Tx, expected *Expected, group stri
 	return fmt.Errorf("no group is called %q", group)
 }
 
-// compareMails compares the mails that have a Message-ID, and only the number of the others, since the table does not
-// keep the hash that they are known by.
+// compareMails compares the mails with a Message-ID, and the number of the others, since the table does not have the hash that
+// identifies them.
 func compareMails(ctx context.Context, tx pgx.Tx, expected *Expected) error {
 	got, err := collect(ctx, tx, mailsSQL, func(row pgx.CollectableRow) (key MailKey, m Mail, err error) {
 		err = row.Scan(&key.User, &key.MessageID, &m.Subject, &m.Thread, &m.ListID, &m.ReceivedAt)
@@ -138,7 +138,7 @@ func compareDeadLetters(ctx context.Context, tx pgx.Tx, expected *Expected, grou
 	return errors.Join(err, diff("dead_letters of "+group, expected.DeadLetters[group], got))
 }
 
-// ledger is what a position counts.
+// ledger has the counts of a position.
 type ledger struct{ Fetched, Applied, Repeated, DeadLettered int64 }
 
 func compareLedger(ctx context.Context, tx pgx.Tx, expected *Expected, group string) error {
@@ -182,7 +182,7 @@ func collect[K comparable, V any](ctx context.Context, tx pgx.Tx, query string, 
 	return found, rows.Err()
 }
 
-// diff returns what distinguishes got from want, in a stable order.
+// diff returns the differences between got and want, in a stable order.
 func diff[K comparable, V any](table string, want, got map[K]V) error {
 	var lines []string
 	for key, w := range want {
@@ -210,7 +210,7 @@ func diff[K comparable, V any](table string, want, got map[K]V) error {
 	return fmt.Errorf("%s: %d of %d rows differ:\n%s", table, count, len(want), strings.Join(lines, "\n"))
 }
 
-// show prints a row so that two equal rows look the same.
+// show formats a row. Equal rows have equal texts.
 func show(row any) string {
 	if w, ok := row.(Weight); ok {
 		pinned := "none"

@@ -9,7 +9,7 @@ import (
 	"github.com/applylens/applylens/internal/testkit/testenv"
 )
 
-// rowsSQL is one row of everything that is compared, for TestCompare to spoil.
+// rowsSQL has a row of everything that is compared, for TestCompare to change.
 const rowsSQL = `
 INSERT INTO weight_counts (version, user_id, feature, approvals, rejections, pinned, updated_at)
 VALUES (1, 'ann', 'category:promo', 3, 1, NULL, '2026-03-02T10:00:00.123456Z'), (1, 'bob', 'listid:x', 0, 0, -2.5, '2026-03-02T10:00:00Z');
@@ -51,17 +51,17 @@ var everyGroup = []string{oracle.Weights, oracle.PolicyStats, oracle.Mailbox, or
 func TestCompare(t *testing.T) {
 	tests := []struct{ name, spoil, want string }{
 		{"equal", "SELECT 1", ""},
-		{"other version is not looked at", "CREATE TABLE weight_counts_2 PARTITION OF weight_counts FOR VALUES IN (2); INSERT INTO weight_counts (version, user_id, feature, approvals, rejections, updated_at) VALUES (2, 'ann', 'category:promo', 9, 9, now())", ""},
+		{"other version is ignored", "CREATE TABLE weight_counts_2 PARTITION OF weight_counts FOR VALUES IN (2); INSERT INTO weight_counts (version, user_id, feature, approvals, rejections, updated_at) VALUES (2, 'ann', 'category:promo', 9, 9, now())", ""},
 		{"applied twice", "UPDATE weight_counts SET approvals = 4 WHERE user_id = 'ann'", "{ann category:promo}: {approvals 4, rejections 1"},
 		{"row lost", "DELETE FROM weight_counts WHERE user_id = 'ann'", "{ann category:promo}: missing, want {approvals 3"},
-		{"row too many", "INSERT INTO weight_counts (version, user_id, feature, approvals, rejections, updated_at) VALUES (1, 'eve', 'x', 1, 0, now())", "want no row"},
+		{"extra row", "INSERT INTO weight_counts (version, user_id, feature, approvals, rejections, updated_at) VALUES (1, 'eve', 'x', 1, 0, now())", "want no row"},
 		{"pin lost", "UPDATE weight_counts SET pinned = NULL", "{bob listid:x}"},
 		{"time went back", "UPDATE weight_counts SET updated_at = updated_at - interval '1 microsecond' WHERE user_id = 'ann'", "{ann category:promo}"},
 		{"statistics differ", "UPDATE policy_days SET missed = 3", "policy_days: 1 of 1 rows differ"},
 		{"application differs", "UPDATE applications SET stage = 'Screen' WHERE application_id = '1'", "applications: 1 of 2 rows differ"},
-		{"application lives again", "UPDATE applications SET removed = false", "applications: 1 of 2 rows differ"},
+		{"removed application returns", "UPDATE applications SET removed = false", "applications: 1 of 2 rows differ"},
 		{"mail differs", "UPDATE mails SET subject = 'bye'", "mails: 1 of 1 rows differ"},
-		{"mail without a name", "UPDATE mails SET message_id = ''", "1 without a Message-ID, want 0"},
+		{"mail without a Message-ID", "UPDATE mails SET message_id = ''", "1 without a Message-ID, want 0"},
 		{"dead letter lost", "DELETE FROM dead_letters", "dead_letters of weights: 1 of 1 rows differ"},
 		{"dead letter of another reason", "UPDATE dead_letters SET reason = 'key'", "applylens.actions/2/40: key, want conflict"},
 	}
@@ -91,13 +91,13 @@ func TestCompareLedger(t *testing.T) {
 	check(t, oracle.CompareLedger(t.Context(), pool, expectation(), oracle.Weights), "want 50 fetched and 1 dead-lettered")
 }
 
-// check wants err to be nil, or to tell want.
+// check requires err to be nil, or to contain want.
 func check(t *testing.T, err error, want string) {
 	t.Helper()
 	switch {
 	case want == "" && err != nil:
 		t.Error(err)
 	case want != "" && (err == nil || !strings.Contains(err.Error(), want)):
-		t.Errorf("%v, want an error that tells %q", err, want)
+		t.Errorf("%v, want an error that contains %q", err, want)
 	}
 }

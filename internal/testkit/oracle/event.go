@@ -10,7 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// event is a record as this package understands it.
+// event is a record as this package reads it.
 type event struct {
 	kind    string // "action.approved", ...; empty for another namespace
 	id      string
@@ -71,7 +71,7 @@ var kinds = map[string]bool{
 	"application.changed": true, "application.removed": true, "user.erased": true, "void": true,
 }
 
-// read understands the headers of a record. An error is what would halt a group.
+// read decodes the headers of a record. It returns an error for a record that would halt a group.
 func read(record *kgo.Record) (event, error) {
 	var e event
 	for _, header := range record.Headers {
@@ -104,8 +104,8 @@ func read(record *kgo.Record) (event, error) {
 	return e, nil
 }
 
-// readPayload understands the value of a record that has a payload, or returns the reason for a dead letter. It knows
-// of the schema only what the fold needs.
+// readPayload decodes the value of a record with a payload, or returns the reason for a dead letter. It knows only the parts
+// of the schema that the fold needs.
 func (e *event) readPayload(value []byte) string {
 	var all map[string]any
 	if err := json.Unmarshal(value, &all); err != nil {
@@ -118,7 +118,7 @@ func (e *event) readPayload(value []byte) string {
 		e.payload.Features = features(e.payload.MailRef)
 		all["features"] = e.payload.Features
 	}
-	delete(all, "recorded_at") // telling the same again later is no contradiction
+	delete(all, "recorded_at") // a later recorded_at is not a conflict
 	canonical, err := json.Marshal(all)
 	if err != nil {
 		return "malformed"
@@ -127,7 +127,7 @@ func (e *event) readPayload(value []byte) string {
 	return ""
 }
 
-// complete tells whether the payload has what every event of its kind must have.
+// complete reports whether the payload has all required fields of its kind.
 func (e *event) complete() bool {
 	p := &e.payload
 	switch {
@@ -143,7 +143,7 @@ func (e *event) complete() bool {
 	return true
 }
 
-// key is the record key that the payload asks for.
+// key returns the record key required by the payload.
 func (e *event) key() string {
 	if e.payload.System != "" {
 		return e.payload.System + "/" + e.payload.ApplicationID
@@ -151,7 +151,7 @@ func (e *event) key() string {
 	return e.payload.UserID
 }
 
-// badTime tells whether the times of an action are such as no honest clock gives.
+// badTime reports whether a time of an action is impossible.
 func (e *event) badTime() bool {
 	earliest, latest := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC), e.payload.RecordedAt.Add(5*time.Minute)
 	out := func(t time.Time) bool { return t.Before(earliest) || t.After(latest) }
@@ -171,7 +171,7 @@ var tokens = []string{
 	"conference", "webinar", "event", "reminder", "payment", "order", "shipping",
 }
 
-// features are what a mail is known by, for events that do not say it themselves.
+// features derives the features of a mail, for events without them.
 func features(mail mailRef) []string {
 	var found []string
 	add := func(name, value string) {

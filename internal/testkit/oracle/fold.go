@@ -9,18 +9,18 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// effect names what must happen at most once in a group.
+// effect is the identity by which a group deduplicates events.
 type effect struct{ group, source, user, id string }
 
-// folder folds one record after the other.
+// folder folds records one by one.
 type folder struct {
 	trust      Trust
 	expected   *Expected
-	partitions map[string]int    // how many a topic has
-	effects    map[effect]string // what had its effect, and with which content
+	partitions map[string]int    // partition count by topic
+	effects    map[effect]string // processed effects, with their content
 }
 
-// hasher is franz-go's own murmur2 partitioner, as the Java client has it.
+// hasher is franz-go's murmur2 partitioner, which is compatible with the Java client.
 var hasher = kgo.StickyKeyPartitioner(nil)
 
 func (f *folder) fold(place Place, record *kgo.Record) error {
@@ -40,7 +40,7 @@ func (f *folder) fold(place Place, record *kgo.Record) error {
 	return nil
 }
 
-// decide lets a record have its effect in a group, unless an earlier one had it, or returns why it may not.
+// decide applies a record in a group, unless it is a duplicate, or returns the reason for a dead letter.
 func (f *folder) decide(group string, e *event, place Place, record *kgo.Record) string {
 	if e.stamped && f.trust.Relays[e.relay] && f.published(group, e) {
 		f.expected.Repeats[group]++
@@ -77,7 +77,7 @@ func (f *folder) decide(group string, e *event, place Place, record *kgo.Record)
 	return ""
 }
 
-// trusts tells whether the source of an event and its stamp fit each other.
+// trusts reports whether the source of an event and its relay sequence are consistent.
 func (f *folder) trusts(e *event) bool {
 	own := e.source == f.trust.Source
 	switch {
@@ -87,8 +87,8 @@ func (f *folder) trusts(e *event) bool {
 	return own || !e.stamped || e.redrivenFrom != "" || e.kind == "void"
 }
 
-// published tells whether the relay published an event before, whatever became of it, and remembers that it did. An
-// event that was redriven is another one than it was at first.
+// published records that the relay published an event, and reports whether it did before, whatever the outcome. A redriven
+// event counts as another event.
 func (f *folder) published(group string, e *event) bool {
 	key := effect{group: group, source: e.source, id: e.id + " " + e.redrivenFrom}
 	_, before := f.effects[key]
@@ -96,7 +96,7 @@ func (f *folder) published(group string, e *event) bool {
 	return before
 }
 
-// repeats tells whether a foreign event's effect is there already, with the same content or with another.
+// repeats reports whether an event of another producer is a duplicate or a conflict.
 func (f *folder) repeats(group string, e *event) (repeat, conflict bool) {
 	key := effectOf(group, e)
 	earlier, seen := f.effects[key]
@@ -107,8 +107,8 @@ func (f *folder) repeats(group string, e *event) (repeat, conflict bool) {
 	return seen && !forced && earlier == e.content, seen && !forced && earlier != e.content
 }
 
-// effectOf names the effect of a foreign event: of a proposal, decision or revert by action and round, so that two
-// events about one decision are one effect, and of the rest by the event's own id.
+// effectOf returns the identity of an event of another producer: for proposals, decisions and reverts, action and round, so
+// that two events about one decision have the same identity; for all others, the event's id.
 func effectOf(group string, e *event) effect {
 	id := e.id
 	switch e.kind {
@@ -118,8 +118,8 @@ func effectOf(group string, e *event) effect {
 	return effect{group, e.source, e.payload.UserID, id}
 }
 
-// folds gives for each group and kind how an event changes the rows; false tells that it changed nothing because an
-// equal or newer one was there.
+// folds has a function per group and kind that applies an event to the rows. It returns false if an equal or newer event was
+// applied before.
 var folds = map[string]map[string]func(*Expected, *event) bool{
 	Weights: {
 		"action.approved":    func(x *Expected, e *event) bool { return x.learn(e, 1, 0) },
@@ -245,5 +245,5 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-// stored is a time as PostgreSQL keeps it.
+// stored returns a time with the precision of PostgreSQL.
 func stored(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }

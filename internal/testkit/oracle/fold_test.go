@@ -22,7 +22,7 @@ var monday = time.Date(2026, 3, 2, 23, 30, 0, 0, time.UTC)
 
 type fields = map[string]any
 
-// script is a log under construction, of one partition.
+// script is a log of one partition under construction.
 type script struct {
 	folder  *folder
 	records int64
@@ -37,7 +37,7 @@ func newScript() *script {
 	}}
 }
 
-// add folds one record: headers and payload in addition to what every event has.
+// add folds one record, with headers and payload in addition to the common ones.
 func (s *script) add(t *testing.T, topic, kind, id string, payload fields, headers ...string) {
 	t.Helper()
 	all := fields{"user_id": "ann", "recorded_at": monday}
@@ -83,7 +83,7 @@ func TestDecisionsAndTheirRepeats(t *testing.T) {
 	add("applylens.action.proposed.v1", "p1", action("a1", fields{"recorded_at": monday}))
 	add("applylens.action.approved.v1", "d1", action("a1", nil))
 	add("applylens.action.approved.v1", "d1 again", action("a1", fields{"recorded_at": monday.Add(90 * time.Minute)})) // the same decision
-	add("applylens.action.approved.v1", "d1 other", action("a1", fields{"features": []string{"other"}}))               // contradicts it
+	add("applylens.action.approved.v1", "d1 other", action("a1", fields{"features": []string{"other"}}))               // conflicts with it
 	add("applylens.action.reverted.v1", "r1", action("a1", fields{"decision": "approved"}))
 	add("applylens.action.rejected.v1", "d2", action("a1", fields{"round": 1, "recorded_at": monday.Add(2 * time.Hour)}))
 	stamp := []string{"ce_source", ours, "applylens_relay_id", relay, "applylens_relay_seq", "1"}
@@ -132,7 +132,7 @@ func TestPreferencesAndErasure(t *testing.T) {
 		t.Errorf("weights (-want +got):\n%s", diff)
 	}
 	if _, found := s.folder.expected.Days[DayKey{"eve", 7, "2026-03-02"}]; found {
-		t.Error("an erased person has statistics")
+		t.Error("an erased user has statistics")
 	}
 }
 
@@ -197,7 +197,7 @@ func TestFeaturesOfForeignMail(t *testing.T) {
 	}
 }
 
-// TestIndependence holds the promise that a fault has to be made twice.
+// TestIndependence checks that the oracle shares no code with the product.
 func TestIndependence(t *testing.T) {
 	out, err := exec.Command("go", "list", "-deps", ".").Output()
 	if err != nil {

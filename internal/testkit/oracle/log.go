@@ -11,21 +11,21 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Log is the log to read and whom to believe in it.
+// Log is the log to read, and what to trust in it.
 type Log struct {
 	Brokers []string
 	Prefix  string   // of topics
-	Topics  []string // without prefix; Default: every topic that there is
+	Topics  []string // without prefix. Default: all topics
 	Trust   Trust
 }
 
-// Trust is what tells the deployment's own events from forged ones.
+// Trust distinguishes the deployment's own events from forged ones.
 type Trust struct {
 	Source string          // the deployment's ce_source
 	Relays map[string]bool // the ids in table relays
 }
 
-// Trusted reads what a deployment trusts.
+// Trusted reads the Trust of a deployment.
 func Trusted(ctx context.Context, pool *pgxpool.Pool) (Trust, error) {
 	trust := Trust{Relays: map[string]bool{}}
 	if err := pool.QueryRow(ctx, "SELECT '/applylens/' || id FROM deployment").Scan(&trust.Source); err != nil {
@@ -45,7 +45,7 @@ func Trusted(ctx context.Context, pool *pgxpool.Pool) (Trust, error) {
 	return trust, nil
 }
 
-// Read folds the log from its start to where it ends now, read committed. It fails on a record that would halt a
+// Read folds the log from its start to its current end, read committed. It returns an error for a record that would halt a
 // group, such as one of an unknown type.
 func Read(ctx context.Context, log Log) (*Expected, error) {
 	client, err := kgo.NewClient(kgo.SeedBrokers(log.Brokers...), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())
@@ -82,7 +82,7 @@ func Read(ctx context.Context, log Log) (*Expected, error) {
 	return folder.expected, nil
 }
 
-// begin has the client read every partition from its start and returns the ends of those that hold something.
+// begin makes the client read every partition from its start, and returns the ends of non-empty ones.
 func (f *folder) begin(ctx context.Context, client *kgo.Client, log Log) (map[Partition]int64, error) {
 	names := make([]string, 0, len(log.Topics))
 	for _, topic := range log.Topics {
@@ -91,11 +91,11 @@ func (f *folder) begin(ctx context.Context, client *kgo.Client, log Log) (map[Pa
 	admin := kadm.NewClient(client)
 	starts, err := admin.ListStartOffsets(ctx, names...)
 	if err != nil {
-		return nil, fmt.Errorf("ask for the log's start: %w", err)
+		return nil, fmt.Errorf("list start offsets: %w", err)
 	}
 	ends, err := admin.ListCommittedOffsets(ctx, names...)
 	if err != nil {
-		return nil, fmt.Errorf("ask for the log's end: %w", err)
+		return nil, fmt.Errorf("list end offsets: %w", err)
 	}
 	left, from := map[Partition]int64{}, map[string]map[int32]kgo.Offset{}
 	var fault error
@@ -106,7 +106,7 @@ func (f *folder) begin(ctx context.Context, client *kgo.Client, log Log) (map[Pa
 		}
 		start, _ := starts.Lookup(end.Topic, end.Partition)
 		if end.Err != nil || start.Err != nil {
-			fault = fmt.Errorf("ask for the ends of %s/%d: %w", end.Topic, end.Partition, end.Err)
+			fault = fmt.Errorf("list the offsets of %s/%d: %w", end.Topic, end.Partition, end.Err)
 			return
 		}
 		f.partitions[topic]++

@@ -1,9 +1,8 @@
-// Package oracle tells what the projections must hold after a log was folded, by reading the log itself: with another
-// client, another decoder and another fold than the product's. It imports none of those, so that a fault has to be
-// made twice to go unseen.
+// Package oracle computes the expected projections from the log itself, with another client, decoder and fold than the
+// product's. It imports none of those, so that a mistake would have to be made twice to remain undetected.
 //
-// It is written from the written rules (plain maps, one event at a time, nothing batched) and is slow and simple on
-// purpose. Compare holds the live versions in PostgreSQL against it, in one snapshot.
+// It implements the documented rules (plain maps, one event at a time, no batches) and is slow and simple on purpose. Compare
+// compares it with the live versions in PostgreSQL, in one snapshot.
 package oracle
 
 import (
@@ -26,21 +25,20 @@ var topicOf = map[string]string{
 	Enrichment:  "applylens.applications",
 }
 
-// Expected is what the tables of the live versions must hold once the log that was read is folded. Missing rows are
-// missing keys.
+// Expected has the expected rows of the live versions once the log is folded. A missing key means that there is no row.
 type Expected struct {
 	Weights      map[WeightKey]Weight
 	Days         map[DayKey]Day
 	Mails        map[MailKey]Mail
 	Applications map[ApplicationKey]Application
 
-	// DeadLetters gives for each group the records that it must refuse, and why.
+	// DeadLetters has the expected dead letters of each group, with their reasons.
 	DeadLetters map[string]map[Place]string
-	// Records counts the data records of each partition, repeats and refused ones included.
+	// Records counts the data records of each partition, including duplicates and dead letters.
 	Records map[Partition]int64
-	// Ends is where each partition ended when it was read: one past its last record.
+	// Ends is the end of each partition when it was read: one past its last record.
 	Ends map[Partition]int64
-	// Repeats counts the records that had no effect in a group because an earlier one had it already.
+	// Repeats counts the duplicates of each group.
 	Repeats map[string]int64
 }
 
@@ -50,7 +48,7 @@ type Partition struct {
 	Partition int32
 }
 
-// Place is where a record stands.
+// Place is the position of a record.
 type Place struct {
 	Partition
 	Offset int64
@@ -63,7 +61,7 @@ func (p Place) String() string {
 // WeightKey is the key of a row of weight_counts.
 type WeightKey struct{ User, Feature string }
 
-// Weight is the rest of that row; Pinned is nil when nothing is pinned.
+// Weight is the rest of that row; Pinned is nil if the feature is not pinned.
 type Weight struct {
 	Approvals, Rejections int64
 	Pinned                *float64
@@ -83,10 +81,10 @@ type Day struct {
 	UpdatedAt                         time.Time
 }
 
-// MailKey identifies a mail: by its Message-ID, or by the hash of its content when it has none.
+// MailKey identifies a mail by its Message-ID, or by the hash of its content if it has none.
 type MailKey struct{ User, MessageID, ContentHash string }
 
-// Mail is what is compared of a mail.
+// Mail has the compared fields of a mail.
 type Mail struct {
 	Subject, Thread, ListID string
 	ReceivedAt              time.Time
@@ -95,7 +93,7 @@ type Mail struct {
 // ApplicationKey is the key of a row of applications.
 type ApplicationKey struct{ System, ID string }
 
-// Application is the rest of that row. Of a removed one only the version is known.
+// Application is the rest of that row. A removed one has only the version.
 type Application struct {
 	Company, Stage string
 	SrcVersion     int64

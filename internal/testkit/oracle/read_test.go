@@ -11,7 +11,7 @@ import (
 	"github.com/applylens/applylens/internal/testkit/testenv"
 )
 
-// TestReadCountsWhatWasWritten compares totals with the generator's own, which knows nothing of folding.
+// TestReadCountsWhatWasWritten compares totals with those of the generator, which does not fold.
 func TestReadCountsWhatWasWritten(t *testing.T) {
 	const partitions, records = 6, 6_000
 	_, kafka := testenv.Kfake(t, kfake.SeedTopics(partitions, "x.applylens.actions"))

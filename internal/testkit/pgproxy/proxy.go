@@ -1,9 +1,9 @@
-// Package pgproxy stands between a client and PostgreSQL and spoils COMMITs: it eats their acknowledgement, never
-// forwards them, or holds their answer back. It speaks the wire protocol (version 3, without TLS) just far enough to
-// find every COMMIT, as a simple query and in the extended protocol.
+// Package pgproxy is a proxy for PostgreSQL that injects faults into COMMITs: it drops the response, drops the request, or
+// delays the response. It implements just enough of the wire protocol (version 3, without TLS) to find every COMMIT, in
+// the simple and the extended protocol.
 //
-// Which COMMIT meets which fault is a Schedule's decision, so that a seed repeats a run. A COMMIT counts when it is a
-// statement of its own; all else passes through unchanged.
+// A Schedule assigns faults to COMMITs, so that a seed repeats a run. Only a COMMIT that is a statement of its own counts;
+// everything else passes through unchanged.
 package pgproxy
 
 import (
@@ -21,29 +21,27 @@ import (
 	"github.com/applylens/applylens/internal/retry"
 )
 
-// Fault is what happens to one COMMIT.
+// Fault is what happens to a COMMIT.
 type Fault int
 
 // The faults.
 const (
 	None       Fault = iota
-	AckEaten         // the server commits; the client's connection is reset before the answer
-	DropBefore       // the server never sees the COMMIT; both connections are reset
-	Freeze           // the server commits; the answer comes late
+	AckEaten         // the server commits; the client's connection is reset before the response
+	DropBefore       // the server never receives the COMMIT; both connections are reset
+	Freeze           // the server commits; the response is delayed
 )
 
-// Schedule decides about the COMMIT with number n, counted from 1 over all connections. It must be safe for
-// concurrent use.
+// Schedule returns the fault of the n-th COMMIT, counted from 1 over all connections. It must be safe for concurrent use.
 type Schedule func(n int) Fault
 
-// Healthy is the schedule without a fault.
+// Healthy is the schedule without faults.
 func Healthy(int) Fault { return None }
 
-// Always is the schedule that gives every COMMIT the same fault.
+// Always returns the schedule with the same fault for every COMMIT.
 func Always(fault Fault) Schedule { return func(int) Fault { return fault } }
 
-// Seeded returns a schedule in which a COMMIT meets each fault with the given probability. The decision about n
-// depends on seed and n only.
+// Seeded returns a schedule in which each fault has the given probability. The fault of COMMIT n depends only on seed and n.
 func Seeded(seed uint64, rates map[Fault]float64) Schedule {
 	return func(n int) Fault {
 		draw := rand.New(rand.NewPCG(seed, uint64(n))).Float64()
@@ -56,10 +54,10 @@ func Seeded(seed uint64, rates map[Fault]float64) Schedule {
 	}
 }
 
-// Counts tells what the proxy has done.
+// Counts are the COMMITs and faults so far.
 type Counts struct {
-	Commits    int64 // seen, whatever became of them
-	AckEaten   int64 // committed by the server and hidden from the client
+	Commits    int64 // all, with and without faults
+	AckEaten   int64 // committed by the server, response dropped
 	DropBefore int64
 	Frozen     int64
 }
@@ -77,8 +75,7 @@ type Proxy struct {
 	commits, ackEaten, dropBefore, frozen atomic.Int64
 }
 
-// Start listens on a free port of the loopback interface and forwards to upstream (host:port). Frozen answers come
-// after freeze.
+// Start listens on a free loopback port and forwards to upstream (host:port). Frozen responses are delayed by freeze.
 func Start(upstream string, freeze time.Duration, schedule Schedule) (*Proxy, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -91,7 +88,7 @@ func Start(upstream string, freeze time.Duration, schedule Schedule) (*Proxy, er
 	return p, nil
 }
 
-// Obey replaces the schedule; COMMITs go on being counted.
+// Obey replaces the schedule. The count of COMMITs continues.
 func (p *Proxy) Obey(schedule Schedule) { p.schedule.Store(&schedule) }
 
 // URL returns databaseURL with the proxy's address in place of the server's.
@@ -104,7 +101,7 @@ func (p *Proxy) URL(databaseURL string) (string, error) {
 	return parsed.String(), nil
 }
 
-// Counts returns what was done so far.
+// Counts returns the counts so far.
 func (p *Proxy) Counts() Counts {
 	return Counts{Commits: p.commits.Load(), AckEaten: p.ackEaten.Load(), DropBefore: p.dropBefore.Load(), Frozen: p.frozen.Load()}
 }
@@ -127,12 +124,12 @@ func (p *Proxy) accept() {
 	}
 }
 
-// serve carries one connection until either side ends it.
+// serve forwards one connection until either side ends it.
 func (p *Proxy) serve(client net.Conn) {
 	defer client.Close()
 	server, err := net.Dial("tcp", p.upstream)
 	if err != nil {
-		reset(client) // as a server that is down
+		reset(client) // like a server that is down
 		return
 	}
 	defer server.Close()
@@ -158,15 +155,15 @@ func (p *Proxy) serve(client net.Conn) {
 	replies.Wait()
 }
 
-// fault decides about the next COMMIT.
+// fault returns the fault of the next COMMIT.
 func (p *Proxy) fault() Fault {
 	return (*p.schedule.Load())(int(p.commits.Add(1)))
 }
 
-// wait lasts as long as a frozen answer is held.
+// wait waits for as long as a frozen response is delayed.
 func (p *Proxy) wait() { _ = retry.Wait(p.ctx, p.freeze) }
 
-// reset closes conn so that the peer sees a connection reset instead of an end.
+// reset closes conn so that the peer sees a connection reset.
 func reset(conn net.Conn) {
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0)

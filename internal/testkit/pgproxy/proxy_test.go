@@ -15,7 +15,7 @@ import (
 	"github.com/applylens/applylens/internal/testkit/testenv"
 )
 
-// bench is table t behind a proxy, and the way past the proxy to look at it.
+// bench is a table t, with a connection through the proxy and a direct one.
 type bench struct {
 	*Proxy
 	url    string
@@ -73,11 +73,11 @@ func (b *bench) insert(t *testing.T, extended bool) error {
 	return err
 }
 
-// rows counts the rows that are there for good: the server may still be at it when the client's connection is gone.
+// rows counts the committed rows. It waits for the server, which may still be committing after the client's connection is gone.
 func (b *bench) rows(t *testing.T) int {
 	t.Helper()
 	var n int
-	// The lock waits for a transaction that holds rows back.
+	// The lock waits for open transactions.
 	if _, err := b.direct.Exec(t.Context(), "BEGIN; LOCK TABLE t"); err != nil {
 		t.Fatal(err)
 	}
@@ -97,8 +97,8 @@ func TestFaults(t *testing.T) {
 		want   Counts
 	}{
 		{"healthy", None, false, 1, Counts{Commits: 1}},
-		{"acknowledgement eaten", AckEaten, true, 1, Counts{Commits: 1, AckEaten: 1}},
-		{"dropped before", DropBefore, true, 0, Counts{Commits: 1, DropBefore: 1}},
+		{"response dropped", AckEaten, true, 1, Counts{Commits: 1, AckEaten: 1}},
+		{"request dropped", DropBefore, true, 0, Counts{Commits: 1, DropBefore: 1}},
 		{"frozen", Freeze, false, 1, Counts{Commits: 1, Frozen: 1}},
 	}
 	for _, test := range tests {
@@ -168,7 +168,7 @@ func TestCommitOfAFailedTransactionIsLeftAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := conn.Exec(t.Context(), "COMMIT"); err != nil {
-		t.Errorf("the next commit met the fault of the one before: %v", err)
+		t.Errorf("the next commit had the fault of the previous one: %v", err)
 	}
 	if got, want := b.Counts(), (Counts{Commits: 2}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
@@ -194,7 +194,7 @@ func TestCancelRequestReachesTheServer(t *testing.T) {
 				t.Errorf("the query ended with %v, want cancelled", err)
 			}
 			return
-		case <-time.After(5 * time.Millisecond): // perhaps it came before the query
+		case <-time.After(5 * time.Millisecond): // it may have arrived before the query
 		}
 	}
 }
@@ -207,13 +207,13 @@ func TestSeededScheduleRepeats(t *testing.T) {
 	for n := range 10_000 {
 		fault := first(n)
 		if fault != second(n) {
-			t.Fatalf("the decision about %d differs", n)
+			t.Fatalf("the fault of %d differs", n)
 		}
 		differs = differs || fault != other(n)
 		seen[fault]++
 	}
 	if !differs {
-		t.Error("another seed gives the same schedule")
+		t.Error("another seed has the same schedule")
 	}
 	for fault, rate := range map[Fault]float64{None: 0.4, AckEaten: 0.1, DropBefore: 0.2, Freeze: 0.3} {
 		if got := float64(seen[fault]) / 10_000; got < rate-0.02 || got > rate+0.02 {

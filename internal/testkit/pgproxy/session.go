@@ -12,41 +12,41 @@ import (
 	"sync"
 )
 
-// The requests that come before a session's first message with a type.
+// The requests before a session's first typed message.
 const (
 	cancelRequest = 80877102
 	tlsRequest    = 80877103
 	gssRequest    = 80877104
 )
 
-// largestMessage bounds what a message may claim to hold: PostgreSQL's own limit is 1 GiB.
+// largestMessage is the greatest length of a message: PostgreSQL's own limit is 1 GiB.
 const largestMessage = 1 << 30
 
-// errDropped ends a session whose COMMIT is not to arrive.
+// errDropped ends a session whose COMMIT is dropped.
 var errDropped = errors.New("COMMIT dropped")
 
-// errEaten ends a session whose COMMIT has happened.
+// errEaten ends a session whose COMMIT succeeded, but whose response is dropped.
 var errEaten = errors.New("acknowledgement eaten")
 
-// session is one client's connection and the server's connection that belongs to it.
+// session is a client's connection with its connection to the server.
 type session struct {
 	proxy          *Proxy
 	client, server net.Conn
 
-	// Used by the requests' goroutine only: which prepared statements and portals are a COMMIT, and how many
-	// exchanges, each ended by one ReadyForQuery, the client began before the present one; the start-up is one.
+	// Used only by the goroutine of the requests: the prepared statements and portals that are a COMMIT, and the number
+	// of exchanges that the client began before the current one. Each ends with a ReadyForQuery; the start-up is one.
 	statements, portals map[string]bool
 	asked               int
 
-	// Used by the replies' goroutine only: how many exchanges the server has ended.
+	// Used only by the goroutine of the replies: how many exchanges the server has completed.
 	answered int
 
-	// Guards pending, the COMMITs on their way to the server, in order.
+	// Guards pending, the COMMITs without a response, in order.
 	mu      sync.Mutex
 	pending []commit
 }
 
-// commit is a COMMIT that was forwarded within the exchange with the given number.
+// commit is a COMMIT that was forwarded in the exchange with the given number.
 type commit struct {
 	exchange int
 	fault    Fault
@@ -57,7 +57,7 @@ func (s *session) sever() {
 	reset(s.server)
 }
 
-// startup forwards the first message and refuses encryption, which the proxy could not read.
+// startup forwards the first message. It refuses encryption, which the proxy could not read.
 func (s *session) startup() error {
 	for {
 		head := make([]byte, 8)
@@ -85,7 +85,7 @@ func (s *session) startup() error {
 	}
 }
 
-// endIfCancel waits until the server has taken a cancel request, which it tells by closing.
+// endIfCancel waits until the server has accepted a cancel request, which it signals by closing the connection.
 func (s *session) endIfCancel(code uint32) error {
 	if code != cancelRequest {
 		return nil
@@ -94,7 +94,7 @@ func (s *session) endIfCancel(code uint32) error {
 	return io.EOF
 }
 
-// requests forwards the client's messages and decides about each COMMIT among them.
+// requests forwards the client's messages and applies the schedule to each COMMIT.
 func (s *session) requests() error {
 	in, out := bufio.NewReaderSize(s.client, 64<<10), bufio.NewWriterSize(s.server, 64<<10)
 	for {
@@ -111,7 +111,7 @@ func (s *session) requests() error {
 			s.push(fault)
 		}
 		switch message[0] {
-		case 'Q', 'S', 'F': // Query, Sync and FunctionCall end in a ReadyForQuery each
+		case 'Q', 'S', 'F': // each ends with a ReadyForQuery: Query, Sync and FunctionCall
 			s.asked++
 		}
 		if err := forward(message, in, out); err != nil {
@@ -120,7 +120,7 @@ func (s *session) requests() error {
 	}
 }
 
-// replies forwards the server's messages and spoils the answers to the COMMITs that are to be spoilt.
+// replies forwards the server's messages and applies the faults of COMMITs to their responses.
 func (s *session) replies() error {
 	in, out := bufio.NewReaderSize(s.server, 64<<10), bufio.NewWriterSize(s.client, 64<<10)
 	for {
@@ -137,7 +137,7 @@ func (s *session) replies() error {
 	}
 }
 
-// forward writes message, and flushes when no other is waiting.
+// forward writes a message, and flushes if no other is buffered.
 func forward(message []byte, in *bufio.Reader, out *bufio.Writer) error {
 	if _, err := out.Write(message); err != nil {
 		return err
@@ -148,8 +148,8 @@ func forward(message []byte, in *bufio.Reader, out *bufio.Writer) error {
 	return out.Flush()
 }
 
-// spoil applies the fault of the COMMIT that message acknowledges. A COMMIT that the server answers with ROLLBACK or
-// an error is left alone: nothing was committed.
+// spoil applies the fault of the COMMIT that message acknowledges. If the response is ROLLBACK or an error, nothing was
+// committed, and there is no fault.
 func (s *session) spoil(message []byte, out *bufio.Writer) error {
 	if message[0] == 'Z' {
 		s.answered++
@@ -177,7 +177,7 @@ func (s *session) push(fault Fault) {
 	s.pending = append(s.pending, commit{exchange: s.asked, fault: fault})
 }
 
-// pop returns the fault of the first pending COMMIT of the exchange that the server is answering.
+// pop returns the fault of the first pending COMMIT of the current exchange.
 func (s *session) pop() Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -191,7 +191,7 @@ func (s *session) pop() Fault {
 	return None
 }
 
-// isCommit follows prepared statements and portals, and tells whether message makes the server commit.
+// isCommit tracks prepared statements and portals, and reports whether message makes the server commit.
 func (s *session) isCommit(message []byte) bool {
 	body := message[5:]
 	switch message[0] {
@@ -208,7 +208,7 @@ func (s *session) isCommit(message []byte) bool {
 	return false
 }
 
-// isCommitText tells whether query is a COMMIT and nothing else.
+// isCommitText reports whether query is only a COMMIT.
 func isCommitText(query string) bool {
 	if len(query) > 64 {
 		return false
@@ -221,7 +221,7 @@ func isCommitText(query string) bool {
 	return false
 }
 
-// read returns the next message whole: type, length, body.
+// read returns the next complete message: type, length, body.
 func read(in *bufio.Reader) ([]byte, error) {
 	head, err := in.Peek(5)
 	if err != nil {
@@ -248,7 +248,7 @@ func text(body []byte) string {
 	return string(body[:end])
 }
 
-// after returns what follows the zero-terminated string at the start of body.
+// after returns the rest of body after its first zero-terminated string.
 func after(body []byte) []byte {
 	_, rest, _ := bytes.Cut(body, []byte{0})
 	return rest

@@ -11,7 +11,7 @@ import (
 	"github.com/applylens/applylens/internal/words"
 )
 
-// What random mails and random queries are made of, so that they often meet.
+// The values of random mails and queries, few enough that they often match.
 var (
 	vocabulary = []string{"go", "meetup", "meet", "invoice", "berlin", "now", "the", "über", "straße", "会議", "re", "42"}
 	people     = []string{"Ann", "ann smith", "Bob", ""}
@@ -120,7 +120,7 @@ func drawPhrase(t *rapid.T) search.Node {
 	return drawPrefix(t, search.Phrase{Field: field, Words: list})
 }
 
-// drawPrefix cuts the last word of some phrases.
+// drawPrefix shortens the last word of some phrases.
 func drawPrefix(t *rapid.T, p search.Phrase) search.Node {
 	last := p.Words[len(p.Words)-1]
 	if runes := []rune(last); len(runes) > 2 && rapid.IntRange(0, 3).Draw(t, "cut") == 0 {

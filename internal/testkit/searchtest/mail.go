@@ -12,15 +12,15 @@ import (
 	"github.com/applylens/applylens/internal/words"
 )
 
-// Mail is a mail as it was received, and the application that belongs to it, if any: no other mail of the suite has
-// the application's address among its recipients.
+// Mail is a received mail and its application, if any. No other mail of the suite has the application's address among its
+// recipients.
 type Mail struct {
 	events.Mail
 	Application *events.Application
 }
 
-// apply makes an application that belongs to the mail and to no other. Of a change that lies days back, half a day more
-// has passed, so that the risk stays the same while the tests run; below zero it is unknown.
+// apply adds an application that matches only this mail. Its last change was days and a half ago, so that the risk does not
+// change while the tests run; if days is negative, it is unknown.
 func (m *Mail) apply(system, stage, company string, days int) {
 	address := m.ID().String() + "@apply.example"
 	m.Recipients = append(m.Recipients, events.Address{Address: address})
@@ -31,7 +31,7 @@ func (m *Mail) apply(system, stage, company string, days int) {
 	}
 }
 
-// GhostingRisk is the risk that nobody will answer, as the product defines it.
+// GhostingRisk is the product's definition of the risk that nobody will reply.
 func GhostingRisk(a *events.Application) float64 {
 	days := math.Floor(time.Since(a.LastStageChange).Hours() / 24)
 	switch {
@@ -45,10 +45,10 @@ func GhostingRisk(a *events.Application) float64 {
 	return min(1, (50+3*days)/100)
 }
 
-// ID is the id under which the mail is found.
+// ID is the id of the mail in search results.
 func (m *Mail) ID() events.UUID { return mailbox.MailID(&m.Mail) }
 
-// fulfils tells in the most obvious way whether a mail is what a node asks for.
+// fulfils reports, in the most obvious way, whether a mail matches a node.
 func (m *Mail) fulfils(n search.Node) bool {
 	switch n := n.(type) {
 	case search.All:
@@ -77,10 +77,10 @@ func (m *Mail) fulfils(n search.Node) bool {
 	case search.Exists:
 		return m.has(n.Field)
 	}
-	panic("a node that nobody knows")
+	panic("unknown node")
 }
 
-// says tells whether the words of a text contain those of a phrase next to each other.
+// says reports whether a text contains the words of a phrase next to each other.
 func says(text string, n search.Phrase) bool {
 	sought := " " + strings.Join(n.Words, " ")
 	if !n.Prefix {
@@ -101,7 +101,7 @@ func (m *Mail) texts(field search.Field) []string {
 	return m.values(field) // of To
 }
 
-// values are the texts of a field, without empty ones.
+// values returns the non-empty texts of a field.
 func (m *Mail) values(field search.Field) []string {
 	var list []string
 	switch field {
@@ -170,7 +170,7 @@ func (m *Mail) has(field search.Field) bool {
 	return len(m.values(field)) > 0
 }
 
-// expected returns what an engine that has the mails must answer.
+// expected returns the hits of a correct engine with the mails.
 func expected(mails []Mail, request search.Request) []search.Hit {
 	hits := []search.Hit{}
 	for i := range mails {

@@ -1,5 +1,5 @@
-// Package searchtest holds a search engine to what internal/search promises: which mails a query finds, in which order,
-// and that nobody finds another's. Every engine runs it against a real server.
+// Package searchtest is the test suite of search engines: which mails a query finds, in which order, and that nobody finds
+// another user's mail. Every engine runs it against a real server.
 package searchtest
 
 import (
@@ -19,19 +19,19 @@ import (
 	"github.com/applylens/applylens/internal/search"
 )
 
-// Subject is what the suite tests.
+// Subject is the engine under test.
 type Subject struct {
 	Engine search.Engine
 
-	// Put adds mails and their applications, or replaces those with the same id, as if they had been received, and returns
-	// when the engine finds them.
+	// Put adds or replaces mails and their applications, as if they had been received, and returns when the engine finds
+	// them.
 	Put func(t testing.TB, mails ...Mail)
 }
 
-// now is what now means in the queries of the suite.
+// now is the time of the queries of the suite.
 var now = time.Date(2026, 11, 26, 15, 4, 5, 0, time.UTC)
 
-// Run runs the suite. The subject may hold mails of others already, but none of persons whose id begins with "suite-".
+// Run runs the suite. The subject may already have mails of other users, but none of users whose id begins with "suite-".
 func Run(t *testing.T, subject Subject) {
 	t.Run("finds", func(t *testing.T) { testFinds(t, subject) })
 	t.Run("order", func(t *testing.T) { testOrder(t, subject) })
@@ -57,7 +57,7 @@ func days(n float64) time.Time { return now.Add(-time.Duration(n * 24 * float64(
 
 func risk(score int) *int { return &score }
 
-// shelf are mails that differ in everything that queries look at. The message id is the name by which tests call them.
+// shelf returns mails that differ in everything that queries use. Tests refer to them by message id.
 func shelf(user string) []Mail {
 	mails := []Mail{
 		{Mail: events.Mail{MessageID: "meetup", Subject: "Go Meetup Berlin", Text: "Come to our meet-up. Now or never!\nRSVP", Category: "event",
@@ -122,7 +122,7 @@ func testFinds(t *testing.T, s Subject) {
 	f("5", "")
 	f("nothing", "")
 
-	// Phrases stand in one text, next to each other.
+	// Phrases: words next to each other in one text.
 	f(`"go meetup"`, "meetup")
 	f(`"meetup go"`, "")
 	f(`"berlin come"`, "")
@@ -135,7 +135,7 @@ func testFinds(t *testing.T, s Subject) {
 	f("議会", "")
 	f("東京で", "japanese")
 
-	// Persons, by address or by words.
+	// People, by address or by words.
 	f("sender:ann@mail.meetup.example", "meetup")
 	f("sender:nn@mail.meetup.example", "")
 	f("sender:ann@*", "meetup")
@@ -150,7 +150,7 @@ func testFinds(t *testing.T, s Subject) {
 	f("sender_domain:meetup.example", "meetup")
 	f("sender_domain:mail.meetup.example", "")
 
-	// Values as a whole.
+	// Whole values.
 	f("category:Promo", "promo")
 	f("category:pro", "")
 	f("category:pro*", "promo")
@@ -195,7 +195,7 @@ func testFinds(t *testing.T, s Subject) {
 	f("expires_at:>now", "japanese")
 	f("expired_days:1", "promo")
 
-	// What a mail lacks makes a comparison false and its negation true.
+	// A missing field makes a comparison false and its negation true.
 	f("risk_score:*", "promo offer")
 	f("-risk_score:*", "meetup silence japanese bare")
 	f("-risk_score:<50", "meetup promo silence japanese bare")
@@ -208,14 +208,14 @@ func testFinds(t *testing.T, s Subject) {
 	f("-meetup", "promo offer silence bare")
 	f(`-"go meetup"`, "promo offer silence japanese bare")
 
-	// All together.
+	// Combinations.
 	f("meetup AND (category:event OR received_at:<now-20d) AND NOT quarantined:true", "meetup japanese")
 	f("(meetup AND risk_score:*) OR (the -meetup)", "promo offer")
 	f(`NOT (meetup OR "big sale" OR ats.stage:*)`, "bare")
 	f(`("go meetup" OR received_at:<2000) OR risk_score:>80`, "meetup promo bare")
 }
 
-// wishes are what lifts hits in most of the tests.
+// wishes parses the queries that boost hits.
 func wishes(queries ...string) []search.Node {
 	var list []search.Node
 	for _, query := range queries {
@@ -280,7 +280,7 @@ func compare(t testing.TB, what string, got, want []search.Hit) {
 	}
 }
 
-// testOthers: equal mails of several persons; each finds the own only, whatever the query.
+// testOthers checks with equal mails of several users that each finds only their own.
 func testOthers(t *testing.T, s Subject) {
 	users := []string{"suite-others", "suite-others-2", "suite-others ", "suite-öthers", "SUITE-OTHERS"}
 	var mails []Mail
@@ -312,7 +312,7 @@ func testReplaced(t *testing.T, s Subject) {
 	}
 }
 
-// testLong: no word is left out of a long text, however often others stand in it.
+// testLong checks that no word of a long text is omitted, however often other words occur.
 func testLong(t *testing.T, s Subject) {
 	const user = "suite-long"
 	var b strings.Builder
@@ -333,7 +333,7 @@ func testIndexed(t *testing.T, s Subject) {
 	s.Put(t, shelf(user)...)
 	for _, id := range []string{user, "suite-nobody"} {
 		if ok, err := s.Engine.Indexed(t.Context(), id, time.Now()); !ok || err != nil {
-			t.Errorf("%s: everything is put, but indexed is %v, %v", id, ok, err)
+			t.Errorf("%s: all mails are put, but indexed is %v, %v", id, ok, err)
 		}
 	}
 }
@@ -342,11 +342,11 @@ func testGivenUp(t *testing.T, s Subject) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if hits, err := s.Engine.Search(ctx, search.Request{UserID: "suite-finds", Where: search.All{}, Limit: 10}); !errors.Is(err, context.Canceled) {
-		t.Errorf("nobody waits for the answer: got %d hits, %v", len(hits), err)
+		t.Errorf("after the end of the context: got %d hits, %v", len(hits), err)
 	}
 }
 
-// testRandom compares the engine with the obvious reference over random mails and random trees.
+// testRandom compares the engine with the reference, on random mails and queries.
 func testRandom(t *testing.T, s Subject) {
 	const count = 300
 	users := []string{"suite-random-1", "suite-random-2"}

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// FreeAddress returns host:port of this machine where nobody listens at this moment.
+// FreeAddress returns a loopback host:port on which nobody is listening.
 func FreeAddress(t testing.TB) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -24,8 +24,8 @@ import (
 
 const timeout = 30 * time.Second
 
-// Database returns a migrated database of the test's own on the server of DATABASE_URL, and its URL. The pool is closed
-// and the database dropped when the test ends. The test skips when the variable is unset.
+// Database returns a new migrated database on the server of DATABASE_URL, and its URL. When the test ends, the pool is closed
+// and the database dropped. The test is skipped if the variable is unset.
 func Database(t testing.TB) (*pgxpool.Pool, string) {
 	t.Helper()
 	server := os.Getenv("DATABASE_URL")
@@ -35,7 +35,7 @@ func Database(t testing.TB) (*pgxpool.Pool, string) {
 	return NewDatabase(t, server)
 }
 
-// NewDatabase does as Database on the server of the URL, such as one that the test started itself.
+// NewDatabase is like Database for the server of the URL, such as one that the test started.
 func NewDatabase(t testing.TB, server string) (*pgxpool.Pool, string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*timeout)
@@ -63,8 +63,8 @@ func NewDatabase(t testing.TB, server string) (*pgxpool.Pool, string) {
 	return pool, address
 }
 
-// CopyDatabase returns a copy of a test's database as it is now, such as a backup would bring back. It is dropped when
-// the test ends. Nobody may be connected to the database but the pool's idle connections, which are closed.
+// CopyDatabase returns a copy of a test's database in its current state, like a restored backup. It is dropped when the test
+// ends. The only connections to the database may be idle ones of the pool, which are closed.
 func CopyDatabase(t testing.TB, of *pgxpool.Pool) *pgxpool.Pool {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
@@ -103,22 +103,22 @@ func closePool(t testing.TB, pool *pgxpool.Pool) {
 	}
 }
 
-// drop leaves the database of a server that the test has already ended.
+// drop drops a database. If the test has already stopped the server, the database is left.
 func drop(t testing.TB, server, name string) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	admin, err := pgx.Connect(ctx, server)
 	if err != nil {
-		t.Logf("database %s stays: %v", name, err)
+		t.Logf("database %s is not dropped: %v", name, err)
 		return
 	}
 	defer admin.Close(ctx)
 	if _, err := admin.Exec(ctx, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)"); err != nil {
-		t.Logf("database %s stays: %v", name, err)
+		t.Logf("database %s is not dropped: %v", name, err)
 	}
 }
 
-// templates remembers which servers have the template of today's schema.
+// templates caches which servers have the template of the current schema.
 var templates = templateCache{ready: map[string]string{}}
 
 type templateCache struct {
@@ -144,8 +144,8 @@ func (c *templateCache) get(ctx context.Context, admin *pgx.Conn, server string)
 	return name, nil
 }
 
-// ensureTemplate migrates a database under another name and renames it, so that a template of the right name is whole.
-// The advisory lock lets the test binaries of several packages, which run at once, make it once.
+// ensureTemplate migrates a database under a temporary name and renames it, so that a template with the final name is always
+// complete. The advisory lock ensures that concurrent test binaries create it only once.
 func ensureTemplate(ctx context.Context, admin *pgx.Conn, server, name string, lock int64) (err error) {
 	if _, err := admin.Exec(ctx, "SELECT pg_advisory_lock($1)", lock); err != nil {
 		return err
@@ -181,7 +181,7 @@ func migrate(ctx context.Context, address string) error {
 	return postgres.Migrate(ctx, pool)
 }
 
-// schemaSum changes whenever a migration does.
+// schemaSum is a hash over the migrations.
 func schemaSum() ([sha256.Size]byte, error) {
 	sum := sha256.New()
 	err := fs.WalkDir(schema.Migrations, ".", func(path string, entry fs.DirEntry, err error) error {

@@ -1,9 +1,9 @@
-// Package testenv gives tests real servers: a migrated database of their own, topics of their own on a real broker, an
-// in-process broker, and whole servers that a test may kill, stop or pause.
+// Package testenv provides real servers for tests: a new migrated database, a topic prefix on a real broker, an in-process
+// broker, and dedicated servers that a test may kill, stop or pause.
 //
-// A test that needs a server which is not there skips and names the variable that brings it. The command
+// A test is skipped if its server is missing; the message names the variable to set. The command
 //
 //	go run ./internal/testkit/testenv/run -elasticsearch -- go test ./...
 //
-// starts the servers and sets the variables. What a test made is removed when it ends.
+// starts the servers and sets the variables. Everything that a test creates is removed when it ends.
 package testenv

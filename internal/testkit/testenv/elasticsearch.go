@@ -14,8 +14,8 @@ import (
 	"github.com/applylens/applylens/internal/testkit/testenv/server"
 )
 
-// Elasticsearch returns the address of ELASTICSEARCH_URL and a prefix for the test's own indices and aliases. Indices
-// with that prefix are deleted when the test ends. The test skips when the variable is unset.
+// Elasticsearch returns the address of ELASTICSEARCH_URL and a prefix for the test's indices and aliases. Indices with that
+// prefix are deleted when the test ends. The test is skipped if the variable is unset.
 func Elasticsearch(t testing.TB) (address, prefix string) {
 	t.Helper()
 	address = os.Getenv("ELASTICSEARCH_URL")
@@ -27,7 +27,7 @@ func Elasticsearch(t testing.TB) (address, prefix string) {
 	return address, prefix
 }
 
-// Index lets a database believe that an Elasticsearch index is kept like it, so that changes are marked.
+// Index registers an Elasticsearch index in a database, so that changes are marked.
 func Index(t testing.TB, db *pgxpool.Pool) {
 	t.Helper()
 	const statement = `INSERT INTO search_indices (name, mapping_version, state, system_identifier, timeline_id) VALUES ('test', 0, 'live', 0, 0)`
@@ -36,18 +36,18 @@ func Index(t testing.TB, db *pgxpool.Pool) {
 	}
 }
 
-// deleteIndices names them one by one, since clusters refuse to delete by a pattern unless they are told otherwise.
+// deleteIndices deletes indices one by one, since clusters refuse to delete by a pattern by default.
 func deleteIndices(t testing.TB, address, prefix string) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	text, err := call(ctx, http.MethodGet, address+"/_cat/indices/"+prefix+"*?h=index&expand_wildcards=all")
 	if err != nil {
-		t.Logf("indices %s* stay: %v", prefix, err)
+		t.Logf("indices %s* are not deleted: %v", prefix, err)
 		return
 	}
 	for _, name := range strings.Fields(text) {
 		if _, err := call(ctx, http.MethodDelete, address+"/"+name); err != nil {
-			t.Logf("index %s stays: %v", name, err)
+			t.Logf("index %s is not deleted: %v", name, err)
 		}
 	}
 }
@@ -69,13 +69,13 @@ func call(ctx context.Context, method, address string) (string, error) {
 	return string(text), err
 }
 
-// Search is an Elasticsearch node that a test may kill. What fails to happen to it ends the test.
+// Search is an Elasticsearch node that a test may kill. If an operation on it fails, the test fails.
 type Search struct {
 	t      testing.TB
 	server *server.Elasticsearch
 }
 
-// StartElasticsearch starts a node of the test's own, without security. It ends with the test. The test skips when
+// StartElasticsearch starts a dedicated node without security. It ends with the test. The test is skipped if
 // ELASTICSEARCH_HOME is unset.
 func StartElasticsearch(t testing.TB) *Search {
 	t.Helper()
@@ -92,22 +92,22 @@ func StartElasticsearch(t testing.TB) *Search {
 	return s
 }
 
-// URL returns the node's address, the same over restarts.
+// URL returns the node's address, the same across restarts.
 func (s *Search) URL() string { return s.server.URL() }
 
 // Start starts the stopped or killed node and waits until it serves its indices.
 func (s *Search) Start() { s.t.Helper(); s.must(s.server.Start(context.Background())) }
 
-// Stop ends the node in order.
+// Stop shuts the node down.
 func (s *Search) Stop() { s.t.Helper(); s.must(s.server.Stop()) }
 
 // Kill kills the node with SIGKILL.
 func (s *Search) Kill() { s.t.Helper(); s.must(s.server.Kill()) }
 
-// Pause stops the node's process: connections stay open and nothing answers, until Continue.
+// Pause stops the node's process: connections stay open, without responses, until Continue.
 func (s *Search) Pause() { s.t.Helper(); s.must(s.server.Pause()) }
 
-// Continue lets a paused node go on.
+// Continue resumes a paused node.
 func (s *Search) Continue() { s.t.Helper(); s.must(s.server.Continue()) }
 
 func (s *Search) must(err error) {

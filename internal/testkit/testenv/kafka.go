@@ -17,8 +17,8 @@ import (
 	"github.com/applylens/applylens/internal/retry"
 )
 
-// Kafka returns settings for the real brokers of KAFKA_BROKERS with a prefix of the test's own. Topics and groups with
-// that prefix are deleted when the test ends. The test skips when the variable is unset.
+// Kafka returns settings for the real brokers of KAFKA_BROKERS with a prefix for the test. Topics and groups with that prefix
+// are deleted when the test ends. The test is skipped if the variable is unset.
 func Kafka(t testing.TB) config.Kafka {
 	t.Helper()
 	brokers := os.Getenv("KAFKA_BROKERS")
@@ -30,7 +30,7 @@ func Kafka(t testing.TB) config.Kafka {
 	return settings
 }
 
-// sweep deletes what a test left on the brokers. A group whose members have just gone may need a moment.
+// sweep deletes the topics and groups of a test. A group whose members have just left may need a moment.
 func sweep(t testing.TB, settings config.Kafka) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
@@ -87,8 +87,8 @@ func withPrefix(names []string, prefix string) []string {
 	return found
 }
 
-// Kfake starts an in-process broker with one node that ends with the test, and returns settings for it. It creates no
-// topics by itself.
+// Kfake starts an in-process broker with one node that ends with the test, and returns settings for it. It does not create
+// topics automatically.
 func Kfake(t testing.TB, options ...kfake.Opt) (*kfake.Cluster, config.Kafka) {
 	t.Helper()
 	cluster, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1)}, options...)...)

@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// LogBuffer keeps what is logged, for a test to look at. Its zero value is empty; it is safe for concurrent use.
+// LogBuffer collects a log for a test. The zero value is empty. It is safe for concurrent use.
 type LogBuffer struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -18,7 +18,7 @@ func (b *LogBuffer) Write(p []byte) (int, error) {
 	return b.text.Write(p)
 }
 
-// String returns everything that was written until now.
+// String returns everything written so far.
 func (b *LogBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()

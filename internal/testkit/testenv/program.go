@@ -8,15 +8,15 @@ import (
 	"sync"
 )
 
-// Program is the applylens command with failpoints, which is built once, when it is first asked for. The zero value is
-// ready for use; TestMain has to call Remove at the end.
+// Program is the applylens command with failpoints, built once at first use. The zero value is ready for use. TestMain must
+// call Remove at the end.
 type Program struct {
 	once sync.Once
 	dir  string
 	err  error
 }
 
-// Path builds the command and returns where it is.
+// Path builds the command and returns its path.
 func (p *Program) Path() (string, error) {
 	p.once.Do(p.build)
 	return filepath.Join(p.dir, "applylens"), p.err
@@ -32,7 +32,7 @@ func (p *Program) build() {
 	}
 }
 
-// Remove deletes what was built.
+// Remove deletes the command.
 func (p *Program) Remove() {
 	if p.dir != "" {
 		_ = os.RemoveAll(p.dir)

@@ -8,7 +8,7 @@ import (
 	"github.com/applylens/applylens/internal/testkit/testenv/server"
 )
 
-// Postgres is a PostgreSQL server that a test may kill. What fails to happen to it ends the test.
+// Postgres is a PostgreSQL server that a test may kill. If an operation on it fails, the test fails.
 type Postgres struct {
 	t      testing.TB
 	server *server.Postgres
@@ -27,7 +27,7 @@ func Setting(name, value string) PostgresOption {
 	}
 }
 
-// StartPostgres starts a PostgreSQL server of the test's own. It ends with the test. The test skips when PG_BIN is unset.
+// StartPostgres starts a dedicated PostgreSQL server. It ends with the test. The test is skipped if PG_BIN is unset.
 func StartPostgres(t testing.TB, options ...PostgresOption) *Postgres {
 	t.Helper()
 	bin := os.Getenv("PG_BIN")
@@ -47,19 +47,19 @@ func StartPostgres(t testing.TB, options ...PostgresOption) *Postgres {
 	return p
 }
 
-// URL returns the superuser's URL of database postgres, the same over restarts.
+// URL returns the superuser's URL of database postgres, the same across restarts.
 func (p *Postgres) URL() string { return p.server.URL() }
 
 // PID returns the postmaster's process id, 0 while it is down.
 func (p *Postgres) PID() int { return p.server.PID() }
 
-// Start starts the stopped or killed server and waits until it answers.
+// Start starts the stopped or killed server and waits until it responds.
 func (p *Postgres) Start() { p.t.Helper(); p.must(p.server.Start(context.Background())) }
 
-// Stop ends the server: immediate as a crash does, otherwise with a checkpoint.
+// Stop stops the server: immediate like a crash, otherwise with a checkpoint.
 func (p *Postgres) Stop(immediate bool) { p.t.Helper(); p.must(p.server.Stop(immediate)) }
 
-// Restart stops the server as Stop does and starts it again.
+// Restart stops the server like Stop and starts it again.
 func (p *Postgres) Restart(immediate bool) {
 	p.t.Helper()
 	p.must(p.server.Restart(context.Background(), immediate))
@@ -75,7 +75,7 @@ func (p *Postgres) must(err error) {
 	}
 }
 
-// Broker is a real Kafka broker that a test may kill. What fails to happen to it ends the test.
+// Broker is a real Kafka broker that a test may kill. If an operation on it fails, the test fails.
 type Broker struct {
 	t      testing.TB
 	server *server.Kafka
@@ -84,7 +84,7 @@ type Broker struct {
 // BrokerOption changes how StartKafka runs a broker.
 type BrokerOption func(*server.KafkaConfig)
 
-// Advertised makes the broker tell clients this address, such as a proxy's in front of it.
+// Advertised sets the broker's advertised address, such as that of a proxy.
 func Advertised(address string) BrokerOption {
 	return func(config *server.KafkaConfig) { config.Advertised = address }
 }
@@ -96,8 +96,8 @@ func Property(name, value string) BrokerOption {
 	}
 }
 
-// StartKafka starts a Kafka broker of the test's own that is its own controller. It ends with the test. The test skips
-// when KAFKA_CLASSPATH is unset.
+// StartKafka starts a dedicated Kafka broker that is its own controller. It ends with the test. The test is skipped if
+// KAFKA_CLASSPATH is unset.
 func StartKafka(t testing.TB, options ...BrokerOption) *Broker {
 	t.Helper()
 	jars := os.Getenv("KAFKA_CLASSPATH")
@@ -105,7 +105,7 @@ func StartKafka(t testing.TB, options ...BrokerOption) *Broker {
 		t.Skip("set KAFKA_CLASSPATH to the directory of Kafka's jars to run this test")
 	}
 	settings := server.KafkaConfig{ClassPath: jars, Properties: map[string]string{
-		// A killed broker may come back only when its old session is over.
+		// A killed broker can register again only after its old session has expired.
 		"broker.session.timeout.ms":    "3000",
 		"broker.heartbeat.interval.ms": "500",
 	}}
@@ -121,10 +121,10 @@ func StartKafka(t testing.TB, options ...BrokerOption) *Broker {
 	return b
 }
 
-// Addr returns host:port where the broker listens, the same over restarts.
+// Addr returns host:port where the broker listens, the same across restarts.
 func (b *Broker) Addr() string { return b.server.Addr() }
 
-// Advertise makes the broker tell clients this address from the next Start on; empty means its own.
+// Advertise sets the advertised address from the next Start on; empty means the broker's own.
 func (b *Broker) Advertise(address string) { b.server.Advertise(address) }
 
 // DataDir returns the directory of the topics' logs.
@@ -136,16 +136,16 @@ func (b *Broker) PID() int { return b.server.PID() }
 // Start starts the stopped or killed broker on the same port and waits until it serves topics and groups.
 func (b *Broker) Start() { b.t.Helper(); b.must(b.server.Start(context.Background())) }
 
-// Stop ends the broker in order.
+// Stop shuts the broker down.
 func (b *Broker) Stop() { b.t.Helper(); b.must(b.server.Stop()) }
 
 // Kill kills the broker with SIGKILL.
 func (b *Broker) Kill() { b.t.Helper(); b.must(b.server.Kill()) }
 
-// Pause stops the broker's process: connections stay open and nothing answers, until Continue.
+// Pause stops the broker's process: connections stay open, without responses, until Continue.
 func (b *Broker) Pause() { b.t.Helper(); b.must(b.server.Pause()) }
 
-// Continue lets a paused broker go on.
+// Continue resumes a paused broker.
 func (b *Broker) Continue() { b.t.Helper(); b.must(b.server.Continue()) }
 
 func (b *Broker) must(err error) {

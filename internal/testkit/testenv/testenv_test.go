@@ -109,7 +109,7 @@ func TestKfakeCreatesNoTopics(t *testing.T) {
 		t.Fatal(err)
 	}
 	if topics.Has("nowhere") {
-		t.Error("asking for a topic created it")
+		t.Error("a request for a topic created it")
 	}
 }
 
@@ -184,17 +184,17 @@ func TestBrokerPausesAndAdvertises(t *testing.T) {
 	}
 	_, port, _ := net.SplitHostPort(proxy.Addr().String())
 	if got := metadata.Brokers[0]; got.Host != "127.0.0.1" || port != strconv.Itoa(int(got.Port)) {
-		t.Errorf("clients are told %s:%d, want the proxy's %s", got.Host, got.Port, proxy.Addr())
+		t.Errorf("the advertised address is %s:%d, want the proxy's %s", got.Host, got.Port, proxy.Addr())
 	}
 	broker.Pause()
 	short, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	if _, err := newAdmin(t, broker.Addr()).BrokerMetadata(short); err == nil {
-		t.Error("a paused broker answered")
+		t.Error("a paused broker responded")
 	}
 	broker.Continue()
 	if _, err := newAdmin(t, broker.Addr()).BrokerMetadata(t.Context()); err != nil {
-		t.Errorf("a continued broker does not answer: %v", err)
+		t.Errorf("a resumed broker does not respond: %v", err)
 	}
 }
 
@@ -255,7 +255,7 @@ func TestElasticsearchKeepsIndicesOverKill(t *testing.T) {
 	}
 	if response, err := http.DefaultClient.Do(paused); err == nil {
 		response.Body.Close()
-		t.Error("a paused node answered")
+		t.Error("a paused node responded")
 	}
 	node.Continue()
 	node.Kill()

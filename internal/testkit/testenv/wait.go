@@ -8,7 +8,7 @@ import (
 	"github.com/applylens/applylens/internal/retry"
 )
 
-// Eventually calls look now and then until it returns nil, and fails the test with its last error when patience is over.
+// Eventually calls look at intervals until it returns nil. After patience it fails the test with the last error.
 func Eventually(t testing.TB, patience, every time.Duration, what string, look func() error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

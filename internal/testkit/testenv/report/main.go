@@ -1,9 +1,9 @@
-// Command report reads the output of "go test -json" and prints it for people: a line for each package, everything that a
-// failed test said, why tests were skipped, and at last a line such as
+// Command report reads the output of "go test -json" and prints a readable report: a line per package, the output of failed
+// tests, why tests were skipped, and finally a line such as
 //
 //	1200 passed, 0 failed, 3 skipped
 //
-// It exits with 1 when something failed, when no test ran, or when one was skipped although CI is true.
+// It exits with status 1 if a test failed, if no test ran, or if a test was skipped with CI=true.
 package main
 
 import (
@@ -24,7 +24,7 @@ func main() {
 	}
 }
 
-// read takes lines of any length: a test may print a whole document in one.
+// read accepts lines of any length: a test may print a whole document in one.
 func (r *report) read(input io.Reader) error {
 	lines := bufio.NewReader(input)
 	for {

@@ -36,7 +36,7 @@ func newReport(output io.Writer) *report {
 	}
 }
 
-// line handles one line. What is no event, such as a message of the go command itself, is printed as it is.
+// line handles one line. A line that is not an event, such as a message of the go command, is printed as it is.
 func (r *report) line(line []byte) {
 	var e event
 	if json.Unmarshal(line, &e) != nil || e.Action == "" {
@@ -82,7 +82,7 @@ func (r *report) endTest(e event) {
 	}
 }
 
-// endPackage counts a package that failed without a failed test, as one that does not compile, as one failure.
+// endPackage counts a package that failed without a failed test, for example because it does not compile, as one failure.
 func (r *report) endPackage(e event) {
 	tests, failures := r.packageTests[e.Package], r.packageFailures[e.Package]
 	switch {
@@ -97,7 +97,7 @@ func (r *report) endPackage(e event) {
 	delete(r.texts, e.Package+" ")
 }
 
-// reason finds what the test said when it skipped, without the runner's own lines.
+// reason returns the message of a skipped test, without the lines of the test runner.
 func reason(text string) string {
 	var said []string
 	for line := range strings.Lines(text) {
@@ -109,7 +109,7 @@ func reason(text string) string {
 	return strings.Join(said, " ")
 }
 
-// close prints the end and tells whether all is well.
+// close prints the totals and reports success.
 func (r *report) close(everything bool) bool {
 	for _, skip := range r.skips {
 		fmt.Fprintln(r.output, "skip", skip)

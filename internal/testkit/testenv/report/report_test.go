@@ -20,7 +20,7 @@ func TestReport(t *testing.T) {
 			good:  true, want: []string{"ok   p: 1 tests in 1.5s\n", "\n1 passed, 0 failed, 0 skipped\n"}, absent: "chatter",
 		},
 		{
-			name: "a failed test prints what it said",
+			name: "the output of a failed test is printed",
 			input: pass + `{"Action":"output","Package":"p","Test":"TestB","Output":"b_test.go:1: wrong\n"}` + "\n" +
 				`{"Action":"fail","Package":"p","Test":"TestB"}` + "\n" + `{"Action":"fail","Package":"p"}`,
 			want: []string{"FAIL p TestB", "b_test.go:1: wrong\n", "FAIL p: 1 of 2 tests", "\n1 passed, 1 failed, 0 skipped\n"},
@@ -32,7 +32,7 @@ func TestReport(t *testing.T) {
 			want: []string{"q.go:1: undefined: x\n", "FAIL q\n", "\n1 passed, 1 failed, 0 skipped\n"},
 		},
 		{
-			name: "a skipped test is told with its reason",
+			name: "a skipped test is reported with its reason",
 			input: pass + `{"Action":"output","Package":"p","Test":"TestC","Output":"=== RUN   TestC\n"}` + "\n" +
 				`{"Action":"output","Package":"p","Test":"TestC","Output":"    c_test.go:9: set KAFKA_BROKERS\n"}` + "\n" +
 				`{"Action":"skip","Package":"p","Test":"TestC"}`,
@@ -62,7 +62,7 @@ func TestReport(t *testing.T) {
 				}
 			}
 			if test.absent != "" && strings.Contains(output.String(), test.absent) {
-				t.Errorf("output holds %q:\n%s", test.absent, output.String())
+				t.Errorf("output contains %q:\n%s", test.absent, output.String())
 			}
 		})
 	}

@@ -2,10 +2,10 @@
 //
 //	go run ./internal/testkit/testenv/run [-elasticsearch] [-durable] -- go test ./...
 //
-// The command finds the servers by KAFKA_BROKERS, DATABASE_URL and ELASTICSEARCH_URL, and what starts more of them by
-// KAFKA_CLASSPATH, PG_BIN and ELASTICSEARCH_HOME. A server whose variable is set
-// already is used and not started. The exit status is the command's. What cannot be had is named with what is left
-// out for lack of it; with CI=true that is a failure.
+// It sets KAFKA_BROKERS, DATABASE_URL and ELASTICSEARCH_URL to the servers, and KAFKA_CLASSPATH, PG_BIN and
+// ELASTICSEARCH_HOME to their programs, for tests that start servers of their own. A server whose variable is already set is
+// used and not started. The exit status is the command's. A missing server is reported, with the tests that are skipped
+// without it; with CI=true that is a failure.
 package main
 
 import (
@@ -26,7 +26,7 @@ import (
 
 func main() {
 	embedded.Child()
-	// The signal that tells of the parent's death belongs to this thread.
+	// The parent-death signal is bound to this thread.
 	runtime.LockOSThread()
 	status, err := run()
 	if err != nil {
@@ -38,7 +38,7 @@ func main() {
 func run() (int, error) {
 	flags := flag.NewFlagSet("run", flag.ContinueOnError)
 	withElasticsearch := flags.Bool("elasticsearch", false, "start Elasticsearch too")
-	durable := flags.Bool("durable", false, "let PostgreSQL survive a crash of the machine, as measurements must")
+	durable := flags.Bool("durable", false, "run PostgreSQL with fsync, as measurements require")
 	flags.Usage = func() {
 		fmt.Fprintln(flags.Output(), "usage: run [-elasticsearch] [-durable] [--] COMMAND [ARGUMENT]...")
 	}
@@ -46,7 +46,7 @@ func run() (int, error) {
 		flags.Usage()
 		return 2, nil
 	}
-	// "go run", which passes no SIGTERM on, may be what is ended: then the servers are stopped in order too.
+	// "go run" does not forward SIGTERM. If it is terminated, the servers are shut down too.
 	if err := server.EndWithOwnParent(syscall.SIGTERM); err != nil {
 		return 1, err
 	}
@@ -60,7 +60,7 @@ func run() (int, error) {
 	return runCommand(ctx, flags.Args(), servers.environment)
 }
 
-// runCommand passes a signal on to the command by way of ctx, and returns its exit status.
+// runCommand runs the command until ctx ends, then sends it a signal. It returns the exit status.
 func runCommand(ctx context.Context, arguments, environment []string) (int, error) {
 	command := exec.CommandContext(ctx, arguments[0], arguments[1:]...)
 	command.Stdin, command.Stdout, command.Stderr = os.Stdin, os.Stdout, os.Stderr

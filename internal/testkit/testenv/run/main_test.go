@@ -17,7 +17,7 @@ func TestCommand(t *testing.T) {
 		fails        bool
 	}{
 		{name: "status 0", script: "exit 0", want: 0},
-		{name: "status is passed on", script: "exit 7", want: 7},
+		{name: "status is returned", script: "exit 7", want: 7},
 		{name: "a command killed by a signal failed", script: "kill -9 $$", want: 1, fails: true},
 		{name: "variables are set", script: "echo $DATABASE_URL >" + seen, want: 0},
 	}
@@ -52,7 +52,7 @@ func TestSignalEndsTheCommand(t *testing.T) {
 	}
 }
 
-// TestGivenServersAreUsed needs no server: with all variables given, none is looked for or started.
+// TestGivenServersAreUsed needs no server: with all variables set, none is searched for or started.
 func TestGivenServersAreUsed(t *testing.T) {
 	for _, name := range []string{"DATABASE_URL", "PG_BIN", "KAFKA_BROKERS", "KAFKA_CLASSPATH", "ELASTICSEARCH_URL", "ELASTICSEARCH_HOME"} {
 		t.Setenv(name, "given")

@@ -15,7 +15,7 @@ import (
 	"github.com/applylens/applylens/internal/testkit/testenv/server"
 )
 
-// servers holds what was started and what tells the command of it.
+// servers has the started servers and their environment variables.
 type servers struct {
 	mu          sync.Mutex
 	environment []string
@@ -23,7 +23,7 @@ type servers struct {
 	missing     []error
 }
 
-// startServers starts what is not given by the environment, all at once since each takes seconds.
+// startServers starts the servers that the environment does not name, concurrently, since each takes seconds.
 func startServers(ctx context.Context, withElasticsearch, durable bool) (*servers, error) {
 	began := time.Now()
 	s := &servers{}
@@ -41,7 +41,7 @@ func startServers(ctx context.Context, withElasticsearch, durable bool) (*server
 		fmt.Fprintln(os.Stderr, "testenv:", err)
 	}
 	if len(s.missing) > 0 && os.Getenv("CI") == "true" {
-		return s, errors.New("CI=true allows no test to be left out")
+		return s, errors.New("CI=true allows no test to be skipped")
 	}
 	fmt.Fprintf(os.Stderr, "testenv: %s (%.1f s)\n", s.summary(), time.Since(began).Seconds())
 	return s, nil
@@ -53,7 +53,7 @@ func (s *servers) add(err error, leftOut string) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.missing = append(s.missing, fmt.Errorf("left out (they skip): %s: %w", leftOut, err))
+	s.missing = append(s.missing, fmt.Errorf("skipped: %s: %w", leftOut, err))
 }
 
 func (s *servers) summary() string {
@@ -63,7 +63,7 @@ func (s *servers) summary() string {
 	return strings.Join(s.environment, " ")
 }
 
-// postgres sets PG_BIN for tests that run a server of their own, and starts one unless DATABASE_URL names it.
+// postgres sets PG_BIN for tests that run a server of their own, and starts a server unless DATABASE_URL is set.
 func (s *servers) postgres(ctx context.Context, durable bool) error {
 	bin, given := os.LookupEnv("PG_BIN")
 	if !given {
@@ -90,7 +90,7 @@ func (s *servers) postgres(ctx context.Context, durable bool) error {
 	return nil
 }
 
-// findPostgres prefers an installed PostgreSQL, and otherwise takes the one that "applylens up" fetches.
+// findPostgres returns an installed PostgreSQL, or else the one that "applylens up" downloads.
 func findPostgres(ctx context.Context) (string, error) {
 	bin, err := server.FindPostgres(ctx)
 	if err == nil {

@@ -17,10 +17,10 @@ import (
 	"github.com/applylens/applylens/internal/retry"
 )
 
-// ElasticsearchConfig tells how to run an Elasticsearch node.
+// ElasticsearchConfig has the settings of an Elasticsearch node.
 type ElasticsearchConfig struct {
 	Home string // the unpacked distribution
-	Dir  string // parent of the data directory. Default: the system's directory for temporary files
+	Dir  string // parent of the data directory. Default: the system's temporary directory
 }
 
 // Elasticsearch is a cluster of one node without security. Its methods may be called concurrently.
@@ -34,7 +34,7 @@ type Elasticsearch struct {
 	process *process
 }
 
-// NewElasticsearch starts a node with an empty data directory, which is ready when NewElasticsearch returns.
+// NewElasticsearch starts a node with an empty data directory and waits until it is ready.
 func NewElasticsearch(ctx context.Context, config ElasticsearchConfig) (*Elasticsearch, error) {
 	ports, err := freePorts(2)
 	if err != nil {
@@ -54,8 +54,8 @@ func NewElasticsearch(ctx context.Context, config ElasticsearchConfig) (*Elastic
 	return e, nil
 }
 
-// prepare makes a configuration of the node's own, since the server writes into that directory, and gives it all to the
-// user that runs it: it refuses to run as root.
+// prepare creates a separate configuration directory, since the server writes to it, and changes the owner of all files to the
+// user that runs the node: it refuses to run as root.
 func (e *Elasticsearch) prepare() error {
 	if err := os.CopyFS(e.configuration(), os.DirFS(filepath.Join(e.config.Home, "config"))); err != nil {
 		return err
@@ -153,10 +153,10 @@ func (e *Elasticsearch) healthy(ctx context.Context) error {
 	return nil
 }
 
-// URL returns the node's address. It stays the same over restarts.
+// URL returns the node's address. It stays the same across restarts.
 func (e *Elasticsearch) URL() string { return "http://127.0.0.1:" + strconv.Itoa(e.http) }
 
-// Stop ends the node in order.
+// Stop shuts the node down.
 func (e *Elasticsearch) Stop() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -177,11 +177,11 @@ func (e *Elasticsearch) Kill() error {
 	return e.awaitGroupGone()
 }
 
-// awaitGroupGone waits for the server, which is no child of ours and may write a moment longer than its launcher lives.
+// awaitGroupGone waits for the server process. It is a child of its launcher and may write for a moment after that has ended.
 func (e *Elasticsearch) awaitGroupGone() error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
-	errAlive := errors.New("killed Elasticsearch does not end")
+	errAlive := errors.New("Elasticsearch was killed but is still running")
 	err := retry.Until(ctx, 10*time.Millisecond, 10*time.Millisecond, func(int) error {
 		if syscall.Kill(-e.process.command.Process.Pid, 0) == nil {
 			return errAlive
@@ -194,21 +194,21 @@ func (e *Elasticsearch) awaitGroupGone() error {
 	return nil
 }
 
-// Pause stops the node with SIGSTOP: its connections stay open and nothing answers.
+// Pause stops the node with SIGSTOP: its connections stay open, without responses.
 func (e *Elasticsearch) Pause() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.signalAll(syscall.SIGSTOP)
 }
 
-// Continue lets a paused node go on.
+// Continue resumes a paused node.
 func (e *Elasticsearch) Continue() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.signalAll(syscall.SIGCONT)
 }
 
-// signalAll reaches the launcher and the server that it started, which share a process group of their own.
+// signalAll signals the launcher and the server that it started, which share a process group.
 func (e *Elasticsearch) signalAll(signal syscall.Signal) error {
 	if !e.process.running() {
 		return errors.New("the node is down")

@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// The projects that tell the Maven client what to fetch.
+// The Maven projects of the downloads.
 var (
 	//go:embed kafka.xml
 	kafkaProject []byte
@@ -21,13 +21,13 @@ var (
 	elasticsearchProject []byte
 )
 
-// FindKafka returns the directory of Kafka's jars, which the Maven client collects once per user and version. It fails
-// when java or mvn is missing, or when mvn cannot reach its repository.
+// FindKafka returns the directory of Kafka's jars, which Maven downloads once per user and version. It fails if java or mvn is
+// missing, or if mvn cannot reach its repository.
 func FindKafka(ctx context.Context) (string, error) {
 	return fetch(ctx, "kafka", kafkaProject, "dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory=")
 }
 
-// FindElasticsearch returns the directory of Elasticsearch, which the Maven client fetches as it does Kafka.
+// FindElasticsearch returns the directory of Elasticsearch, which Maven downloads like Kafka.
 func FindElasticsearch(ctx context.Context) (string, error) {
 	dir, err := fetch(ctx, "elasticsearch", elasticsearchProject, "dependency:unpack-dependencies", "-DexcludeTransitive=true", "-DoutputDirectory=")
 	if err != nil {
@@ -35,12 +35,12 @@ func FindElasticsearch(ctx context.Context) (string, error) {
 	}
 	found, err := filepath.Glob(filepath.Join(dir, "elasticsearch-*"))
 	if err != nil || len(found) != 1 {
-		return "", fmt.Errorf("%s holds %d directories of Elasticsearch, not one", dir, len(found))
+		return "", fmt.Errorf("%s contains %d directories of Elasticsearch instead of one", dir, len(found))
 	}
 	return found[0], nil
 }
 
-// fetch lets the Maven client fill a directory of the cache, unless it is there. The goal's last word gets the directory.
+// fetch makes Maven fill a directory of the cache, unless it exists. The directory is appended to the last word of goal.
 func fetch(ctx context.Context, name string, project []byte, goal ...string) (string, error) {
 	if _, err := exec.LookPath(javaProgram()); err != nil {
 		return "", errors.New("java is not installed (17 or later is needed)")
@@ -54,12 +54,12 @@ func fetch(ctx context.Context, name string, project []byte, goal ...string) (st
 		return dir, nil
 	}
 	if _, err := exec.LookPath("mvn"); err != nil {
-		return "", fmt.Errorf("the Maven client mvn, which fetches %s, is not installed", name)
+		return "", fmt.Errorf("the Maven client mvn, which downloads %s, is not installed", name)
 	}
 	return dir, fill(ctx, dir, name, project, goal)
 }
 
-// fill works beside the wanted directory and renames, so that a broken download is never taken for whole.
+// fill works in a temporary directory and renames it, so that an incomplete download is never used.
 func fill(ctx context.Context, dir, name string, project []byte, goal []string) error {
 	work, err := os.MkdirTemp(filepath.Dir(dir), name+"-part-")
 	if err != nil {
@@ -73,7 +73,7 @@ func fill(ctx context.Context, dir, name string, project []byte, goal []string) 
 	arguments := append([]string{"-B", "-q", "-Dstyle.color=never", "-f", pom}, goal...)
 	arguments[len(arguments)-1] += part
 	if output, err := exec.CommandContext(ctx, "mvn", arguments...).CombinedOutput(); err != nil {
-		return fmt.Errorf("mvn could not fetch %s: %w\n%s", name, err, output)
+		return fmt.Errorf("mvn could not download %s: %w\n%s", name, err, output)
 	}
 	if err := os.Chmod(part, 0o755); err != nil {
 		return err
@@ -85,8 +85,8 @@ func fill(ctx context.Context, dir, name string, project []byte, goal []string) 
 	return err
 }
 
-// cacheDir returns a directory that outlives the run. Root's is the system's, since the servers run as another user, to
-// whom root's home is closed.
+// cacheDir returns a persistent directory. For root it is a system directory, since the servers run as another user, which
+// cannot enter root's home.
 func cacheDir() (string, error) {
 	base, err := os.UserCacheDir()
 	if err != nil {
@@ -99,8 +99,8 @@ func cacheDir() (string, error) {
 	return dir, os.MkdirAll(dir, 0o755)
 }
 
-// FindPostgres returns the directory of the programs initdb and postgres of an installed PostgreSQL, the newest first. It
-// does not trust an initdb of the PATH, which may be a distribution's wrapper.
+// FindPostgres returns the directory of initdb and postgres of the newest installed PostgreSQL. It does not use an initdb in
+// PATH, which may be a distribution's wrapper.
 func FindPostgres(ctx context.Context) (string, error) {
 	var candidates []string
 	if output, err := exec.CommandContext(ctx, "pg_config", "--bindir").Output(); err == nil {

@@ -21,15 +21,15 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// KafkaConfig tells how to run a Kafka broker.
+// KafkaConfig has the settings of a Kafka broker.
 type KafkaConfig struct {
 	ClassPath  string            // directory of the jars
-	Dir        string            // parent of the data directory. Default: the system's directory for temporary files
-	Advertised string            // host:port that clients are told to use, such as a proxy's. Default: the listener's
-	Properties map[string]string // added to those below, or instead of them, such as log.segment.bytes
+	Dir        string            // parent of the data directory. Default: the system's temporary directory
+	Advertised string            // advertised host:port, such as that of a proxy. Default: the listener's
+	Properties map[string]string // added to kafkaProperties, or replacing them, such as log.segment.bytes
 }
 
-// kafkaProperties suit a single node: internal topics without replicas, no waiting for more members.
+// kafkaProperties are for a single node: internal topics without replicas, no waiting for more group members.
 var kafkaProperties = map[string]string{
 	"process.roles":                            "broker,controller",
 	"node.id":                                  "1",
@@ -52,7 +52,7 @@ var kafkaProperties = map[string]string{
 // Kafka is a broker that is its own controller. Its methods may be called concurrently.
 type Kafka struct {
 	config     KafkaConfig
-	addr       string // clients' listener
+	addr       string // the clients' listener
 	internal   string
 	controller string
 	dir        string
@@ -61,8 +61,8 @@ type Kafka struct {
 	process *process
 }
 
-// NewKafka formats a data directory and starts a broker on it, which is ready when NewKafka returns, unless clients are
-// told another address: then it is up to whoever listens there.
+// NewKafka formats a data directory, starts a broker on it and waits until it is ready. If it advertises another address,
+// clients can connect only once somebody listens there.
 func NewKafka(ctx context.Context, config KafkaConfig) (*Kafka, error) {
 	ports, err := freePorts(3)
 	if err != nil {
@@ -163,7 +163,7 @@ func (k *Kafka) Start(ctx context.Context) error {
 	return nil
 }
 
-// awaitReady asks over the internal listener, since nobody may listen at the advertised address yet.
+// awaitReady uses the internal listener, since nobody may be listening at the advertised address yet.
 func (k *Kafka) awaitReady(ctx context.Context) error {
 	client, err := kgo.NewClient(kgo.SeedBrokers(k.internal), kgo.RetryTimeout(time.Second), kgo.MetadataMinAge(10*time.Millisecond))
 	if err != nil {
@@ -174,8 +174,8 @@ func (k *Kafka) awaitReady(ctx context.Context) error {
 	return k.process.await(ctx, func(ctx context.Context) error { return Coordinates(ctx, admin) })
 }
 
-// Coordinates tells whether the cluster serves consumer groups. For some seconds after its start a broker answers that
-// no coordinator is available, or that it still loads; the offsets of a group that never was are read to see both over.
+// Coordinates returns an error unless the cluster serves consumer groups. For some seconds after its start, a broker responds
+// that no coordinator is available, or that it is loading. Reading the offsets of a non-existent group detects both.
 func Coordinates(ctx context.Context, admin *kadm.Client) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -185,15 +185,15 @@ func Coordinates(ctx context.Context, admin *kadm.Client) error {
 		return fmt.Errorf("find coordinator: %w", err)
 	}
 	if _, err := admin.FetchOffsets(ctx, group); err != nil {
-		return fmt.Errorf("ask coordinator: %w", err)
+		return fmt.Errorf("query coordinator: %w", err)
 	}
 	return nil
 }
 
-// Addr returns host:port where the broker listens for clients. It stays the same over restarts.
+// Addr returns host:port where the broker listens for clients. It stays the same across restarts.
 func (k *Kafka) Addr() string { return k.addr }
 
-// Advertise changes the address that clients are told to use, from the next start on. Empty means the listener's own.
+// Advertise changes the advertised address from the next start on. Empty means the listener's own.
 func (k *Kafka) Advertise(address string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -210,16 +210,16 @@ func (k *Kafka) PID() int {
 	return k.process.command.Process.Pid
 }
 
-// Stop ends the broker in order.
+// Stop shuts the broker down.
 func (k *Kafka) Stop() error { return k.end(syscall.SIGTERM) }
 
 // Kill kills the broker with SIGKILL.
 func (k *Kafka) Kill() error { return k.end(syscall.SIGKILL) }
 
-// Pause stops the broker's process with SIGSTOP: its connections stay open and nothing answers.
+// Pause stops the broker's process with SIGSTOP: its connections stay open, without responses.
 func (k *Kafka) Pause() error { return k.signal(syscall.SIGSTOP) }
 
-// Continue lets a paused broker go on.
+// Continue resumes a paused broker.
 func (k *Kafka) Continue() error { return k.signal(syscall.SIGCONT) }
 
 // Close kills the broker and removes its data.
@@ -242,8 +242,8 @@ func (k *Kafka) signal(signal syscall.Signal) error {
 	return k.process.command.Process.Signal(signal)
 }
 
-// newClusterID returns 16 random bytes as Kafka writes them: base64 without padding, never with a dash in front, which
-// the command line would take for an option.
+// newClusterID returns 16 random bytes in Kafka's format: base64 without padding, never with a leading dash, which the command
+// line would treat as an option.
 func newClusterID() string {
 	var id [16]byte
 	_, _ = rand.Read(id[:])

@@ -4,7 +4,7 @@ package server
 
 import "syscall"
 
-// EndWithParent does nothing: this system has no such service, and a server may outlive a killed owner.
+// EndWithParent does nothing: this system does not support it, so a server may outlive a killed owner.
 func EndWithParent(*syscall.SysProcAttr, syscall.Signal) {}
 
 // EndWithOwnParent does nothing here either.

@@ -20,14 +20,14 @@ import (
 	"github.com/applylens/applylens/internal/retry"
 )
 
-// PostgresConfig tells how to run a PostgreSQL server.
+// PostgresConfig has the settings of a PostgreSQL server.
 type PostgresConfig struct {
 	BinDir   string            // directory of initdb and postgres
-	Dir      string            // parent of the data directory. Default: the system's directory for temporary files
-	Settings map[string]string // added to those below, or instead of them
+	Dir      string            // parent of the data directory. Default: the system's temporary directory
+	Settings map[string]string // added to postgresSettings, or replacing them
 }
 
-// postgresSettings suit tests: a crash of the server loses nothing, a crash of the machine may.
+// postgresSettings are for tests: a crash of the server loses nothing, but a crash of the machine may.
 var postgresSettings = map[string]string{
 	"listen_addresses":        "127.0.0.1",
 	"unix_socket_directories": "",
@@ -51,7 +51,7 @@ type Postgres struct {
 	process *process
 }
 
-// NewPostgres initialises a data directory and starts a server on it, which is ready when NewPostgres returns.
+// NewPostgres initialises a data directory, starts a server on it and waits until it is ready.
 func NewPostgres(ctx context.Context, config PostgresConfig) (*Postgres, error) {
 	ports, err := freePorts(1)
 	if err != nil {
@@ -99,7 +99,7 @@ func (p *Postgres) command(ctx context.Context, credential *syscall.Credential, 
 	return command
 }
 
-// Start starts the stopped or killed server on its old port and waits until it answers.
+// Start starts the stopped or killed server on its old port and waits until it responds.
 func (p *Postgres) Start(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -114,8 +114,8 @@ func (p *Postgres) Start(ctx context.Context) error {
 	return nil
 }
 
-// startRetrying gives the sessions of a killed postmaster some seconds to notice and release its shared memory, for as
-// long as which a new one refuses to start.
+// startRetrying retries for some seconds: a new postmaster refuses to start until the sessions of a killed one have released
+// its shared memory.
 func (p *Postgres) startRetrying(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -141,7 +141,7 @@ func (p *Postgres) startOnce(ctx context.Context) error {
 	defer log.Close()
 	command := p.command(context.WithoutCancel(ctx), credential, "postgres", p.arguments()...)
 	command.Stdout, command.Stderr = log, log
-	// SIGQUIT makes the postmaster end all its children at once; SIGKILL would leave them for a moment.
+	// SIGQUIT makes the postmaster end all its children at once; after SIGKILL they would survive for a moment.
 	process, err := start(command, syscall.SIGQUIT)
 	if err != nil {
 		return err
@@ -177,7 +177,7 @@ func (p *Postgres) ping(ctx context.Context) error {
 	return conn.Close(ctx)
 }
 
-// URL returns the superuser's URL of database postgres. It stays the same over restarts.
+// URL returns the superuser's URL of database postgres. It stays the same across restarts.
 func (p *Postgres) URL() string {
 	address := url.URL{
 		Scheme: "postgres", User: url.User("postgres"), Host: "127.0.0.1:" + strconv.Itoa(p.port), Path: "/postgres",
@@ -196,8 +196,8 @@ func (p *Postgres) PID() int {
 	return p.process.command.Process.Pid
 }
 
-// Stop ends the server: immediate aborts all sessions without a checkpoint, as a crash does; otherwise it ends
-// them and writes a checkpoint.
+// Stop stops the server: immediate aborts all sessions without a checkpoint, like a crash; otherwise it ends them and writes a
+// checkpoint.
 func (p *Postgres) Stop(immediate bool) error {
 	if immediate {
 		return p.end(syscall.SIGQUIT)
@@ -205,10 +205,10 @@ func (p *Postgres) Stop(immediate bool) error {
 	return p.end(syscall.SIGINT)
 }
 
-// Kill kills the postmaster with SIGKILL. Its sessions notice and end by themselves.
+// Kill kills the postmaster with SIGKILL. Its sessions then end by themselves.
 func (p *Postgres) Kill() error { return p.end(syscall.SIGKILL) }
 
-// Restart stops the server as Stop does and starts it again.
+// Restart stops the server like Stop and starts it again.
 func (p *Postgres) Restart(ctx context.Context, immediate bool) error {
 	if err := p.Stop(immediate); err != nil {
 		return err
@@ -227,7 +227,7 @@ func (p *Postgres) end(signal syscall.Signal) error {
 	return p.process.end(signal)
 }
 
-// unprivileged returns whom to run PostgreSQL as, which refuses to run as root; nil means as ourselves. The user must
+// unprivileged returns the user to run PostgreSQL as, which refuses to run as root; nil means the current user. The user must
 // have a name, since initdb looks it up.
 func unprivileged() (*syscall.Credential, error) {
 	if os.Geteuid() != 0 {

@@ -18,21 +18,21 @@ import (
 
 const stopTimeout = 20 * time.Second
 
-// process is a child that the kernel ends when we die.
+// process is a child that the kernel ends together with us.
 type process struct {
 	command *exec.Cmd
 	done    chan struct{} // closed when it has ended; err is set before
 	err     error
 }
 
-// start starts the command. The kernel sends deathSignal when the thread that started a child ends, so one locked
-// thread starts it and stays until the child has ended.
+// start starts the command. The kernel sends deathSignal when the thread that started the child ends, so a locked thread starts
+// it and waits until it has ended.
 func start(command *exec.Cmd, deathSignal syscall.Signal) (*process, error) {
 	if command.SysProcAttr == nil {
 		command.SysProcAttr = &syscall.SysProcAttr{}
 	}
 	EndWithParent(command.SysProcAttr, deathSignal)
-	command.SysProcAttr.Setpgid = true // keeps a terminal's Ctrl-C away: the owner stops it in order
+	command.SysProcAttr.Setpgid = true // Ctrl-C in a terminal does not reach it: the owner shuts it down
 	p := &process{command: command, done: make(chan struct{})}
 	started := make(chan error)
 	go func() {
@@ -61,7 +61,7 @@ func (p *process) running() bool {
 	}
 }
 
-// end sends the signal and waits until the process is gone; one that does not obey is killed.
+// end sends the signal and waits until the process has ended. After a time-out it kills the process.
 func (p *process) end(signal syscall.Signal) error {
 	if !p.running() {
 		return nil
@@ -112,7 +112,7 @@ func freePorts(count int) ([]int, error) {
 	return ports, nil
 }
 
-// tail returns the last lines of a log file, for an error.
+// tail returns the last lines of a log file, for an error message.
 func tail(path string) string {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -127,7 +127,7 @@ func tail(path string) string {
 
 var created atomic.Int64
 
-// newDir makes a directory that everybody may enter, since a server may run under another user than we do.
+// newDir creates a directory that everybody can enter, since a server may run as another user.
 func newDir(parent, name string) (string, error) {
 	dir, err := os.MkdirTemp(parent, fmt.Sprintf("applylens-%s-%d-", name, created.Add(1)))
 	if err != nil {
