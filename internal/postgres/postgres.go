@@ -120,6 +120,9 @@ const (
 	Halt                   // the schema, the rights or the code are wrong: stop until somebody looks
 )
 
+// Passes tells whether the same work may succeed when it is tried again.
+func (c Class) Passes() bool { return c == Transient || c == Timeout || c == Conflict }
+
 // Classify tells what err means. A violated CHECK is permanent when it is one of ours by name.
 func Classify(err error) Class {
 	var pg *pgconn.PgError
