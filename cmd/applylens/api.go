@@ -93,7 +93,7 @@ func requireTokens(ctx context.Context, p *process, pool *pgxpool.Pool, address 
 		case err == nil:
 			return usageError{fmt.Errorf("--listen %s is reachable from other machines, but there is no token yet: "+
 				"create one with \"applylens token create --user ID\", or listen on 127.0.0.1", address)}
-		case postgres.Classify(err) != postgres.Transient:
+		case !postgres.Classify(err).Passes():
 			return err
 		}
 		p.log.Warn("waiting for the database before listening", "error", err)

@@ -112,8 +112,7 @@ const statusClientGone = 499
 func unreachable(err error) bool {
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) {
-		class := postgres.Classify(refused)
-		return class != postgres.Permanent && class != postgres.Halt
+		return postgres.Classify(refused).Passes()
 	}
 	var connect *pgconn.ConnectError
 	var network net.Error
@@ -121,7 +120,7 @@ func unreachable(err error) bool {
 		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || pgconn.SafeToRetry(err)
 }
 
-// seal is a huma transformer: it completes a problem and takes out of it what a client must not see, whoever made it.
+// seal is a huma transformer: it completes every problem and removes from it what a client must not see.
 func seal(_ huma.Context, _ string, body any) (any, error) {
 	var model *huma.ErrorModel
 	switch problem := body.(type) {

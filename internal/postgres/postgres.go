@@ -119,6 +119,9 @@ const (
 	Halt                   // the schema, the privileges or the code are wrong: halt until an operator fixes it
 )
 
+// Passes reports whether the same work may succeed if it is retried.
+func (c Class) Passes() bool { return c == Transient || c == Timeout || c == Conflict }
+
 // Classify returns the class of err. A CHECK violation is permanent if the constraint is one of ours, by name.
 func Classify(err error) Class {
 	var pg *pgconn.PgError

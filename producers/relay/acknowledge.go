@@ -10,8 +10,8 @@ import (
 	"github.com/applylens/applylens/internal/failpoint"
 )
 
-// notePublishedSQL stores the offsets of published rows. A crash of PostgreSQL may lose it: the rows are then found in
-// the log.
+// notePublishedSQL stores the offsets of published rows. If a crash of PostgreSQL loses them, the rows are found in the
+// log.
 const notePublishedSQL = `
 UPDATE outbox o
 SET published_at = clock_timestamp(), log_offset = m.log_offset

@@ -6,7 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// metrics are what /metrics says of the relay.
+// metrics are the relay's metrics.
 type metrics struct {
 	published   *prometheus.CounterVec
 	rows        prometheus.Gauge

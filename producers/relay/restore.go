@@ -12,11 +12,11 @@ import (
 	"github.com/applylens/applylens/internal/person"
 )
 
-// selectErasures reads the erasures of persons that the outbox has, sent or not.
-const selectErasures = `SELECT payload, headers FROM outbox WHERE type = $1 AND aggregatetype = $2`
+// selectErasuresSQL reads the erasures of persons that are in the outbox, published or not.
+const selectErasuresSQL = `SELECT payload, headers FROM outbox WHERE type = $1 AND aggregatetype = $2`
 
-// restore puts own events of the log back whose transactions the database has lost. A person who was erased since does
-// not come back, whether the log tells it, further on, or the outbox.
+// restore restores the effects of own events whose transactions the database has lost. Persons who were erased later do
+// not come back, whether the erasure is further on in the log or in the outbox.
 func (t *term) restore(ctx context.Context, tx pgx.Tx, at topicPartition, missing []entry) error {
 	if at.topic != events.TopicActions || len(missing) == 0 {
 		return nil
@@ -29,7 +29,7 @@ func (t *term) restore(ctx context.Context, tx pgx.Tx, at topicPartition, missin
 	for i := range missing {
 		var event events.Event
 		if decoder.Decode(&missing[i].head, missing[i].value, &event) != nil {
-			continue // not written by us, or by a later version: the consumers report it
+			continue // not ours, or of a later version: the consumers report it
 		}
 		if err := r.restore(ctx, &event); err != nil {
 			return err
@@ -39,12 +39,12 @@ func (t *term) restore(ctx context.Context, tx pgx.Tx, at topicPartition, missin
 		return err
 	}
 	if r.events > 0 {
-		t.Log.Warn("events of ours that the database does not know are put back", "partition", at.partition, "events", r.events)
+		t.Log.Warn("restored events of ours that the database did not know", "partition", at.partition, "events", r.events)
 	}
 	return nil
 }
 
-// greatestPolicy returns the greatest number of a policy that an event names, 0 when it names none.
+// greatestPolicy returns the greatest policy id in an event, 0 if there is none.
 func greatestPolicy(event *events.Event) int64 {
 	if event.Action == nil {
 		return 0
@@ -56,9 +56,9 @@ func greatestPolicy(event *events.Event) int64 {
 	return greatest
 }
 
-// erasures returns when persons were last erased, as far as the outbox knows.
+// erasures returns when each person was last erased according to the outbox.
 func (t *term) erasures(ctx context.Context, tx pgx.Tx) (map[string]time.Time, error) {
-	rows, err := tx.Query(ctx, selectErasures, events.TypeUserErased.String(), events.TopicActions)
+	rows, err := tx.Query(ctx, selectErasuresSQL, events.TypeUserErased.String(), events.TopicActions)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +74,7 @@ func (t *term) erasures(ctx context.Context, tx pgx.Tx) (map[string]time.Time, e
 	return erased, err
 }
 
-// decodeRow reads an event of ours out of the outbox. A redriven record is another's, and may be broken.
+// decodeRow decodes an event of ours in the outbox. A redriven record may be of another source, or broken.
 func (t *term) decodeRow(payload, headers []byte) (event events.Event, ok bool) {
 	list, err := outbox.UnmarshalHeaders(headers)
 	if err != nil {
@@ -88,16 +88,16 @@ func (t *term) decodeRow(payload, headers []byte) (event events.Event, ok bool) 
 	return event, true
 }
 
-// restoring puts events back, in the order of the log.
+// restoring restores events in the order of the log.
 type restoring struct {
 	tx     pgx.Tx
-	erased map[string]time.Time // persons whose events from before then stay away
+	erased map[string]time.Time // by person; their earlier events are not restored
 	batch  *pgx.Batch           // not yet sent
-	policy int64                // greatest number of a policy
+	policy int64                // greatest policy id
 	events int
 }
 
-// restore does again what an event did beside what the consumers fold.
+// restore repeats the effects of an event on the tables that the consumers do not fold.
 func (r *restoring) restore(ctx context.Context, event *events.Event) error {
 	r.policy = max(r.policy, greatestPolicy(event))
 	if event.Type != events.TypeUserErased {
@@ -124,7 +124,7 @@ func recordedAt(event *events.Event) time.Time {
 	return time.Time{}
 }
 
-// send carries out what is queued.
+// send executes what is queued.
 func (r *restoring) send(ctx context.Context) error {
 	if r.policy > 0 {
 		actions.AdvancePolicies(r.batch, r.policy)
