@@ -28,7 +28,7 @@ type (
 	}
 
 	// Value holds when the field, or one of its values, is Text, or begins with it when Prefix is set. Text and the
-	// mail's value are compared as words.Lower writes them; Sender and To are addresses here, ID is a UUID in its
+	// mail's value are compared as tokenize.Lower writes them; Sender and To are addresses here, ID is a UUID in its
 	// canonical form, and Quarantined is "true" or "false".
 	Value struct {
 		Field  Field

@@ -12,13 +12,13 @@ import (
 	"hash/fnv"
 	"strings"
 
-	"github.com/applylens/applylens/internal/words"
+	"github.com/applylens/applylens/internal/tokenize"
 )
 
 // Kind tells what a key stands for.
 type Kind byte
 
-// The kinds of words, and of values in the form of words.Lower.
+// The kinds of words, and of values in the form of tokenize.Lower.
 const (
 	SubjectWord   Kind = 's'
 	BodyWord      Kind = 'b'
@@ -122,7 +122,7 @@ func (l *list) values(m *Mail) {
 // value adds a value, and that the mail has the field, unless the value is empty.
 func (l *list) value(kind Kind, field, value string) {
 	if value != "" {
-		l.add(kind, words.Lower(value))
+		l.add(kind, tokenize.Lower(value))
 		l.add(Has, field)
 	}
 }
@@ -136,7 +136,7 @@ func (l *list) text(kind Kind, field, text string) {
 }
 
 func (l *list) words(kind Kind, text string) {
-	for word := range words.All(text) {
+	for word := range tokenize.All(text) {
 		l.add(kind, word.Text)
 	}
 }
