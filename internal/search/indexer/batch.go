@@ -30,6 +30,7 @@ SELECT nextval('index_rev'), now(), GREATEST($1, (SELECT aged_until FROM index_a
 
 	// readMails reads mails with the application that belongs to each; of those that are gone only the id.
 	readMails = `
+WITH a AS MATERIALIZED (SELECT * FROM ats_of($1))
 SELECT d.id::text, m.user_id, m.received_at, m.expires_at, m.subject, m.text, m.sender_name, m.sender, m.sender_domain,
        m.recipients, m.category, m.labels, m.list_id, m.risk_score, m.quarantined,
        a.system, a.application_id, a.stage, a.company, a.last_stage_change, a.interview_date,
@@ -38,7 +39,7 @@ FROM unnest($1::uuid[]) AS d(id)
 LEFT JOIN LATERAL (
     SELECT * FROM mails WHERE id = d.id AND version = (SELECT live_version FROM projections WHERE group_name = 'mailbox') OFFSET 0
 ) m ON true
-LEFT JOIN ats_of($1) a ON a.mail_id = d.id`
+LEFT JOIN a ON a.mail_id = d.id`
 )
 
 // mark is a mark that is at work: the state of it that was read.
