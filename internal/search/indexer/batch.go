@@ -12,12 +12,13 @@ import (
 )
 
 const (
-	// lockMails takes marks, what has changed before what is only read again and the oldest first, and tells how long
-	// the texts of their mails are. Here and below OFFSET 0 looks mails up one by one, however wrong the statistics are.
+	// lockMails takes marks of mails that are not at work, what has changed before what is only read again and the oldest
+	// first, and tells how long the texts of their mails are. Here and below OFFSET 0 looks mails up one by one, however
+	// wrong the statistics are.
 	lockMails = `
 SELECT d.mail_id, d.generation, COALESCE(m.size, 0)
 FROM (SELECT mail_id, generation FROM dirty_mails
-      WHERE not_before <= now() ORDER BY backfill, marked_at LIMIT $1 FOR UPDATE SKIP LOCKED) d
+      WHERE not_before <= now() AND mail_id <> ALL ($2::uuid[]) ORDER BY backfill, marked_at LIMIT $1 FOR UPDATE SKIP LOCKED) d
 LEFT JOIN LATERAL (
     SELECT octet_length(text) + octet_length(subject) + pg_column_size(recipients) AS size FROM mails
     WHERE id = d.mail_id AND version = (SELECT live_version FROM projections WHERE group_name = 'mailbox') OFFSET 0
@@ -82,11 +83,9 @@ func (x *indexer) take(ctx context.Context, targets []string) (*batch, error) {
 	return b, nil
 }
 
-// lock takes as many marks as a bulk may hold mails and bytes, and at least one. Those that are at work come before them,
-// and are passed over.
+// lock takes as many marks as a bulk may hold mails and bytes, and at least one.
 func (x *indexer) lock(ctx context.Context, tx pgx.Tx) ([]mark, error) {
-	atWork := x.atWork()
-	rows, err := tx.Query(ctx, lockMails, len(atWork)+x.BatchMails)
+	rows, err := tx.Query(ctx, lockMails, x.BatchMails, x.atWork())
 	if err != nil {
 		return nil, err
 	}
@@ -94,9 +93,6 @@ func (x *indexer) lock(ctx context.Context, tx pgx.Tx) ([]mark, error) {
 	var next mark
 	var size, total int
 	_, err = pgx.ForEachRow(rows, []any{(*[16]byte)(&next.id), &next.generation, &size}, func() error {
-		if atWork[next.id] || len(marks) == x.BatchMails {
-			return nil
-		}
 		if total += size; len(marks) == 0 || total <= x.BatchBytes {
 			marks = append(marks, next)
 		}
