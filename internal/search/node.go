@@ -19,7 +19,7 @@ type (
 	Not struct{ Inner Node }
 
 	// Phrase holds when the words stand next to each other in the text of Subject or Body, or when the one word is
-	// among those of Sender (display name and address) or To (addresses). The words are words.Split's. With Prefix the
+	// among those of Sender (display name and address) or To (addresses). The words are those of tokenize.Split. With Prefix the
 	// last one may be the beginning of a word.
 	Phrase struct {
 		Field  Field

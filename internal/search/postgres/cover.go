@@ -10,8 +10,8 @@ import (
 	"github.com/applylens/applylens/internal/search/keys"
 )
 
-// cover is what the index of keys can tell about a part of a query: a tsquery, or that it can tell nothing because the
-// part may hold for all mails or, as a lower bound, for none.
+// cover is a bound that the index of keys gives for a part of a query: a tsquery, or nothing, because the part may hold for
+// all mails or, as a lower bound, for none.
 type cover struct {
 	query string // empty when all or none is set
 	all   bool
