@@ -7,7 +7,7 @@ import (
 
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/search"
-	"github.com/applylens/applylens/internal/words"
+	"github.com/applylens/applylens/internal/tokenize"
 )
 
 // The modes of a search; the empty mode is off.
@@ -102,7 +102,7 @@ func aboutEvent() search.Node {
 func anyValue(field search.Field, texts []string) search.Node {
 	list := make(search.Or, len(texts))
 	for i, text := range texts {
-		list[i] = search.Value{Field: field, Text: words.Lower(text)}
+		list[i] = search.Value{Field: field, Text: tokenize.Lower(text)}
 	}
 	return list
 }
@@ -124,7 +124,7 @@ func whyGhosting(m *hitMail) string {
 
 func whyStage(m *hitMail) string {
 	a := m.ATS
-	if a == nil || !slices.ContainsFunc(urgentStages, func(stage string) bool { return words.Lower(stage) == words.Lower(a.Stage) }) {
+	if a == nil || !slices.ContainsFunc(urgentStages, func(stage string) bool { return tokenize.Lower(stage) == tokenize.Lower(a.Stage) }) {
 		return gone
 	}
 	return fmt.Sprintf("The application%s is at the stage %s", atCompany(a.Company), a.Stage)

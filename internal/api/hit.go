@@ -15,16 +15,18 @@ import (
 	"github.com/applylens/applylens/internal/search"
 )
 
-// selectHits reads what a hit shows of the person's mails and of the applications that belong to them. It reads only the
-// beginning of long texts, where the snippet almost always is, to bound memory.
+// selectHits reads what a hit shows of the person's mails and of the applications that belong to them. AS MATERIALIZED and
+// OFFSET 0 make every plan, also one that PostgreSQL keeps, call ats_of once. It reads only the beginning of long texts,
+// where the snippet almost always is, to bound memory.
 const selectHits = `
+WITH a AS MATERIALIZED (SELECT * FROM ats_of($2::uuid[]))
 SELECT m.id, m.subject, m.sender, m.sender_name, m.received_at, m.category, m.labels, left(m.text, 20000),
        a.mail_id IS NOT NULL, COALESCE(a.system, ''), COALESCE(a.application_id, ''), COALESCE(a.stage, ''), COALESCE(a.company, ''),
        a.last_stage_change, a.interview_date, ghosting_risk(a.last_stage_change, a.interview_date, now()),
        COALESCE(floor(extract(epoch FROM now() - a.last_stage_change) / 86400), 0)::integer
-FROM live_mails m
-LEFT JOIN ats_of($2::uuid[]) a ON a.mail_id = m.id
-WHERE m.user_id = $1 AND m.id = ANY ($2::uuid[])`
+FROM unnest($2::uuid[]) AS hit(id)
+CROSS JOIN LATERAL (SELECT * FROM live_mails WHERE user_id = $1 AND id = hit.id OFFSET 0) m
+LEFT JOIN a ON a.mail_id = m.id`
 
 // snippetLength is how many characters of a mail's text a hit shows.
 const snippetLength = 160

@@ -11,7 +11,7 @@ import (
 
 	"github.com/applylens/applylens/internal/auth"
 	"github.com/applylens/applylens/internal/search"
-	"github.com/applylens/applylens/internal/words"
+	"github.com/applylens/applylens/internal/tokenize"
 )
 
 const searchDescription = `Hits with most boosts come first, then the newest. Boosts exclude nothing. Mail of applications at a ghosting ` +
@@ -41,7 +41,7 @@ func (s *server) find(ctx context.Context, in *searchInput) (*searchOutput, erro
 	if err != nil {
 		return nil, err
 	}
-	if in.Near != "" && len(words.Split(in.Near)) == 0 {
+	if in.Near != "" && len(tokenize.Split(in.Near)) == 0 {
 		return nil, invalidField("query.near", "a place has letters or digits")
 	}
 	if err := s.waitForSearch(ctx, &in.Waiting); err != nil {

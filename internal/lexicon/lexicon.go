@@ -1,7 +1,7 @@
 // Package lexicon finds the phrases of several lists in a text, all in one pass, for rules over the words of mail.
 //
-// A phrase is one or more whole words. Case does not matter, nor does punctuation, nor which number stands there: "Save
-// $50!" holds the phrase "save $1". It knows no language, and the lists are their users'.
+// A phrase is one or more whole words. Case and punctuation are ignored, and all numbers are equal: "Save $50!" contains
+// the phrase "save $1". The package knows no language; callers bring the lists.
 package lexicon
 
 import (

@@ -1,5 +1,5 @@
-// Package moment reads times as people write them in conditions and queries: absolute, or relative to now. It knows no
-// clock.
+// Package moment parses times as people write them in conditions and queries: absolute, or relative to now. It reads no
+// clock; callers pass the time.
 package moment
 
 import (

@@ -10,7 +10,7 @@ import (
 
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/moment"
-	"github.com/applylens/applylens/internal/words"
+	"github.com/applylens/applylens/internal/tokenize"
 )
 
 // minPrefix is how much of a word must stand before a star, so that it does not stand for half the language.
@@ -43,7 +43,7 @@ func (p *parser) plain(t token) (text string, prefix bool, err error) {
 
 // wordsOf returns the words of a text, of which there must be one, and the last long enough before a star.
 func (p *parser) wordsOf(t token, text string, prefix bool) ([]string, error) {
-	list := words.Split(text)
+	list := tokenize.Split(text)
 	if len(list) == 0 {
 		return nil, p.fault(t, "Here are no words to search for: words have letters or digits.")
 	}
@@ -73,7 +73,7 @@ func anywhere(list []string, prefix bool) Node {
 // Named returns what holds for mails whose subject or body has the words of a text next to each other; false when the
 // text has no words.
 func Named(text string) (Node, bool) {
-	list := words.Split(text)
+	list := tokenize.Split(text)
 	if len(list) == 0 {
 		return nil, false
 	}
@@ -100,7 +100,7 @@ func (p *parser) value(c column, t token, text string, prefix bool) (Node, error
 	if text == "" {
 		return nil, p.fault(t, fmt.Sprintf("The value is empty: to find mail without this field, use NOT %s:*.", c.field))
 	}
-	return Value{c.field, words.Lower(text), prefix}, nil
+	return Value{c.field, tokenize.Lower(text), prefix}, nil
 }
 
 func (p *parser) identity(c column, t token) (Node, error) {

@@ -1,9 +1,8 @@
 // Package search is the query language of mail search and the port that the engines implement. It knows no database.
 //
-// A query is text in the form that people know from Lucene. Parse checks it and makes a tree of allowed fields of it;
-// engines get that tree and never the text. docs/search.md describes the language.
+// The syntax of queries follows Lucene. Parse checks a query and turns it into a tree of allowed fields; engines get that
+// tree and never the text. docs/search.md describes the language.
 //
-// What a query means is the same for every engine, and searchtest holds them to it: words are those of internal/words, a
-// comparison with a field that a mail lacks is false and its negation true, and of the order of hits only what Engine
-// promises counts, no score.
+// A query means the same to every engine, which searchtest checks: words come from internal/tokenize, a comparison with a
+// missing field is false and its negation true, and hits are ordered as Engine promises, without scores.
 package search

@@ -19,7 +19,7 @@ type (
 	Not struct{ Inner Node }
 
 	// Phrase holds when the words stand next to each other in the text of Subject or Body, or when the one word is
-	// among those of Sender (display name and address) or To (addresses). The words are words.Split's. With Prefix the
+	// among those of Sender (display name and address) or To (addresses). The words are those of tokenize.Split. With Prefix the
 	// last one may be the beginning of a word.
 	Phrase struct {
 		Field  Field
@@ -28,7 +28,7 @@ type (
 	}
 
 	// Value holds when the field, or one of its values, is Text, or begins with it when Prefix is set. Text and the
-	// mail's value are compared as words.Lower writes them; Sender and To are addresses here, ID is a UUID in its
+	// mail's value are compared as tokenize.Lower writes them; Sender and To are addresses here, ID is a UUID in its
 	// canonical form, and Quarantined is "true" or "false".
 	Value struct {
 		Field  Field

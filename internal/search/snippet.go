@@ -5,7 +5,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/applylens/applylens/internal/words"
+	"github.com/applylens/applylens/internal/tokenize"
 )
 
 // Snippet returns about length characters of a text on one line: around the first word that n looks for in a subject
@@ -14,7 +14,7 @@ func Snippet(text string, n Node, length int) string {
 	sought := map[string]bool{}
 	seek(n, sought)
 	from := 0
-	for word := range words.All(text) {
+	for word := range tokenize.All(text) {
 		if found(word.Text, sought) {
 			from = word.Start
 			break

@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"github.com/applylens/applylens/internal/search"
-	"github.com/applylens/applylens/internal/words"
+	"github.com/applylens/applylens/internal/tokenize"
 )
 
 // Mail is a mail as the tables have it. Zero values are missing.
@@ -53,7 +53,7 @@ type Document struct {
 	Has        []search.Field `json:"has"`
 }
 
-// Words are looked for one by one or in a row. Subject and Body are as words.Join has them.
+// Words are looked for one by one or in a row. Subject and Body are as tokenize.Join has them.
 type Words struct {
 	Subject string   `json:"subject"`
 	Body    string   `json:"body,omitempty"`
@@ -61,7 +61,7 @@ type Words struct {
 	To      []string `json:"to"`
 }
 
-// Values are compared as a whole, in the form of words.Lower.
+// Values are compared as a whole, in the form of tokenize.Lower.
 type Values struct {
 	Sender       string   `json:"sender,omitempty"`
 	To           []string `json:"to,omitempty"`
@@ -91,10 +91,10 @@ type Times struct {
 func NewDocument(m *Mail) *Document {
 	d := &Document{
 		ID: m.ID, UserID: m.UserID, ReceivedAt: m.ReceivedAt.UTC(), ATS: m.ATS,
-		Words: Words{Subject: words.Join(m.Subject), Body: words.Join(m.Text), Sender: wordsOf(m.SenderName, m.Sender), To: wordsOf(m.Recipients...)},
+		Words: Words{Subject: tokenize.Join(m.Subject), Body: tokenize.Join(m.Text), Sender: wordsOf(m.SenderName, m.Sender), To: wordsOf(m.Recipients...)},
 		Values: Values{
-			Sender: words.Lower(m.Sender), To: lower(m.Recipients), SenderDomain: words.Lower(m.SenderDomain), Category: words.Lower(m.Category),
-			Labels: lower(m.Labels), ListID: words.Lower(m.ListID), Quarantined: either(m.Quarantined, "true", "false"),
+			Sender: tokenize.Lower(m.Sender), To: lower(m.Recipients), SenderDomain: tokenize.Lower(m.SenderDomain), Category: tokenize.Lower(m.Category),
+			Labels: lower(m.Labels), ListID: tokenize.Lower(m.ListID), Quarantined: either(m.Quarantined, "true", "false"),
 		},
 		Numbers: Numbers{RiskScore: m.RiskScore},
 		Times:   Times{ReceivedAt: m.ReceivedAt.UnixMicro()},
@@ -104,7 +104,7 @@ func NewDocument(m *Mail) *Document {
 		d.Times.ExpiresAt = &expires
 	}
 	if a := m.ATS; a != nil {
-		d.Values.System, d.Values.Stage, d.Values.Company = words.Lower(a.System), words.Lower(a.Stage), words.Lower(a.Company)
+		d.Values.System, d.Values.Stage, d.Values.Company = tokenize.Lower(a.System), tokenize.Lower(a.Stage), tokenize.Lower(a.Company)
 		d.Numbers.GhostingRisk = &a.GhostingRisk
 	}
 	d.Has = fieldsOf(m, d)
@@ -142,17 +142,17 @@ func fieldsOf(m *Mail, d *Document) []search.Field {
 func wordsOf(texts ...string) []string {
 	found := []string{}
 	for _, text := range texts {
-		found = append(found, words.Split(text)...)
+		found = append(found, tokenize.Split(text)...)
 	}
 	return found
 }
 
-// lower returns those texts that are not empty, as words.Lower has them.
+// lower returns those texts that are not empty, as tokenize.Lower has them.
 func lower(texts []string) []string {
 	var list []string
 	for _, text := range texts {
 		if text != "" {
-			list = append(list, words.Lower(text))
+			list = append(list, tokenize.Lower(text))
 		}
 	}
 	return list

@@ -12,12 +12,13 @@ import (
 )
 
 const (
-	// lockMails takes marks, what has changed before what is only read again and the oldest first, and tells how long
-	// the texts of their mails are. Here and below OFFSET 0 looks mails up one by one, however wrong the statistics are.
+	// lockMails takes marks of mails that are not at work, what has changed before what is only read again and the oldest
+	// first, and tells how long the texts of their mails are. Here and below OFFSET 0 looks mails up one by one, however
+	// wrong the statistics are.
 	lockMails = `
 SELECT d.mail_id, d.generation, COALESCE(m.size, 0)
 FROM (SELECT mail_id, generation FROM dirty_mails
-      WHERE not_before <= now() ORDER BY backfill, marked_at LIMIT $1 FOR UPDATE SKIP LOCKED) d
+      WHERE not_before <= now() AND mail_id <> ALL ($2::uuid[]) ORDER BY backfill, marked_at LIMIT $1 FOR UPDATE SKIP LOCKED) d
 LEFT JOIN LATERAL (
     SELECT octet_length(text) + octet_length(subject) + pg_column_size(recipients) AS size FROM mails
     WHERE id = d.mail_id AND version = (SELECT live_version FROM projections WHERE group_name = 'mailbox') OFFSET 0
@@ -30,6 +31,7 @@ SELECT nextval('index_rev'), now(), GREATEST($1, (SELECT aged_until FROM index_a
 
 	// readMails reads mails with the application that belongs to each; of those that are gone only the id.
 	readMails = `
+WITH a AS MATERIALIZED (SELECT * FROM ats_of($1))
 SELECT d.id::text, m.user_id, m.received_at, m.expires_at, m.subject, m.text, m.sender_name, m.sender, m.sender_domain,
        m.recipients, m.category, m.labels, m.list_id, m.risk_score, m.quarantined,
        a.system, a.application_id, a.stage, a.company, a.last_stage_change, a.interview_date,
@@ -38,7 +40,7 @@ FROM unnest($1::uuid[]) AS d(id)
 LEFT JOIN LATERAL (
     SELECT * FROM mails WHERE id = d.id AND version = (SELECT live_version FROM projections WHERE group_name = 'mailbox') OFFSET 0
 ) m ON true
-LEFT JOIN ats_of($1) a ON a.mail_id = d.id`
+LEFT JOIN a ON a.mail_id = d.id`
 )
 
 // mark is a mark that is at work: the state of it that was read.
@@ -81,11 +83,9 @@ func (x *indexer) take(ctx context.Context, targets []string) (*batch, error) {
 	return b, nil
 }
 
-// lock takes as many marks as a bulk may hold mails and bytes, and at least one. Those that are at work come before them,
-// and are passed over.
+// lock takes as many marks as a bulk may hold mails and bytes, and at least one.
 func (x *indexer) lock(ctx context.Context, tx pgx.Tx) ([]mark, error) {
-	atWork := x.atWork()
-	rows, err := tx.Query(ctx, lockMails, len(atWork)+x.BatchMails)
+	rows, err := tx.Query(ctx, lockMails, x.BatchMails, x.atWork())
 	if err != nil {
 		return nil, err
 	}
@@ -93,9 +93,6 @@ func (x *indexer) lock(ctx context.Context, tx pgx.Tx) ([]mark, error) {
 	var next mark
 	var size, total int
 	_, err = pgx.ForEachRow(rows, []any{(*[16]byte)(&next.id), &next.generation, &size}, func() error {
-		if atWork[next.id] || len(marks) == x.BatchMails {
-			return nil
-		}
 		if total += size; len(marks) == 0 || total <= x.BatchBytes {
 			marks = append(marks, next)
 		}

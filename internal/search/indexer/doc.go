@@ -1,11 +1,11 @@
-// Package indexer keeps an Elasticsearch index like the database: what the folds mark, it reads again with the
-// application that belongs to it and writes as a whole document.
+// Package indexer keeps an Elasticsearch index in step with the database. The folds mark the mails that changed; the indexer
+// reads each of them with its application and writes the whole document.
 //
-// A mark says only that something may have changed, and is taken away when what was read after it can be found. So the
-// index may be behind, and is never wrong for good: an outage, a refused bulk or a lost answer leaves marks behind, and a
-// lost index is made anew by marking everything. Any number of processes may run it; one leads, for the sake of
-// economy. That two write at once does no harm, since a document's version is drawn before it is read, under the lock
-// of its mark: what has the higher version was read later.
+// A mark says only that something may have changed. It is removed once the document read after it is searchable. So the
+// index may lag, but it converges: after an outage, a refused bulk or a lost answer the marks remain, and a lost index is
+// rebuilt by marking everything. Any number of processes may run; one leads, to save work. Two writers at once do no
+// harm: a document's version is drawn before the document is read, under the lock of its mark, so the higher version was
+// read later.
 //
-// The risk of an application grows without an event: those that come to a certain age are marked by the clock.
+// The risk of an application grows without an event. Applications that reach a certain age are marked by the clock.
 package indexer

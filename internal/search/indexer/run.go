@@ -9,7 +9,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/failpoint"
 	"github.com/applylens/applylens/internal/retry"
 	"github.com/applylens/applylens/internal/search/elastic"
@@ -228,17 +227,12 @@ func (x *indexer) land(ctx context.Context) error {
 }
 
 // atWork are the mails that are being sent, or were and cannot be found yet: their marks are still there.
-func (x *indexer) atWork() map[events.UUID]bool {
-	ids := map[events.UUID]bool{}
-	for _, m := range x.sent.marks {
-		ids[m.id] = true
-	}
+func (x *indexer) atWork() [][16]byte {
+	list := ids(x.sent.marks)
 	for b := range x.flying {
-		for _, m := range b.marks {
-			ids[m.id] = true
-		}
+		list = append(list, ids(b.marks)...)
 	}
-	return ids
+	return list
 }
 
 // flush lets searches find what was sent and takes the marks away, when it is time.

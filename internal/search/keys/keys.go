@@ -1,9 +1,9 @@
 // Package keys makes the keys by which the PostgreSQL engine finds mails: one for each word and for each value that is
-// compared as a whole. The mailbox fold stores them in mails.search_words; an inverted index looks combinations of them up,
-// and what the index cannot tell, such as whether words stand next to each other, is seen from the stored text.
+// compared as a whole. The mailbox fold stores them in mails.search_words in the order of the text. An inverted index holds
+// them, and pairs of adjacent ones, as a set; whether words stand next to each other is decided by the stored text.
 //
-// Every key begins with a mark of the mail's user, so that what a search costs does not depend on the mail of others. The
-// mark is a hash: users may share one, so it never takes the place of comparing user_id.
+// Every key begins with a mark of the mail's user, so that the cost of a search does not depend on the mail of others. The
+// mark is a hash, which users may share: it never replaces comparing user_id.
 //
 // Keys are stored: what this package writes is part of the mailbox's fold version.
 package keys
@@ -12,13 +12,13 @@ import (
 	"hash/fnv"
 	"strings"
 
-	"github.com/applylens/applylens/internal/words"
+	"github.com/applylens/applylens/internal/tokenize"
 )
 
 // Kind tells what a key stands for.
 type Kind byte
 
-// The kinds of words, and of values in the form of words.Lower.
+// The kinds of words, and of values in the form of tokenize.Lower.
 const (
 	SubjectWord   Kind = 's'
 	BodyWord      Kind = 'b'
@@ -73,8 +73,8 @@ func Quote(key string) string { return "'" + quotes.Replace(key) + "'" }
 
 var quotes = strings.NewReplacer(`\`, `\\`, `'`, `''`)
 
-// maxBytes bounds the keys of a mail: PostgreSQL keeps at most 1 MiB of them. Only many hundreds of long addresses come
-// near it; the last of those recipients are not found.
+// maxBytes bounds the keys of a mail, since PostgreSQL allows at most 1 MiB. Only thousands of long addresses reach it; the
+// last of those recipients are not found.
 const maxBytes = 1_000_000
 
 // list writes keys with single spaces between them.
@@ -122,7 +122,7 @@ func (l *list) values(m *Mail) {
 // value adds a value, and that the mail has the field, unless the value is empty.
 func (l *list) value(kind Kind, field, value string) {
 	if value != "" {
-		l.add(kind, words.Lower(value))
+		l.add(kind, tokenize.Lower(value))
 		l.add(Has, field)
 	}
 }
@@ -136,7 +136,7 @@ func (l *list) text(kind Kind, field, text string) {
 }
 
 func (l *list) words(kind Kind, text string) {
-	for word := range words.All(text) {
+	for word := range tokenize.All(text) {
 		l.add(kind, word.Text)
 	}
 }

@@ -1,9 +1,10 @@
-// Package postgres finds mails in the table that the mailbox fold writes. It is the engine of an embedded deployment and
-// of those without Elasticsearch.
+// Package postgres searches the table that the mailbox fold writes. It is the engine of embedded deployments and of those
+// without Elasticsearch.
 //
-// A search is one statement. An inverted index of the keys of internal/search/keys tells which mails hold a combination
-// of words and values; the order of words is seen from the stored text of those alone; dates, numbers and applications
-// are read from columns. No part of a query becomes SQL: the text is put together of fixed pieces and placeholders.
+// A search is one statement. An inverted index over the keys of internal/search/keys, and over pairs of adjacent keys, finds
+// the mails with a combination of words and values; phrases are then checked in the stored text of those mails; dates,
+// numbers and applications are read from columns. No part of a query becomes SQL: the statement is built from fixed
+// fragments and placeholders.
 package postgres
 
 import (
@@ -20,8 +21,8 @@ import (
 	"github.com/applylens/applylens/internal/search"
 )
 
-// settings bound a search and keep its plan from depending on statistics, which know nothing of single users: reading
-// the whole table is never right, and sharing the work costs more than it saves.
+// settings bound a search and make its plan independent of statistics, which do not describe single users: scanning the
+// whole table is never right, and parallel workers cost more than they save.
 const settings = `
 SET LOCAL statement_timeout = '2s';
 SET LOCAL work_mem = '64MB';

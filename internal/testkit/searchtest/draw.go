@@ -8,7 +8,7 @@ import (
 
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/search"
-	"github.com/applylens/applylens/internal/words"
+	"github.com/applylens/applylens/internal/tokenize"
 )
 
 // The values of random mails and queries, few enough that they often match.
@@ -110,7 +110,7 @@ func drawPhrase(t *rapid.T) search.Node {
 	if field == search.Sender || field == search.To {
 		most = 1
 	}
-	list := words.Split(text(t, most))
+	list := tokenize.Split(text(t, most))
 	if len(list) == 0 {
 		list = []string{rapid.SampledFrom([]string{"ann", "x", "example", "the"}).Draw(t, "name")}
 	}
@@ -135,7 +135,7 @@ func drawValue(t *rapid.T) search.Node {
 		search.Stage: stages[:4], search.Company: companies[:2], search.System: systems}
 	field := rapid.SampledFrom([]search.Field{search.Sender, search.To, search.SenderDomain, search.Category, search.Labels, search.ListID,
 		search.Quarantined, search.Stage, search.Company, search.System}).Draw(t, "field")
-	value := search.Value{Field: field, Text: words.Lower(rapid.SampledFrom(from[field]).Draw(t, "value"))}
+	value := search.Value{Field: field, Text: tokenize.Lower(rapid.SampledFrom(from[field]).Draw(t, "value"))}
 	if runes := []rune(value.Text); field != search.Quarantined && rapid.IntRange(0, 3).Draw(t, "cut") == 0 {
 		value.Text, value.Prefix = string(runes[:2]), true
 	}

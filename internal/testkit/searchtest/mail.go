@@ -9,7 +9,7 @@ import (
 	"github.com/applylens/applylens/consumers/mailbox"
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/search"
-	"github.com/applylens/applylens/internal/words"
+	"github.com/applylens/applylens/internal/tokenize"
 )
 
 // Mail is a received mail and its application, if any. No other mail of the suite has the application's address among its
@@ -63,7 +63,7 @@ func (m *Mail) fulfils(n search.Node) bool {
 		return slices.ContainsFunc(m.texts(n.Field), func(text string) bool { return says(text, n) })
 	case search.Value:
 		return slices.ContainsFunc(m.values(n.Field), func(value string) bool {
-			value = words.Lower(value)
+			value = tokenize.Lower(value)
 			return value == n.Text || n.Prefix && strings.HasPrefix(value, n.Text)
 		})
 	case search.Between[float64]:
@@ -86,7 +86,7 @@ func says(text string, n search.Phrase) bool {
 	if !n.Prefix {
 		sought += " "
 	}
-	return strings.Contains(" "+words.Join(text)+" ", sought)
+	return strings.Contains(" "+tokenize.Join(text)+" ", sought)
 }
 
 func (m *Mail) texts(field search.Field) []string {

@@ -1,11 +1,11 @@
-// Package words splits texts into the words that search compares. It is the only place where that is decided: the mailbox
-// fold, queries and the documents of every search engine use it, so that all of them find the same mails.
+// Package tokenize splits texts into the words that search compares. It is the only tokenizer: the mailbox fold, queries and
+// the documents of every search engine use it, so that all engines find the same mails.
 //
-// A word is a letter or digit and what follows it of letters, digits and marks. Ideographs and kana stand for themselves,
-// since their languages put no spaces between words: a text of several is found as a phrase. Words are compared in
-// Unicode's normal form C under full case folding, and only their first 64 characters count. There is no stemming and
-// there are no stop words.
-package words
+// A word is a letter or digit and the letters, digits and marks that follow it. Each ideograph and kana is a word, since
+// their languages put no spaces between words: several of them are searched as a phrase. Words are compared in Unicode's
+// normal form C under full case folding, and only their first 64 characters count. There is no stemming and there are no
+// stop words.
+package tokenize
 
 import (
 	"iter"
