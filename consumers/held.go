@@ -20,6 +20,11 @@ type held struct {
 	take    int  // how many of them the next transaction is about
 	claims  bool // some of them have to be deduplicated by their effect
 	keeper  events.Keeper
+
+	// Memory that is used again.
+	room    []entry               // of entries, from its beginning
+	firsts  map[events.UUID]int32 // the first entry of each effect
+	effects []ledger.Effect
 }
 
 // entry is what becomes of one record or, with the outcome none, of a stretch of the log without any.
@@ -56,7 +61,7 @@ func (w *worker) hold(e entry) {
 		w.batch.bytes += size
 	}
 	h.entries = append(h.entries, e)
-	h.take = len(h.entries)
+	h.take, h.room = len(h.entries), h.entries
 }
 
 // pass advances the position over a stretch without records.
@@ -74,8 +79,8 @@ func (w *worker) pass(part *partition, c *cursor, end int64) {
 }
 
 func (h *held) reset() {
-	clear(h.entries) // so that no letter outlives its batch
-	h.entries, h.take, h.claims = h.entries[:0], 0, false
+	clear(h.room) // so that no letter outlives its batch
+	h.entries, h.take, h.claims = h.room[:0], 0, false
 	h.keeper.Reset()
 }
 
@@ -120,13 +125,13 @@ var (
 // that it can be done again in another transaction.
 func (w *worker) foldHeld(ctx context.Context, tx *postgres.Tx) error {
 	entries := w.batch.held.entries[:w.batch.held.take]
-	if claims := distinctEffects(entries); len(claims) > 0 {
+	if claims := w.batch.held.distinctEffects(); len(claims) > 0 {
 		w.s.log.Compare(tx, w.expected(entries))
 		before, err := w.s.log.ClaimEffects(ctx, tx, claims)
 		if err != nil {
 			return err
 		}
-		if judge(entries, before) {
+		if w.batch.held.judge(before) {
 			return errRefused
 		}
 	}
@@ -164,40 +169,42 @@ func (w *worker) applyHeld(e *entry) (halt *ledger.Halt, err error) {
 	return w.apply(e), nil
 }
 
-// distinctEffects lists the effects that entries are deduplicated by, each once, with the content of the first.
-func distinctEffects(entries []entry) []ledger.Effect {
-	var effects []ledger.Effect
-	var seen map[events.UUID]struct{}
-	for i := range entries {
-		e := &entries[i]
+// distinctEffects lists the effects of what is taken, each once, with the content of the first entry.
+func (h *held) distinctEffects() []ledger.Effect {
+	if h.firsts == nil {
+		h.firsts = map[events.UUID]int32{}
+	}
+	clear(h.firsts)
+	h.effects = h.effects[:0]
+	for i := range h.entries[:h.take] {
+		e := &h.entries[i]
 		if !e.deduplicated() {
 			continue
 		}
-		if seen == nil {
-			seen = make(map[events.UUID]struct{}, len(entries))
-		}
-		if _, there := seen[e.effect.Key]; !there {
-			seen[e.effect.Key] = struct{}{}
-			effects = append(effects, e.effect)
+		if _, there := h.firsts[e.effect.Key]; !there {
+			h.firsts[e.effect.Key] = int32(i)
+			h.effects = append(h.effects, e.effect)
 		}
 	}
-	return effects
+	return h.effects
 }
 
 // judge tells repeats from conflicts, by the effects that were there before and those of earlier entries. It returns
 // whether there are conflicts.
-func judge(entries []entry, before map[events.UUID]uint64) (conflicts bool) {
-	for i := range entries {
-		e := &entries[i]
+func (h *held) judge(before map[events.UUID]uint64) (conflicts bool) {
+	for i := range h.entries[:h.take] {
+		e := &h.entries[i]
 		if !e.deduplicated() {
 			continue
 		}
-		hash, found := before[e.effect.Key]
 		e.repeat = false
+		first := h.firsts[e.effect.Key]
+		hash, found := before[e.effect.Key]
+		if !found {
+			hash, found = h.entries[first].effect.Hash, first != int32(i)
+		}
 		switch {
-		case !found:
-			before[e.effect.Key] = e.effect.Hash
-		case e.force:
+		case !found || e.force:
 		case hash == e.effect.Hash:
 			e.repeat = true
 		default:

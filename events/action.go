@@ -89,6 +89,9 @@ func (a *Action) checkPerformed(c *checker) {
 }
 
 func (a *Action) checkFeatures(c *checker) {
+	if c.scanned && !a.HasFeatures {
+		return // the decoder derived them from the mail
+	}
 	c.within("feature_rule", int64(a.FeatureRule), 0, MaxFeatureRule)
 	c.texts("features", a.Features, MaxFeatures, MaxFeature)
 	if c.err != nil {

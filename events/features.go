@@ -101,9 +101,48 @@ func tokenOf(word string) int {
 	if len(word) < len("deal") {
 		return -1
 	}
+	if token, ascii := lowerASCII(word); ascii {
+		if i, found := tokenIndex[string(token.b[:token.n])]; found {
+			return i
+		}
+		return -1
+	}
 	return slices.IndexFunc(featureTokens, func(token string) bool {
 		return strings.EqualFold(word, token) || hasPlural(word, token)
 	})
+}
+
+// tokenIndex finds a token by itself and by its plural, in lower case.
+var tokenIndex = func() map[string]int {
+	index := map[string]int{}
+	for i, token := range featureTokens {
+		index[token], index[token+"s"] = i, i
+	}
+	return index
+}()
+
+// lowerWord is a word in lower case, cut where it is longer than any token.
+type lowerWord struct {
+	b [16]byte
+	n int
+}
+
+// lowerASCII returns a word in lower case, or false for one with other letters, whose case folding is Unicode's.
+func lowerASCII(word string) (lower lowerWord, ascii bool) {
+	for i := range len(word) {
+		c := word[i]
+		if c >= utf8.RuneSelf {
+			return lower, false
+		}
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		if i < len(lower.b) {
+			lower.b[i] = c
+			lower.n++
+		}
+	}
+	return lower, true
 }
 
 // hasPlural reports whether word is token and an "s".

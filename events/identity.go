@@ -1,6 +1,9 @@
 package events
 
-import "strconv"
+import (
+	"strconv"
+	"sync"
+)
 
 // effectKinds are the names, without version, of the types that are deduplicated by action and round.
 var effectKinds = [typeCount]string{
@@ -21,13 +24,17 @@ func EffectID(e *Event) UUID {
 	return DeriveUUID(e.Source, e.Action.ActionID.String(), kind, strconv.Itoa(e.Action.Round))
 }
 
+// hashed keeps the memory of canonical forms from one hash to the next.
+var hashed = sync.Pool{New: func() any { return &writer{b: make([]byte, 0, 1024)} }}
+
 // ContentHash is the 64-bit FNV-1a hash of the type and of the payload in canonical form: as Encode writes it, but
 // without recorded_at, and with the features whether they were given or derived. So equal content has the same hash,
 // whatever its encoding. Hashes are stored for ever, so the function must never change.
 func ContentHash(e *Event) uint64 {
-	w := writer{b: make([]byte, 0, 1024)}
-	w.b = append(w.b, e.Type.String()...)
-	e.write(&w, true)
+	w := hashed.Get().(*writer)
+	defer hashed.Put(w)
+	w.b = append(w.b[:0], e.Type.String()...)
+	e.write(w, true)
 	const (
 		offset = 14695981039346656037
 		prime  = 1099511628211

@@ -1,8 +1,9 @@
 package ledger
 
 import (
-	"bytes"
+	"cmp"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"slices"
 
@@ -39,7 +40,7 @@ const claimRows = 10_000
 // statements go out with what is queued in tx.
 func (l *Log) ClaimEffects(ctx context.Context, tx *postgres.Tx, effects []Effect) (before map[events.UUID]uint64, err error) {
 	statement := fmt.Sprintf(claimEffectsSQL, l.effectsTable())
-	slices.SortFunc(effects, func(a, b Effect) int { return bytes.Compare(a.Key[:], b.Key[:]) }) // neighbours share pages of the index
+	slices.SortFunc(effects, func(a, b Effect) int { return compareKeys(&a.Key, &b.Key) }) // neighbours share pages of the index
 	before = map[events.UUID]uint64{}
 	for part := range slices.Chunk(effects, claimRows) {
 		keys, hashes := make([]events.UUID, len(part)), make([]int64, len(part))
@@ -60,13 +61,23 @@ func (l *Log) ClaimEffects(ctx context.Context, tx *postgres.Tx, effects []Effec
 	return before, nil
 }
 
-// missing returns the keys that are not among added.
+func compareKeys(a, b *events.UUID) int {
+	return cmp.Or(
+		cmp.Compare(binary.BigEndian.Uint64(a[:8]), binary.BigEndian.Uint64(b[:8])),
+		cmp.Compare(binary.BigEndian.Uint64(a[8:]), binary.BigEndian.Uint64(b[8:])))
+}
+
+// missing returns the keys, which are in order, that are not among added, which need not be.
 func missing(keys, added []events.UUID) []events.UUID {
-	there := make(map[events.UUID]struct{}, len(added))
-	for _, key := range added {
-		there[key] = struct{}{}
-	}
-	return slices.DeleteFunc(keys, func(key events.UUID) bool { _, ok := there[key]; return ok })
+	slices.SortFunc(added, func(a, b events.UUID) int { return compareKeys(&a, &b) })
+	at := 0
+	return slices.DeleteFunc(keys, func(key events.UUID) bool {
+		if at == len(added) || added[at] != key {
+			return false
+		}
+		at++
+		return true
+	})
 }
 
 // findEffects adds to found which of the keys are there.

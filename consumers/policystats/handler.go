@@ -2,9 +2,7 @@ package policystats
 
 import (
 	"context"
-	"maps"
 	"strconv"
-	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -56,14 +54,9 @@ func (b *batch) Committed() {
 		b.counters.forget(user)
 	}
 	for i := range b.counts {
-		count := &b.counts[i]
-		if !b.stands(count) {
-			continue
+		if count := &b.counts[i]; b.stands(count) {
+			b.counters.add(b.users[count.user].id, count.policy, &count.seen)
 		}
-		series := b.counters.of(b.users[count.user].id, count.policy)
-		series.fired.Add(float64(count.seen.proposed))
-		series.approved.Add(float64(count.seen.approved))
-		series.rejected.Add(float64(count.seen.rejected))
 	}
 }
 
@@ -72,66 +65,31 @@ const maxSeries = 10_000
 
 // counters are the product's counters of policies. They may be used concurrently.
 type counters struct {
-	fired, approved, rejected *prometheus.CounterVec
-	users                     *metrics.UserLabel
-
-	mu     sync.Mutex
-	series map[pair]series
-	other  series
+	set   *metrics.CounterSet
+	users *metrics.UserLabel
 }
-
-type pair struct {
-	policy int64
-	user   string // label
-}
-
-type series struct{ fired, approved, rejected prometheus.Counter }
 
 func newCounters(registry prometheus.Registerer, users *metrics.UserLabel) *counters {
-	c := &counters{
-		fired:    metrics.Counter(registry, "policy_fired_total", "Proposals that a policy made.", "policy_id", "user"),
-		approved: metrics.Counter(registry, "policy_approved_total", "Proposals of a policy that were approved.", "policy_id", "user"),
-		rejected: metrics.Counter(registry, "policy_rejected_total", "Proposals of a policy that were rejected.", "policy_id", "user"),
-		users:    users,
-		series:   make(map[pair]series),
-	}
-	c.other = c.labelled(metrics.Other, metrics.Other)
-	return c
+	set := metrics.NewCounterSet(registry, [2]string{"policy_id", "user"}, maxSeries,
+		metrics.CounterName{Name: "policy_fired_total", Help: "Proposals that a policy made."},
+		metrics.CounterName{Name: "policy_approved_total", Help: "Proposals of a policy that were approved."},
+		metrics.CounterName{Name: "policy_rejected_total", Help: "Proposals of a policy that were rejected."})
+	return &counters{set, users}
 }
 
-// of returns the counters of a user's policy.
-func (c *counters) of(user string, policy int64) series {
-	label := c.users.Of(user)
-	if label == metrics.Other { // whose policies have no bound
-		return c.other
+// add counts what was seen of a user's policy. The policies of users without a label of their own have no bound: they are
+// one series.
+func (c *counters) add(user string, policy int64, seen *seen) {
+	labels := [2]string{metrics.Other, metrics.Other}
+	if label := c.users.Of(user); label != metrics.Other {
+		labels = [2]string{strconv.FormatInt(policy, 10), label}
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	found, known := c.series[pair{policy, label}]
-	if known {
-		return found
-	}
-	if len(c.series) == maxSeries {
-		return c.other
-	}
-	found = c.labelled(strconv.FormatInt(policy, 10), label)
-	c.series[pair{policy, label}] = found
-	return found
+	c.set.Add(labels, float64(seen.proposed), float64(seen.approved), float64(seen.rejected))
 }
 
 // forget drops the counters of a user's policies.
 func (c *counters) forget(user string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if label := c.users.Forget(user, c.fired, c.approved, c.rejected); label != "" {
-		maps.DeleteFunc(c.series, func(at pair, _ series) bool { return at.user == label })
-	}
-}
-
-func (c *counters) labelled(policy, user string) series {
-	return series{
-		fired:    c.fired.WithLabelValues(policy, user),
-		approved: c.approved.WithLabelValues(policy, user),
-		rejected: c.rejected.WithLabelValues(policy, user),
+	if label := c.users.Forget(user); label != "" {
+		c.set.Delete(func(labels [2]string) bool { return labels[1] == label })
 	}
 }
