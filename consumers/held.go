@@ -3,6 +3,7 @@ package consumers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/applylens/applylens/consumers/ledger"
@@ -131,7 +132,7 @@ func (w *worker) foldHeld(ctx context.Context, tx *postgres.Tx) error {
 		if err != nil {
 			return err
 		}
-		if w.batch.held.judge(before) {
+		if w.batch.held.judge(before) && !w.makeLettersSoon(ctx) {
 			return errRefused
 		}
 	}
@@ -257,35 +258,91 @@ func (w *worker) truncate(i int, halt *ledger.Halt) {
 	}
 }
 
-// makeLetters turns refused entries into dead letters. Their records are read again for that, one by one.
-func (w *worker) makeLetters(ctx context.Context) error {
-	for i := range w.batch.held.entries {
-		e := &w.batch.held.entries[i]
-		if e.refused == nil || e.letter != nil {
-			continue
+// readAgainLimit bounds how long a transaction waits for Kafka.
+const readAgainLimit = time.Second
+
+// makeLettersSoon does what makeLetters does while a transaction is open, and tells whether it could at once. Nothing was
+// claimed for a conflict, so that the transaction can go on.
+func (w *worker) makeLettersSoon(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, readAgainLimit)
+	defer cancel()
+	for _, part := range w.parts {
+		if w.readRefused(ctx, part) != nil {
+			return false
 		}
-		record, err := w.readAgain(ctx, e)
-		if err != nil {
+	}
+	return true
+}
+
+// makeLetters turns refused entries into dead letters, however long Kafka is away. Their records are read again for that.
+func (w *worker) makeLetters(ctx context.Context) error {
+	for _, part := range w.parts {
+		if err := w.retry(ctx, "reading refused records again", func() error { return w.readRefused(ctx, part) }); err != nil {
 			return err
 		}
-		letter := e.refused.letter(e.part, &record)
-		e.outcome, e.event, e.effect, e.letter = deadLettered, nil, ledger.Effect{}, &letter
 	}
 	return nil
 }
 
-// readAgain fetches the record of an entry, however long Kafka is away.
-func (w *worker) readAgain(ctx context.Context, e *entry) (record kafkalog.Record, err error) {
-	err = w.retry(ctx, "reading a refused record again", func() error {
-		found, ok, err := kafkalog.Peek(ctx, w.s.cfg.Broker, w.s.topic, e.part.id, e.offset)
-		if errors.Is(err, kafkalog.ErrOffsetOutOfRange) || err == nil && (!ok || found.Offset != e.offset) {
-			record = kafkalog.Record{Offset: e.offset, Last: e.offset, Epoch: e.epoch, Time: e.at, Err: errGone}
-			return nil
+// readRefused reads the records of a partition's refused entries again, those of one fetch together.
+func (w *worker) readRefused(ctx context.Context, part *partition) error {
+	var waiting []*entry // in the order of the log
+	for i := range w.batch.held.entries {
+		if e := &w.batch.held.entries[i]; e.part == part && e.refused != nil && e.letter == nil {
+			waiting = append(waiting, e)
 		}
-		record = found
-		return err
-	})
-	return record, err
+	}
+	log := kafkalog.Reader{Conn: w.s.cfg.Broker, Topic: w.s.topic, MaxBytes: 16 << 10} // at least the whole batch comes
+	for len(waiting) > 0 {
+		chunk, err := log.Fetch(ctx, part.id, waiting[0].offset)
+		if errors.Is(err, kafkalog.ErrOffsetOutOfRange) {
+			waiting[0].becomeLetter(waiting[0].gone())
+			waiting = waiting[1:]
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if chunk.Next <= waiting[0].offset { // its leader is new, and does not show all of its log yet
+			chunk.Release()
+			return fmt.Errorf("nothing came of %s/%d at %d", w.s.topic, part.id, waiting[0].offset)
+		}
+		waiting = takeRecords(chunk, waiting)
+		chunk.Release()
+	}
+	return nil
+}
+
+// takeRecords makes letters of the entries whose records a chunk has, or lacks although it begins with the first, and
+// returns the others.
+func takeRecords(chunk *kafkalog.Chunk, waiting []*entry) []*entry {
+	first := waiting[0].offset
+	for r := chunk.Read(); r != nil && len(waiting) > 0; r = chunk.Read() {
+		for len(waiting) > 0 && waiting[0].offset < r.Offset { // it was compacted away
+			waiting[0].becomeLetter(waiting[0].gone())
+			waiting = waiting[1:]
+		}
+		if len(waiting) > 0 && waiting[0].offset == r.Offset {
+			waiting[0].becomeLetter(r)
+			waiting = waiting[1:]
+		}
+	}
+	if len(waiting) > 0 && waiting[0].offset == first {
+		waiting[0].becomeLetter(waiting[0].gone())
+		waiting = waiting[1:]
+	}
+	return waiting
+}
+
+// gone stands for the record of an entry that the log no longer holds.
+func (e *entry) gone() *kafkalog.Record {
+	return &kafkalog.Record{Offset: e.offset, Last: e.offset, Epoch: e.epoch, Time: e.at, Err: errGone}
+}
+
+// becomeLetter makes a dead letter of a refused entry.
+func (e *entry) becomeLetter(record *kafkalog.Record) {
+	letter := e.refused.letter(e.part, record)
+	e.outcome, e.event, e.effect, e.letter = deadLettered, nil, ledger.Effect{}, &letter
 }
 
 var errGone = errors.New("the log no longer holds the record")

@@ -125,6 +125,14 @@ func (s *snappyCodec) open(packed []byte) {
 	}
 }
 
+// all unpacks the batch whole, when it is a single block.
+func (s *snappyCodec) all() ([]byte, error) {
+	err := s.unpack()
+	all := s.rest
+	s.rest = nil
+	return all, err
+}
+
 func (s *snappyCodec) Read(p []byte) (int, error) {
 	for len(s.rest) == 0 {
 		if len(s.packed) == 0 {

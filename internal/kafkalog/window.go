@@ -35,7 +35,10 @@ func (w *window) reset(compression int, records []byte) error {
 		return err
 	}
 	w.codec, w.b = codec, nil
-	return nil
+	if snappy, ok := codec.(*snappyCodec); ok && !snappy.framed {
+		w.b, err = snappy.all()
+	}
+	return err
 }
 
 // close gives the codec and the memory back. What the window handed out is valid no longer.

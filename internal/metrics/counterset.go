@@ -8,8 +8,7 @@ import (
 )
 
 // CounterSet holds counters that share two labels. It keeps numbers instead of one object for each counter and series: a
-// series of three counters takes about 150 bytes, a twentieth of what those of three CounterVecs take. It may be used
-// concurrently.
+// series of two counters takes about 240 bytes, where two CounterVecs take 1,240 (BenchmarkSeries). It may be used concurrently.
 type CounterSet struct {
 	descriptions []*prometheus.Desc
 	most         int // series
