@@ -150,8 +150,8 @@ func within(ctx context.Context, timeout time.Duration, f func(context.Context) 
 	return f(ctx)
 }
 
-// place is one record's.
-type place struct {
+// recordID is the offset of one record.
+type recordID struct {
 	topic     string
 	partition int
 	offset    int64
@@ -159,7 +159,7 @@ type place struct {
 
 // readAges fills in LagSeconds. Several groups at the same record cost one fetch.
 func readAges(ctx context.Context, cfg *Config, report *Report) {
-	waiting := map[place][]*Partition{}
+	waiting := map[recordID][]*Partition{}
 	for g := range report.Groups {
 		group := &report.Groups[g]
 		for i := range group.Partitions {
@@ -169,7 +169,7 @@ func readAges(ctx context.Context, cfg *Config, report *Report) {
 			case *p.LagRecords == 0:
 				p.LagSeconds = new(float64)
 			default:
-				at := place{group.Topic, p.Partition, *p.from}
+				at := recordID{group.Topic, p.Partition, *p.from}
 				waiting[at] = append(waiting[at], p)
 			}
 		}
@@ -193,9 +193,9 @@ func readAges(ctx context.Context, cfg *Config, report *Report) {
 	})
 }
 
-// ageAt is the age at now of the next record at or above a place: 0 when only transactions' marks are left, nil when
+// ageAt is the age at now of the next record at or above an offset: 0 when only transactions' marks are left, nil when
 // it cannot be read, has no time or a later one.
-func ageAt(ctx context.Context, cfg *Config, at place, now time.Time) *float64 {
+func ageAt(ctx context.Context, cfg *Config, at recordID, now time.Time) *float64 {
 	record, found, err := kafkalog.Peek(ctx, cfg.Broker, cfg.Broker.Topic(at.topic), at.partition, at.offset)
 	switch {
 	case err != nil:

@@ -186,7 +186,7 @@ func TestFold(t *testing.T) {
 			},
 			table{{"ada", 7, "2026-03-01"}: {Fired: 1, Approved: 1, UpdatedAt: second(today)}},
 		},
-		"a deed by hand is missed by each policy": {
+		"a manual action is missed by each policy": {
 			[]events.Event{performed("ada", today, 7, 8)},
 			table{
 				{"ada", 7, "2026-03-01"}: {Missed: 1, UpdatedAt: second(today)},

@@ -19,10 +19,10 @@ type Lessons struct {
 	learners     []learner // by the number that users gives
 	features     map[string]uint32
 	featureNames []string          // by the number that features gives
-	places       map[uint64]uint32 // user and feature number -> index in lessons
+	indices      map[uint64]uint32 // user and feature number -> index in lessons
 	lessons      []lesson
 	textBytes    int
-	order        []place
+	order        []ranked
 }
 
 // learner is a person whom the run is about.
@@ -47,8 +47,8 @@ type lesson struct {
 	updatedAt     int64 // greatest recorded_at in microseconds since 1970
 }
 
-// place is a lesson with the rank of its key among all keys of the run.
-type place struct {
+// ranked is a lesson with the rank of its key among all keys of the run.
+type ranked struct {
 	rank   uint64
 	lesson uint32
 }
@@ -58,7 +58,7 @@ func NewLessons() *Lessons {
 	return &Lessons{
 		users:    make(map[string]uint32),
 		features: make(map[string]uint32),
-		places:   make(map[uint64]uint32),
+		indices:  make(map[uint64]uint32),
 	}
 }
 
@@ -154,11 +154,11 @@ func (l *Lessons) lesson(user uint32, feature string) *lesson {
 		l.textBytes += len(feature)
 	}
 	key := uint64(user)<<32 | uint64(number)
-	at, known := l.places[key]
+	at, known := l.indices[key]
 	since := l.learners[user].forgotten
 	if !known {
 		at = uint32(len(l.lessons))
-		l.places[key] = at
+		l.indices[key] = at
 		l.lessons = append(l.lessons, lesson{user: user, feature: number, since: since})
 	}
 	found := &l.lessons[at]
@@ -184,7 +184,7 @@ func (l *Lessons) Size() int {
 func (l *Lessons) Reset() {
 	clear(l.users)
 	clear(l.features)
-	clear(l.places)
+	clear(l.indices)
 	clear(l.learners) // the strings
 	clear(l.featureNames)
 	l.learners, l.featureNames, l.lessons = l.learners[:0], l.featureNames[:0], l.lessons[:0]
@@ -193,17 +193,17 @@ func (l *Lessons) Reset() {
 
 // sorted returns the lessons that count, ordered by the bytes of user and feature, so that two writers lock rows in
 // one order. The slice is valid until the next call.
-func (l *Lessons) sorted() []place {
+func (l *Lessons) sorted() []ranked {
 	users := ranks(len(l.learners), func(i uint32) string { return l.learners[i].id })
 	features := ranks(len(l.featureNames), func(i uint32) string { return l.featureNames[i] })
 	l.order = l.order[:0]
 	for i := range l.lessons {
 		found := &l.lessons[i]
 		if found.since == l.learners[found.user].forgotten {
-			l.order = append(l.order, place{uint64(users[found.user])<<32 | uint64(features[found.feature]), uint32(i)})
+			l.order = append(l.order, ranked{uint64(users[found.user])<<32 | uint64(features[found.feature]), uint32(i)})
 		}
 	}
-	slices.SortFunc(l.order, func(a, b place) int { return cmp.Compare(a.rank, b.rank) })
+	slices.SortFunc(l.order, func(a, b ranked) int { return cmp.Compare(a.rank, b.rank) })
 	return l.order
 }
 

@@ -74,7 +74,7 @@ func (c *columns) write(ctx context.Context, tx *postgres.Tx, to consumers.Versi
 }
 
 // teach adds counts. COPY takes less than half the time of addCounts, where no row is there yet.
-func (c *columns) teach(ctx context.Context, tx *postgres.Tx, to consumers.Version, lessons *Lessons, order []place) error {
+func (c *columns) teach(ctx context.Context, tx *postgres.Tx, to consumers.Version, lessons *Lessons, order []ranked) error {
 	if to.Fresh {
 		fresh, err := postgres.Fresh(ctx, tx, func() error { return c.copy(ctx, tx, to.Number, lessons, order) })
 		if err != nil {
@@ -92,10 +92,10 @@ func (c *columns) teach(ctx context.Context, tx *postgres.Tx, to consumers.Versi
 	return nil
 }
 
-func (c *columns) copy(ctx context.Context, tx *postgres.Tx, version int, lessons *Lessons, order []place) error {
+func (c *columns) copy(ctx context.Context, tx *postgres.Tx, version int, lessons *Lessons, order []ranked) error {
 	for part := range slices.Chunk(order, maxRows) {
-		for _, place := range part {
-			lesson := &lessons.lessons[place.lesson]
+		for _, at := range part {
+			lesson := &lessons.lessons[at.lesson]
 			if !lesson.taught {
 				continue
 			}
@@ -114,15 +114,15 @@ func (c *columns) copy(ctx context.Context, tx *postgres.Tx, version int, lesson
 	return nil
 }
 
-func (c *columns) forget(ctx context.Context, tx *postgres.Tx, version int, lessons *Lessons, order []place) error {
+func (c *columns) forget(ctx context.Context, tx *postgres.Tx, version int, lessons *Lessons, order []ranked) error {
 	if users := lessons.forgottenUsers(); len(users) > 0 {
 		if _, err := tx.Exec(ctx, forgetUsers, version, users); err != nil {
 			return fmt.Errorf("forget users' weights: %w", err)
 		}
 	}
 	c.reset()
-	for _, place := range order {
-		if lesson := &lessons.lessons[place.lesson]; lesson.cleared {
+	for _, at := range order {
+		if lesson := &lessons.lessons[at.lesson]; lesson.cleared {
 			c.key(lessons, lesson)
 		}
 	}
@@ -135,10 +135,10 @@ func (c *columns) forget(ctx context.Context, tx *postgres.Tx, version int, less
 	return nil
 }
 
-func (c *columns) add(ctx context.Context, tx *postgres.Tx, version int, lessons *Lessons, order []place) error {
+func (c *columns) add(ctx context.Context, tx *postgres.Tx, version int, lessons *Lessons, order []ranked) error {
 	c.reset()
-	for _, place := range order {
-		lesson := &lessons.lessons[place.lesson]
+	for _, at := range order {
+		lesson := &lessons.lessons[at.lesson]
 		if !lesson.taught {
 			continue
 		}
@@ -156,10 +156,10 @@ func (c *columns) add(ctx context.Context, tx *postgres.Tx, version int, lessons
 	return nil
 }
 
-func (c *columns) pin(ctx context.Context, tx *postgres.Tx, version int, lessons *Lessons, order []place) error {
+func (c *columns) pin(ctx context.Context, tx *postgres.Tx, version int, lessons *Lessons, order []ranked) error {
 	c.reset()
-	for _, place := range order {
-		if lesson := &lessons.lessons[place.lesson]; lesson.pinned {
+	for _, at := range order {
+		if lesson := &lessons.lessons[at.lesson]; lesson.pinned {
 			c.key(lessons, lesson)
 			c.pins = append(c.pins, lesson.pin)
 		}

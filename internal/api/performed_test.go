@@ -44,7 +44,7 @@ func TestPerformedTellsWhatMissedTheMail(t *testing.T) {
 }
 
 // TestPerformedCountsOnceForMailAndAction: told again in any way, with any key, at the same time or when mail and
-// policies are gone, a deed is the one of the first time.
+// policies are gone, a manual action is that of the first time.
 func TestPerformedCountsOnceForMailAndAction(t *testing.T) {
 	w := newDeployment(t)
 	p := w.person("alice")
