@@ -29,6 +29,7 @@ func TestClassify(t *testing.T) {
 	f(context.DeadlineExceeded, Timeout)
 	f(&pgconn.PgError{Code: "40001"}, Conflict)
 	f(&pgconn.PgError{Code: "40P01"}, Conflict)
+	f(&pgconn.PgError{Code: "23505", ConstraintName: "processed_effects_weights_1_pkey"}, Conflict)
 	f(&pgconn.PgError{Code: "22001"}, Permanent)
 	f(&pgconn.PgError{Code: "54000"}, Permanent)
 	f(&pgconn.PgError{Code: "23514", ConstraintName: "outbox_state"}, Permanent)

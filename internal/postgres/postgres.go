@@ -136,6 +136,8 @@ func Classify(err error) Class {
 		return Timeout
 	case pg.Code == "40P01" || pg.Code == "40001":
 		return Conflict
+	case pg.Code == "23505" && strings.HasPrefix(pg.ConstraintName, "processed_effects_"): // another partition claimed the effect first
+		return Conflict
 	case pg.Code == "25006" || pg.Code == "25P03": // read-only, as after a failover or when the disk is full; or a session ended for being idle
 		return Transient
 	case strings.HasPrefix(pg.Code, "22") || strings.HasPrefix(pg.Code, "54"): // data, and limits of the server that it exceeds
