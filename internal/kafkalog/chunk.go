@@ -96,7 +96,7 @@ func (c *Chunk) Read() *Record {
 				return c.unreadable(b, err)
 			}
 		}
-		for c.left > 0 {
+		for c.left > 0 && c.position <= b.last() { // a count that is too high has no records to its name
 			c.left--
 			if err := c.readRecord(b); err != nil {
 				return c.unreadable(b, err)
@@ -133,8 +133,15 @@ func (c *Chunk) unreadable(b *batch, why error) *Record {
 	return &c.record
 }
 
-// errRecord tells that a record breaks the format.
-var errRecord = errors.New("a record breaks the format")
+var (
+	// errRecord tells that a record breaks the format.
+	errRecord = errors.New("a record breaks the format")
+
+	errTooManyHeaders = fmt.Errorf("a record of more than %d headers", maxHeaders)
+)
+
+// maxHeaders bounds the headers of a record: an empty one has two bytes, and twenty times that in memory.
+const maxHeaders = 10_000
 
 // readRecord reads the next record of a batch into c.record.
 func (c *Chunk) readRecord(b *batch) error {
@@ -157,7 +164,10 @@ func (c *Chunk) readRecord(b *batch) error {
 		}
 		return nil
 	}
-	headers := c.readHeaders(&r)
+	headers, err := c.readHeaders(&r)
+	if err != nil {
+		return err
+	}
 	if !r.ok() || delta < 0 || delta > int64(b.lastDelta) {
 		return errRecord
 	}
@@ -177,27 +187,33 @@ func timeOf(milliseconds int64) time.Time {
 }
 
 // readHeaders reads headers into the memory of those of the record before.
-func (c *Chunk) readHeaders(r *wire) []events.Header {
-	headers := c.record.Headers[:0]
-	for n := r.varint(); n > 0 && r.ok(); n-- {
+func (c *Chunk) readHeaders(r *wire) ([]events.Header, error) {
+	headers, count := c.record.Headers[:0], r.varint()
+	if count > maxHeaders {
+		return nil, errTooManyHeaders
+	}
+	for n := count; n > 0 && r.ok(); n-- {
 		name := r.bytes(int(r.varint()))
 		headers = append(headers, events.Header{Key: c.names.get(name), Value: r.bytes(int(r.varint()))})
 	}
-	return headers
+	return headers, nil
 }
 
 // nameCache keeps names of headers as strings, since those of one producer repeat.
 type nameCache map[string]string
 
-// mostNames bounds the names that one chunk remembers.
-const mostNames = 64
+// The names that one chunk remembers: so many, of so many bytes each.
+const (
+	mostNames   = 64
+	longestName = 100
+)
 
 func (n *nameCache) get(b []byte) string {
 	if name, known := (*n)[string(b)]; known {
 		return name
 	}
 	name := string(b)
-	if len(*n) < mostNames {
+	if len(*n) < mostNames && len(name) <= longestName {
 		if *n == nil {
 			*n = nameCache{}
 		}

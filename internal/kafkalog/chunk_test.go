@@ -180,6 +180,37 @@ func TestBombsAreBounded(t *testing.T) {
 	}
 }
 
+// A batch that counts more records than it has offsets for does not take those of the next batch.
+func TestCountBeyondTheLastOffset(t *testing.T) {
+	good := encodeRecords([]byte("good"))
+	c := chunkOf(t, encodeBatch(0, 0, 2, 0, append(slices.Clone(good), 1)), encodeBatch(1, 0, 1, 0, good))
+	if records, unreadable := drain(t, c); records != 2 || unreadable != 0 {
+		t.Errorf("%d records and %d unreadable ones, want 2 and none", records, unreadable)
+	}
+}
+
+// Headers take many times the memory of their bytes, and names are remembered for as long as their chunk is read.
+func TestHeadersAreBounded(t *testing.T) {
+	record := func(headers ...byte) []byte {
+		one := append([]byte{0, 0, 0, 1, 0}, headers...) // attributes, time, offset, no key, an empty value
+		return append(binary.AppendVarint(nil, int64(len(one))), one...)
+	}
+	many := append(binary.AppendVarint(nil, maxHeaders+1), make([]byte, 2*(maxHeaders+1))...)
+	c := chunkOf(t, encodeBatch(0, 0, 1, 0, record(many...)))
+	if r := c.Read(); r == nil || !errors.Is(r.Err, errTooManyHeaders) {
+		t.Errorf("the record is %+v, want one with %v", r, errTooManyHeaders)
+	}
+	long := binary.AppendVarint([]byte{2}, longestName+1) // one header
+	long = append(append(long, make([]byte, longestName+1)...), 0)
+	c = chunkOf(t, encodeBatch(0, 0, 1, 0, record(long...)))
+	if r := c.Read(); r == nil || r.Err != nil || len(r.Headers) != 1 || len(r.Headers[0].Key) != longestName+1 {
+		t.Fatalf("the record is %+v", r)
+	}
+	if len(c.names) > 0 {
+		t.Errorf("a name of %d bytes is remembered", longestName+1)
+	}
+}
+
 func TestChunkBeginsWhereItWasAsked(t *testing.T) {
 	c := &Chunk{From: 1, Next: 1}
 	if err := c.index(encodeBatch(0, 0, 3, 4, encodeRecords([]byte("a"), []byte("b"), []byte("c")))); err != nil {
