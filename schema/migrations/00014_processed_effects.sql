@@ -2,7 +2,9 @@
 -- What was "repeats": the effects of other producers' events that were processed, each version's in a table of its own. The
 -- columns group_name and version, the same in every row, took a third of it, and partitions must have them.
 -- effect_key is a 128-bit hash of the user and the effect id, so that the table holds nothing of a person; content_hash
--- tells a repeat from a conflict.
+-- tells a repeat from a conflict. Consumers that still run must not add to "repeats" behind the copy.
+SET LOCAL statement_timeout = 0;
+LOCK TABLE repeats;
 -- +goose StatementBegin
 DO $$
 DECLARE
@@ -22,6 +24,7 @@ DROP TABLE repeats;
 ALTER TABLE dead_letters ALTER COLUMN value SET STORAGE EXTERNAL;
 
 -- +goose Down
+SET LOCAL statement_timeout = 0;
 ALTER TABLE dead_letters ALTER COLUMN value SET STORAGE EXTENDED;
 CREATE TABLE repeats (
     group_name   text    NOT NULL,
