@@ -24,22 +24,39 @@ func (k *Keeper) Keep(event *Event) (kept *Event, size int) {
 		a := keep(&k.actions, event.Action)
 		a.Features, a.Policies = keepAll(&k.texts, a.Features), keepAll(&k.integers, a.Policies)
 		kept.Action = a
-		size += 350 + 16*len(a.Features) + 8*len(a.Policies)
+		size += 300 + textBytes(a.Features) + len(a.Mail.Subject) + 8*len(a.Policies)
 	case event.Preference != nil:
 		kept.Preference = keep(&k.preferences, event.Preference)
 		size += 100
 	case event.Mail != nil:
 		kept.Mail = k.mail(event.Mail)
-		size += 600 + len(kept.Mail.Text) + 200*len(kept.Mail.Recipients)
+		size += mailBytes(kept.Mail)
 	case event.Application != nil:
 		kept.Application = keep(&k.applications, event.Application)
 		kept.Application.Addresses = keepAll(&k.texts, event.Application.Addresses)
-		size += 300 + 64*len(event.Application.Addresses)
+		size += 300 + textBytes(kept.Application.Addresses)
 	case event.Erasure != nil:
 		kept.Erasure = keep(&k.erasures, event.Erasure)
 		size += 60
 	}
 	return kept, size
+}
+
+// textBytes is what a list of texts takes, as if none of them were there once more.
+func textBytes(list []string) int {
+	size := 16 * len(list)
+	for _, text := range list {
+		size += len(text)
+	}
+	return size
+}
+
+func mailBytes(m *Mail) int {
+	size := 600 + len(m.MessageID) + len(m.Thread) + len(m.Subject) + len(m.Text) + textBytes(m.DeliveredTo) + textBytes(m.Labels)
+	for _, recipient := range m.Recipients {
+		size += 32 + len(recipient.Name) + len(recipient.Address)
+	}
+	return size
 }
 
 func (k *Keeper) mail(mail *Mail) *Mail {
@@ -101,6 +118,7 @@ func (s *slab[T]) reset() {
 	if len(s.blocks) == 0 {
 		return
 	}
+	clear(s.blocks[s.block+1:])
 	s.blocks = s.blocks[:s.block+1]
 	for _, block := range s.blocks {
 		clear(block)

@@ -1,6 +1,8 @@
 package events_test
 
 import (
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -45,4 +47,21 @@ func TestKeptEventsOutliveTheDecoder(t *testing.T) {
 		}
 		keeper.Reset()
 	}
+}
+
+// The size of a kept event bounds what it takes, whatever its producer put into it.
+func TestSizeOfKeptEvents(t *testing.T) {
+	long := strings.Repeat("x", 200)
+	many := slices.Repeat([]string{long}, 100)
+	f := func(e *events.Event) {
+		t.Helper()
+		var keeper events.Keeper
+		if _, size := keeper.Keep(e); size < 100*200 {
+			t.Errorf("a size of %d bytes, want at least that of its texts", size)
+		}
+	}
+	f(&events.Event{Action: &events.Action{Features: many}})
+	f(&events.Event{Mail: &events.Mail{Labels: many}})
+	f(&events.Event{Mail: &events.Mail{Recipients: slices.Repeat([]events.Address{{Name: long, Address: long}}, 100)}})
+	f(&events.Event{Application: &events.Application{Addresses: many}})
 }
