@@ -54,7 +54,13 @@ type Letter struct {
 }
 
 // Size is roughly how many bytes the letter takes.
-func (l *Letter) Size() int { return len(l.Record.Key) + len(l.Record.Value) + 300 }
+func (l *Letter) Size() int {
+	size := 300 + len(l.Record.Key) + len(l.Record.Value)
+	for _, h := range l.Record.Headers {
+		size += 40 + len(h.Key) + len(h.Value)
+	}
+	return size
+}
 
 // maxStoredValue is how much of a dead letter is kept; longer ones are read back from the log.
 const maxStoredValue = 1 << 20
