@@ -118,7 +118,7 @@ func (w *worker) apply(e *entry) *ledger.Halt {
 
 // The ways in which writing what is held has to begin anew, with other entries.
 var (
-	errTruncated = errors.New("a partition halts within the batch")
+	errTruncated = errors.New("the batch is to be written only in part, or without what is behind a halt")
 	errRefused   = errors.New("records of the batch are to become dead letters")
 )
 
@@ -132,8 +132,13 @@ func (w *worker) foldHeld(ctx context.Context, tx *postgres.Tx) error {
 		if err != nil {
 			return err
 		}
-		if w.batch.held.judge(before) && !w.makeLettersSoon(ctx) {
+		whole, conflicts := w.batch.held.judge(before)
+		if conflicts > 0 && !w.makeLettersSoon(ctx) {
 			return errRefused
+		}
+		if whole < len(entries) {
+			w.batch.held.take = whole
+			return errTruncated
 		}
 	}
 	w.beginFolding()
@@ -191,28 +196,32 @@ func (h *held) distinctEffects() []ledger.Effect {
 }
 
 // judge tells repeats from conflicts, by the effects that were there before and those of earlier entries. It returns
-// whether there are conflicts.
-func (h *held) judge(before map[events.UUID]uint64) (conflicts bool) {
+// how many entries can be written together, and how many conflicts are among those. An entry with the effect of an earlier
+// one and other content is left to the next transaction: whether that one has its effect is certain only then.
+func (h *held) judge(before map[events.UUID]uint64) (whole, conflicts int) {
 	for i := range h.entries[:h.take] {
 		e := &h.entries[i]
 		if !e.deduplicated() {
 			continue
 		}
-		e.repeat = false
+		e.repeat, e.refused = false, nil
 		first := h.firsts[e.effect.Key]
-		hash, found := before[e.effect.Key]
-		if !found {
-			hash, found = h.entries[first].effect.Hash, first != int32(i)
+		hash, stored := before[e.effect.Key]
+		if !stored {
+			hash = h.entries[first].effect.Hash
 		}
 		switch {
-		case !found || e.force:
+		case !stored && first == int32(i) || e.force:
 		case hash == e.effect.Hash:
 			e.repeat = true
+		case !stored:
+			return i, conflicts
 		default:
-			e.refused, conflicts = refusedByConflict, true
+			e.refused = refusedByConflict
+			conflicts++
 		}
 	}
-	return conflicts
+	return h.take, conflicts
 }
 
 // expected are the positions from which entries advance.
