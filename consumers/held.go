@@ -195,9 +195,14 @@ func (h *held) distinctEffects() []ledger.Effect {
 	return h.effects
 }
 
+// conflictsAtOnce bounds the records that are read again for one transaction, and kept in memory: the partition may halt
+// after a few of them.
+const conflictsAtOnce = 64
+
 // judge tells repeats from conflicts, by the effects that were there before and those of earlier entries. It returns
 // how many entries can be written together, and how many conflicts are among those. An entry with the effect of an earlier
-// one and other content is left to the next transaction: whether that one has its effect is certain only then.
+// one and other content is left to the next transaction: whether that one has its effect is certain only then. So are
+// conflicts that are too many.
 func (h *held) judge(before map[events.UUID]uint64) (whole, conflicts int) {
 	for i := range h.entries[:h.take] {
 		e := &h.entries[i]
@@ -214,7 +219,7 @@ func (h *held) judge(before map[events.UUID]uint64) (whole, conflicts int) {
 		case !stored && first == int32(i) || e.force:
 		case hash == e.effect.Hash:
 			e.repeat = true
-		case !stored:
+		case !stored || conflicts == conflictsAtOnce:
 			return i, conflicts
 		default:
 			e.refused = refusedByConflict

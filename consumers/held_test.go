@@ -2,14 +2,12 @@ package consumers_test
 
 import (
 	"context"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/applylens/applylens/consumers"
 	"github.com/applylens/applylens/consumers/ledger"
@@ -38,35 +36,6 @@ func TestNothingIsInConflictWithARefusedEvent(t *testing.T) {
 		if got := w.Weight("ann", "category:promo"); got != 0.2 {
 			t.Errorf("batches of %d: weight %v, want 0.2", most, got)
 		}
-	}
-}
-
-// A partition that halts after a few conflicts does not have thousands of their records read again first.
-func TestFewConflictsAreReadAgainAtOnce(t *testing.T) {
-	w := grouptest.New(t)
-	var first, conflicts []*kgo.Record
-	for n := range 3000 {
-		first = append(first, w.Foreign(world.Decision("ann", n)))
-		conflicts = append(conflicts, w.Foreign(world.Decision("ann", n, world.Features("category:spam"))))
-	}
-	w.Publish(first...)
-	w.Start(w.Weights())
-	w.AwaitWeights()
-	var peeks atomic.Int64
-	w.Cluster.ControlKey(int16(kmsg.Fetch), func(request kmsg.Request) (kmsg.Response, error, bool) {
-		w.Cluster.KeepControl()
-		if request.(*kmsg.FetchRequest).MaxBytes == 16<<10 {
-			peeks.Add(1)
-		}
-		return nil, nil, false
-	})
-	w.Publish(conflicts...)
-	w.AwaitHalt(ledger.ReasonDeadLetters)
-	if got := peeks.Load(); got == 0 || got > 500 {
-		t.Errorf("%d records were read again", got)
-	}
-	if diff := cmp.Diff(map[string]int{"conflict": 50}, w.DeadLetters("weights")); diff != "" {
-		t.Error(diff)
 	}
 }
 
