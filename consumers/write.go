@@ -28,6 +28,9 @@ func (w *worker) flush(ctx context.Context) error {
 			if err != nil || !more {
 				return err
 			}
+			if ctx.Err() != nil { // what is left may be many transactions, and has not begun
+				return ctx.Err()
+			}
 			attempt, unsure = -1, false
 			continue
 		case fenced:
