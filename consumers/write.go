@@ -22,6 +22,9 @@ func (w *worker) flush(ctx context.Context) error {
 			err = w.checkLanded(ctx)
 		}
 		unsure = unsure || sent && err != nil
+		if unsure && postgres.Classify(err) == postgres.Timeout {
+			unsure, err = w.settle(ctx, err)
+		}
 		switch w.classify(err, unsure) {
 		case done:
 			more, err := w.committed(ctx, began)
@@ -57,6 +60,24 @@ func (w *worker) flush(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// settle finds out by a short transaction, which waits for the one in doubt, whether that one landed, so that a batch which
+// took too long need not be written as it is once more. cause is why it took too long; it stays the error if it did not land.
+func (w *worker) settle(ctx context.Context, cause error) (unsure bool, err error) {
+	comparing, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.s.cfg.BatchDeadline)
+	defer cancel()
+	err = postgres.InTx(comparing, w.s.cfg.Pool, func(tx *postgres.Tx) error {
+		w.s.log.Compare(tx, w.batch.advances)
+		return tx.Flush(comparing)
+	})
+	switch {
+	case err == nil:
+		return false, cause
+	case errors.Is(err, ledger.ErrFenced):
+		return true, w.checkLanded(ctx)
+	}
+	return true, cause
 }
 
 // checkLanded decides what a compare-and-set that found nothing means after a COMMIT without an answer.
