@@ -122,7 +122,7 @@ func (w *worker) restart(ctx context.Context) {
 		if c := w.cursors[part]; c != nil {
 			c.drop()
 		}
-		w.cursors[part] = &cursor{read: part.next, seen: ledger.Sequences{}, progress: part.progress()}
+		w.cursors[part] = &cursor{caughtUp: part.halted(), read: part.next, seen: ledger.Sequences{}, progress: part.progress()}
 	}
 	w.current, w.closing = nil, false
 	w.clearBatch()
