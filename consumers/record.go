@@ -62,6 +62,9 @@ func (r *refusal) letter(part *partition, record *kafkalog.Record) ledger.Letter
 // errSpoiled tells that a record left the open batch in an unknown state: it has to be folded anew without it.
 var errSpoiled = errors.New("the batch is spoiled")
 
+// errLater tells that the open batch has to be written before a record can be decided on.
+var errLater = errors.New("the record belongs to the next batch")
+
 // use decides on one record and takes it into the open batch. A halt means that the record was not used and the partition
 // has to stop before it; an error ends the session.
 func (w *worker) use(ctx context.Context, part *partition, c *cursor, r *kafkalog.Record) (halt *ledger.Halt, err error) {
@@ -69,6 +72,9 @@ func (w *worker) use(ctx context.Context, part *partition, c *cursor, r *kafkalo
 	err = w.decide(ctx, c, r, &e)
 	var refused *refusal
 	switch {
+	case errors.Is(err, errLater):
+		w.closing = true
+		return nil, nil
 	case errors.As(err, &halt):
 		return halt, nil
 	case errors.As(err, &refused):
@@ -92,6 +98,7 @@ func (w *worker) use(ctx context.Context, part *partition, c *cursor, r *kafkalo
 	}
 	c.read = e.next
 	w.batch.records++
+	w.batch.erases = w.batch.erases || e.event != nil && e.event.Type == events.TypeUserErased
 	return nil, nil
 }
 
@@ -177,6 +184,9 @@ func (w *worker) decideType(ctx context.Context, r *kafkalog.Record, head *event
 		return nil
 	}
 	if head.RedrivenFrom != "" {
+		if w.batch.erases {
+			return errLater // the look-up would not see whom the batch erases
+		}
 		if done, err := w.nothingToRedrive(ctx, head.RedrivenFrom); err != nil || done {
 			return err
 		}

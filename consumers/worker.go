@@ -26,7 +26,7 @@ type worker struct {
 
 	limit   int  // most records of the next batch
 	holding bool // the records of a batch are held
-	closing bool // the batch ends before the current record, which has to be held
+	closing bool // the batch ends before the current record, which the next one holds
 
 	cursors map[*partition]*cursor
 	current *partition // whose chunk is half consumed; nil when none is
@@ -60,7 +60,8 @@ type progress struct {
 type batch struct {
 	effects  Batch
 	records  int
-	bytes    int // of what is held, and of dead letters
+	bytes    int  // of what is held, and of dead letters
+	erases   bool // persons: some record is a user.erased
 	letters  []ledger.Letter
 	erasures []ledger.Erasure
 
@@ -145,7 +146,7 @@ func (c *cursor) drop() {
 func (w *worker) clearBatch() {
 	w.batch.clearFolded()
 	w.batch.held.reset()
-	w.batch.records, w.batch.bytes = 0, 0
+	w.batch.records, w.batch.bytes, w.batch.erases = 0, 0, false
 }
 
 // clearFolded takes back what was folded into the batch, but not what is held.
