@@ -4,9 +4,11 @@ import (
 	"testing"
 
 	"github.com/applylens/applylens/consumers/ledger"
+	"github.com/applylens/applylens/consumers/operate"
 	"github.com/applylens/applylens/consumers/rebuild"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/testkit/grouptest"
@@ -113,5 +115,31 @@ func TestRedriveHasNoSecondEffectInAnEarlierVersion(t *testing.T) {
 	w.Must(err)
 	if !compared.Equal() {
 		t.Errorf("the rebuilt version differs: %+v", compared.Tables)
+	}
+}
+
+// Records that unpack to a hundred times what was fetched are passed over in steps, so that memory is bounded.
+func TestSkipIsBounded(t *testing.T) {
+	w := grouptest.New(t)
+	stop := w.Start(w.Weights())
+	w.Publish(w.Own(world.Decision(w.UsersOf(1, 1)[0], 0)))
+	w.AwaitWeights()
+	stop()
+	packing := w.Client(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchCompression(kgo.ZstdCompression()), kgo.ProducerBatchMaxBytes(64<<20))
+	var records []*kgo.Record
+	for range 12 {
+		records = append(records, &kgo.Record{Topic: w.Conn.Topic(events.TopicActions), Partition: 1, Value: make([]byte, 4<<20)})
+	}
+	w.Must(packing.ProduceSync(t.Context(), records...).FirstErr())
+	moves, err := w.Operator().Skip(t.Context(), 1, 12)
+	w.Must(err)
+	if diff := cmp.Diff([]operate.Move{{Partition: 1, From: 1, To: 12, Skipped: 11}}, moves); diff != "" {
+		t.Error(diff)
+	}
+	if steps := w.Int("SELECT count(*) FROM position_audit WHERE verb = 'skip'"); steps < 3 {
+		t.Errorf("%d steps, want at least 3", steps)
+	}
+	if letters := w.Int("SELECT count(DISTINCT log_offset) FROM dead_letters"); letters != 11 {
+		t.Errorf("%d dead letters, want 11", letters)
 	}
 }

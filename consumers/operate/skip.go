@@ -103,6 +103,9 @@ func (o *Operator) skipStep(ctx context.Context, tx *postgres.Tx, at *ledger.Mov
 	return move, nil
 }
 
+// stepBytes bounds the dead letters of one step: what one fetch returns may unpack to gigabytes.
+const stepBytes = 16 << 20
+
 // skipRecords makes dead letters of what one fetch returns, and follows the relays' numbers past them, except over a
 // hole: the relay publishes missing records again behind those that came too early, and these once more after them.
 func (o *Operator) skipRecords(ctx context.Context, tx *postgres.Tx, at *ledger.Movable, to int64, move *Move) error {
@@ -120,14 +123,20 @@ func (o *Operator) skipRecords(ctx context.Context, tx *postgres.Tx, at *ledger.
 		sequences = ledger.Sequences{}
 	}
 	var letters []ledger.Letter
+	move.To = min(chunk.Next, to)
+	size := 0
 	for r := chunk.Read(); r != nil && r.Offset < to; r = chunk.Read() {
 		stamp := consumers.StampOf(r.Headers)
 		if last, known := sequences[stamp.Relay]; stamp.Seq == last+1 || !known {
 			sequences[stamp.Relay] = stamp.Seq
 		}
 		letters = append(letters, ledger.Letter{Partition: at.Partition, Record: r.Clone(), Reason: reasonSkipped, Detail: "passed over by an operator: " + o.Reason})
+		if size += letters[len(letters)-1].Size(); size >= stepBytes {
+			move.To = min(r.Last+1, to)
+			break
+		}
 	}
-	move.Skipped, move.To = int64(len(letters)), min(chunk.Next, to)
+	move.Skipped = int64(len(letters))
 	if move.To <= at.Next {
 		return fmt.Errorf("partition %d cannot be read at %d", at.Partition, at.Next)
 	}
