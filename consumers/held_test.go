@@ -2,6 +2,7 @@ package consumers_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -143,4 +144,53 @@ func TestHaltedPartitionDoesNotDelayOthers(t *testing.T) {
 		got := w.Weight(other, "category:promo")
 		return world.Want(got == 0.2, "weight %v", got)
 	})
+}
+
+// counting is a batch that counts what is added to it, and that the database refuses with one event.
+type counting struct {
+	consumers.Batch
+	bad   events.UUID
+	holds bool
+	adds  *atomic.Int64
+}
+
+func (c *counting) Reset() { c.holds = false; c.Batch.Reset() }
+
+func (c *counting) Add(e *events.Event) {
+	c.adds.Add(1)
+	c.holds = c.holds || e.Action.ActionID == c.bad
+	c.Batch.Add(e)
+}
+
+func (c *counting) Write(ctx context.Context, tx *postgres.Tx, version consumers.Version) error {
+	if c.holds {
+		return &pgconn.PgError{Code: "22000"}
+	}
+	return c.Batch.Write(ctx, tx, version)
+}
+
+// A large batch of our own with a refused event is read once more, and not once for each of the small ones that are held.
+func TestRefusedEventOfALargeBatchIsFound(t *testing.T) {
+	const count = 3000
+	w := grouptest.New(t)
+	var records []*kgo.Record
+	for n := range count {
+		records = append(records, w.Own(world.Decision("ann", n)))
+	}
+	w.Publish(records...)
+	var adds atomic.Int64
+	w.Start(w.Weights(func(c *consumers.Config) {
+		whole, group := c.Group.NewBatch, *c.Group
+		group.NewBatch = func() consumers.Batch {
+			return &counting{Batch: whole(), bad: world.Decision("ann", count-10).Action.ActionID, adds: &adds}
+		}
+		c.Group, c.BatchBytes, c.BatchLinger = &group, 128<<10, 2*time.Second
+	}))
+	w.AwaitWeights()
+	if diff := cmp.Diff(map[string]int{"refused": 1}, w.DeadLetters("weights")); diff != "" {
+		t.Error(diff)
+	}
+	if got := adds.Load(); got > 3*count {
+		t.Errorf("%d events were folded, for a log of %d", got, count)
+	}
 }

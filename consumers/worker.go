@@ -24,9 +24,10 @@ type worker struct {
 	decoder *events.Decoder
 	event   events.Event
 
-	limit   int  // most records of the next batch
-	holding bool // the records of a batch are held
-	closing bool // the batch ends before the current record, which the next one holds
+	limit    int  // most records of the next batch
+	holding  bool // the records of a batch are held
+	closing  bool // the batch ends before the current record, which the next one holds
+	suspects int  // records that are held at least, since the database refused one of them
 
 	cursors map[*partition]*cursor
 	current *partition // whose chunk is half consumed; nil when none is

@@ -251,10 +251,11 @@ func (w *worker) committed(ctx context.Context, began time.Time) (more bool, err
 		return true, nil
 	}
 	w.limit = min(2*w.limit, w.s.cfg.BatchRecords)
+	w.suspects = max(0, w.suspects-b.records)
 	switch {
 	case w.closing:
 		w.holding, w.closing = true, false
-	case !b.held.claims:
+	case !b.held.claims && w.suspects == 0:
 		w.holding = false
 	}
 	w.clearBatch()
@@ -310,8 +311,10 @@ func (w *worker) split(ctx context.Context, cause error) (again bool, err error)
 			return false, fmt.Errorf("the database refused to move a position: %w", cause)
 		}
 		w.limit = min(w.limit, b.records)
+		if w.classify(cause, false) == refused {
+			w.holding, w.suspects = true, b.records
+		}
 		w.restart(ctx)
-		w.holding = w.classify(cause, false) == refused
 		return false, nil
 	}
 	if b.held.take > 1 {
