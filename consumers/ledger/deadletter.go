@@ -189,9 +189,10 @@ func (l *Log) whose(r *kafkalog.Record) string {
 	var payload struct {
 		UserID string `json:"user_id"`
 	}
-	// A value that no event can have is not taken apart: its first member of that name is good enough.
+	// A value that no event can have is not taken apart: its first member of that name is good enough. Searching all of one
+	// that is too large to keep would take seconds within a transaction.
 	if len(r.Value) > events.MaxValue || json.Unmarshal(r.Value, &payload) != nil && payload.UserID == "" {
-		if match := userMember.FindSubmatch(r.Value); match != nil {
+		if match := userMember.FindSubmatch(r.Value[:min(len(r.Value), maxStoredValue)]); match != nil {
 			_ = json.Unmarshal(match[1], &payload.UserID) // what is no string names nobody
 		}
 	}
