@@ -64,12 +64,8 @@ func (p *pacer) wait(ctx context.Context) error {
 		if p.throttle == 0 || left <= 0 {
 			return nil
 		}
-		timer := time.NewTimer(min(left, time.Second))
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
+		if err := retry.Wait(ctx, min(left, time.Second)); err != nil {
+			return err
 		}
 	}
 }

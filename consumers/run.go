@@ -9,6 +9,7 @@ import (
 	"github.com/segmentio/kafka-go"
 
 	"github.com/applylens/applylens/consumers/ledger"
+	"github.com/applylens/applylens/internal/retry"
 )
 
 // Run folds the group's topic into its live version, as a member of the Kafka group, until ctx ends. It waits for
@@ -17,20 +18,11 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := cfg.Validate(); err != nil {
 		return err
 	}
-	for attempt := 0; ctx.Err() == nil; attempt++ {
-		began := time.Now()
-		err := runMember(ctx, &cfg)
-		if ctx.Err() != nil {
-			return nil
+	retry.Always(ctx, firstPause, mostPause, func(attempt int) {
+		if err := runMember(ctx, &cfg); ctx.Err() == nil {
+			cfg.Log.Warn("the group has to wait", "group", cfg.Group.Name, "attempt", attempt+1, "error", err)
 		}
-		cfg.Log.Warn("the group has to wait", "group", cfg.Group.Name, "attempt", attempt+1, "error", err)
-		if time.Since(began) > time.Minute {
-			attempt = 0
-		}
-		if pause(ctx, attempt) != nil {
-			return nil
-		}
-	}
+	})
 	return nil
 }
 

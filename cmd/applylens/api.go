@@ -14,6 +14,7 @@ import (
 	"github.com/applylens/applylens/internal/config"
 	"github.com/applylens/applylens/internal/outbox"
 	"github.com/applylens/applylens/internal/postgres"
+	"github.com/applylens/applylens/internal/retry"
 	"github.com/applylens/applylens/internal/search"
 	"github.com/applylens/applylens/internal/search/elastic"
 	"github.com/applylens/applylens/internal/search/indexer"
@@ -83,25 +84,20 @@ func requireTokens(ctx context.Context, p *process, pool *pgxpool.Pool, address 
 		return nil
 	}
 	users := auth.NewStore(pool)
-	for {
+	return retry.Until(ctx, databaseEvery, databaseEvery, func(int) error {
 		configured, err := users.Configured(ctx)
 		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case err == nil && configured:
-			return nil
-		case err == nil:
-			return usageError{fmt.Errorf("--listen %s is reachable from other machines, but there is no token yet: "+
-				"create one with \"applylens token create --user ID\", or listen on 127.0.0.1", address)}
-		case !postgres.Classify(err).Passes():
+		case ctx.Err() != nil || err == nil && configured:
 			return err
+		case err == nil:
+			return retry.Stop(usageError{fmt.Errorf("--listen %s is reachable from other machines, but there is no token yet: "+
+				"create one with \"applylens token create --user ID\", or listen on 127.0.0.1", address)})
+		case !postgres.Classify(err).Passes():
+			return retry.Stop(err)
 		}
 		p.log.Warn("waiting for the database before listening", "error", err)
-		select {
-		case <-ctx.Done():
-		case <-time.After(time.Second):
-		}
-	}
+		return err
+	})
 }
 
 // isLoopback reports whether only this machine can reach an address. Host names other than localhost count as reachable.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/applylens/applylens/consumers/lag"
+	"github.com/applylens/applylens/internal/retry"
 	"github.com/applylens/applylens/internal/sample"
 	"github.com/applylens/applylens/producers/mailimport"
 )
@@ -216,23 +217,24 @@ func (d *demo) showLag(ctx context.Context) error {
 	return err
 }
 
+// errBehind tells that a group has not caught up with the log yet.
+var errBehind = errors.New("a group is behind the log")
+
 // caughtUp waits until all groups have caught up with the log, and returns the number of groups.
-func (d *demo) caughtUp(ctx context.Context) (int, error) {
-	for {
+func (d *demo) caughtUp(ctx context.Context) (groups int, err error) {
+	const every = 200 * time.Millisecond
+	err = retry.Until(ctx, every, every, func(int) error {
 		report, err := lag.Read(ctx, lag.Config{Projections: projections(), Broker: d.links.broker, Pool: d.links.pool})
 		if err != nil {
-			return 0, err
+			return retry.Stop(err)
 		}
-		behind := func(g lag.Group) bool { return g.Status != lag.OK }
-		if !slices.ContainsFunc(report.Groups, behind) {
-			return len(report.Groups), nil
+		if slices.ContainsFunc(report.Groups, func(g lag.Group) bool { return g.Status != lag.OK }) {
+			return errBehind
 		}
-		select {
-		case <-ctx.Done():
-			return 0, ctx.Err()
-		case <-time.After(200 * time.Millisecond):
-		}
-	}
+		groups = len(report.Groups)
+		return nil
+	})
+	return groups, err
 }
 
 type shownAction struct {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/applylens/applylens/internal/metrics"
 	"github.com/applylens/applylens/internal/outbox"
+	"github.com/applylens/applylens/internal/retry"
 )
 
 // newRegistry returns a registry with the metrics of the Go runtime and the process.
@@ -34,25 +35,24 @@ func boundMemory(mebibytes int) {
 	}
 }
 
+// databaseEvery is how often at most the database is asked while it is unavailable at the start.
+const databaseEvery = time.Second
+
 // newUserLabel reads the deployment's key for hashing the label user. It waits while the database is unavailable.
 func newUserLabel(ctx context.Context, mode string, pool *pgxpool.Pool) (*metrics.UserLabel, error) {
 	if mode != metrics.UserHash {
 		return metrics.NewUserLabel(mode, nil)
 	}
-	ticker := time.NewTicker(time.Second)
-	defer ticker.Stop()
-	for {
-		var key [16]byte
-		err := pool.QueryRow(ctx, "SELECT metrics_key FROM deployment").Scan(&key)
-		if err == nil {
-			return metrics.NewUserLabel(mode, key[:])
-		}
-		select {
-		case <-ctx.Done():
-			return nil, err
-		case <-ticker.C:
-		}
+	var key [16]byte
+	var last error
+	err := retry.Until(ctx, databaseEvery, databaseEvery, func(int) error {
+		last = pool.QueryRow(ctx, "SELECT metrics_key FROM deployment").Scan(&key)
+		return last
+	})
+	if err != nil {
+		return nil, errors.Join(err, last)
 	}
+	return metrics.NewUserLabel(mode, key[:])
 }
 
 // restoredGate blocks decisions while the database is behind the log, as after a restore from a backup. A good result

@@ -11,6 +11,7 @@ import (
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/broker"
 	"github.com/applylens/applylens/internal/config"
+	"github.com/applylens/applylens/internal/retry"
 )
 
 type topicsCommand struct {
@@ -101,24 +102,29 @@ func (c *topicsCommand) reports(ctx context.Context, conn *broker.Conn) ([]topic
 	return reports, nil
 }
 
+// How long the topics are listed until all brokers know them, and how often at most.
+const (
+	topicsPatience = 15 * time.Second
+	topicsEvery    = 300 * time.Millisecond
+)
+
 // settled lists the topics. It waits until every broker knows those just created.
 func settled(ctx context.Context, admin *kadm.Client, names []string) (kadm.TopicDetails, error) {
-	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
-	defer cancel()
-	for {
-		details, err := admin.ListTopics(ctx, names...)
-		if err == nil {
-			err = details.Error()
+	var details kadm.TopicDetails
+	err := retry.Within(ctx, topicsPatience, topicsEvery, topicsEvery, func(int) (err error) {
+		details, err = admin.ListTopics(ctx, names...)
+		switch {
+		case err != nil:
+			return err
+		case details.Error() == nil && len(details) != len(names):
+			return fmt.Errorf("the broker knows %d of %d", len(details), len(names))
 		}
-		if err == nil && len(details) == len(names) {
-			return details, nil
-		}
-		select {
-		case <-ctx.Done():
-			return nil, fmt.Errorf("list topics: %w", err)
-		case <-time.After(300 * time.Millisecond):
-		}
+		return details.Error()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list topics: %w", err)
 	}
+	return details, nil
 }
 
 func settingsOf(config kadm.ResourceConfig) map[string]string {

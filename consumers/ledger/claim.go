@@ -93,15 +93,7 @@ func (l *Log) PartitionCounts(ctx context.Context, tx *postgres.Tx) ([]int, erro
 	if _, err := tx.Exec(ctx, firstCountSQL, l.Cluster, l.TopicID, l.Topic, l.Partitions); err != nil {
 		return nil, fmt.Errorf("record partition count: %w", err)
 	}
-	rows, err := tx.Query(ctx, acceptedCountsSQL, l.Cluster, l.TopicID)
-	if err != nil {
-		return nil, fmt.Errorf("read partition counts: %w", err)
-	}
-	counts, err := pgx.CollectRows(rows, pgx.RowTo[int])
-	if err != nil {
-		return nil, fmt.Errorf("read partition counts: %w", err)
-	}
-	return counts, nil
+	return collect(ctx, tx, "read partition counts", pgx.RowTo[int], acceptedCountsSQL, l.Cluster, l.TopicID)
 }
 
 // AcceptCount records a partition count that an operator accepts.
@@ -142,22 +134,15 @@ type Claimed struct {
 // Claim makes owner the owner of partitions and returns their positions, in no order. Partitions without a position are
 // missing in the result.
 func (l *Log) Claim(ctx context.Context, tx *postgres.Tx, partitions []int, owner string) ([]Claimed, error) {
-	rows, err := tx.Query(ctx, claimSQL, l.Group, l.Version, l.Cluster, l.TopicID, integers(partitions), owner, retriedReasons())
-	if err != nil {
-		return nil, fmt.Errorf("claim positions: %w", err)
-	}
-	claimed, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (c Claimed, err error) {
+	scan := func(row pgx.CollectableRow) (c Claimed, err error) {
 		var state, reason, detail string
 		err = row.Scan(&c.Partition, &c.Next, &c.LeaderEpoch, &c.OwnerEpoch, &c.BeganAt, &state, &reason, &detail)
 		if state != StateRunning {
 			c.Halt = &Halt{Reason: Reason(reason), Detail: detail}
 		}
 		return c, err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("claim positions: %w", err)
 	}
-	return claimed, nil
+	return collect(ctx, tx, "claim positions", scan, claimSQL, l.Group, l.Version, l.Cluster, l.TopicID, integers(partitions), owner, retriedReasons())
 }
 
 func integers(list []int) []int32 {

@@ -155,13 +155,9 @@ func plainNames(headers []events.Header) []events.Header {
 
 // DeadOffsets returns the offsets from one on whose outcome an earlier version or run decided.
 func (l *Log) DeadOffsets(ctx context.Context, db Querier, partition int, from int64) (map[int64]struct{}, error) {
-	rows, err := db.Query(ctx, deadOffsetsSQL, l.Group, l.TopicID, partition, from, l.Version)
+	offsets, err := collect(ctx, db, "read dead letters", pgx.RowTo[int64], deadOffsetsSQL, l.Group, l.TopicID, partition, from, l.Version)
 	if err != nil {
-		return nil, fmt.Errorf("read dead letters: %w", err)
-	}
-	offsets, err := pgx.CollectRows(rows, pgx.RowTo[int64])
-	if err != nil {
-		return nil, fmt.Errorf("read dead letters: %w", err)
+		return nil, err
 	}
 	dead := make(map[int64]struct{}, len(offsets))
 	for _, offset := range offsets {

@@ -74,15 +74,7 @@ var ErrNoDeadLetter = errors.New("no such dead letter")
 
 // DeadLetters lists dead letters, oldest first.
 func DeadLetters(ctx context.Context, db Querier, f LetterFilter) ([]DeadLetter, error) {
-	rows, err := db.Query(ctx, listLettersSQL, f.Group, f.State, f.Reason, f.After, f.Limit)
-	if err != nil {
-		return nil, fmt.Errorf("list dead letters: %w", err)
-	}
-	letters, err := pgx.CollectRows(rows, pgx.RowToStructByPos[DeadLetter])
-	if err != nil {
-		return nil, fmt.Errorf("list dead letters: %w", err)
-	}
-	return letters, nil
+	return collect(ctx, db, "list dead letters", pgx.RowToStructByPos[DeadLetter], listLettersSQL, f.Group, f.State, f.Reason, f.After, f.Limit)
 }
 
 // ShowDeadLetter returns one dead letter with its record.

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/jackc/pgx/v5"
 
@@ -35,4 +36,16 @@ var ErrFenced = errors.New("position has another owner")
 type Querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// collect reads all rows of a statement. what is what it is for, for its error.
+func collect[T any](ctx context.Context, db Querier, what string, scan pgx.RowToFunc[T], sql string, args ...any) (list []T, err error) {
+	rows, err := db.Query(ctx, sql, args...)
+	if err == nil {
+		list, err = pgx.CollectRows(rows, scan)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	return list, nil
 }

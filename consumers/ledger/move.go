@@ -65,15 +65,7 @@ type PositionRow struct {
 
 // Positions lists the positions of a group's version; version 0 stands for all versions.
 func Positions(ctx context.Context, db Querier, group string, version int) ([]PositionRow, error) {
-	rows, err := db.Query(ctx, showPositionsSQL, group, version)
-	if err != nil {
-		return nil, fmt.Errorf("list positions: %w", err)
-	}
-	positions, err := pgx.CollectRows(rows, pgx.RowToStructByPos[PositionRow])
-	if err != nil {
-		return nil, fmt.Errorf("list positions: %w", err)
-	}
-	return positions, nil
+	return collect(ctx, db, "list positions", pgx.RowToStructByPos[PositionRow], showPositionsSQL, group, version)
 }
 
 // Movable is a position that is locked for an operator's verb.
@@ -88,16 +80,13 @@ type Movable struct {
 
 // LockForMove locks the positions of a version in a topic, or of one partition of it, -1 standing for all.
 func LockForMove(ctx context.Context, tx *postgres.Tx, group string, version int, topic string, partition int) ([]Movable, error) {
-	rows, err := tx.Query(ctx, lockForMoveSQL, group, version, topic, partition)
-	if err != nil {
-		return nil, fmt.Errorf("lock positions: %w", err)
-	}
-	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (m Movable, err error) {
+	scan := func(row pgx.CollectableRow) (m Movable, err error) {
 		m.Log = Log{Group: group, Version: version, Topic: topic}
 		return m, row.Scan(&m.Cluster, &m.TopicID, &m.Partition, &m.Next, &m.LeaderEpoch, &m.State, &m.HaltReason)
-	})
+	}
+	list, err := collect(ctx, tx, "lock positions", scan, lockForMoveSQL, group, version, topic, partition)
 	if err != nil {
-		return nil, fmt.Errorf("lock positions: %w", err)
+		return nil, err
 	}
 	if len(list) == 0 {
 		return nil, fmt.Errorf("version %d of %s has no such position yet", version, group)

@@ -68,15 +68,7 @@ type Version struct {
 
 // Versions lists the versions of a group, oldest first.
 func Versions(ctx context.Context, db Querier, group string) ([]Version, error) {
-	rows, err := db.Query(ctx, listVersionsSQL, group)
-	if err != nil {
-		return nil, fmt.Errorf("list versions: %w", err)
-	}
-	versions, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Version])
-	if err != nil {
-		return nil, fmt.Errorf("list versions: %w", err)
-	}
-	return versions, nil
+	return collect(ctx, db, "list versions", pgx.RowToStructByPos[Version], listVersionsSQL, group)
 }
 
 // Building returns the version of the group that is being built, or false.

@@ -99,18 +99,22 @@ func checkClose(live, other map[ledger.LogPartition]ledger.LockedPosition, versi
 	return nil
 }
 
-// SwapWhenClose keeps the version that is being built at the tail and swaps it in as soon as it is close enough.
+// swapAttempts is how often SwapWhenClose goes to the tail before it gives up.
+const swapAttempts = 21
+
+// SwapWhenClose keeps the version that is being built at the tail and swaps it in as soon as it is close enough. It does not
+// wait between attempts, since the version would only fall behind.
 func SwapWhenClose(ctx context.Context, cfg consumers.Config, maxLag int64, actor, reason string) (version int, locked time.Duration, err error) {
 	if err := cfg.Validate(); err != nil {
 		return 0, 0, err
 	}
-	for attempt := 0; ; attempt++ {
+	for attempt := 1; ; attempt++ {
 		version, err = Run(ctx, cfg, false)
 		if err != nil {
 			return 0, 0, err
 		}
 		locked, err = Swap(ctx, cfg.Pool, cfg.Group.Name, version, maxLag, actor, reason)
-		if err == nil || !errors.Is(err, ErrBehind) || attempt == 20 {
+		if err == nil || !errors.Is(err, ErrBehind) || attempt == swapAttempts {
 			return version, locked, err
 		}
 	}

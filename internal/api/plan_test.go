@@ -13,3 +13,11 @@ func TestHitsAreReadOnce(t *testing.T) {
 	ids := plans.Fill(t, pool)
 	plans.Hold(t, pool, selectHits, plans.Person, ids)
 }
+
+// TestLearnedIsFoundByPerson: preferences and statistics cost no more with the plan that PostgreSQL keeps.
+func TestLearnedIsFoundByPerson(t *testing.T) {
+	pool, _ := testenv.Database(t)
+	plans.Fill(t, pool)
+	plans.Hold(t, pool, selectPreferences, plans.Person, 0, 20)
+	plans.Hold(t, pool, selectStats, plans.Person, 30)
+}

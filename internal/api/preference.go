@@ -21,9 +21,8 @@ const selectPreferences = `
 WITH learned AS (
     SELECT feature, weight, GREATEST(approvals, 0) AS approvals, GREATEST(rejections, 0) AS rejections,
            pinned IS NOT NULL AS pinned, updated_at
-    FROM weight_counts
-    WHERE user_id = $1 AND abs(weight) >= $2
-      AND version = (SELECT live_version FROM projections WHERE group_name = 'weights'))
+    FROM live_weight_counts
+    WHERE user_id = $1 AND abs(weight) >= $2)
 (SELECT * FROM learned WHERE weight > 0 ORDER BY weight DESC, feature LIMIT $3)
 UNION ALL
 (SELECT * FROM learned WHERE weight < 0 ORDER BY weight, feature LIMIT $3)`

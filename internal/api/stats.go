@@ -25,9 +25,8 @@ WITH days AS (
            GREATEST(approved, 0) AS approved,
            GREATEST(rejected, 0) AS rejected,
            GREATEST(missed, 0) AS missed
-    FROM policy_days
+    FROM live_policy_days
     WHERE user_id = $1
-      AND version = (SELECT live_version FROM projections WHERE group_name = 'policystats')
       AND day > (now() AT TIME ZONE 'UTC')::date - $2::integer
       AND day <= (now() AT TIME ZONE 'UTC')::date)
 SELECT d.policy_id, p.name,

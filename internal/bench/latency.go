@@ -17,6 +17,7 @@ import (
 
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/auth"
+	"github.com/applylens/applylens/internal/retry"
 )
 
 // learnedSQL counts the approvals that were learned, by the category: each mail has exactly one.
@@ -228,15 +229,10 @@ func (c *client) approveAll(ctx context.Context, tasks []task, rate float64, chi
 	var running sync.WaitGroup
 	defer running.Wait()
 	began := time.Now()
-	timer := time.NewTimer(0)
-	defer timer.Stop()
 	for i := range tasks {
 		due := began.Add(time.Duration(float64(i) / rate * float64(time.Second)))
-		timer.Reset(time.Until(due))
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-timer.C:
+		if err := retry.Wait(ctx, time.Until(due)); err != nil {
+			return nil, err
 		}
 		running.Go(func() { outcomes[i] = c.approve(ctx, tasks[i], due) })
 	}
@@ -246,29 +242,25 @@ func (c *client) approveAll(ctx context.Context, tasks []task, rate float64, chi
 
 // awaitReady approves the first task until that is visible, for which every process must work.
 func (c *client) awaitReady(ctx context.Context, first task, children []*child) error {
-	ticker := time.NewTicker(100 * time.Millisecond)
-	defer ticker.Stop()
-	for began := time.Now(); ; {
-		last := c.approve(ctx, first, time.Now()).err
-		if last == nil {
+	const every = 100 * time.Millisecond
+	err := retry.Within(ctx, readyWithin, every, every, func(int) error {
+		err := c.approve(ctx, first, time.Now()).err
+		if err == nil {
 			return nil
-		}
-		if time.Since(began) > readyWithin {
-			return fmt.Errorf("not ready within %s: %w", readyWithin, last)
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-ticker.C:
 		}
 		for _, child := range children {
 			select {
 			case <-child.done:
-				return child.failure("it ended too early")
+				return retry.Stop(child.failure("it ended too early"))
 			default:
 			}
 		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("not ready within %s: %w", readyWithin, err)
 	}
+	return nil
 }
 
 func (d *Delays) take(outcomes []outcome, children []*child) {

@@ -18,6 +18,7 @@ import (
 	"github.com/applylens/applylens/internal/broker"
 	"github.com/applylens/applylens/internal/config"
 	"github.com/applylens/applylens/internal/postgres"
+	"github.com/applylens/applylens/internal/retry"
 	"github.com/applylens/applylens/internal/search/elastic"
 	"github.com/applylens/applylens/internal/search/indexer"
 	"github.com/applylens/applylens/internal/testkit/load"
@@ -148,9 +149,8 @@ func (s *stage) deleteTopics(ctx context.Context) error {
 
 // deleteGroups deletes the consumer groups as soon as Kafka has noticed that their members are gone.
 func (s *stage) deleteGroups(ctx context.Context) error {
-	ticker := time.NewTicker(200 * time.Millisecond)
-	defer ticker.Stop()
-	for {
+	const every = 200 * time.Millisecond
+	return retry.Until(ctx, every, every, func(int) error {
 		busy := false
 		deleted, err := s.broker.Admin.DeleteGroups(ctx, s.broker.GroupID("weights"), s.broker.GroupID("policystats"), s.broker.GroupID(Naive),
 			s.broker.GroupID("mailbox"), s.broker.GroupID("enrichment"))
@@ -160,15 +160,11 @@ func (s *stage) deleteGroups(ctx context.Context) error {
 				err = errors.Join(err, group.Err)
 			}
 		}
-		if !busy || err != nil {
-			return err
+		if busy && err == nil {
+			return kerr.NonEmptyGroup
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-ticker.C:
-		}
-	}
+		return retry.Stop(err)
+	})
 }
 
 // withDatabase replaces the database in a connection string, a URL or keywords and values.

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/applylens/applylens/internal/retry"
 )
 
 const (
@@ -24,6 +26,16 @@ const (
 	superuser    = "postgres"
 	databaseName = "applylens"
 )
+
+const (
+	startPatience = 10 * time.Second       // how long a server that does not start is started again
+	startEvery    = 100 * time.Millisecond // how often at most
+	endPatience   = 10 * time.Second       // how long a leftover server may take to end, by each signal
+	lookEvery     = 20 * time.Millisecond  // how often at most a server is looked at that starts or ends
+)
+
+// errRunning tells that a leftover server has not ended yet.
+var errRunning = errors.New("the leftover PostgreSQL server is still running")
 
 // request is the first line of a child's input. The end of its input tells it to stop.
 type request struct {
@@ -151,25 +163,20 @@ var settings = map[string]string{
 // run starts the postmaster. The sessions of a killed postmaster take a moment to release its shared memory, so run retries
 // for some seconds.
 func (r request) run(ctx context.Context, bin string) (*postmaster, error) {
-	deadline := time.After(10 * time.Second)
-	for {
-		m, err := r.runOnce(bin)
-		if err != nil {
-			return nil, fmt.Errorf("start PostgreSQL: %w", err)
+	var m *postmaster
+	err := retry.Within(ctx, startPatience, startEvery, startEvery, func(int) (err error) {
+		if m, err = r.runOnce(bin); err != nil {
+			return retry.Stop(err)
 		}
-		err = m.await(ctx, databaseURL(r.Port, r.Password))
-		if err == nil {
-			return m, nil
+		if err = m.await(ctx, databaseURL(r.Port, r.Password)); err != nil {
+			err = errors.Join(err, m.stop())
 		}
-		err = errors.Join(err, m.stop())
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-deadline:
-			return nil, fmt.Errorf("start PostgreSQL: %w (see %s)", err, filepath.Join(r.Dir, "log"))
-		case <-time.After(100 * time.Millisecond):
-		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("start PostgreSQL: %w (see %s)", err, filepath.Join(r.Dir, "log"))
 	}
+	return m, nil
 }
 
 func (r request) runOnce(bin string) (*postmaster, error) {
@@ -199,21 +206,18 @@ func (r request) runOnce(bin string) (*postmaster, error) {
 
 // await waits until the server responds, however long crash recovery takes.
 func (m *postmaster) await(ctx context.Context, address string) error {
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
+	return retry.Until(ctx, lookEvery, lookEvery, func(int) error {
 		conn, err := pgx.Connect(ctx, address)
 		if err == nil {
-			return conn.Close(ctx)
+			return retry.Stop(conn.Close(ctx))
 		}
 		select {
-		case <-ctx.Done():
-			return ctx.Err()
 		case <-m.done:
-			return fmt.Errorf("it ended: %w", m.err)
-		case <-tick.C:
+			return retry.Stop(fmt.Errorf("it ended: %w", m.err))
+		default:
+			return err
 		}
-	}
+	})
 }
 
 // stop does a fast shutdown. A server that takes too long is stopped immediately, without a checkpoint.
@@ -255,15 +259,24 @@ func endLeftover(data string) error {
 	return end(pid, data)
 }
 
+// ended tells whether a server ends within endPatience.
+func ended(pid int, data string) bool {
+	err := retry.Within(context.Background(), endPatience, lookEvery, lookEvery, func(int) error {
+		if running, _ := serves(pid, data); running {
+			return errRunning
+		}
+		return nil
+	})
+	return err == nil
+}
+
 func end(pid int, data string) error {
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGQUIT} {
 		if err := syscall.Kill(pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
 			return fmt.Errorf("stop the leftover PostgreSQL server (process %d): %w", pid, err)
 		}
-		for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-			if running, _ := serves(pid, data); !running {
-				return nil
-			}
+		if ended(pid, data) {
+			return nil
 		}
 	}
 	return fmt.Errorf("the leftover PostgreSQL server (process %d) does not stop", pid)

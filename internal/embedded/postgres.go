@@ -13,6 +13,14 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"time"
+
+	"github.com/applylens/applylens/internal/retry"
+)
+
+// How long to wait before another child is started, at first and at most.
+const (
+	firstRelaunch = 100 * time.Millisecond
+	lastRelaunch  = 5 * time.Second
 )
 
 // postgres supervises a child that runs PostgreSQL, and starts another if it ends by itself.
@@ -171,7 +179,8 @@ func (p *postgres) keep(c *child) {
 	}
 }
 
-func (p *postgres) relaunch() *child {
+// relaunch starts another child as soon as that succeeds. It returns nil after stop was called.
+func (p *postgres) relaunch() (c *child) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go func() {
@@ -181,21 +190,17 @@ func (p *postgres) relaunch() *child {
 		case <-ctx.Done():
 		}
 	}()
-	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
-		c, _, err := p.launch(ctx)
-		if err == nil {
-			return c
+	err := retry.Until(ctx, firstRelaunch, lastRelaunch, func(attempt int) (err error) {
+		c, _, err = p.launch(ctx)
+		if err != nil && ctx.Err() == nil {
+			p.log.Error("embedded PostgreSQL does not start", "error", err, "attempt", attempt+1)
 		}
-		if ctx.Err() != nil {
-			return nil
-		}
-		p.log.Error("embedded PostgreSQL does not start", "error", err, "again_in", pause)
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(pause):
-		}
+		return err
+	})
+	if err != nil {
+		return nil
 	}
+	return c
 }
 
 func (p *postgres) finish(c *child) {

@@ -2,9 +2,7 @@ package layout_test
 
 import (
 	"go/ast"
-	"go/parser"
 	"go/token"
-	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -192,29 +190,17 @@ func literals(list []ast.Expr) []string {
 // writes maps each table that Go code outside of tests writes, and later, to the folders of the code.
 func writes(t *testing.T) map[string][]string {
 	t.Helper()
-	root := filepath.Join("..", "..")
 	found := map[string][]string{}
-	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
-			return err
-		}
-		folder, err := filepath.Rel(root, filepath.Dir(path))
-		if err != nil || anyWithin(folder, elsewhere) {
-			return err
-		}
-		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
-		if err != nil {
-			return err
+	for path, file := range sources(t) {
+		folder := filepath.Dir(path)
+		if anyWithin(folder, elsewhere) {
+			continue
 		}
 		for _, table := range written(file) {
 			if !slices.Contains(found[table], folder) {
 				found[table] = append(found[table], folder)
 			}
 		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
 	return found
 }
@@ -278,16 +264,12 @@ func TestEveryTableHasOneOwner(t *testing.T) {
 
 // The scan must see what it is meant to see.
 func TestWritesAreFound(t *testing.T) {
-	const source = `package p
+	file := parse(t, `package p
 const a = "INSERT INTO alpha (x) VALUES (1) ON CONFLICT DO UPDATE SET x = 1"
-const b = ` + "`WITH gone AS (\nDELETE FROM\n    beta RETURNING id) UPDATE ONLY gamma SET x = 1`" + `
+const b = `+"`WITH gone AS (\nDELETE FROM\n    beta RETURNING id) UPDATE ONLY gamma SET x = 1`"+`
 const c = "SELECT FROM delta FOR NO KEY UPDATE"
 func f() { rows.Copy(ctx, tx, "epsilon", "x"); tx.CopyFrom(ctx, pgx.Identifier{"zeta"}, nil, nil); run("delete from %s") }
-`
-	file, err := parser.ParseFile(token.NewFileSet(), "p.go", source, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+`)
 	got := written(file)
 	for _, want := range []string{"alpha", "beta", "gamma", "epsilon", "zeta", later} {
 		if !slices.Contains(got, want) {

@@ -31,26 +31,18 @@ var parts = []part{
 	{"policies.jsonl", "policies", `SELECT to_jsonb(t) FROM policies t WHERE user_id = $1 ORDER BY id`},
 	{"actions.jsonl", "actions", `SELECT to_jsonb(t) FROM actions t WHERE user_id = $1 ORDER BY created_at, id`},
 	{"preferences.jsonl", "weight_counts", `
-SELECT to_jsonb(t) - 'version' FROM weight_counts t
-WHERE user_id = $1 AND version = (SELECT live_version FROM projections WHERE group_name = 'weights')
-ORDER BY feature`},
+SELECT to_jsonb(t) - 'version' FROM live_weight_counts t WHERE user_id = $1 ORDER BY feature`},
 	{"statistics.jsonl", "policy_days", `
-SELECT to_jsonb(t) - 'version' FROM policy_days t
-WHERE user_id = $1 AND version = (SELECT live_version FROM projections WHERE group_name = 'policystats')
-ORDER BY policy_id, day`},
+SELECT to_jsonb(t) - 'version' FROM live_policy_days t WHERE user_id = $1 ORDER BY policy_id, day`},
 	{"mails.jsonl", "mails", `
-SELECT to_jsonb(t) - '{version,search_words}'::text[] FROM mails t
-WHERE user_id = $1 AND version = (SELECT live_version FROM projections WHERE group_name = 'mailbox')
+SELECT to_jsonb(t) - '{version,search_words}'::text[] FROM live_mails t
+WHERE user_id = $1
 ORDER BY received_at DESC, id`},
 	{"addresses.jsonl", "mail_addresses", `
-SELECT to_jsonb(t) - 'version' FROM mail_addresses t
-WHERE user_id = $1 AND version = (SELECT live_version FROM projections WHERE group_name = 'mailbox')
-ORDER BY address`},
+SELECT to_jsonb(t) - 'version' FROM live_mail_addresses t WHERE user_id = $1 ORDER BY address`},
 	{"own_addresses.jsonl", "own_addresses", `SELECT to_jsonb(t) FROM own_addresses t WHERE user_id = $1 ORDER BY address`},
 	{"correspondents.jsonl", "mail_correspondents", `
-SELECT to_jsonb(t) - 'version' FROM mail_correspondents t
-WHERE user_id = $1 AND version = (SELECT live_version FROM projections WHERE group_name = 'mailbox')
-ORDER BY address`},
+SELECT to_jsonb(t) - 'version' FROM live_mail_correspondents t WHERE user_id = $1 ORDER BY address`},
 	{"performed.jsonl", "performed_actions", `SELECT to_jsonb(t) FROM performed_actions t WHERE user_id = $1 ORDER BY performed_at, id`},
 	{"forgotten.jsonl", "forgotten_features", `SELECT to_jsonb(t) FROM forgotten_features t WHERE user_id = $1 ORDER BY forget, feature`},
 	{"applications.jsonl", "live_ats", `SELECT to_jsonb(t) FROM live_ats t WHERE user_id = $1 ORDER BY mail_id`},

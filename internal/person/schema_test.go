@@ -105,3 +105,17 @@ func TestWhatIsExportedIsErased(t *testing.T) {
 		t.Errorf("(-exported +erased)\n%s", diff)
 	}
 }
+
+// An export holds the live version of a projection: the part of each reads its view.
+func TestExportsShowTheLiveVersion(t *testing.T) {
+	for _, table := range folded {
+		i := slices.IndexFunc(parts, func(p part) bool { return p.table == table })
+		if i < 0 {
+			t.Errorf("no part exports %s", table)
+			continue
+		}
+		if !strings.Contains(parts[i].rows, " FROM live_"+table+" ") {
+			t.Errorf("the part of %s does not read live_%[1]s:%s", table, parts[i].rows)
+		}
+	}
+}

@@ -1,4 +1,4 @@
-// Package retry computes how long to wait before a retry, and waits.
+// Package retry computes how long to wait before a retry, waits, and repeats what failed or ended.
 package retry
 
 import (
@@ -44,6 +44,37 @@ func Until(ctx context.Context, first, most time.Duration, try func(attempt int)
 		}
 	}
 	return ctx.Err()
+}
+
+// Within is Until for at most limit: it begins no further attempt after that, and returns the error of the last one.
+func Within(ctx context.Context, limit, first, most time.Duration, try func(attempt int) error) error {
+	limited, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	var last error
+	err := Until(limited, first, most, func(attempt int) error {
+		last = try(attempt)
+		return last
+	})
+	if late := err != nil && err == limited.Err() && ctx.Err() == nil; late && last != nil {
+		return last
+	}
+	return err
+}
+
+// lasting is how long work has to run for the delays to start again with the shortest.
+const lasting = time.Minute
+
+// Always calls work, which is meant to run until ctx ends, again whenever it returns. Before each further call it waits by
+// Delay, with jitter. work gets the number of calls, from 0, since it last ran for more than a minute.
+func Always(ctx context.Context, first, most time.Duration, work func(attempt int)) {
+	for attempt := 0; ctx.Err() == nil; attempt++ {
+		began := time.Now()
+		work(attempt)
+		if time.Since(began) > lasting {
+			attempt = 0
+		}
+		_ = Wait(ctx, Delay(attempt, first, most, rand.Float64())) // the loop looks at ctx
+	}
 }
 
 // Stop marks an error of a try after which Until makes no further attempt. It returns nil for nil.

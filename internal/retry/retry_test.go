@@ -86,6 +86,59 @@ func TestUntilEndsWithItsContext(t *testing.T) {
 	})
 }
 
+func TestWithinReturnsTheLastError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const every = time.Second
+		try := func(attempt int) error { return fmt.Errorf("attempt %d: %w", attempt, errAway) }
+		start := time.Now()
+		if err := Within(t.Context(), time.Minute, every, every, try); !errors.Is(err, errAway) || time.Since(start) != time.Minute {
+			t.Errorf("%v after %v, want the last error after a minute", err, time.Since(start))
+		}
+		if err := Within(t.Context(), time.Minute, every, every, func(int) error { return Stop(errAway) }); err != errAway {
+			t.Errorf("%v, want the error that was given to Stop", err)
+		}
+		if err := Within(t.Context(), time.Minute, every, every, func(int) error { return nil }); err != nil {
+			t.Error(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := Within(ctx, time.Minute, every, every, try); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errAway) {
+			t.Errorf("%v, want the context's error", err)
+		}
+	})
+}
+
+// Short work is repeated after growing delays, work that ran for more than a minute after the shortest.
+func TestAlwaysStartsAgainAfterLongWork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const first, most = 100 * time.Millisecond, time.Second
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		lasts := []time.Duration{0, time.Minute, 0, 2 * time.Minute, 0, 0}
+		attempts, long := []int{0, 1, 2, 3, 1, 2}, []time.Duration{first, 2 * first, 4 * first, first, 2 * first}
+		calls := 0
+		var ended time.Time
+		Always(ctx, first, most, func(attempt int) {
+			if attempt != attempts[calls] {
+				t.Errorf("call %d gets attempt %d, want %d", calls, attempt, attempts[calls])
+			}
+			if calls > 0 {
+				if waited := time.Since(ended); waited < long[calls-1]/2 || waited > long[calls-1] {
+					t.Errorf("waited %v before call %d, want %v to %v", waited, calls, long[calls-1]/2, long[calls-1])
+				}
+			}
+			time.Sleep(lasts[calls])
+			ended = time.Now()
+			if calls++; calls == len(lasts) {
+				cancel()
+			}
+		})
+		if calls != len(lasts) || time.Since(ended) != 0 {
+			t.Errorf("%d calls, and it returned %v after its context", calls, time.Since(ended))
+		}
+	})
+}
+
 func TestUntilStopsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()

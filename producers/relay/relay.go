@@ -44,19 +44,11 @@ func run(ctx context.Context, config Config, m *metrics) {
 
 // lead runs term after term.
 func (r *relay) lead(ctx context.Context) {
-	for ctx.Err() == nil {
-		_ = retry.Until(ctx, firstRetry, lastRetry, func(int) error {
-			began := time.Now()
-			err := r.term(ctx)
-			if ctx.Err() == nil {
-				r.Log.Warn("relay interrupted", "error", err)
-			}
-			if time.Since(began) > time.Minute {
-				return nil // it worked for long: the next pause is short again
-			}
-			return err
-		})
-	}
+	retry.Always(ctx, firstRetry, lastRetry, func(int) {
+		if err := r.term(ctx); ctx.Err() == nil {
+			r.Log.Warn("relay interrupted", "error", err)
+		}
+	})
 }
 
 // term opens a connection, waits on it for the lock, and leads.

@@ -20,8 +20,8 @@ SELECT d.mail_id, d.generation, COALESCE(m.size, 0)
 FROM (SELECT mail_id, generation FROM dirty_mails
       WHERE not_before <= now() AND mail_id <> ALL ($2::uuid[]) ORDER BY backfill, marked_at LIMIT $1 FOR UPDATE SKIP LOCKED) d
 LEFT JOIN LATERAL (
-    SELECT octet_length(text) + octet_length(subject) + pg_column_size(recipients) AS size FROM mails
-    WHERE id = d.mail_id AND version = (SELECT live_version FROM projections WHERE group_name = 'mailbox') OFFSET 0
+    SELECT octet_length(text) + octet_length(subject) + pg_column_size(recipients) AS size
+    FROM live_mails WHERE id = d.mail_id OFFSET 0
 ) m ON true`
 
 	// drawVersion draws the version of the documents that are read next, and tells as of when they are: never before
@@ -37,9 +37,7 @@ SELECT d.id::text, m.user_id, m.received_at, m.expires_at, m.subject, m.text, m.
        a.system, a.application_id, a.stage, a.company, a.last_stage_change, a.interview_date,
        ghosting_risk(a.last_stage_change, a.interview_date, $2)
 FROM unnest($1::uuid[]) AS d(id)
-LEFT JOIN LATERAL (
-    SELECT * FROM mails WHERE id = d.id AND version = (SELECT live_version FROM projections WHERE group_name = 'mailbox') OFFSET 0
-) m ON true
+LEFT JOIN LATERAL (SELECT * FROM live_mails WHERE id = d.id OFFSET 0) m ON true
 LEFT JOIN a ON a.mail_id = d.id`
 )
 

@@ -305,7 +305,7 @@ func TestTwoAtOnceDoNoHarm(t *testing.T) {
 		x := newIndexer(c, o)
 		running.Go(func() {
 			for ctx.Err() == nil {
-				if _, err := x.work(ctx); err != nil && ctx.Err() == nil && !strings.Contains(err.Error(), "no longer") {
+				if _, err := x.work(ctx, false); err != nil && ctx.Err() == nil && !strings.Contains(err.Error(), "no longer") {
 					t.Error(err)
 					return
 				}
@@ -340,7 +340,7 @@ func TestSettledTellsNothingTooEarly(t *testing.T) {
 		t.Helper()
 		for busy := true; busy; {
 			var err error
-			busy, err = x.work(ctx)
+			busy, err = x.work(ctx, false)
 			w.Must(err)
 		}
 	}

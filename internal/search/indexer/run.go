@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -19,6 +18,9 @@ const tryLock = `SELECT pg_try_advisory_lock($1)`
 
 // lockKey is the advisory lock of the leading indexer.
 const lockKey int64 = 0x6170_6c69_6478 // "aplidx"
+
+// lockEvery is how often a process at most tries to become the leader.
+const lockEvery = time.Second
 
 // How often the table of indices is looked at, and how often the indices themselves.
 const (
@@ -44,7 +46,6 @@ type indexer struct {
 	flying   map[*batch]bool
 	landed   chan landing
 	sent     sent
-	attempt  int // failures in a row
 }
 
 func newIndexer(config Config, o *observers) *indexer {
@@ -63,14 +64,13 @@ func Run(ctx context.Context, config Config) error {
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
 	go watch(watching, &config, o)
-	for ctx.Err() == nil {
+	retry.Always(ctx, lockEvery, lockEvery, func(int) {
 		x := newIndexer(config, o)
 		if err := x.lead(ctx); err != nil && ctx.Err() == nil {
 			config.Log.Warn("the indexer was interrupted", "error", err)
 		}
 		o.leader.Set(0)
-		_ = retry.Wait(ctx, time.Second)
-	}
+	})
 	return nil
 }
 
@@ -88,31 +88,36 @@ func (x *indexer) lead(ctx context.Context) error {
 	x.observers.leader.Set(1)
 	x.Log.Info("the indexer leads")
 	for ctx.Err() == nil {
-		if err := conn.Ping(ctx); err != nil {
-			return fmt.Errorf("hold the lock: %w", err)
+		busy, err := x.step(ctx, conn)
+		if err != nil {
+			return err
 		}
-		busy, err := x.work(ctx)
-		switch {
-		case err != nil:
-			if ctx.Err() == nil {
-				x.observers.failures.WithLabelValues(reason(err)).Inc()
-				x.Log.Warn("the index falls behind", "error", err, "attempt", x.attempt+1)
-			}
-			_ = retry.Wait(ctx, retry.Delay(x.attempt, firstRetry, lastRetry, rand.Float64()))
-			x.attempt++
-		case busy:
-			x.attempt = 0
-		default:
-			x.attempt = 0
+		if !busy {
 			_ = retry.Wait(ctx, x.Poll)
 		}
 	}
 	return ctx.Err()
 }
 
-// work takes one step, and tells whether there may be more to do at once.
-func (x *indexer) work(ctx context.Context) (busy bool, err error) {
-	if x.attempt > 0 { // what was sent before the failure need not wait for what was not
+// step works as soon as that succeeds, as long as conn holds the lock.
+func (x *indexer) step(ctx context.Context, conn *pgx.Conn) (busy bool, err error) {
+	err = retry.Until(ctx, firstRetry, lastRetry, func(attempt int) (err error) {
+		if err := conn.Ping(ctx); err != nil {
+			return retry.Stop(fmt.Errorf("hold the lock: %w", err))
+		}
+		busy, err = x.work(ctx, attempt > 0)
+		if err != nil && ctx.Err() == nil {
+			x.observers.failures.WithLabelValues(reason(err)).Inc()
+			x.Log.Warn("the index falls behind", "error", err, "attempt", attempt+1)
+		}
+		return err
+	})
+	return busy, err
+}
+
+// work takes one step, and tells whether there may be more to do at once. again tells that the last step failed.
+func (x *indexer) work(ctx context.Context, again bool) (busy bool, err error) {
+	if again { // what was sent before the failure need not wait for what was not
 		if err := x.flush(ctx, false); err != nil {
 			return false, err
 		}

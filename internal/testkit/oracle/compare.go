@@ -14,12 +14,10 @@ import (
 
 const (
 	weightsSQL = `
-SELECT user_id, feature, approvals, rejections, pinned, updated_at FROM weight_counts
-WHERE version = (SELECT live_version FROM projections WHERE group_name = 'weights')`
+SELECT user_id, feature, approvals, rejections, pinned, updated_at FROM live_weight_counts`
 
 	daysSQL = `
-SELECT user_id, policy_id, day, fired, approved, rejected, missed, updated_at FROM policy_days
-WHERE version = (SELECT live_version FROM projections WHERE group_name = 'policystats')`
+SELECT user_id, policy_id, day, fired, approved, rejected, missed, updated_at FROM live_policy_days`
 
 	mailsSQL = `
 SELECT user_id, message_id, subject, thread, list_id, received_at FROM live_mails WHERE message_id <> ''`

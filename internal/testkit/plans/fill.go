@@ -10,7 +10,8 @@ import (
 // application.
 const Person = "ann"
 
-// fill gives the person 20,000 mails, of each tenth of which an application is, and others 2,000.
+// fill gives the person 20,000 mails, of each tenth of which an application is, and others 2,000; the person 2,000 weights and
+// 10 policies with statistics of a year, and others 100 weights and a policy each.
 const fill = `
 INSERT INTO mails (version, id, user_id, message_id, thread, subject, sender, sender_name, sender_domain, recipients, list_id,
     received_at, category, quarantined, labels, text, truncated, content_hash, updated_at, parties, companies)
@@ -27,6 +28,13 @@ SELECT 1, address, company, 'lever', n::text, true
 FROM generate_series(1, 2000) n,
     LATERAL (SELECT CASE WHEN n <= 200 THEN 'ann' ELSE 'other' || n % 100 + 1 END || '@example.org' AS address) a,
     unnest(ARRAY['', 'company' || n]) AS company;
+INSERT INTO weight_counts (version, user_id, feature, approvals, rejections, updated_at)
+SELECT 1, u, 'sender:' || n, n % 7, n % 5, now()
+FROM (SELECT 'ann' AS u, 2000 AS weights UNION ALL SELECT 'other' || i, 100 FROM generate_series(1, 100) i) users, generate_series(1, weights) n;
+INSERT INTO policy_days (version, user_id, policy_id, day, fired, approved, rejected, missed, updated_at)
+SELECT 1, u, p, (now() AT TIME ZONE 'UTC')::date - d, 3, 1, 1, 1, now()
+FROM (SELECT 'ann' AS u, 10 AS policies UNION ALL SELECT 'other' || i, 1 FROM generate_series(1, 100) i) users,
+    generate_series(1, policies) p, generate_series(0, 364) d;
 INSERT INTO search_indices (name, mapping_version, state, system_identifier, timeline_id) VALUES ('held', 1, 'live', 0, 0);
 ANALYZE`
 
@@ -34,7 +42,7 @@ ANALYZE`
 const selectIDs = `
 SELECT array_agg(id)::text FROM (SELECT id FROM mails WHERE user_id = 'ann' AND message_id::integer % 2000 BETWEEN 1 AND 100 LIMIT 1000) m`
 
-// Fill fills a migrated database with mailboxes, applications and an index to mark for, and returns a literal of an array
+// Fill fills a migrated database with mailboxes, applications, what was learned and an index to mark for, and returns a literal of an array
 // with the ids of 1,000 mails of Person, all of which have an application.
 func Fill(t testing.TB, pool *pgxpool.Pool) string {
 	t.Helper()

@@ -11,14 +11,8 @@ import (
 // Eventually calls look at intervals until it returns nil. After patience it fails the test with the last error.
 func Eventually(t testing.TB, patience, every time.Duration, what string, look func() error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	var last error
-	err := retry.Until(ctx, every, every, func(int) error {
-		last = look()
-		return last
-	})
+	err := retry.Within(context.Background(), patience, every, every, func(int) error { return look() })
 	if err != nil {
-		t.Fatalf("waiting until %s: %v", what, last)
+		t.Fatalf("waiting until %s: %v", what, err)
 	}
 }

@@ -179,19 +179,12 @@ func (e *Elasticsearch) Kill() error {
 
 // awaitGroupGone waits for the server process. It is a child of its launcher and may write for a moment after that has ended.
 func (e *Elasticsearch) awaitGroupGone() error {
-	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
-	defer cancel()
-	errAlive := errors.New("Elasticsearch was killed but is still running")
-	err := retry.Until(ctx, 10*time.Millisecond, 10*time.Millisecond, func(int) error {
+	return retry.Within(context.Background(), stopTimeout, 10*time.Millisecond, 10*time.Millisecond, func(int) error {
 		if syscall.Kill(-e.process.command.Process.Pid, 0) == nil {
-			return errAlive
+			return errors.New("Elasticsearch was killed but is still running")
 		}
 		return nil
 	})
-	if err != nil {
-		return errAlive
-	}
-	return nil
 }
 
 // Pause stops the node with SIGSTOP: its connections stay open, without responses.

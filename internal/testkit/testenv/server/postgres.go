@@ -117,16 +117,13 @@ func (p *Postgres) Start(ctx context.Context) error {
 // startRetrying retries for some seconds: a new postmaster refuses to start until the sessions of a killed one have released
 // its shared memory.
 func (p *Postgres) startRetrying(ctx context.Context) error {
-	limited, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	var last error
-	_ = retry.Until(limited, 50*time.Millisecond, 50*time.Millisecond, func(int) error {
-		if last = p.startOnce(ctx); errors.Is(last, errEnded) {
-			return last
+	return retry.Within(ctx, 5*time.Second, 50*time.Millisecond, 50*time.Millisecond, func(int) error {
+		err := p.startOnce(ctx)
+		if errors.Is(err, errEnded) {
+			return err
 		}
-		return retry.Stop(last)
+		return retry.Stop(err)
 	})
-	return last
 }
 
 func (p *Postgres) startOnce(ctx context.Context) error {
