@@ -24,7 +24,7 @@ func openSession(ctx context.Context, cfg *Config, version Version, partitions [
 		return nil, err
 	}
 	starts, err := kafkalog.Starts(ctx, cfg.Broker, name)
-	if starts == nil {
+	if len(starts) == 0 && err != nil {
 		return nil, err // otherwise it is about single partitions, which have a position already, or wait for one
 	}
 	s := &session{

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -125,8 +126,10 @@ func foldLive(ctx context.Context, cfg *Config, partitions []int, commit func(ma
 	s.mirror = &mirror{commit: commit, topic: s.topic, log: cfg.Log}
 	s.mirrorClaimed()
 	mirrorCtx, stopMirror := context.WithCancel(ctx)
+	var mirroring sync.WaitGroup
+	mirroring.Go(func() { s.mirror.run(mirrorCtx) })
+	defer mirroring.Wait() // what it has under way must not come behind the next claim
 	defer stopMirror()
-	go s.mirror.run(mirrorCtx)
 	cfg.Log.Info("positions claimed", "group", cfg.Group.Name, "version", version, "partitions", partitions)
 	err = s.run(ctx)
 	if errors.Is(err, ledger.ErrFenced) || errors.Is(err, errReclaim) {

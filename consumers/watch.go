@@ -93,7 +93,7 @@ func (s *session) inspect(ctx context.Context, list []kafkalog.At) (map[int]*led
 		return everywhere(list, s.grown(s.log.Partitions, topic.Partitions)), nil
 	}
 	starts, err := kafkalog.Starts(ctx, s.cfg.Broker, s.topic)
-	if starts == nil {
+	if len(starts) == 0 && err != nil {
 		return nil, err
 	}
 	halts := map[int]*ledger.Halt{}

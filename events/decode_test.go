@@ -3,6 +3,7 @@ package events_test
 import (
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"strings"
 	"testing"
@@ -221,21 +222,24 @@ func TestDecodeReusesItsPayloads(t *testing.T) {
 }
 
 func TestDecodeHardlyAllocates(t *testing.T) {
-	d := events.NewDecoder()
 	record, err := events.Encode(approved())
 	if err != nil {
 		t.Fatal(err)
 	}
-	var e events.Event
-	allocs := testing.AllocsPerRun(100, func() {
-		head, err := d.Head(record.Headers)
-		if err == nil {
-			err = d.Decode(&head, record.Value, &e)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	})
+	allocs := math.Inf(1)
+	for range 5 { // a decoder draws where it remembers texts: in one of a hundred, two of the event share a place
+		d := events.NewDecoder()
+		var e events.Event
+		allocs = min(allocs, testing.AllocsPerRun(100, func() {
+			head, err := d.Head(record.Headers)
+			if err == nil {
+				err = d.Decode(&head, record.Value, &e)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}))
+	}
 	if allocs > 2 { // ce_id and the mail's id
 		t.Errorf("%v allocations for an event", allocs)
 	}

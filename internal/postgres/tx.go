@@ -34,7 +34,7 @@ func Begin(ctx context.Context, pool *pgxpool.Pool) (*Tx, error) {
 	return tx, nil
 }
 
-// InTx runs f in a transaction, and commits it unless f returns an error.
+// InTx runs f in a transaction, and commits it unless f returns an error or a statement that it queued fails.
 func InTx(ctx context.Context, pool *pgxpool.Pool, f func(*Tx) error) error {
 	tx, err := Begin(ctx, pool)
 	if err != nil {
@@ -44,7 +44,8 @@ func InTx(ctx context.Context, pool *pgxpool.Pool, f func(*Tx) error) error {
 	if err := f(tx); err != nil {
 		return err
 	}
-	return tx.CommitQueued(ctx)
+	_, err = tx.Commit(ctx) // not with what is queued, whose answers may forbid it
+	return err
 }
 
 // Batch is what goes out with the next round trip, for functions that queue statements themselves.

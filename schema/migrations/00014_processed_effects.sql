@@ -20,6 +20,20 @@ $$;
 -- +goose StatementEnd
 DROP TABLE repeats;
 
+-- What a drop of a version that was interrupted had detached already.
+-- +goose StatementBegin
+DO $$
+DECLARE
+    orphan name;
+BEGIN
+    FOR orphan IN SELECT relname FROM pg_class
+        WHERE relkind IN ('r', 'p') AND relnamespace = current_schema()::regnamespace AND relname ~ '^repeats_(weights|policystats|mailbox)_[0-9]+$' LOOP
+        EXECUTE format('DROP TABLE %I', orphan);
+    END LOOP;
+END
+$$;
+-- +goose StatementEnd
+
 -- Values of dead letters are kept as they are: compressing one of a megabyte holds its whole batch up.
 ALTER TABLE dead_letters ALTER COLUMN value SET STORAGE EXTERNAL;
 
