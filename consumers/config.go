@@ -31,8 +31,6 @@ type Config struct {
 	DeadLetterLimit int
 	// AllowedSources are the ce_sources from which unstamped events are accepted. Default: all.
 	AllowedSources []string
-
-	beside int // sessions that fold into the version at the same time and share its rate, when there are several
 }
 
 // Validate lists every fault and fills in the defaults.

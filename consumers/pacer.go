@@ -4,18 +4,19 @@ import (
 	"context"
 	"time"
 
+	"github.com/applylens/applylens/consumers/ledger"
 	"github.com/applylens/applylens/internal/retry"
 )
 
-// pacer holds back a worker of a version that is being built, as its row asks. It follows the row within a second, also
-// while it waits.
+// pacer holds back a worker of a version that is being built, as its row asks. It follows the row, and how many processes
+// share the rate, within a second, also while it waits.
 type pacer struct {
-	s       *session
-	workers int // that share the version's rate
+	s          *session
+	partitions int // of this worker
 
-	looked   time.Time
-	throttle int       // records per second of all workers; 0: no bound
-	next     time.Time // when the next batch may be read
+	looked time.Time
+	pace   ledger.Pace
+	next   time.Time // when the next batch may be read
 }
 
 // took notes how many records a batch had.
@@ -33,17 +34,17 @@ func dueAfter(due, now time.Time, records, perSecond int) time.Time {
 	return due.Add(time.Duration(records) * time.Second / time.Duration(perSecond))
 }
 
-// share is this worker's part of the rate.
+// share is this worker's part of the rate: every partition that any process folds has the same.
 func (p *pacer) share() int {
-	if p.throttle == 0 {
+	if p.pace.Throttle == 0 {
 		return 0
 	}
-	return max(1, p.throttle/p.workers)
+	return max(1, p.pace.Throttle*p.partitions/max(p.pace.Leases, len(p.s.parts)))
 }
 
 // bound keeps a batch within what may be read in a second.
 func (p *pacer) bound(limit int) int {
-	if p.throttle == 0 {
+	if p.pace.Throttle == 0 {
 		return limit
 	}
 	return min(limit, p.share())
@@ -61,7 +62,7 @@ func (p *pacer) wait(ctx context.Context) error {
 			}
 		}
 		left := time.Until(p.next)
-		if p.throttle == 0 || left <= 0 {
+		if p.pace.Throttle == 0 || left <= 0 {
 			return nil
 		}
 		if err := retry.Wait(ctx, min(left, time.Second)); err != nil {
@@ -73,9 +74,9 @@ func (p *pacer) wait(ctx context.Context) error {
 // look reads the row, as long as the version is paused or PostgreSQL is away.
 func (p *pacer) look(ctx context.Context) error {
 	for {
-		throttle, paused, err := p.s.log.Pace(ctx, p.s.cfg.Pool)
-		if err == nil && !paused {
-			p.throttle, p.looked = throttle, time.Now()
+		pace, err := p.s.log.Pace(ctx, p.s.cfg.Pool)
+		if err == nil && !pace.Paused {
+			p.pace, p.looked = pace, time.Now()
 			return nil
 		}
 		if err := retry.Wait(ctx, pausedPoll); err != nil {

@@ -152,18 +152,17 @@ func foldableVersion(ctx context.Context, cfg *Config) (int, error) {
 	return version, nil
 }
 
-// Fold folds partitions of a version that is not live up to exactly stopAt, or until ctx ends when stopAt is nil. beside is
-// how many such calls fold into the version at the same time and share its rate.
-func Fold(ctx context.Context, cfg Config, version int, partitions []int, stopAt map[int]int64, beside int) error {
-	cfg.beside = beside
+// Fold folds partitions of a version that is not live up to exactly stopAt, or until ctx ends when stopAt is nil. Its error is
+// ledger.ErrFenced when the partitions were claimed by another process, or the version is no longer being built by this rule.
+func Fold(ctx context.Context, cfg Config, version int, partitions []int, stopAt map[int]int64) error {
 	s, err := openSession(ctx, &cfg, Version{Number: version, Shadow: true}, partitions, stopAt)
 	if err == nil {
 		err = s.run(ctx)
 	}
 	switch {
+	case errors.Is(err, errReclaim): // a partition is halted
 	case errors.Is(err, ledger.ErrFenced):
-		return fmt.Errorf("version %d of %s was taken over by another process, swapped in, or begun by another fold rule (see applylens rebuild list %[2]s): %[3]w",
-			version, cfg.Group.Name, err)
+		return fmt.Errorf("fold version %d of %s: %w", version, cfg.Group.Name, err)
 	case err != nil:
 		return err
 	case ctx.Err() != nil:
@@ -174,5 +173,5 @@ func Fold(ctx context.Context, cfg Config, version int, partitions []int, stopAt
 			return fmt.Errorf("version %d of %s, partition %d at %d: %w", version, cfg.Group.Name, part.id, at.Offset, halt)
 		}
 	}
-	return nil
+	return err
 }

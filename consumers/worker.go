@@ -82,7 +82,7 @@ func newWorker(s *session, parts []*partition) *worker {
 func (w *worker) run(ctx context.Context) error {
 	defer func() { w.readers.close() }()
 	w.restart(ctx)
-	pacer := pacer{s: w.s, workers: min(w.s.cfg.Workers, len(w.s.parts)) * max(1, w.s.cfg.beside)}
+	pacer := pacer{s: w.s, partitions: len(w.parts)}
 	for {
 		if err := pacer.wait(ctx); err != nil {
 			return err

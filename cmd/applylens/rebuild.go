@@ -20,7 +20,7 @@ import (
 
 type rebuildCommand struct {
 	Plan     rebuildPlanCommand     `cmd:"" help:"Show what a rebuild would read, and what is missing from the log."`
-	Run      rebuildRunCommand      `cmd:"" help:"Fold the log into a new version while the live one serves; resumes an interrupted run."`
+	Run      rebuildRunCommand      `cmd:"" help:"Fold the log into a new version while the live one serves; resumes an interrupted run. Several processes share the partitions."`
 	Diff     rebuildDiffCommand     `cmd:"" help:"Compare the new version with the live one at the same positions."`
 	Swap     rebuildSwapCommand     `cmd:"" help:"Make the new version live."`
 	Rollback rebuildRollbackCommand `cmd:"" help:"Make the previously live version live again."`
@@ -120,6 +120,10 @@ func (c *rebuildRunCommand) Run(ctx context.Context, p *process) error {
 	}
 	if err != nil {
 		return err
+	}
+	if c.Follow {
+		fmt.Fprintf(p.stdout, "version %d of %s was swapped in\n", version, c.Group)
+		return nil
 	}
 	fmt.Fprintf(p.stdout, "version %d of %s has reached the log's end after %s; compare: applylens rebuild diff %s; then: applylens rebuild swap %s\n",
 		version, c.Group, time.Since(began).Round(time.Millisecond), c.Group, c.Group)
@@ -267,7 +271,7 @@ func (c *rebuildListCommand) Run(ctx context.Context, p *process) error {
 
 type rebuildPaceCommand struct {
 	groupArgument
-	Throttle int  `help:"Maximum records per second; 0: unlimited."`
+	Throttle int  `help:"Maximum records per second of all processes together; 0: unlimited."`
 	Paused   bool `help:"Pause; to resume, run the command without it."`
 }
 
@@ -301,6 +305,9 @@ func (c *rebuildDropCommand) Run(ctx context.Context, p *process) error {
 		return err
 	}
 	defer links.close()
+	if _, err := ledger.FindVersion(ctx, cfg.Pool, c.Group, c.Version); err != nil {
+		return err
+	}
 	if !c.Yes {
 		fmt.Fprintf(p.stdout, "this would delete version %d of %s and its tables; repeat with --yes\n", c.Version, c.Group)
 		return nil

@@ -28,6 +28,15 @@ UPDATE projections SET live_version = $2, previous_version = $3 WHERE group_name
 
 	fenceSQL = `
 UPDATE positions SET owner_epoch = owner_epoch + 1, owner = '' WHERE group_name = $1 AND version = ANY ($2::int[])`
+
+	// fencePartitionsSQL takes the rows in the order in which a fold does.
+	fencePartitionsSQL = `
+WITH taken AS (
+	SELECT cluster_id, topic_id, partition FROM positions
+	WHERE group_name = $1 AND version = $2 AND partition = ANY ($3::int[])
+	ORDER BY cluster_id, topic_id, partition FOR UPDATE)
+UPDATE positions p SET owner_epoch = p.owner_epoch + 1, owner = '' FROM taken t
+WHERE p.group_name = $1 AND p.version = $2 AND p.cluster_id = t.cluster_id AND p.topic_id = t.topic_id AND p.partition = t.partition`
 )
 
 // LogPartition names a partition of a log across versions.
@@ -85,6 +94,14 @@ func Flip(ctx context.Context, tx *postgres.Tx, group string, live, version int)
 	tx.Queue(fenceSQL, group, []int{live, version})
 	if err := tx.Flush(ctx); err != nil {
 		return fmt.Errorf("flip live version: %w", err)
+	}
+	return nil
+}
+
+// Fence takes partitions of a version from whoever owns them.
+func Fence(ctx context.Context, db Execer, group string, version int, partitions []int) error {
+	if _, err := db.Exec(ctx, fencePartitionsSQL, group, version, integers(partitions)); err != nil {
+		return fmt.Errorf("take partitions of version %d of %s: %w", version, group, err)
 	}
 	return nil
 }

@@ -60,33 +60,57 @@ type Projection struct {
 	Effects     bool     // whether the group keeps processed effects
 }
 
-// CreateVersion adds an empty version, and attaches its tables, which blocks no live fold. It waits for no lock longer
-// than the pool's lock_timeout.
-func CreateVersion(ctx context.Context, pool *pgxpool.Pool, p Projection) (int, error) {
-	var version int
-	err := postgres.InTx(ctx, pool, func(tx *postgres.Tx) error {
-		if err := tx.QueryRow(ctx, nextVersionSQL, p.Group).Scan(&version); err != nil {
+// EnsureBuilding returns the version that is being built and adds one if there is none. Of processes that call it at the
+// same time one adds it, and the others get the same.
+func EnsureBuilding(ctx context.Context, pool *pgxpool.Pool, p Projection) (building Version, err error) {
+	var number int
+	err = postgres.InTx(ctx, pool, func(tx *postgres.Tx) error {
+		if _, _, err := lockProjection(ctx, tx, p.Group); err != nil {
 			return err
 		}
-		tx.Queue(addVersionSQL, p.Group, version, p.FoldVersion)
-		if p.Effects {
-			tx.Queue(fmt.Sprintf(createEffectsSQL, quote(EffectsTable(p.Group, version))))
+		found := false
+		if building, found, err = Building(ctx, tx, p.Group); err != nil || found {
+			return err
 		}
-		for _, parent := range p.Tables {
-			child := childTable(parent, version)
-			if _, err := tx.Exec(ctx, fmt.Sprintf(createTableSQL, quote(child), quote(parent))); err != nil {
-				return err
-			}
-			if _, err := tx.Exec(ctx, fmt.Sprintf(attachTableSQL, quote(parent), quote(child), version)); err != nil {
-				return err
-			}
+		if number, err = addVersion(ctx, tx, p); err != nil {
+			return err
 		}
-		return nil
+		building, err = FindVersion(ctx, tx, p.Group, number)
+		return err
+	})
+	if err != nil {
+		return Version{}, fmt.Errorf("find or create a version of %s: %w", p.Group, err)
+	}
+	return building, nil
+}
+
+// CreateVersion adds an empty version, and attaches its tables, which blocks no live fold. It waits for no lock longer
+// than the pool's lock_timeout.
+func CreateVersion(ctx context.Context, pool *pgxpool.Pool, p Projection) (version int, err error) {
+	err = postgres.InTx(ctx, pool, func(tx *postgres.Tx) error {
+		version, err = addVersion(ctx, tx, p)
+		return err
 	})
 	if err != nil {
 		return 0, fmt.Errorf("create version of %s: %w", p.Group, err)
 	}
 	return version, nil
+}
+
+func addVersion(ctx context.Context, tx *postgres.Tx, p Projection) (version int, err error) {
+	if err := tx.QueryRow(ctx, nextVersionSQL, p.Group).Scan(&version); err != nil {
+		return 0, err
+	}
+	tx.Queue(addVersionSQL, p.Group, version, p.FoldVersion)
+	if p.Effects {
+		tx.Queue(fmt.Sprintf(createEffectsSQL, quote(EffectsTable(p.Group, version))))
+	}
+	for _, parent := range p.Tables {
+		child := childTable(parent, version)
+		tx.Queue(fmt.Sprintf(createTableSQL, quote(child), quote(parent)))
+		tx.Queue(fmt.Sprintf(attachTableSQL, quote(parent), quote(child), version))
+	}
+	return version, tx.Flush(ctx)
 }
 
 func childTable(parent string, version int) string { return fmt.Sprintf("%s_%d", parent, version) }
@@ -139,6 +163,9 @@ func retire(ctx context.Context, tx *postgres.Tx, group string, version int) err
 	}
 	if live == version {
 		return errors.New("it is live: swap another in first")
+	}
+	if _, err := FindVersion(ctx, tx, group, version); err != nil {
+		return err
 	}
 	for _, statement := range []string{forgetPreviousSQL, retireSQL, dropPositionsSQL, dropSequencesSQL} {
 		tx.Queue(statement, group, version)

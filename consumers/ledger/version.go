@@ -36,10 +36,17 @@ SELECT v.group_name, v.version, v.fold_version, v.state, v.throttle, v.paused, v
                  WHERE p.group_name = v.group_name AND p.version = v.version AND p.state <> 'replaced'), 0)::bigint
 FROM versions v WHERE v.group_name = $1 ORDER BY v.version`
 
-	// paceSQL sets how fast a version may be built, and pacingSQL reads it.
+	// paceSQL sets how fast a version may be built.
 	paceSQL = `
 UPDATE versions SET throttle = $3, paused = $4 WHERE group_name = $1 AND version = $2 AND state = 'building'`
-	pacingSQL = `SELECT throttle, paused FROM versions WHERE group_name = $1 AND version = $2`
+
+	// pacingSQL reads it and, when there is a bound, counts the leases of all processes that share it.
+	pacingSQL = `
+SELECT throttle, paused, CASE WHEN throttle > 0 THEN (
+    SELECT count(*) FROM pg_locks
+    WHERE locktype = 'advisory' AND granted AND objsubid = 2 AND classid = $3::bigint::oid AND objid > 0::oid
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())) ELSE 0 END
+FROM versions WHERE group_name = $1 AND version = $2`
 
 	// nextOffsetsSQL reads the positions of a version.
 	nextOffsetsSQL = `
@@ -83,6 +90,20 @@ func Building(ctx context.Context, db Querier, group string) (Version, bool, err
 		}
 	}
 	return Version{}, false, nil
+}
+
+// FindVersion returns a version of the group, and an error that says so when there is none.
+func FindVersion(ctx context.Context, db Querier, group string, version int) (Version, error) {
+	versions, err := Versions(ctx, db, group)
+	if err != nil {
+		return Version{}, err
+	}
+	for _, v := range versions {
+		if v.Version == version {
+			return v, nil
+		}
+	}
+	return Version{}, fmt.Errorf("version %d of %s does not exist: see applylens rebuild list %[2]s", version, group)
 }
 
 // LiveVersion returns the live version of a group and the rule by which it was folded.
@@ -139,12 +160,20 @@ func SetPace(ctx context.Context, db Execer, group string, version, throttle int
 	return nil
 }
 
-// Pace returns what SetPace set.
-func (l *Log) Pace(ctx context.Context, db Querier) (throttle int, paused bool, err error) {
-	if err := db.QueryRow(ctx, pacingSQL, l.Group, l.Version).Scan(&throttle, &paused); err != nil {
-		return 0, false, fmt.Errorf("read pace of version %d of %s: %w", l.Version, l.Group, err)
+// Pace is how fast a version may be built.
+type Pace struct {
+	Throttle int // records per second; 0: no bound
+	Paused   bool
+	Leases   int // partitions that share the rate, of all processes; counted only when there is a bound
+}
+
+// Pace returns what SetPace set, and how many share it.
+func (l *Log) Pace(ctx context.Context, db Querier) (p Pace, err error) {
+	key := int64(uint32(leaseKey(l.Group, l.Version)))
+	if err := db.QueryRow(ctx, pacingSQL, l.Group, l.Version, key).Scan(&p.Throttle, &p.Paused, &p.Leases); err != nil {
+		return Pace{}, fmt.Errorf("read pace of version %d of %s: %w", l.Version, l.Group, err)
 	}
-	return throttle, paused, nil
+	return p, nil
 }
 
 // NextOffsets returns the positions of a version by partition.

@@ -2,10 +2,8 @@ package rebuild
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
+	"errors"
 	"fmt"
-	"hash"
 	"maps"
 	"slices"
 	"time"
@@ -26,7 +24,7 @@ type Comparison struct {
 	Tables      []TableComparison `json:"tables"`
 }
 
-// TableComparison compares one table. The digests are SHA-256 over the rows in the order of their text.
+// TableComparison compares one table. Versions with the same rows have the same digest (digest.go).
 type TableComparison struct {
 	Table      string       `json:"table"`
 	LiveRows   int64        `json:"live_rows"`
@@ -57,26 +55,34 @@ func (c *Comparison) Equal() bool {
 // liveAhead is how long to wait for a live version that is behind the one that is being built.
 const liveAhead = 200 * time.Millisecond
 
-// maxSamples bounds the differing rows that are shown of a table.
-const maxSamples = 10
+// seizeAgain is how long to wait for a process whose partitions were taken.
+const seizeAgain = 100 * time.Millisecond
 
-// Compare holds the version that is being built against the live one at exactly the same positions: it takes a
-// snapshot of the live version, folds the other up to the positions of that snapshot, and reads both. The live version
-// goes on meanwhile. Another process that builds the version loses it to this one.
+// Compare holds the version that is being built against the live one at exactly the same positions. It first brings that
+// version to where the live one is, so that little is left to fold while a snapshot is open. Then it takes a snapshot of
+// the live version, folds the other up to the positions of that snapshot, and reads both. The live version goes on
+// meanwhile; processes that build the version wait.
 func Compare(ctx context.Context, cfg consumers.Config) (*Comparison, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	cfg = forRebuild(cfg)
-	building, found, err := ledger.Building(ctx, cfg.Pool, cfg.Group.Name)
+	building, err := findBuilding(ctx, &cfg)
 	if err != nil {
 		return nil, err
 	}
-	if !found {
-		return nil, fmt.Errorf("no version of %s is being built: applylens rebuild run %s makes one", cfg.Group.Name, cfg.Group.Name)
+	m, err := join(ctx, &cfg, building.Version, false)
+	if err != nil {
+		return nil, err
+	}
+	defer m.leases.Close()
+	if err := m.catchUp(ctx, m.livePositions); err != nil {
+		return nil, err
+	}
+	if err := m.seize(ctx); err != nil {
+		return nil, err
 	}
 	for {
-		result, err := compareOnce(ctx, &cfg, building.Version)
+		result, err := m.compareOnce(ctx)
 		if result != nil || err != nil {
 			return result, err
 		}
@@ -87,39 +93,108 @@ func Compare(ctx context.Context, cfg consumers.Config) (*Comparison, error) {
 	}
 }
 
-// compareOnce returns nil when the version is ahead of the live one in a partition.
-func compareOnce(ctx context.Context, cfg *consumers.Config, version int) (*Comparison, error) {
-	snapshot, err := cfg.Pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+// livePositions are a destination.
+func (m *member) livePositions(ctx context.Context) (map[int]int64, error) {
+	live, _, err := ledger.LiveVersion(ctx, m.cfg.Pool, m.cfg.Group.Name)
+	if err != nil {
+		return nil, err
+	}
+	return ledger.NextOffsets(ctx, m.cfg.Pool, m.cfg.Group.Name, live)
+}
+
+// seize leases all partitions and takes those that others hold away from them. Another comparison goes on to its end.
+func (m *member) seize(ctx context.Context) error {
+	ends, err := m.logEnds(ctx)
+	if err != nil {
+		return err
+	}
+	comparing, wanted := false, slices.Sorted(maps.Keys(ends))
+	for {
+		if comparing, err = m.leases.Try(ctx, ledger.Comparing); err != nil {
+			return err
+		}
+		if comparing {
+			break
+		}
+		if err := retry.Wait(ctx, lookAgain); err != nil {
+			return err
+		}
+	}
+	for {
+		if wanted, err = m.leaseFree(ctx, wanted); err != nil || len(wanted) == 0 {
+			return err
+		}
+		if err := ledger.Fence(ctx, m.cfg.Pool, m.cfg.Group.Name, m.version, wanted); err != nil {
+			return err
+		}
+		if err := retry.Wait(ctx, seizeAgain); err != nil {
+			return err
+		}
+	}
+}
+
+// leaseFree leases the partitions that are free, and returns the others.
+func (m *member) leaseFree(ctx context.Context, partitions []int) (busy []int, err error) {
+	for _, p := range partitions {
+		leased, err := m.leases.Try(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		if !leased {
+			busy = append(busy, p)
+		}
+	}
+	return busy, nil
+}
+
+// snapshot begins a transaction that sees one moment, however long it takes.
+func (m *member) snapshot(ctx context.Context) (pgx.Tx, error) {
+	tx, err := m.cfg.Pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {
 		return nil, fmt.Errorf("begin snapshot: %w", err)
 	}
-	defer snapshot.Rollback(ctx) //nolint:errcheck // it only read
-	if err := patient(ctx, snapshot); err != nil {
-		return nil, err
-	}
-	live, _, err := ledger.LiveVersion(ctx, snapshot, cfg.Group.Name)
-	if err != nil {
-		return nil, err
-	}
-	vector, err := ledger.NextOffsets(ctx, snapshot, cfg.Group.Name, live)
-	if err != nil {
-		return nil, err
-	}
-	own, err := ledger.NextOffsets(ctx, cfg.Pool, cfg.Group.Name, version)
-	if err != nil {
-		return nil, err
-	}
-	for partition, next := range own {
-		if next > vector[partition] {
-			return nil, nil
+	for _, statement := range []string{"SET LOCAL statement_timeout = 0", "SET LOCAL idle_in_transaction_session_timeout = 0"} {
+		if _, err := tx.Exec(ctx, statement); err != nil {
+			return nil, errors.Join(fmt.Errorf("begin snapshot: %w", err), tx.Rollback(ctx))
 		}
 	}
-	if err := consumers.Fold(ctx, *cfg, version, slices.Sorted(maps.Keys(vector)), vector, 1); err != nil {
+	return tx, nil
+}
+
+// compareOnce returns nil when the version is ahead of the live one in a partition.
+func (m *member) compareOnce(ctx context.Context) (*Comparison, error) {
+	group := m.cfg.Group
+	liveTx, err := m.snapshot(ctx)
+	if err != nil {
 		return nil, err
 	}
-	result := &Comparison{Group: cfg.Group.Name, LiveVersion: live, Version: version, Positions: vector}
-	for _, table := range cfg.Group.Tables {
-		compared, err := compareTable(ctx, cfg, snapshot, table, live, version)
+	defer liveTx.Rollback(ctx) //nolint:errcheck // it only read
+	live, _, err := ledger.LiveVersion(ctx, liveTx, group.Name)
+	if err != nil {
+		return nil, err
+	}
+	vector, err := ledger.NextOffsets(ctx, liveTx, group.Name, live)
+	if err != nil {
+		return nil, err
+	}
+	own, err := ledger.NextOffsets(ctx, m.cfg.Pool, group.Name, m.version)
+	if err != nil || ahead(own, vector) {
+		return nil, err
+	}
+	if err := consumers.Fold(ctx, m.cfg, m.version, slices.Sorted(maps.Keys(vector)), vector); err != nil {
+		return nil, err
+	}
+	tx, err := m.snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer tx.Rollback(ctx) //nolint:errcheck // it only read
+	if own, err = ledger.NextOffsets(ctx, tx, group.Name, m.version); err != nil || ahead(own, vector) {
+		return nil, err
+	}
+	result := &Comparison{Group: group.Name, LiveVersion: live, Version: m.version, Positions: vector}
+	for _, table := range group.Tables {
+		compared, err := compareTable(ctx, side{liveTx, table, live}, side{tx, table, m.version})
 		if err != nil {
 			return nil, fmt.Errorf("compare %s: %w", table, err)
 		}
@@ -128,102 +203,12 @@ func compareOnce(ctx context.Context, cfg *consumers.Config, version int) (*Comp
 	return result, nil
 }
 
-// patient lets a transaction live as long as a comparison takes.
-func patient(ctx context.Context, tx pgx.Tx) error {
-	for _, statement := range []string{"SET LOCAL statement_timeout = 0", "SET LOCAL idle_in_transaction_session_timeout = 0"} {
-		if _, err := tx.Exec(ctx, statement); err != nil {
-			return fmt.Errorf("begin snapshot: %w", err)
+// ahead tells whether one version is past another in a partition.
+func ahead(own, live map[int]int64) bool {
+	for partition, next := range own {
+		if next > live[partition] {
+			return true
 		}
 	}
-	return nil
+	return false
 }
-
-func compareTable(ctx context.Context, cfg *consumers.Config, snapshot pgx.Tx, table string, live, version int) (*TableComparison, error) {
-	other, err := cfg.Pool.BeginTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly})
-	if err != nil {
-		return nil, err
-	}
-	defer other.Rollback(ctx) //nolint:errcheck // it only read
-	if err := patient(ctx, other); err != nil {
-		return nil, err
-	}
-	left, err := openRows(ctx, snapshot, table, live)
-	if err != nil {
-		return nil, err
-	}
-	defer left.rows.Close()
-	right, err := openRows(ctx, other, table, version)
-	if err != nil {
-		return nil, err
-	}
-	defer right.rows.Close()
-	result := &TableComparison{Table: table}
-	if err := mergeRows(left, right, result); err != nil {
-		return nil, err
-	}
-	result.LiveRows, result.Rows = left.count, right.count
-	result.LiveDigest, result.Digest = left.digest(), right.digest()
-	return result, nil
-}
-
-// mergeRows walks two sorted sequences side by side.
-func mergeRows(left, right *sortedRows, result *TableComparison) error {
-	hasLeft, hasRight := left.next(), right.next()
-	for hasLeft || hasRight {
-		switch {
-		case hasLeft && (!hasRight || left.text < right.text):
-			result.OnlyLive++
-			result.sample(true, left.text)
-			hasLeft = left.next()
-		case hasRight && (!hasLeft || right.text < left.text):
-			result.OnlyOther++
-			result.sample(false, right.text)
-			hasRight = right.next()
-		default:
-			hasLeft, hasRight = left.next(), right.next()
-		}
-	}
-	if left.err != nil {
-		return left.err
-	}
-	return right.err
-}
-
-func (t *TableComparison) sample(live bool, row string) {
-	if len(t.Samples) < maxSamples {
-		t.Samples = append(t.Samples, Difference{live, row})
-	}
-}
-
-// sortedRows reads the rows of one version as text, in bytewise order.
-type sortedRows struct {
-	rows  pgx.Rows
-	text  string
-	count int64
-	sum   hash.Hash
-	err   error
-}
-
-func openRows(ctx context.Context, tx pgx.Tx, table string, version int) (*sortedRows, error) {
-	rows, err := tx.Query(ctx, fmt.Sprintf(`SELECT (to_jsonb(t) - 'version')::text COLLATE "C" AS line FROM %s t WHERE version = $1 ORDER BY line`, pgx.Identifier{table}.Sanitize()), version)
-	if err != nil {
-		return nil, err
-	}
-	return &sortedRows{rows: rows, sum: sha256.New()}, nil
-}
-
-func (s *sortedRows) next() bool {
-	if !s.rows.Next() {
-		s.err = s.rows.Err()
-		return false
-	}
-	if s.err = s.rows.Scan(&s.text); s.err != nil {
-		return false
-	}
-	s.count++
-	s.sum.Write([]byte(s.text))
-	s.sum.Write([]byte{'\n'})
-	return true
-}
-
-func (s *sortedRows) digest() string { return hex.EncodeToString(s.sum.Sum(nil)) }

@@ -169,6 +169,50 @@ func TestDiffFindsWhatDiffers(t *testing.T) {
 	if compared.Equal() || compared.Tables[0].OnlyLive != 1 || compared.Tables[0].OnlyOther != 1 {
 		t.Errorf("one changed row gives %+v", compared.Tables)
 	}
+	w.Exec("UPDATE weight_counts_1 SET approvals = approvals - 1 WHERE user_id = 'user-3'")
+	w.Exec("DELETE FROM weight_counts_1 WHERE user_id = 'user-4'")
+	w.Exec("UPDATE weight_counts_2 SET pinned = 0, approvals = 7 WHERE user_id IN ('user-5', 'user-6')")
+	w.Exec("INSERT INTO weight_counts (version, user_id, feature, approvals, rejections, pinned, updated_at) SELECT 2, user_id, feature || ',', approvals, rejections, pinned, updated_at FROM weight_counts_1 WHERE user_id = 'user-7'")
+	compared, err = rebuild.Compare(t.Context(), w.Weights())
+	w.Must(err)
+	table := compared.Tables[0]
+	if compared.Equal() || table.OnlyLive != 2 || table.OnlyOther != 4 || table.LiveRows != table.Rows-2 {
+		t.Errorf("six differing rows give %+v", table)
+	}
+	var changed []string
+	for _, sample := range table.Samples {
+		if strings.Contains(sample.Row, `"user_id": "user-5"`) {
+			changed = append(changed, fmt.Sprint(sample.Live, strings.Contains(sample.Row, `"pinned": 0`)))
+		}
+	}
+	if diff := cmp.Diff([]string{"true false", "false true"}, changed); diff != "" {
+		t.Errorf("%s in %+v", diff, table.Samples)
+	}
+}
+
+// Little is folded while a snapshot of the live version is open: it keeps dead rows from being vacuumed.
+func TestDiffFoldsBeforeItsSnapshot(t *testing.T) {
+	w := grouptest.New(t)
+	w.Start(w.Weights())
+	fill(w, 24_000, w.Partitions)
+	w.AwaitWeights()
+	_, resume := paused(w)
+	w.Exec(`
+ALTER TABLE folded ADD snapshots bigint DEFAULT (0);
+CREATE FUNCTION note_snapshots() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    NEW.snapshots = (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'
+                     AND query LIKE '%SELECT partition, next_offset FROM positions%'); -- the last of the snapshot before the fold
+    RETURN NEW;
+END $$;
+CREATE TRIGGER note_snapshots BEFORE INSERT ON folded FOR EACH ROW EXECUTE FUNCTION note_snapshots()`)
+	resume()
+	wantEqual(w)
+	if got := world.Scalar[int](w, "SELECT sum(records) FROM folded"); got != 24_000 {
+		t.Errorf("%d records were folded, want 24000", got)
+	}
+	if got := world.Scalar[int](w, "SELECT count(*) FROM folded WHERE snapshots > 0"); got > 0 {
+		t.Errorf("%d batches were folded while a snapshot was open", got)
+	}
 }
 
 func TestSwapRefusesAVersionThatIsBehind(t *testing.T) {
@@ -181,6 +225,35 @@ func TestSwapRefusesAVersionThatIsBehind(t *testing.T) {
 	if _, err := rebuild.Swap(t.Context(), w.Pool, "weights", version, 5, "tester", "test"); !errors.Is(err, rebuild.ErrBehind) {
 		t.Errorf("the swap of an empty version gives %v", err)
 	}
+}
+
+// A swap makes nothing live that nobody has built, and a drop of what does not exist says so.
+func TestWhatWasNotBuiltIsRefused(t *testing.T) {
+	w := grouptest.New(t)
+	w.Start(w.Weights())
+	w.PublishMixture(0, 5)
+	w.AwaitWeights()
+	refused := func(what string, err error, part string) {
+		t.Helper()
+		if err == nil || !strings.Contains(err.Error(), part) {
+			t.Errorf("%s gives %v, want %q", what, err, part)
+		}
+	}
+	swap := func() error {
+		_, _, err := rebuild.SwapWhenClose(t.Context(), w.Weights(), -1, "tester", "test")
+		return err
+	}
+	refused("a swap without a version", swap(), "applylens rebuild run weights")
+	projection := w.Weights().Group.Projection()
+	refused("a drop of no version", ledger.DropVersion(t.Context(), w.Pool, projection, 7), "version 7 of weights does not exist")
+	version, err := ledger.CreateVersion(t.Context(), w.Pool, projection)
+	w.Must(err)
+	refused("a swap of an empty version", swap(), "applylens rebuild run weights")
+	if live, _ := liveRule(w); live != 1 {
+		t.Errorf("version %d is live", live)
+	}
+	w.Must(ledger.DropVersion(t.Context(), w.Pool, projection, version))
+	refused("a drop that was done before", ledger.DropVersion(t.Context(), w.Pool, projection, version), "does not exist")
 }
 
 // A rebuild that is interrupted again and again ends with the same rows.
@@ -330,7 +403,7 @@ func TestThrottleHoldsBack(t *testing.T) {
 		records = append(records, w.Own(world.Decision("ann", n)))
 	}
 	w.Publish(records...)
-	w.Must(ledger.SetPace(t.Context(), w.Pool, "weights", version, 200, false)) // 100/s for each of two workers
+	w.Must(ledger.SetPace(t.Context(), w.Pool, "weights", version, 200, false)) // a third of it for each partition
 	began := time.Now()
 	_, err = rebuild.Run(t.Context(), w.Weights(), false)
 	w.Must(err)

@@ -99,23 +99,45 @@ func checkClose(live, other map[ledger.LogPartition]ledger.LockedPosition, versi
 	return nil
 }
 
-// swapAttempts is how often SwapWhenClose goes to the tail before it gives up.
+// swapAttempts is how often swapWhenClose goes to the tail before it gives up.
 const swapAttempts = 21
 
-// SwapWhenClose keeps the version that is being built at the tail and swaps it in as soon as it is close enough. It does not
-// wait between attempts, since the version would only fall behind.
+// SwapWhenClose keeps the version that is being built at the tail and swaps it in as soon as it is close enough. It makes
+// no version, since nobody would have compared it.
 func SwapWhenClose(ctx context.Context, cfg consumers.Config, maxLag int64, actor, reason string) (version int, locked time.Duration, err error) {
 	if err := cfg.Validate(); err != nil {
 		return 0, 0, err
 	}
+	building, err := findBegun(ctx, &cfg)
+	if err != nil {
+		return 0, 0, err
+	}
+	locked, err = swapWhenClose(ctx, &cfg, building.Version, maxLag, actor, reason)
+	return building.Version, locked, err
+}
+
+// findBegun returns the version that is being built, unless nobody has begun to fold it.
+func findBegun(ctx context.Context, cfg *consumers.Config) (ledger.Version, error) {
+	building, err := findBuilding(ctx, cfg)
+	if err != nil {
+		return building, err
+	}
+	positions, err := ledger.NextOffsets(ctx, cfg.Pool, cfg.Group.Name, building.Version)
+	if err == nil && len(positions) == 0 {
+		err = fmt.Errorf("version %d of %s has folded nothing: build it with applylens rebuild run %[2]s", building.Version, cfg.Group.Name)
+	}
+	return building, err
+}
+
+// swapWhenClose does not wait between attempts, since the version would only fall behind.
+func swapWhenClose(ctx context.Context, cfg *consumers.Config, version int, maxLag int64, actor, reason string) (time.Duration, error) {
 	for attempt := 1; ; attempt++ {
-		version, err = Run(ctx, cfg, false)
-		if err != nil {
-			return 0, 0, err
+		if err := catchUp(ctx, cfg, version, false); err != nil {
+			return 0, err
 		}
-		locked, err = Swap(ctx, cfg.Pool, cfg.Group.Name, version, maxLag, actor, reason)
-		if err == nil || !errors.Is(err, ErrBehind) || attempt == swapAttempts {
-			return version, locked, err
+		locked, err := Swap(ctx, cfg.Pool, cfg.Group.Name, version, maxLag, actor, reason)
+		if !errors.Is(err, ErrBehind) || attempt == swapAttempts {
+			return locked, err
 		}
 	}
 }
