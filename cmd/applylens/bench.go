@@ -19,7 +19,7 @@ type benchCommand struct {
 
 	Streams      []string `name:"stream" help:"Which streams are folded: own, clean, repeats, mixed or all." default:"all"`
 	Groups       []string `name:"group" help:"Which groups are measured: weights, policystats or all." default:"all"`
-	Processes    []int    `help:"How many processes fold together: one figure for each number." default:"1,2"`
+	Processes    []int    `help:"How many processes fold or rebuild together: one figure for each number." default:"1,2"`
 	Compression  string   `help:"How the client of another service compresses: none, gzip, snappy, lz4 or zstd." default:"snappy"`
 	BatchBytes   int      `help:"How many bytes its batches have at most, before compression." default:"1048576"`
 	BatchRecords int      `help:"How many records its batches have at most; 0: as many as the bytes allow." default:"0"`

@@ -305,8 +305,12 @@ func (c *rebuildDropCommand) Run(ctx context.Context, p *process) error {
 		return err
 	}
 	defer links.close()
-	if _, err := ledger.FindVersion(ctx, cfg.Pool, c.Group, c.Version); err != nil {
+	version, err := ledger.FindVersion(ctx, cfg.Pool, c.Group, c.Version)
+	if err != nil {
 		return err
+	}
+	if version.State == ledger.VersionLive {
+		return fmt.Errorf("version %d of %s is live: swap another in first", c.Version, c.Group)
 	}
 	if !c.Yes {
 		fmt.Fprintf(p.stdout, "this would delete version %d of %s and its tables; repeat with --yes\n", c.Version, c.Group)

@@ -17,6 +17,15 @@ func Run(ctx context.Context, cfg consumers.Config, follow bool) (int, error) {
 	if err := cfg.Validate(); err != nil {
 		return 0, err
 	}
+	version, err := begin(ctx, &cfg)
+	if err != nil {
+		return 0, err
+	}
+	return version, catchUp(ctx, &cfg, version, follow)
+}
+
+// begin returns the version that is being built, and makes one if there is none.
+func begin(ctx context.Context, cfg *consumers.Config) (int, error) {
 	building, err := ledger.EnsureBuilding(ctx, cfg.Pool, cfg.Group.Projection())
 	if err != nil {
 		return 0, err
@@ -25,7 +34,7 @@ func Run(ctx context.Context, cfg consumers.Config, follow bool) (int, error) {
 		return 0, fmt.Errorf("version %d of %s was begun by fold rule %d, this binary has %d: drop it with applylens rebuild drop %s %d",
 			building.Version, cfg.Group.Name, building.FoldVersion, cfg.Group.FoldVersion, cfg.Group.Name, building.Version)
 	}
-	return building.Version, catchUp(ctx, &cfg, building.Version, follow)
+	return building.Version, nil
 }
 
 // findBuilding returns the version that is being built.
@@ -51,6 +60,9 @@ func catchUp(ctx context.Context, cfg *consumers.Config, version int, follow boo
 // one is served meanwhile. It refuses when the log no longer holds all that the live version was folded from, since
 // only an operator may give that up.
 func Renew(ctx context.Context, cfg consumers.Config, maxLag int64, actor string) error {
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
 	live, rule, err := ledger.LiveVersionFor(ctx, cfg.Pool, cfg.Group.Name, cfg.Group.FoldVersion)
 	if err != nil || rule == cfg.Group.FoldVersion {
 		return err
@@ -74,7 +86,7 @@ func Renew(ctx context.Context, cfg consumers.Config, maxLag int64, actor string
 		}
 	}
 	reason := fmt.Sprintf("fold rule %d instead of %d", cfg.Group.FoldVersion, rule)
-	version, err := Run(ctx, cfg, false)
+	version, err := begin(ctx, &cfg)
 	if err == nil {
 		_, err = swapWhenClose(ctx, &cfg, version, maxLag, actor, reason)
 	}

@@ -136,8 +136,8 @@ func TestBenchOfTheRealBinary(t *testing.T) {
 	if len(report.Faults) > 0 || report.Checks < 40 {
 		t.Errorf("%d checks, faults: %q", report.Checks, report.Faults)
 	}
-	// For each of two groups: one and two processes on each of four streams, and a rebuild; and the naive consumer.
-	if len(report.Rates) != 2*(4*2+1)+1 {
+	// For each of two groups: one and two processes on each of four streams and for a rebuild; and the naive consumer.
+	if len(report.Rates) != 2*(4+1)*2+1 {
 		t.Errorf("%d rates: %s", len(report.Rates), output)
 	}
 	for _, rate := range report.Rates {

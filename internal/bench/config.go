@@ -25,7 +25,7 @@ type Config struct {
 
 	Streams      []string // that are folded; "all" or none: all
 	Groups       []string // that are measured; "all" or none: all
-	Processes    []int    // that fold together: one figure for each number. Default: 1 and 2.
+	Processes    []int    // that fold or rebuild together: one figure for each number. Default: 1 and 2.
 	Compression  string   // of the streams of other services. Default: snappy.
 	BatchBytes   int      // of their client. Default: load.MaxBatchBytes.
 	BatchRecords int      // of their client. Default: as many as the bytes allow.

@@ -61,7 +61,7 @@ func measureStreams(ctx context.Context, stages []*stage, report *Report) error 
 func measureOwn(ctx context.Context, s *stage, report *Report) error {
 	if s.cfg.wants(Rebuild) {
 		for _, p := range s.cfg.projections() {
-			if err := s.measureRebuild(ctx, report, p); err != nil {
+			if err := s.measureRebuilds(ctx, report, p); err != nil {
 				return err
 			}
 		}
