@@ -117,7 +117,7 @@ func (o *Operator) cutOf(ctx context.Context, at *ledger.Movable, start int64) (
 	}
 	end, known := ends[at.Partition]
 	if !known {
-		return 0, errors.New("Kafka does not tell where the log was cut: the partition may have no leader")
+		return 0, errors.New("where the log was cut is not known to Kafka: the partition may have no leader")
 	}
 	return max(start, min(end, at.Next)), nil
 }
