@@ -48,6 +48,11 @@ SELECT throttle, paused, CASE WHEN throttle > 0 THEN (
       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())) ELSE 0 END
 FROM versions WHERE group_name = $1 AND version = $2`
 
+	// firstHaltSQL reads the first partition of a version that is halted.
+	firstHaltSQL = `
+SELECT partition, next_offset, halt_reason, halt_detail FROM positions
+WHERE group_name = $1 AND version = $2 AND state = 'halted' ORDER BY partition LIMIT 1`
+
 	// nextOffsetsSQL reads the positions of a version.
 	nextOffsetsSQL = `
 SELECT partition, next_offset FROM positions WHERE group_name = $1 AND version = $2 AND state <> 'replaced'`
@@ -174,6 +179,21 @@ func (l *Log) Pace(ctx context.Context, db Querier) (p Pace, err error) {
 		return Pace{}, fmt.Errorf("read pace of version %d of %s: %w", l.Version, l.Group, err)
 	}
 	return p, nil
+}
+
+// Halted returns an error that wraps the Halt of a version's first halted partition, nil when none is halted.
+func Halted(ctx context.Context, db Querier, group string, version int) error {
+	var partition int
+	var next int64
+	var halt Halt
+	err := db.QueryRow(ctx, firstHaltSQL, group, version).Scan(&partition, &next, &halt.Reason, &halt.Detail)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil
+	case err != nil:
+		return fmt.Errorf("look for halted partitions: %w", err)
+	}
+	return fmt.Errorf("version %d of %s, partition %d at %d: %w", version, group, partition, next, &halt)
 }
 
 // NextOffsets returns the positions of a version by partition.

@@ -35,6 +35,9 @@ type member struct {
 	version int
 	follow  bool // fold on at the end of the log
 	leases  *ledger.Leases
+
+	waited  bool          // for other processes
+	awaited map[int]int64 // what they have to reach, by partition
 }
 
 // join makes this process a member. Its leases must be closed.
@@ -111,36 +114,51 @@ func (m *member) check(ctx context.Context) error {
 // catchUp folds until what is left is less than a moment's worth, and once more to that end, or until others have done it.
 // With follow it goes on until ctx ends or the version is swapped in.
 func (m *member) catchUp(ctx context.Context, to destination) error {
-	var awaited map[int]int64 // what others have to reach
 	for {
 		left, err := m.look(ctx, to)
 		if err != nil {
 			return m.ended(err)
 		}
-		var took bool
+		fold := m.foldTogether
 		if left.records >= muchLeft {
-			awaited = nil
-			took, err = m.foldInTurn(ctx, left)
-		} else {
-			took, err = m.foldTogether(ctx, left)
+			fold = m.foldInTurn
 		}
-		switch {
-		case err != nil:
+		took, err := fold(ctx, left)
+		if err != nil {
 			return m.ended(err)
-		case took && left.records < momentsWorth:
-			return nil
-		case took:
-			continue
-		case awaited == nil:
-			awaited = left.to
-			m.cfg.Log.Info("other processes fold what is left", "group", m.cfg.Group.Name, "version", m.version, "records", left.records)
-		case !m.follow && left.records < muchLeft && left.reached(awaited):
-			return nil
 		}
-		if err := retry.Wait(ctx, lookAgain); err != nil {
-			return err
+		done := left.records < momentsWorth
+		if !took {
+			if done, err = m.await(ctx, left); err != nil {
+				return err
+			}
+		}
+		if done {
+			return nil
 		}
 	}
+}
+
+// await waits for other processes, which have leased what is left. It returns true when they have got to where the log
+// ended when it was called first.
+func (m *member) await(ctx context.Context, left rest) (done bool, err error) {
+	if !m.waited {
+		m.waited = true
+		m.cfg.Log.Info("other processes fold what is left", "group", m.cfg.Group.Name, "version", m.version, "records", left.records)
+	}
+	switch {
+	case m.follow || left.records >= muchLeft:
+		m.awaited = nil
+	case m.awaited == nil:
+		m.awaited = left.to
+	case left.reached(m.awaited):
+		return true, nil
+	default: // whoever follows the log does not end at a halt
+		if err := ledger.Halted(ctx, m.cfg.Pool, m.cfg.Group.Name, m.version); err != nil {
+			return false, err
+		}
+	}
+	return false, retry.Wait(ctx, lookAgain)
 }
 
 // ended returns nil instead of an error that is the end of following.

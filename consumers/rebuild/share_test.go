@@ -2,6 +2,7 @@ package rebuild_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -224,6 +225,27 @@ func TestOneFollowsAndOthersAreDone(t *testing.T) {
 	if version != 2 {
 		t.Errorf("version %d was swapped in", version)
 	}
+}
+
+// Who waits for a process that follows the log ends when that one has halted.
+func TestWaitingEndsAtAHalt(t *testing.T) {
+	w := grouptest.New(t)
+	w.PublishMixture(0, 10)
+	ctx, stop := context.WithCancel(t.Context())
+	following := start(ctx, w, "first", true)
+	w.Eventually("the first follows", func() error {
+		count := world.Scalar[int](w, "SELECT count(*) FROM positions WHERE version = 2 AND next_offset > 0")
+		return world.Want(count == w.Partitions, "%d partitions", count)
+	})
+	w.Seqs[1] += 5 // numbers that never come
+	w.Publish(w.Own(world.Decision(w.UsersOf(1, 1)[0], 1000)))
+	err := <-start(t.Context(), w, "second", false)
+	var halt *ledger.Halt
+	if !errors.As(err, &halt) || halt.Reason != ledger.ReasonSequence {
+		t.Errorf("the second ended with %v", err)
+	}
+	stop()
+	<-following
 }
 
 // Comparisons at the same time wait for each other.
