@@ -102,6 +102,8 @@ func (f *finder) visit(node ast.Node) bool {
 		f.t.Errorf("%s: promauto registers globally", f.files.Position(call.Pos()))
 	case pkg.Name == "metrics" && name == "Counter" && len(call.Args) >= 3: // our own
 		f.add(call, call.Args[1], "counter", call.Args[3:])
+	case pkg.Name == "metrics" && name == "NewCounterSet" && len(call.Args) >= 3: // our own
+		f.addSet(call)
 	case pkg.Name == "prometheus" && name == "NewDesc":
 		f.addDesc(call)
 	case pkg.Name == "prometheus" && strings.HasPrefix(name, "New"):
@@ -110,8 +112,22 @@ func (f *finder) visit(node ast.Node) bool {
 	return true
 }
 
+// addSet adds the counters of a set.
+func (f *finder) addSet(call *ast.CallExpr) {
+	for _, counter := range call.Args[3:] {
+		for _, element := range elements(counter) {
+			if pair, ok := element.(*ast.KeyValueExpr); ok && pair.Key.(*ast.Ident).Name == "Name" {
+				f.add(call, pair.Value, "counter", elements(call.Args[1]))
+			}
+		}
+	}
+}
+
 // addDesc adds a metric that a collector makes when it is asked; by its name it is a counter or a gauge.
 func (f *finder) addDesc(call *ast.CallExpr) {
+	if passed, ok := call.Args[0].(*ast.SelectorExpr); ok && passed.Sel.Name == "Name" {
+		return // metrics.NewCounterSet itself; its callers are found
+	}
 	kind := "gauge"
 	if name, _ := literal(call.Args[0]); strings.HasSuffix(name, "_total") {
 		kind = "counter"

@@ -12,7 +12,8 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$ SELECT to_hex(hashtextextended(second, hashtextextended(first, 0)) & 16383) $$;
 
 -- The keys of a mail and, behind the user's mark and "+", of its pairs as a set. A very long text has most numbers: it gets
--- the mark and "+" alone, which stands for all of them and keeps the set within the 1 MiB that PostgreSQL allows.
+-- the mark and "+" alone, which stands for all of them and keeps the set within the 1 MiB that PostgreSQL allows. The function
+-- repeats what search_pair does: a backup is restored with an empty search_path, in which it would not be found.
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION search_keys(search_words text) RETURNS tsvector
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 10000000
@@ -25,7 +26,7 @@ BEGIN
         RETURN array_to_tsvector(keys || marked);
     END IF;
     RETURN array_to_tsvector(keys || ARRAY(
-        SELECT marked || search_pair(first, second) FROM unnest(keys, keys[2:]) AS pair(first, second) WHERE second IS NOT NULL));
+        SELECT marked || to_hex(hashtextextended(second, hashtextextended(first, 0)) & 16383) FROM unnest(keys, keys[2:]) AS pair(first, second) WHERE second IS NOT NULL));
 END
 $$;
 -- +goose StatementEnd
