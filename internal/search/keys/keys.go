@@ -1,6 +1,6 @@
 // Package keys makes the keys by which the PostgreSQL engine finds mails: one for each word and for each value that is
 // compared as a whole. The mailbox fold stores them in mails.search_words in the order of the text. An inverted index holds
-// them, and pairs of adjacent ones, as a set; whether words stand next to each other is decided by the stored text.
+// them as a set; whether words stand next to each other is decided by the stored text.
 //
 // Every key begins with a mark of the mail's user, so that the cost of a search does not depend on the mail of others. The
 // mark is a hash, which users may share: it never replaces comparing user_id.

@@ -20,25 +20,13 @@ type statement struct {
 }
 
 func newStatement(request search.Request) *statement {
-	return &statement{index: index{mark: keys.Mark(request.UserID)}, args: []any{request.UserID, request.Limit}}
+	return &statement{index: index{keys.Mark(request.UserID)}, args: []any{request.UserID, request.Limit}}
 }
 
 // arg returns the placeholder of another argument.
 func (s *statement) arg(value any) string {
 	s.args = append(s.args, value)
 	return "$" + strconv.Itoa(len(s.args))
-}
-
-// matching returns the SQL of a tsquery. The database computes the numbers of pairs: as it does for the index.
-func (s *statement) matching(q tsquery) string {
-	if len(q.pairs) == 0 {
-		return s.arg(strings.ReplaceAll(q.format, "%%", "%")) + "::tsquery"
-	}
-	numbers := make([]string, len(q.pairs))
-	for i, p := range q.pairs {
-		numbers[i] = "search_pair(" + s.arg(p[0]) + ", " + s.arg(p[1]) + ")"
-	}
-	return "format(" + s.arg(q.format) + ", " + strings.Join(numbers, ", ") + ")::tsquery"
 }
 
 // keySource tells how a condition finds out what the keys of a mail are.

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -25,35 +24,22 @@ var (
 )
 
 // index writes tsqueries about the mails of the user with a mark.
-type index struct {
-	mark  string
-	pairs *[]pair // of the tsquery that is being written
-}
-
-// pair are two keys, the second right behind the first.
-type pair [2]string
-
-// tsquery is a tsquery as a format for the numbers of its pairs: other percent signs are doubled.
-type tsquery struct {
-	format string
-	pairs  []pair
-}
+type index struct{ mark string }
 
 // tsquery returns a query that holds for all mails for which n does, false when that would be all of the user's mails.
-func (x index) tsquery(n search.Node) (tsquery, bool) {
-	x.pairs = &[]pair{}
+func (x index) tsquery(n search.Node) (string, bool) {
 	c := x.cover(n, true)
 	if c.all {
-		return tsquery{}, false
+		return "", false
 	}
-	mark := keys.Quote(x.mark)
 	if c.none {
-		c.query = "(" + mark + " & !" + mark + ")"
-	} else if c.open {
-		// Without a key that must be there, the index would be read whole, for all users.
-		c.query = mark + " & " + c.query
+		return "(" + keys.Quote(x.mark) + " & !" + keys.Quote(x.mark) + ")", true
 	}
-	return tsquery{c.query, *x.pairs}, true
+	if c.open {
+		// Without a key that must be there, the index would be read whole, for all users.
+		return keys.Quote(x.mark) + " & " + c.query, true
+	}
+	return c.query, true
 }
 
 // cover returns an upper bound of n, or a lower one.
@@ -143,31 +129,13 @@ func (c cover) of(parts []string, operator string) cover {
 	return c
 }
 
-// phrase returns that all words are there, and all pairs of adjacent ones.
+// phrase returns that all words are there.
 func (x index) phrase(n search.Phrase) cover {
-	kind := wordKinds[n.Field]
 	parts := make([]string, len(n.Words))
 	for i, word := range n.Words {
-		parts[i] = x.key(kind, word, n.Prefix && i == len(n.Words)-1).query
-	}
-	whole := n.Words
-	if n.Prefix {
-		whole = whole[:len(whole)-1] // the index has pairs of whole words only
-	}
-	if len(whole) > 1 {
-		parts = append(parts, x.adjacent(kind, whole))
+		parts[i] = x.key(wordKinds[n.Field], word, n.Prefix && i == len(n.Words)-1).query
 	}
 	return cover{}.of(parts, " & ")
-}
-
-// adjacent returns that the pairs of adjacent words are there. A mail that is too long to have pairs has the key for all.
-func (x index) adjacent(kind keys.Kind, words []string) string {
-	var parts []string
-	for i, word := range words[1:] {
-		*x.pairs = append(*x.pairs, pair{keys.Of(x.mark, kind, words[i]), keys.Of(x.mark, kind, word)})
-		parts = append(parts, "'"+x.mark+"+%"+strconv.Itoa(len(*x.pairs))+"$s'")
-	}
-	return "(" + strings.Join(parts, " & ") + " | '" + x.mark + "+')"
 }
 
 func (x index) quarantined(is bool) cover {
@@ -179,7 +147,7 @@ func (x index) quarantined(is bool) cover {
 }
 
 func (x index) key(kind keys.Kind, value string, prefix bool) cover {
-	query := strings.ReplaceAll(keys.Quote(keys.Of(x.mark, kind, value)), "%", "%%")
+	query := keys.Quote(keys.Of(x.mark, kind, value))
 	if prefix {
 		query += ":*"
 	}

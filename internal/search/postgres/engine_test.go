@@ -2,8 +2,6 @@ package postgres
 
 import (
 	"context"
-	"fmt"
-	"strings"
 	"testing"
 
 	database "github.com/applylens/applylens/internal/postgres"
@@ -14,7 +12,6 @@ import (
 	"github.com/applylens/applylens/consumers/enrichment"
 	"github.com/applylens/applylens/consumers/mailbox"
 	"github.com/applylens/applylens/events"
-	"github.com/applylens/applylens/internal/search"
 	"github.com/applylens/applylens/internal/testkit/searchtest"
 	"github.com/applylens/applylens/internal/testkit/testenv"
 )
@@ -25,27 +22,6 @@ func TestEngine(t *testing.T) {
 		t.Helper()
 		put(t, pool, mails)
 	}})
-}
-
-// TestPhrasesOfLongMails: mails whose pairs of words the index does not hold are found by phrases like others, and so is a
-// percent sign beside one.
-func TestPhrasesOfLongMails(t *testing.T) {
-	pool, _ := testenv.Database(t)
-	var text strings.Builder
-	for n := range 30_000 {
-		fmt.Fprintf(&text, "word%d ", n)
-	}
-	long := events.Mail{UserID: "ann", MessageID: "long", Text: text.String(), ReceivedAt: now, RecordedAt: now, Category: "50%1$s", Labels: []string{"100% mine"}}
-	put(t, pool, []searchtest.Mail{{Mail: long}})
-	for query, want := range map[string]int{
-		`"word7 word8 word9"`: 1, `"word29998 word29999"`: 1, `"word8 word7"`: 0, `"word7 word9"`: 0, `"word7 word8" "word9 word8"`: 0,
-		`"word1 word2" category:50%1$s label:"100% mine"`: 1, `"word1 word2" label:"100%% mine"`: 0, `label:"100% mine"`: 1,
-	} {
-		hits, err := New(pool).Search(t.Context(), search.Request{UserID: "ann", Where: at(query), Limit: 1000})
-		if err != nil || len(hits) != want {
-			t.Errorf("%s: found %d mails, want %d: %v", query, len(hits), want, err)
-		}
-	}
 }
 
 // put folds mails and applications as their groups do.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"regexp"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -71,11 +70,6 @@ var common = []string{
 
 func explain(t *testing.T, pool *pgxpool.Pool, request search.Request) string {
 	t.Helper()
-	return explainAs(t, pool, "EXPLAIN ", request)
-}
-
-func explainAs(t *testing.T, pool *pgxpool.Pool, explain string, request search.Request) string {
-	t.Helper()
 	s := newStatement(request)
 	text := s.search(request)
 	var plan []string
@@ -83,7 +77,7 @@ func explainAs(t *testing.T, pool *pgxpool.Pool, explain string, request search.
 		if _, err := tx.Exec(t.Context(), settings); err != nil {
 			return err
 		}
-		rows, err := tx.Query(t.Context(), explain+text, append([]any{pgx.QueryExecModeExec}, s.args...)...)
+		rows, err := tx.Query(t.Context(), "EXPLAIN "+text, append([]any{pgx.QueryExecModeExec}, s.args...)...)
 		if err != nil {
 			return err
 		}
@@ -121,27 +115,10 @@ func checkPlans(t *testing.T, pool *pgxpool.Pool, bad *regexp.Regexp) {
 	}
 }
 
-// TestPhrasesReadFewTexts: of mails that hold all words of a phrase, only those are read that may hold them in a row.
-func TestPhrasesReadFewTexts(t *testing.T) {
-	const count = 10_000
-	pool := fill(t, count)
-	visited := regexp.MustCompile(`Bitmap Heap Scan on mails_1 .*actual rows=(\d+)`)
-	for _, query := range []string{`"number the"`, `"even number the"`, `body:"number number"`, `"number the" OR "even the"`} {
-		plan := explainAs(t, pool, "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) ", search.Request{UserID: "ann", Where: at(query), Limit: 20})
-		found := visited.FindStringSubmatch(plan)
-		if found == nil {
-			t.Fatalf("%s does not ask the index:\n%s", query, plan)
-		}
-		if read, _ := strconv.Atoi(found[1]); read > count/100 {
-			t.Errorf("%s reads %d texts of %d:\n%s", query, read, count, plan)
-		}
-	}
-}
-
 // TestNothingOfAQueryIsSQL: whatever a query says stands in the arguments.
 func TestNothingOfAQueryIsSQL(t *testing.T) {
 	allowed := regexp.MustCompile(`^[a-zA-Z_.,:<>=@|()*$0-9 ]*$`)
-	for _, query := range append(common, `subject:"canary'; DROP" canary*`, `"100% canary" "canary %1$s canary" body:"canary's \\canary"`, `label:"canary' OR" sender:canary@x.example ats.company:canary* list_id:canary`) {
+	for _, query := range append(common, `subject:"canary'; DROP" canary*`, `label:"canary' OR" sender:canary@x.example ats.company:canary* list_id:canary`) {
 		s := newStatement(search.Request{UserID: "canary", Where: at(query), Should: wishes, Limit: 20})
 		text := s.search(search.Request{UserID: "canary", Where: at(query), Should: wishes, Limit: 20})
 		literals := strings.NewReplacer("' '", "", "''", "")

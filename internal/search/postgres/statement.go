@@ -175,7 +175,7 @@ func (s *statement) candidates(n search.Node, ids, and string) string {
 		if ids != "" || !slices.ContainsFunc(parts, isPeriod) {
 			where = "m.user_id IS NOT DISTINCT FROM $1" // the keys are the user's: no index of users is to be read beside theirs
 		}
-		where += " AND search_keys(m.search_words) @@ " + s.matching(query)
+		where += " AND search_keys(m.search_words) @@ " + s.arg(query) + "::tsquery"
 	}
 	if ids != "" {
 		where += " AND m.id = ANY (ARRAY(" + ids + "))" // an array, which the index of ids can look up
