@@ -1,9 +1,9 @@
 // Package postgres searches the table that the mailbox fold writes. It is the engine of embedded deployments and of those
 // without Elasticsearch.
 //
-// A search is one statement. An inverted index over the keys of internal/search/keys finds the mails with a combination of words and values; phrases are then checked in the stored text of those mails; dates,
-// numbers and applications are read from columns. No part of a query becomes SQL: the statement is built from fixed
-// fragments and placeholders.
+// A search is one statement. An inverted index over the keys of internal/search/keys finds the mails with a combination of
+// words and values; phrases are then checked in the stored text of those mails; dates, numbers and applications are read
+// from columns. No part of a query becomes SQL: the statement is built from fixed fragments and placeholders.
 package postgres
 
 import (
