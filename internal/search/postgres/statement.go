@@ -91,7 +91,7 @@ func (s *statement) lifted(request search.Request) []string {
 // applicationsOf returns a query for the applications of the mails for which n may hold, whatever those applications are.
 func (s *statement) applicationsOf(n search.Node) string {
 	mails := "SELECT mail_id FROM touched_mails WHERE user_id = $1"
-	if known, _ := splitApplications(n); !every(known, isAll) {
+	if known, _ := splitApplications(n); !holdsForAll(known) {
 		mails = "SELECT id FROM (" + s.candidates(known, mails, "") + ") m"
 	}
 	return "SELECT mail_id, stage, system, company, ghosting_risk(last_stage_change, interview_date, now()) AS ghosting_risk" +
@@ -199,8 +199,20 @@ func (s *statement) seen(n search.Node) string {
 	return strings.Join(parts, " AND ")
 }
 
-// isAll tells of no comparison that it holds for all mails, since every passes over All.
-func isAll(search.Node) bool { return false }
+// holdsForAll reports whether n holds for every mail by its form alone: what compares nothing, such as NOT of everything,
+// may as well hold for none.
+func holdsForAll(n search.Node) bool {
+	fails := func(part search.Node) bool { return !holdsForAll(part) }
+	switch n := n.(type) {
+	case search.All:
+		return true
+	case search.And:
+		return !slices.ContainsFunc(n, fails)
+	case search.Or:
+		return slices.ContainsFunc(n, holdsForAll)
+	}
+	return false
+}
 
 // asksWords tells whether a part is about words and keys, and about nothing else.
 func asksWords(part search.Node) bool {

@@ -359,6 +359,14 @@ func testRandom(t *testing.T, s Subject) {
 	})
 	mails := made.Example(1)
 	s.Put(t, mails...)
+	// What random queries found once: a query that holds for no mail, with a boost by an application.
+	acme := search.Value{Field: "ats.company", Text: "acme"}
+	for _, none := range []search.Node{search.Not{Inner: search.All{}}, search.Or{search.Not{Inner: search.All{}}}, search.And{search.All{}, search.Not{Inner: search.All{}}}} {
+		hits, err := s.Engine.Search(t.Context(), search.Request{UserID: users[0], Where: none, Should: []search.Node{acme}, Limit: count})
+		if err != nil || len(hits) > 0 {
+			t.Errorf("%#v finds %d mails, %v", none, len(hits), err)
+		}
+	}
 	rapid.Check(t, func(t *rapid.T) {
 		request := search.Request{UserID: rapid.SampledFrom(users).Draw(t, "user"), Where: drawNode(t, 4), Limit: rapid.SampledFrom([]int{3, count}).Draw(t, "limit")}
 		for range rapid.IntRange(0, 3).Draw(t, "wishes") {
