@@ -134,7 +134,8 @@ func (s *session) takePositions(ctx context.Context, tx *postgres.Tx, partitions
 	for _, c := range claimed {
 		part := &partition{
 			id: c.Partition, ownerEpoch: c.OwnerEpoch, beganAt: c.BeganAt, next: c.Next, epoch: c.LeaderEpoch,
-			sequences: ledger.Sequences{}, dead: map[int64]struct{}{}, breaker: breaker{limit: s.cfg.DeadLetterLimit},
+			sequences: ledger.Sequences{}, dead: map[int64]struct{}{}, failed: map[int64]struct{}{},
+			breaker: breaker{limit: s.cfg.DeadLetterLimit},
 		}
 		part.status.at = kafkalog.At{Partition: part.id, Offset: part.next, Epoch: part.epoch}
 		part.status.halt = c.Halt

@@ -108,7 +108,7 @@ func (w *worker) applyNow(e *entry) (halt *ledger.Halt, err error) {
 	defer func() {
 		if crash := recover(); crash != nil {
 			w.logPanic(e, crash)
-			e.part.refuse(e.offset, refusedByPanic)
+			e.part.failed[e.offset] = struct{}{}
 			err = errSpoiled
 		}
 	}()
@@ -118,14 +118,6 @@ func (w *worker) applyNow(e *entry) (halt *ledger.Halt, err error) {
 func (w *worker) logPanic(e *entry, crash any) {
 	w.s.cfg.Log.Error("folding a record failed in our code: this is a bug", "group", w.s.log.Group, "topic", w.s.log.Topic,
 		"partition", e.part.id, "offset", e.offset, "error", fmt.Sprint(crash), "stack", string(debug.Stack()))
-}
-
-// refuse remembers that the record at offset is not acceptable, for the next time that it is read.
-func (p *partition) refuse(offset int64, why *refusal) {
-	if p.refused == nil {
-		p.refused = map[int64]*refusal{}
-	}
-	p.refused[offset] = why
 }
 
 // decide fills in what is to become of a record. Its error is a *refusal, a *ledger.Halt, or one that ends the session.
@@ -161,8 +153,8 @@ func (w *worker) decide(ctx context.Context, c *cursor, r *kafkalog.Record, e *e
 	if err != nil || repeat {
 		return err
 	}
-	if why := e.part.refused[r.Offset]; why != nil {
-		return why
+	if _, failed := e.part.failed[r.Offset]; failed {
+		return refusedByPanic
 	}
 	if headErr != nil {
 		return asRefusal(headErr)

@@ -44,7 +44,7 @@ type partition struct {
 	epoch     int32              // of the record before next; -1 when unknown
 	sequences ledger.Sequences   // as committed
 	dead      map[int64]struct{} // offsets whose outcome is already dead-lettered
-	refused   map[int64]*refusal // offsets that the database refused, or that our code failed at
+	failed    map[int64]struct{} // offsets that our code failed at, whose records become dead letters
 	breaker   breaker            // as committed
 
 	status partitionStatus

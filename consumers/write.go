@@ -25,7 +25,8 @@ func (w *worker) flush(ctx context.Context) error {
 		if unsure && postgres.Classify(err) == postgres.Timeout {
 			unsure, err = w.settle(ctx, err)
 		}
-		switch w.classify(err, unsure) {
+		why := w.classify(err, unsure)
+		switch why {
 		case done:
 			more, err := w.committed(ctx, began)
 			if err != nil || !more {
@@ -47,7 +48,7 @@ func (w *worker) flush(ctx context.Context) error {
 			}
 			continue
 		case refused, slow:
-			if again, err := w.split(ctx, err); err != nil || !again {
+			if again, err := w.split(ctx, why, err); err != nil || !again {
 				return err
 			}
 			continue
@@ -301,9 +302,9 @@ func (w *worker) haltPatiently(ctx context.Context, part *partition, halt *ledge
 // split makes the next transaction be about half the records, since the database refused them or took too long. A record
 // that is refused alone becomes a dead letter, and one that is refused even so halts the partition. It returns false when
 // the batch is to be read again, so that its records can be told apart.
-func (w *worker) split(ctx context.Context, cause error) (again bool, err error) {
+func (w *worker) split(ctx context.Context, why verdict, cause error) (again bool, err error) {
 	b := &w.batch
-	if w.classify(cause, false) == slow {
+	if why == slow {
 		w.limit = max(1, min(w.limit, b.records)/2)
 	}
 	if !w.holding {
@@ -311,7 +312,7 @@ func (w *worker) split(ctx context.Context, cause error) (again bool, err error)
 			return false, fmt.Errorf("the database refused to move a position: %w", cause)
 		}
 		w.limit = min(w.limit, b.records)
-		if w.classify(cause, false) == refused {
+		if why == refused {
 			w.holding, w.suspects = true, b.records
 		}
 		w.restart(ctx)
@@ -323,7 +324,7 @@ func (w *worker) split(ctx context.Context, cause error) (again bool, err error)
 	}
 	e := &b.held.entries[0]
 	switch {
-	case w.classify(cause, false) == slow:
+	case why == slow:
 		return true, pause(ctx, 1)
 	case e.outcome == none:
 		return false, fmt.Errorf("the database refused to move a position: %w", cause)
