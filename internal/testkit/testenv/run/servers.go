@@ -63,31 +63,63 @@ func (s *servers) summary() string {
 	return strings.Join(s.environment, " ")
 }
 
-// postgres sets PG_BIN for tests that run a server of their own, and starts a server unless DATABASE_URL is set.
-func (s *servers) postgres(ctx context.Context, durable bool) error {
-	bin, given := os.LookupEnv("PG_BIN")
+// provide finds a server's programs, unless the variable programs names them, and starts a server of them, unless the
+// variable address names one. It sets the variables to what it found and started.
+func (s *servers) provide(ctx context.Context, programs, address string, find func(context.Context) (string, error),
+	start func(programs string) (address string, stop func() error, err error)) error {
+	where, given := os.LookupEnv(programs)
 	if !given {
-		found, err := findPostgres(ctx)
+		found, err := find(ctx)
 		if err != nil {
 			return err
 		}
-		bin = found
-		s.set("PG_BIN", bin)
+		where = found
+		s.set(programs, where)
 	}
-	if os.Getenv("DATABASE_URL") != "" {
+	if os.Getenv(address) != "" {
 		return nil
 	}
-	config := server.PostgresConfig{BinDir: bin}
-	if durable {
-		config.Settings = map[string]string{"fsync": "on", "full_page_writes": "on"}
-	}
-	started, err := server.NewPostgres(ctx, config)
+	started, stop, err := start(where)
 	if err != nil {
 		return err
 	}
-	s.set("DATABASE_URL", started.URL())
-	s.closeWith(started.Close)
+	s.set(address, started)
+	s.closeWith(stop)
 	return nil
+}
+
+func (s *servers) postgres(ctx context.Context, durable bool) error {
+	return s.provide(ctx, "PG_BIN", "DATABASE_URL", findPostgres, func(bin string) (string, func() error, error) {
+		config := server.PostgresConfig{BinDir: bin}
+		if durable {
+			config.Settings = map[string]string{"fsync": "on", "full_page_writes": "on"}
+		}
+		started, err := server.NewPostgres(ctx, config)
+		if err != nil {
+			return "", nil, err
+		}
+		return started.URL(), started.Close, nil
+	})
+}
+
+func (s *servers) kafka(ctx context.Context) error {
+	return s.provide(ctx, "KAFKA_CLASSPATH", "KAFKA_BROKERS", server.FindKafka, func(jars string) (string, func() error, error) {
+		started, err := server.NewKafka(ctx, server.KafkaConfig{ClassPath: jars})
+		if err != nil {
+			return "", nil, err
+		}
+		return started.Addr(), started.Close, nil
+	})
+}
+
+func (s *servers) elasticsearch(ctx context.Context) error {
+	return s.provide(ctx, "ELASTICSEARCH_HOME", "ELASTICSEARCH_URL", server.FindElasticsearch, func(home string) (string, func() error, error) {
+		started, err := server.NewElasticsearch(ctx, server.ElasticsearchConfig{Home: home})
+		if err != nil {
+			return "", nil, err
+		}
+		return started.URL(), started.Close, nil
+	})
 }
 
 // findPostgres returns an installed PostgreSQL, or else the one that "applylens up" downloads.
@@ -115,52 +147,6 @@ func fetchPostgres(ctx context.Context) (string, error) {
 		return "", err
 	}
 	return servers.PostgresBin, servers.Stop(ctx)
-}
-
-// kafka does the same for KAFKA_CLASSPATH and KAFKA_BROKERS.
-func (s *servers) kafka(ctx context.Context) error {
-	jars, given := os.LookupEnv("KAFKA_CLASSPATH")
-	if !given {
-		found, err := server.FindKafka(ctx)
-		if err != nil {
-			return err
-		}
-		jars = found
-		s.set("KAFKA_CLASSPATH", jars)
-	}
-	if os.Getenv("KAFKA_BROKERS") != "" {
-		return nil
-	}
-	started, err := server.NewKafka(ctx, server.KafkaConfig{ClassPath: jars})
-	if err != nil {
-		return err
-	}
-	s.set("KAFKA_BROKERS", started.Addr())
-	s.closeWith(started.Close)
-	return nil
-}
-
-// elasticsearch does the same for ELASTICSEARCH_HOME and ELASTICSEARCH_URL.
-func (s *servers) elasticsearch(ctx context.Context) error {
-	home, given := os.LookupEnv("ELASTICSEARCH_HOME")
-	if !given {
-		found, err := server.FindElasticsearch(ctx)
-		if err != nil {
-			return err
-		}
-		home = found
-		s.set("ELASTICSEARCH_HOME", home)
-	}
-	if os.Getenv("ELASTICSEARCH_URL") != "" {
-		return nil
-	}
-	started, err := server.NewElasticsearch(ctx, server.ElasticsearchConfig{Home: home})
-	if err != nil {
-		return err
-	}
-	s.set("ELASTICSEARCH_URL", started.URL())
-	s.closeWith(started.Close)
-	return nil
 }
 
 func (s *servers) set(name, value string) {
