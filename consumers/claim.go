@@ -133,7 +133,7 @@ func (s *session) takePositions(ctx context.Context, tx *postgres.Tx, partitions
 	missing := slices.Clone(partitions)
 	for _, c := range claimed {
 		part := &partition{
-			id: c.Partition, ownerEpoch: c.OwnerEpoch, beganAt: c.BeganAt, next: c.Next, epoch: c.LeaderEpoch,
+			id: c.Partition, ownerEpoch: c.OwnerEpoch, beganAt: c.BeganAt, createdAt: c.CreatedAt, next: c.Next, epoch: c.LeaderEpoch,
 			sequences: ledger.Sequences{}, dead: map[int64]struct{}{}, failed: map[int64]struct{}{},
 			breaker: breaker{limit: s.cfg.DeadLetterLimit},
 		}
@@ -167,6 +167,9 @@ func (s *session) readMemory(ctx context.Context, tx *postgres.Tx) error {
 		}
 		if found := sequences[part.id]; found != nil {
 			part.sequences = found
+			for _, last := range found {
+				part.newestKey = max(part.newestKey, last.Key)
+			}
 		}
 		if err := s.readDead(ctx, tx, part); err != nil {
 			return err

@@ -35,7 +35,10 @@ type entry struct {
 	next    int64 // the position behind it
 	epoch   int32
 	at      time.Time
+	own     bool           // our relay published it
 	stamp   events.Stamp   // of our relay, when its number is the next
+	id      string         // the event's, with a stamp
+	key     int            // the number of the key that signed it, with a stamp
 	outcome outcome        // as far as it is known before the database was asked
 	event   *events.Event  // to be folded; nil when there is nothing to fold
 	effect  ledger.Effect  // by which the event is deduplicated; zero when it is not
@@ -47,7 +50,12 @@ type entry struct {
 }
 
 // entrySize is roughly how many bytes an entry takes beside its event.
-const entrySize = 240
+const entrySize = 280
+
+// sequence is what is remembered of the entry's stamp.
+func (e *entry) sequence() ledger.Sequence {
+	return ledger.Sequence{Seq: e.stamp.Seq, ID: e.id, Key: e.key}
+}
 
 func (e *entry) deduplicated() bool { return e.event != nil && e.effect != ledger.Effect{} }
 
@@ -109,7 +117,7 @@ func (w *worker) apply(e *entry) *ledger.Halt {
 		}
 	}
 	if e.stamp.Seq > 0 {
-		c.sequences[e.stamp.Relay] = e.stamp.Seq
+		c.sequences[e.stamp.Relay] = e.sequence()
 	}
 	c.outcomes[result]++
 	c.next, c.epoch, c.last = e.next, max(e.epoch, c.epoch), e.at

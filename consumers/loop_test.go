@@ -119,24 +119,45 @@ func TestDeadLetterStormHalts(t *testing.T) {
 	}
 }
 
-func TestUnknownTypeHalts(t *testing.T) {
+// ofType gives a record another type.
+func ofType(r *kgo.Record, name string) *kgo.Record {
+	for i := range r.Headers {
+		if r.Headers[i].Key == events.HeaderType {
+			r.Headers[i].Value = []byte(name)
+		}
+	}
+	return r
+}
+
+// ourNext returns a record of our relay that has another type than decision n.
+func ourNext(w *grouptest.Loop, n int, name string) *kgo.Record {
+	record := ofType(w.Record(world.Decision("ann", n, func(e *events.Event) { e.Source = w.Source })), name)
+	w.Seqs[record.Partition]++
+	return w.Sign(world.Stamp(record, w.Relay, w.Seqs[record.Partition]))
+}
+
+func TestUnknownTypeOfOursHalts(t *testing.T) {
 	w := grouptest.New(t)
 	w.Start(w.Weights())
-	future := w.Foreign(world.Decision("ann", 1))
-	for i := range future.Headers {
-		if future.Headers[i].Key == events.HeaderType {
-			future.Headers[i].Value = []byte("applylens.action.approved.v2")
-		}
-	}
-	alien := w.Foreign(world.Decision("ann", 2))
-	for i := range alien.Headers {
-		if alien.Headers[i].Key == events.HeaderType {
-			alien.Headers[i].Value = []byte("com.example.thing.v1")
-		}
-	}
-	w.Publish(alien, w.Own(world.Decision("ann", 3)), future, w.Own(world.Decision("ann", 4)))
+	alien := ofType(w.Foreign(world.Decision("ann", 2)), "com.example.thing.v1")
+	w.Publish(alien, w.Own(world.Decision("ann", 3)), ourNext(w, 1, "applylens.action.approved.v2"), w.Own(world.Decision("ann", 4)))
 	w.AwaitHalt(ledger.ReasonUnknownType)
 	if diff := cmp.Diff(world.Ledger{Fetched: 2, Applied: 2}, w.Ledger("weights")); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// Nobody but our relay can halt a partition.
+func TestUnknownTypeOfOthersIsADeadLetter(t *testing.T) {
+	w := grouptest.New(t)
+	w.Start(w.Weights())
+	future := ofType(w.Foreign(world.Decision("ann", 1)), "applylens.action.approved.v2")
+	w.Publish(w.Own(world.Decision("ann", 3)), future, w.Own(world.Decision("ann", 4)))
+	w.AwaitWeights()
+	if diff := cmp.Diff(world.Ledger{Fetched: 3, Applied: 2, DeadLettered: 1}, w.Ledger("weights")); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(map[string]int{"unknown_type": 1}, w.DeadLetters("weights")); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -171,7 +192,7 @@ func TestUnknownTermsWaitWhileTheDatabaseIsBehind(t *testing.T) {
 	w.Publish(w.Own(world.Decision("ann", 0)))
 	w.Start(w.Weights())
 	w.Until("the group meets the term", func() bool { return strings.Contains(w.Logs.String(), "restored from a backup") })
-	w.Exec("INSERT INTO relays (relay_id) VALUES ($1)", w.Relay)
+	w.Exec("INSERT INTO relays (relay_id, key_number) VALUES ($1, 1)", w.Relay)
 	w.AwaitWeights()
 	if diff := cmp.Diff(world.Ledger{Fetched: 1, Applied: 1}, w.Ledger("weights")); diff != "" {
 		t.Error(diff)

@@ -30,11 +30,14 @@ const (
 
 // The reasons for a dead letter beside those of package events.
 const (
-	reasonSource     = "source"     // who wrote it may not
-	reasonKey        = "key"        // the key or the partition is not that of its user or application
-	reasonRefused    = "refused"    // the database does not accept it
-	reasonPanic      = "panic"      // folding it failed in our code
-	reasonUnreadable = "unreadable" // its batch cannot be taken apart
+	reasonSource     = "source"       // who wrote it may not
+	reasonSignature  = "signature"    // it claims to be of our relay, which did not publish it as it is
+	reasonNumber     = "number"       // another event had its number in its relay term
+	reasonUnknown    = "unknown_type" // of our namespace, but this version does not know it
+	reasonKey        = "key"          // the key or the partition is not that of its user or application
+	reasonRefused    = "refused"      // the database does not accept it
+	reasonPanic      = "panic"        // folding it failed in our code
+	reasonUnreadable = "unreadable"   // its batch cannot be taken apart
 
 	// ReasonConflict marks a record whose effect is there with other content.
 	ReasonConflict = "conflict"
@@ -94,7 +97,8 @@ func (w *worker) use(ctx context.Context, part *partition, c *cursor, r *kafkalo
 		return halt, err
 	}
 	if e.stamp.Seq > 0 {
-		c.seen[e.stamp.Relay] = e.stamp.Seq
+		c.seen[e.stamp.Relay] = e.sequence()
+		c.newestKey = max(c.newestKey, e.key)
 	}
 	c.read = e.next
 	w.batch.records++
@@ -141,9 +145,9 @@ func (w *worker) decide(ctx context.Context, c *cursor, r *kafkalog.Record, e *e
 	if headErr != nil {
 		head = events.Head{Stamp: StampOf(r.Headers)} // a redriven record may be as broken as before
 	}
-	repeat, err := w.checkSequence(ctx, c, &head, e)
+	repeat, err := w.checkSequence(ctx, c, &head, r, e)
 	var hole *ledger.Halt
-	if dead && (err == nil || errors.As(err, &hole)) {
+	if dead && (err == nil || errors.As(err, &hole) || isRefusal(err)) {
 		e.outcome = deadLettered // also when its number came too early: it was passed over for that
 		return nil
 	}
@@ -159,7 +163,7 @@ func (w *worker) decide(ctx context.Context, c *cursor, r *kafkalog.Record, e *e
 	if headErr != nil {
 		return asRefusal(headErr)
 	}
-	if err := w.checkSource(ctx, &head); err != nil {
+	if err := w.checkSource(&head); err != nil {
 		return err
 	}
 	return w.decideType(ctx, r, &head, e)
@@ -168,6 +172,8 @@ func (w *worker) decide(ctx context.Context, c *cursor, r *kafkalog.Record, e *e
 // decideType passes over what has no effect in this group.
 func (w *worker) decideType(ctx context.Context, r *kafkalog.Record, head *events.Head, e *entry) error {
 	switch {
+	case head.Type == events.TypeUnknown && !e.own:
+		return refuse(reasonUnknown, "it is of a type of ours that this version does not know; redrive it after an upgrade")
 	case head.Type == events.TypeUnknown:
 		return ledger.NewHalt(ledger.ReasonUnknownType, w.s.where(e.part.id, -1), "the record at offset %d is of a type that this version does not know", r.Offset)
 	case head.RedriveGroup != "" && head.RedriveGroup != w.s.log.Group:
@@ -225,21 +231,9 @@ func (w *worker) decidePayload(r *kafkalog.Record, head *events.Head, e *entry) 
 	return nil
 }
 
-// StampOf reads the relay's stamp of a record whose other headers may be damaged; zero when there is none.
-func StampOf(headers []events.Header) events.Stamp {
-	var stamp events.Stamp
-	for _, h := range headers {
-		switch h.Key {
-		case events.HeaderRelayID:
-			stamp.Relay, _ = events.ParseUUID(h.Value)
-		case events.HeaderRelaySeq:
-			stamp.Seq, _ = strconv.ParseInt(string(h.Value), 10, 64)
-		}
-	}
-	if stamp.Relay.IsZero() || stamp.Seq < 1 {
-		return events.Stamp{}
-	}
-	return stamp
+func isRefusal(err error) bool {
+	var refused *refusal
+	return errors.As(err, &refused)
 }
 
 func asRefusal(err error) error {
@@ -259,49 +253,43 @@ func (w *worker) rightPartition(key []byte, partition int) bool {
 	return false
 }
 
-// checkSequence looks at the number of a record of our relay, notes it in e, and tells whether it was applied before. A
-// number that is missing in the log halts the partition. It is what the idempotent producer does, with PostgreSQL as the
-// memory.
-func (w *worker) checkSequence(ctx context.Context, c *cursor, head *events.Head, e *entry) (repeat bool, err error) {
+// checkSequence looks at the number of a record that carries a stamp of our relay, notes it in e, and tells whether it was
+// applied before. A number that is missing in the log halts the partition. It is what the idempotent producer does, with
+// PostgreSQL as the memory. A record that our relay did not publish as it is is refused; its number is not followed.
+func (w *worker) checkSequence(ctx context.Context, c *cursor, head *events.Head, r *kafkalog.Record, e *entry) (repeat bool, err error) {
 	if head.Relay.IsZero() || failpoint.Broken("stamps") {
 		return false, nil
 	}
-	known, err := w.s.relays.has(ctx, head.Relay)
+	term, err := w.verifier.Check(ctx, e.part.id, head.Relay, r)
 	if err != nil {
 		return false, err
 	}
-	if !known {
-		return false, nil // checkSource refuses it; a stranger's numbers are not followed
-	}
+	e.own = true
 	last, seen := c.seen[head.Relay]
 	if !seen {
 		last, seen = e.part.sequences[head.Relay]
 	}
 	switch {
-	case head.Seq <= last:
+	case head.Seq == last.Seq && last.ID != "" && head.ID != "" && head.ID != last.ID:
+		return false, refuse(reasonNumber, "number %d of relay term %s was event %s before", head.Seq, head.Relay, last.ID)
+	case head.Seq <= last.Seq:
 		return true, nil
-	case head.Seq == last+1, !seen && e.part.beganAt > 0:
+	case term.Key.Number < c.newestKey:
+		// Terms are published one after the other. Whoever has got hold of a key that was replaced cannot go on with its terms.
+		return false, refuse(reasonSignature, "it is a new record by relay key %d, which key %d has replaced in this partition", term.Key.Number, c.newestKey)
+	case head.Seq == last.Seq+1, !seen && e.part.beganAt > 0 && !term.Began.After(e.part.createdAt):
 	default:
 		return false, ledger.NewHalt(ledger.ReasonSequence, w.s.where(e.part.id, -1),
-			"number %d of relay term %s follows %d: the records between them are not before it in the log", head.Seq, head.Relay, last)
+			"number %d of relay term %s follows %d: the records between them are not before it in the log", head.Seq, head.Relay, last.Seq)
 	}
-	e.stamp = head.Stamp
+	e.stamp, e.id, e.key = head.Stamp, head.ID, term.Key.Number
 	return false, nil
 }
 
 // checkSource refuses records whose source does not fit their stamp. A redriven record keeps the source of its first
 // producer and carries the stamp of the relay.
-func (w *worker) checkSource(ctx context.Context, head *events.Head) error {
+func (w *worker) checkSource(head *events.Head) error {
 	stamped, own := !head.Relay.IsZero(), head.Source == w.s.source
-	if stamped {
-		known, err := w.s.relays.has(ctx, head.Relay)
-		if err != nil {
-			return err
-		}
-		if !known {
-			return refuse(reasonSource, "it carries the stamp of a relay that is not ours")
-		}
-	}
 	switch {
 	case own && !stamped:
 		return refuse(reasonSource, "it has our source but no stamp of our relay")

@@ -10,9 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/applylens/applylens/consumers/ledger"
-	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/kafkalog"
-	"github.com/applylens/applylens/internal/outbox"
 )
 
 // session folds the partitions of one assignment, from the claim to the last commit. Its positions are owned by it
@@ -37,12 +35,14 @@ type partition struct {
 	id         int
 	ownerEpoch int64 // 0: it has no position that could be claimed
 	beganAt    int64 // the offset at which reading began
+	createdAt  time.Time
 	stopAt     int64 // where reading ends; -1: nowhere
 
 	// of its worker alone, once the claim is done
 	next      int64              // as committed
 	epoch     int32              // of the record before next; -1 when unknown
 	sequences ledger.Sequences   // as committed
+	newestKey int                // the greatest number of a key that a record was signed by, as committed
 	dead      map[int64]struct{} // offsets whose outcome is already dead-lettered
 	failed    map[int64]struct{} // offsets that our code failed at, whose records become dead letters
 	breaker   breaker            // as committed
@@ -164,41 +164,6 @@ func (s *session) run(ctx context.Context) error {
 		return nil
 	}
 	return err
-}
-
-// relayTerms remembers which relay terms are ours. Terms are added all the time, so an unknown one is looked up.
-type relayTerms struct {
-	db    ledger.Querier
-	mu    sync.Mutex
-	known map[events.UUID]bool
-}
-
-func (r *relayTerms) has(ctx context.Context, id events.UUID) (bool, error) {
-	r.mu.Lock()
-	known := r.known[id]
-	r.mu.Unlock()
-	if known {
-		return true, nil
-	}
-	found, err := ledger.RelayKnown(ctx, r.db, id)
-	if err != nil {
-		return false, err
-	}
-	if !found {
-		// A database restored from a backup lacks the terms that came after it until the relay has put them back.
-		restored, err := outbox.Restored(ctx, r.db)
-		if err == nil && restored {
-			err = outbox.ErrRestored
-		}
-		return false, err
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.known == nil {
-		r.known = map[events.UUID]bool{}
-	}
-	r.known[id] = true
-	return true, nil
 }
 
 // breaker halts a partition when too many of its records cannot be applied.

@@ -18,11 +18,12 @@ import (
 // database can tell, the records of a batch are held instead: decided, but not folded before the transaction has claimed
 // their effects (held.go).
 type worker struct {
-	s       *session
-	parts   []*partition
-	readers *readers
-	decoder *events.Decoder
-	event   events.Event
+	s        *session
+	parts    []*partition
+	readers  *readers
+	decoder  *events.Decoder
+	verifier *Verifier
+	event    events.Event
 
 	limit    int  // most records of the next batch
 	holding  bool // the records of a batch are held
@@ -41,8 +42,9 @@ type cursor struct {
 	caughtUp bool
 	halt     *ledger.Halt // found behind the records of the batch
 
-	read int64            // one past the last record that was folded or held
-	seen ledger.Sequences // of records since the commit, also of held ones
+	read      int64            // one past the last record that was folded or held
+	seen      ledger.Sequences // of records since the commit, also of held ones
+	newestKey int              // of partition, with those of seen
 
 	progress
 }
@@ -72,7 +74,7 @@ type batch struct {
 
 func newWorker(s *session, parts []*partition) *worker {
 	return &worker{
-		s: s, parts: parts, decoder: events.NewDecoder(), limit: s.cfg.BatchRecords,
+		s: s, parts: parts, decoder: events.NewDecoder(), verifier: &Verifier{terms: &s.relays, topic: s.log.Topic}, limit: s.cfg.BatchRecords,
 		cursors: map[*partition]*cursor{},
 		batch:   batch{effects: s.cfg.Group.NewBatch()},
 	}
@@ -124,7 +126,7 @@ func (w *worker) restart(ctx context.Context) {
 		if c := w.cursors[part]; c != nil {
 			c.drop()
 		}
-		w.cursors[part] = &cursor{caughtUp: part.halted(), read: part.next, seen: ledger.Sequences{}, progress: part.progress()}
+		w.cursors[part] = &cursor{caughtUp: part.halted(), read: part.next, seen: ledger.Sequences{}, newestKey: part.newestKey, progress: part.progress()}
 	}
 	w.current, w.closing = nil, false
 	w.clearBatch()

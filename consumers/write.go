@@ -271,8 +271,9 @@ func (w *worker) takeOver(ctx context.Context, part *partition, more bool) error
 	}
 	part.next, part.epoch, part.breaker = c.next, c.epoch, c.breaker
 	part.status.advance(c.next, c.epoch)
-	for relay, seq := range c.sequences {
-		part.sequences[relay] = seq
+	for relay, last := range c.sequences {
+		part.sequences[relay] = last
+		part.newestKey = max(part.newestKey, last.Key)
 	}
 	c.progress = part.progress()
 	if more {

@@ -126,7 +126,7 @@ func TestAsyncAPIHasTheHeaders(t *testing.T) {
 	headers := readAsyncAPI(t).Components.Schemas["headers"]
 	want := []string{events.HeaderSpecVersion, events.HeaderID, events.HeaderSource, events.HeaderType, events.HeaderTime,
 		events.HeaderSubject, events.HeaderContentType, events.HeaderTraceparent, events.HeaderRelayID,
-		events.HeaderRelaySeq, events.HeaderRedriveGroup, events.HeaderRedrivenFrom, events.HeaderRedriveForce}
+		events.HeaderRelaySeq, events.HeaderRelaySignature, events.HeaderRedriveGroup, events.HeaderRedrivenFrom, events.HeaderRedriveForce}
 	slices.Sort(want)
 	if diff := cmp.Diff(want, slices.Sorted(maps.Keys(headers.Properties))); diff != "" {
 		t.Error(diff)

@@ -26,6 +26,9 @@ const (
 	HeaderRelayID  = "applylens_relay_id"
 	HeaderRelaySeq = "applylens_relay_seq"
 
+	// HeaderRelaySignature is the Signature of a record that the relay published.
+	HeaderRelaySignature = "applylens_relay_signature"
+
 	// HeaderRedriveGroup names the only group that applies a redriven dead letter. HeaderRedrivenFrom says where the dead
 	// letter was first read, as "topic/partition/offset". HeaderRedriveForce is "true" to override a conflict.
 	HeaderRedriveGroup = "applylens_redrive_group"

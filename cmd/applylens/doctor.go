@@ -20,7 +20,8 @@ type doctorCommand struct {
 	Kafka         config.Kafka         `embed:""`
 	Postgres      config.Postgres      `embed:""`
 	Elasticsearch config.Elasticsearch `embed:""`
-	JSON          bool                 `help:"Print JSON instead of text."`
+	config.RelaySecret
+	JSON bool `help:"Print JSON instead of text."`
 }
 
 // The levels of a finding. Only a failure changes the exit status.
@@ -43,6 +44,7 @@ type checkup struct {
 	broker   *broker.Conn    // nil if its settings are wrong
 	pool     *pgxpool.Pool   // nil if its settings are wrong
 	index    *elastic.Client // nil if its settings are wrong or absent
+	secret   []byte          // the master secret of the relay's keys; nil if it is not set
 	timeout  time.Duration   // per check that asks a server
 	findings []finding
 }
@@ -85,6 +87,7 @@ func (c *checkup) run(ctx context.Context) {
 	if database {
 		c.within(ctx, c.versions)
 		c.within(ctx, c.relay)
+		c.within(ctx, c.relayKeys)
 		c.within(ctx, c.deadLetters)
 		c.within(ctx, c.warehouse)
 		c.within(ctx, c.indexing)
@@ -115,6 +118,11 @@ func (c *checkup) settings(ctx context.Context, given *doctorCommand) {
 		c.broker, err = broker.Open(given.Kafka)
 		faults = each(err)
 	}
+	secret, err := given.Secret()
+	if err != nil {
+		faults = append(faults, err)
+	}
+	c.secret = secret
 	wrong := each(given.Postgres.Validate())
 	if len(wrong) == 0 {
 		var err error

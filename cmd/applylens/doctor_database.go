@@ -10,6 +10,7 @@ import (
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/outbox"
 	"github.com/applylens/applylens/internal/postgres"
+	"github.com/applylens/applylens/internal/relaykey"
 	"github.com/applylens/applylens/producers/relay"
 	"github.com/applylens/applylens/producers/warehouse"
 )
@@ -134,6 +135,32 @@ func (c *checkup) version(v ledger.Version, rule int) {
 	case v.State == "building":
 		c.ok(check, "version %d is being built, %d records so far", v.Version, v.Records)
 	}
+}
+
+// relayKeys checks that the relay's keys survive the loss of the database.
+func (c *checkup) relayKeys(ctx context.Context) bool {
+	const check, todo = "relay keys", "keep a master secret outside of the database (openssl rand -hex 32), set RELAY_SECRET_FILE for relay and doctor, and run: applylens keys rotate"
+	source, err := outbox.Source(ctx, c.pool)
+	var keys *relaykey.Keys
+	if err == nil {
+		keys, err = relaykey.Load(ctx, c.pool, c.secret, source)
+	}
+	switch {
+	case err != nil:
+		c.add(levelFail, check, "", "%v", err)
+		return false
+	case keys.Fault() != nil:
+		c.add(levelFail, check, "set the secret of this deployment", "%v", keys.Fault())
+	case keys.Current() == nil:
+		c.ok(check, "none yet: the relay makes the first one")
+	case c.secret == nil && keys.Current().Derived:
+		c.add(levelWarn, check, "set RELAY_SECRET_FILE, to have it checked", "key %d derives from a master secret that is not set here", keys.Current().Number)
+	case !keys.Current().Derived:
+		c.add(levelWarn, check, todo, "key %d is only in the database: records signed after a backup cannot be told from forged ones once it is rotated and the backup restored", keys.Current().Number)
+	default:
+		c.ok(check, "key %d signs, and derives from the master secret", keys.Current().Number)
+	}
+	return true
 }
 
 // relay checks that decisions reach Kafka.

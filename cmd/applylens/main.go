@@ -38,6 +38,7 @@ type commandLine struct {
 	Token       tokenCommand       `cmd:"" help:"Manage users' tokens."`
 	User        userCommand        `cmd:"" help:"Export or erase everything that is kept of a user."`
 	Relay       relayCommand       `cmd:"" help:"Publish the outbox to Kafka."`
+	Keys        keysCommand        `cmd:"" help:"Show and rotate the keys by which the relay signs what it publishes."`
 	Topics      topicsCommand      `cmd:"" help:"Create missing topics, and show all topics and their settings."`
 	Migrate     migrateCommand     `cmd:"" help:"Bring the database's schema up to date."`
 	Bench       benchCommand       `cmd:"" help:"Measure how fast groups fold and rebuild, and how soon decisions are visible."`

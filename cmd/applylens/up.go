@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -71,6 +72,10 @@ func (c *upCommand) Run(ctx context.Context, p *process) (err error) {
 		return err
 	}
 	defer links.close()
+	secret, err := keptSecret(filepath.Join(dir, relaySecretFile))
+	if err != nil {
+		return err
+	}
 	token, err := prepare(ctx, links, dir)
 	if err != nil {
 		return err
@@ -79,7 +84,7 @@ func (c *upCommand) Run(ctx context.Context, p *process) (err error) {
 		return err
 	}
 	running, runCtx := errgroup.WithContext(ctx)
-	if err := c.startParts(runCtx, running, p, links, listener); err != nil {
+	if err := c.startParts(runCtx, running, p, links, secret, listener); err != nil {
 		return err
 	}
 	address := "http://" + listener.Addr().String()
@@ -136,10 +141,24 @@ func keptToken(ctx context.Context, users *auth.Store, path string) (string, err
 	return token, os.WriteFile(path, []byte(token+"\n"), 0o600)
 }
 
+// relaySecretFile is the name of the file with the master secret of the relay's keys.
+const relaySecretFile = "relay-secret"
+
+// keptSecret returns the master secret of an earlier start, or makes one.
+func keptSecret(path string) ([]byte, error) {
+	kept := config.RelaySecret{RelaySecretFile: path}
+	secret, err := kept.Secret()
+	if !errors.Is(err, os.ErrNotExist) {
+		return secret, err
+	}
+	secret = []byte(rand.Text() + rand.Text())
+	return secret, os.WriteFile(path, append(secret, '\n'), 0o600)
+}
+
 // writeEnv writes the settings that curl, psql, kcat and the other subcommands need.
 func writeEnv(dir string, listen net.Addr, token string, servers *embedded.Servers) error {
-	text := fmt.Sprintf("export APPLYLENS_URL=http://%s\nexport APPLYLENS_TOKEN=%s\nexport KAFKA_BROKERS=%s\nexport DATABASE_URL='%s'\n",
-		listen, token, servers.KafkaBrokers, servers.DatabaseURL)
+	text := fmt.Sprintf("export APPLYLENS_URL=http://%s\nexport APPLYLENS_TOKEN=%s\nexport KAFKA_BROKERS=%s\nexport DATABASE_URL='%s'\nexport RELAY_SECRET_FILE='%s'\n",
+		listen, token, servers.KafkaBrokers, servers.DatabaseURL, filepath.Join(dir, relaySecretFile))
 	path := filepath.Join(dir, "env")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
@@ -148,7 +167,7 @@ func writeEnv(dir string, listen net.Addr, token string, servers *embedded.Serve
 }
 
 // startParts starts the API, the relay and all groups.
-func (c *upCommand) startParts(ctx context.Context, running *errgroup.Group, p *process, links *links, listener net.Listener) error {
+func (c *upCommand) startParts(ctx context.Context, running *errgroup.Group, p *process, links *links, secret []byte, listener net.Listener) error {
 	registry := newRegistry()
 	users, err := newUserLabel(ctx, c.UserLabel, links.pool)
 	if err != nil {
@@ -169,7 +188,7 @@ func (c *upCommand) startParts(ctx context.Context, running *errgroup.Group, p *
 		})
 	}
 	running.Go(func() error {
-		return relay.Run(ctx, relay.Config{Pool: links.pool, Conn: links.broker, Log: p.log, Registry: registry, Signal: signal})
+		return relay.Run(ctx, relay.Config{Pool: links.pool, Conn: links.broker, Log: p.log, Registry: registry, Signal: signal, Secret: secret})
 	})
 	running.Go(func() error { return api.Serve(ctx, listener, handler, p.log) })
 	return watchLag(ctx, running, links, registry)

@@ -68,7 +68,7 @@ SET owner_epoch = p.owner_epoch + 1, owner = $6, updated_at = now(),
     halt_detail = CASE WHEN p.halt_reason = ANY ($7::text[]) THEN '' ELSE p.halt_detail END
 FROM mine
 WHERE p.group_name = $1 AND p.version = $2 AND p.cluster_id = $3 AND p.topic_id = $4 AND p.partition = mine.partition
-RETURNING p.partition, p.next_offset, p.leader_epoch, p.owner_epoch, p.began_at, p.state, p.halt_reason, p.halt_detail`
+RETURNING p.partition, p.next_offset, p.leader_epoch, p.owner_epoch, p.began_at, p.created_at, p.state, p.halt_reason, p.halt_detail`
 )
 
 // LockVersion returns the state of a version, live, building or retired, and the rule that it is folded by, and keeps
@@ -136,7 +136,7 @@ type Claimed struct {
 func (l *Log) Claim(ctx context.Context, tx *postgres.Tx, partitions []int, owner string) ([]Claimed, error) {
 	scan := func(row pgx.CollectableRow) (c Claimed, err error) {
 		var state, reason, detail string
-		err = row.Scan(&c.Partition, &c.Next, &c.LeaderEpoch, &c.OwnerEpoch, &c.BeganAt, &state, &reason, &detail)
+		err = row.Scan(&c.Partition, &c.Next, &c.LeaderEpoch, &c.OwnerEpoch, &c.BeganAt, &c.CreatedAt, &state, &reason, &detail)
 		if state != StateRunning {
 			c.Halt = &Halt{Reason: Reason(reason), Detail: detail}
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -27,6 +28,7 @@ type Position struct {
 	LeaderEpoch int32 // of the record before Next; -1 when unknown
 	OwnerEpoch  int64 // grows with every claim
 	BeganAt     int64 // the offset at which reading began
+	CreatedAt   time.Time
 }
 
 // ErrFenced tells that a position has another owner, or was moved: whoever meets it must give the partition up.

@@ -2,7 +2,9 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -11,24 +13,39 @@ import (
 )
 
 const (
-	// sequencesSQL reads the last number that was applied of each relay term.
+	// sequencesSQL reads the last number that was applied of each relay term, and by which key the term signs.
 	sequencesSQL = `
-SELECT partition, relay_id, last_seq FROM relay_sequences
-WHERE group_name = $1 AND version = $2 AND topic = $3 AND partition = ANY ($4::int[])`
+SELECT s.partition, s.relay_id, s.last_seq, s.last_id, coalesce(r.key_number, 0)
+FROM relay_sequences s LEFT JOIN relays r USING (relay_id)
+WHERE s.group_name = $1 AND s.version = $2 AND s.topic = $3 AND s.partition = ANY ($4::int[])`
 
-	// raiseSequencesSQL remembers the last number applied of each relay term. It never falls, or what was applied would
-	// be applied again.
+	// raiseSequencesSQL remembers the last number applied of each relay term, and which event had it. The number never falls, or
+	// what was applied would be applied again.
 	raiseSequencesSQL = `
-INSERT INTO relay_sequences (group_name, version, topic, partition, relay_id, last_seq)
-SELECT $1, $2, $3, p, r, s FROM unnest($4::int[], $5::uuid[], $6::bigint[]) AS t (p, r, s)
-ON CONFLICT (group_name, version, topic, partition, relay_id) DO UPDATE SET last_seq = GREATEST(relay_sequences.last_seq, excluded.last_seq)`
+INSERT INTO relay_sequences AS s (group_name, version, topic, partition, relay_id, last_seq, last_id)
+SELECT $1, $2, $3, t.* FROM unnest($4::int[], $5::uuid[], $6::bigint[], $7::text[]) AS t
+ON CONFLICT (group_name, version, topic, partition, relay_id)
+DO UPDATE SET last_seq = excluded.last_seq, last_id = excluded.last_id WHERE s.last_seq < excluded.last_seq`
 
-	// relayKnownSQL tells whether a relay term is one of ours.
-	relayKnownSQL = `SELECT EXISTS (SELECT FROM relays WHERE relay_id = $1)`
+	// relayTermSQL finds a relay term of ours, and its key.
+	relayTermSQL = `
+SELECT r.started_at, coalesce(k.number, 0), k.key
+FROM relays r LEFT JOIN relay_keys k ON k.number = r.key_number
+WHERE r.relay_id = $1`
+
+	// relayKeySQL finds a key.
+	relayKeySQL = `SELECT number, key FROM relay_keys WHERE number = $1`
 )
 
-// Sequences are the last numbers applied by relay term.
-type Sequences map[events.UUID]int64
+// Sequence is the last record of a relay term that was applied.
+type Sequence struct {
+	Seq int64
+	ID  string // of its event; empty when it is not known
+	Key int    // the number of the key by which the term signs
+}
+
+// Sequences are the last records applied, by relay term.
+type Sequences map[events.UUID]Sequence
 
 // Sequences returns the sequences of each of the partitions that has some.
 func (l *Log) Sequences(ctx context.Context, db Querier, partitions []int) (map[int]Sequences, error) {
@@ -39,12 +56,12 @@ func (l *Log) Sequences(ctx context.Context, db Querier, partitions []int) (map[
 	sequences := map[int]Sequences{}
 	var partition int
 	var relay events.UUID
-	var seq int64
-	if _, err := pgx.ForEachRow(rows, []any{&partition, &relay, &seq}, func() error {
+	var last Sequence
+	if _, err := pgx.ForEachRow(rows, []any{&partition, &relay, &last.Seq, &last.ID, &last.Key}, func() error {
 		if sequences[partition] == nil {
 			sequences[partition] = Sequences{}
 		}
-		sequences[partition][relay] = seq
+		sequences[partition][relay] = last
 		return nil
 	}); err != nil {
 		return nil, fmt.Errorf("read relay sequences: %w", err)
@@ -57,23 +74,52 @@ func (l *Log) RaiseSequences(tx *postgres.Tx, sequences map[int]Sequences) {
 	var partitions []int32
 	var relays []events.UUID
 	var numbers []int64
+	var ids []string
 	for partition, of := range sequences {
-		for relay, seq := range of {
-			if relay.IsZero() || seq < 1 {
+		for relay, last := range of {
+			if relay.IsZero() || last.Seq < 1 {
 				continue
 			}
-			partitions, relays, numbers = append(partitions, int32(partition)), append(relays, relay), append(numbers, seq)
+			partitions, relays = append(partitions, int32(partition)), append(relays, relay)
+			numbers, ids = append(numbers, last.Seq), append(ids, last.ID)
 		}
 	}
 	if len(numbers) > 0 {
-		tx.Queue(raiseSequencesSQL, l.Group, l.Version, l.Topic, partitions, relays, numbers)
+		tx.Queue(raiseSequencesSQL, l.Group, l.Version, l.Topic, partitions, relays, numbers, ids)
 	}
 }
 
-// RelayKnown tells whether a relay term is one of this deployment's.
-func RelayKnown(ctx context.Context, db Querier, relay events.UUID) (known bool, err error) {
-	if err := db.QueryRow(ctx, relayKnownSQL, relay).Scan(&known); err != nil {
-		return false, fmt.Errorf("look up relay term: %w", err)
+// RelayTerm is one leadership of our relay.
+type RelayTerm struct {
+	Began time.Time
+	Key   RelayKey
+}
+
+// RelayKey is the key by which a relay term signs. Number is 0 for terms from before records were signed.
+type RelayKey struct {
+	Number int
+	Bytes  []byte
+}
+
+// FindRelayTerm returns a relay term of this deployment, nil if there is no such term.
+func FindRelayTerm(ctx context.Context, db Querier, relay events.UUID) (*RelayTerm, error) {
+	var term RelayTerm
+	return found(&term, "look up relay term", db.QueryRow(ctx, relayTermSQL, relay).Scan(&term.Began, &term.Key.Number, &term.Key.Bytes))
+}
+
+// FindRelayKey returns the key with that number, nil if there is none.
+func FindRelayKey(ctx context.Context, db Querier, number int) (*RelayKey, error) {
+	var key RelayKey
+	return found(&key, "look up relay key", db.QueryRow(ctx, relayKeySQL, number).Scan(&key.Number, &key.Bytes))
+}
+
+// found returns what a row was scanned into, nil if there is no such row.
+func found[T any](value *T, what string, err error) (*T, error) {
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", what, err)
 	}
-	return known, nil
+	return value, nil
 }

@@ -79,7 +79,7 @@ func again(d *ledger.DeadRecord, force bool) outbox.Row {
 	row := outbox.Row{ID: fmt.Sprintf("redrive-%d", d.ID), Topic: d.Topic, Key: d.Key, Value: d.Value, UserID: d.UserID}
 	for _, h := range d.Headers {
 		switch h.Key {
-		case events.HeaderRelayID, events.HeaderRelaySeq, events.HeaderRedriveGroup, events.HeaderRedrivenFrom, events.HeaderRedriveForce:
+		case events.HeaderRelayID, events.HeaderRelaySeq, events.HeaderRelaySignature, events.HeaderRedriveGroup, events.HeaderRedrivenFrom, events.HeaderRedriveForce:
 			continue
 		case events.HeaderType:
 			row.Type = events.CleanText(string(h.Value), 200)

@@ -74,18 +74,22 @@ func (o *Operator) reader(maxBytes int) *kafkalog.Reader {
 	return &kafkalog.Reader{Conn: o.Config.Broker, Topic: o.topic(), MaxBytes: maxBytes, MaxWait: time.Second}
 }
 
-// giveUpMissing makes the numbers of the first records from offset on the next ones of their relay terms.
+// giveUpMissing makes the numbers of the first records from offset on the next ones of their relay terms. Records that our relay
+// did not sign have no say in it.
 func (o *Operator) giveUpMissing(ctx context.Context, tx *postgres.Tx, at *ledger.Movable, offset int64) error {
 	chunk, err := o.reader(64<<10).Fetch(ctx, at.Partition, offset)
 	if err != nil {
 		return err
 	}
 	defer chunk.Release()
-	sequences := ledger.Sequences{}
+	sequences, verifier := ledger.Sequences{}, consumers.NewVerifier(tx, at.Topic)
 	for r := chunk.Read(); r != nil; r = chunk.Read() {
-		stamp := consumers.StampOf(r.Headers)
+		stamp, err := verifier.Stamp(ctx, at.Partition, r)
+		if err != nil {
+			return err
+		}
 		if _, seen := sequences[stamp.Relay]; !seen {
-			sequences[stamp.Relay] = stamp.Seq - 1
+			sequences[stamp.Relay] = ledger.Sequence{Seq: stamp.Seq - 1}
 		}
 	}
 	at.RaiseSequences(tx, map[int]ledger.Sequences{at.Partition: sequences})

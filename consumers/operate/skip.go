@@ -123,12 +123,16 @@ func (o *Operator) skipRecords(ctx context.Context, tx *postgres.Tx, at *ledger.
 		sequences = ledger.Sequences{}
 	}
 	var letters []ledger.Letter
+	verifier := consumers.NewVerifier(tx, at.Topic)
 	move.To = min(chunk.Next, to)
 	size := 0
 	for r := chunk.Read(); r != nil && r.Offset < to; r = chunk.Read() {
-		stamp := consumers.StampOf(r.Headers)
-		if last, known := sequences[stamp.Relay]; stamp.Seq == last+1 || !known {
-			sequences[stamp.Relay] = stamp.Seq
+		stamp, err := verifier.Stamp(ctx, at.Partition, r)
+		if err != nil {
+			return err
+		}
+		if last, known := sequences[stamp.Relay]; stamp.Seq == last.Seq+1 || !known {
+			sequences[stamp.Relay] = ledger.Sequence{Seq: stamp.Seq}
 		}
 		letters = append(letters, ledger.Letter{Partition: at.Partition, Record: r.Clone(), Reason: reasonSkipped, Detail: "passed over by an operator: " + o.Reason})
 		if size += letters[len(letters)-1].Size(); size >= stepBytes {

@@ -26,6 +26,7 @@ const (
 	outboxFolder    = "internal/outbox"
 	indexerFolder   = "internal/search/indexer"
 	relayFolder     = "producers/relay"
+	relayKeyFolder  = "internal/relaykey"
 	warehouseFolder = "producers/warehouse"
 	loopFolder      = "consumers" // the loop, its ledger and its tools
 )
@@ -51,11 +52,14 @@ var owners = map[string]owner{
 	"deployment":       {outboxFolder, nil},
 	"relays":           {relayFolder, nil},
 	"relay_partitions": {relayFolder, nil},
+	"relay_keys":       {relayKeyFolder, nil},
 
 	// The loop of the consumers.
 	"positions":        {loopFolder, nil},
 	"topic_partitions": {loopFolder, nil},
 	"relay_sequences":  {loopFolder, nil},
+	"erasure_places":   {loopFolder, nil},
+	"set_aside":        {loopFolder, nil},
 	"position_audit":   {loopFolder, nil},
 	"projections":      {loopFolder, nil},
 	"versions":         {loopFolder, nil},

@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/relaykey"
 )
 
 // selectEndSQL reads what saveEndSQL stored.
@@ -21,6 +22,12 @@ func (t *term) applyLayout(ctx context.Context, found *layout) error {
 	ctx, cancel := context.WithTimeout(ctx, statementLimit)
 	defer cancel()
 	if err := t.notePublished(ctx); err != nil {
+		return err
+	}
+	if newest, err := relaykey.Newest(ctx, t.conn); err != nil || newest > t.trust.terms[t.id] {
+		if err == nil {
+			err = errNewKey
+		}
 		return err
 	}
 	t.layout, t.topics = found, nil

@@ -30,6 +30,7 @@ LIMIT 1`
 // checking is what a check needs to know about a partition.
 type checking struct {
 	topicPartition
+	trust *trust
 	known bool
 	next  int64 // one past the last record known to be ours
 	bound int64 // the same, as far as the present leader has it: behind it the log may have been truncated and grown again
@@ -59,7 +60,7 @@ func (t *term) firstLost(ctx context.Context, c checking, ends *inspection) (int
 	if err != nil || last == nil {
 		return -1, err
 	}
-	there, err := t.stands(ctx, c.topicPartition, *last, ends)
+	there, err := t.stands(ctx, c, *last, ends)
 	if err != nil || there {
 		return -1, err
 	}
@@ -74,7 +75,7 @@ func (t *term) firstLost(ctx context.Context, c checking, ends *inspection) (int
 			high = middle
 			continue
 		}
-		if there, err = t.stands(ctx, c.topicPartition, *probe, ends); err != nil {
+		if there, err = t.stands(ctx, c, *probe, ends); err != nil {
 			return -1, err
 		}
 		if there {
@@ -107,14 +108,14 @@ func (t *term) publishedRow(ctx context.Context, query string, at topicPartition
 }
 
 // stands tells whether a record is where it was published, or has been removed by retention.
-func (t *term) stands(ctx context.Context, at topicPartition, row published, ends *inspection) (bool, error) {
+func (t *term) stands(ctx context.Context, c checking, row published, ends *inspection) (bool, error) {
 	switch {
 	case row.offset < ends.start:
 		return true, nil
 	case row.offset >= ends.end:
 		return false, nil
 	}
-	entries, _, err := readLog(ctx, t.Conn, at, row.offset, 1) // the broker sends one whole batch however little is asked for
+	entries, _, err := readLog(ctx, t.Conn, c.trust, c.topicPartition, row.offset, 1) // the broker sends one whole batch however little is asked for
 	if err != nil {
 		return false, err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/applylens/applylens/internal/broker"
 	"github.com/applylens/applylens/internal/outbox"
+	"github.com/applylens/applylens/internal/relaykey"
 )
 
 // Config is what a relay needs.
@@ -29,6 +30,9 @@ type Config struct {
 	// Signal wakes the relay when this process has committed rows. Default: none; it polls and listens.
 	Signal *outbox.Signal
 
+	// Secret is the master secret of the keys that sign what is published. Default: none; the keys are in the database alone.
+	Secret []byte
+
 	// Keep is how long published rows stay, to be published again should Kafka lose records. Default: 7 days.
 	Keep time.Duration
 
@@ -40,6 +44,9 @@ type Config struct {
 func (c *Config) Validate() error {
 	if c.Pool == nil || c.Conn == nil {
 		return errors.New("relay: Pool and Conn are required")
+	}
+	if err := relaykey.CheckSecret(c.Secret); err != nil {
+		return err
 	}
 	if c.Log == nil {
 		c.Log = slog.Default()

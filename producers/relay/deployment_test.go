@@ -27,6 +27,7 @@ var recorded = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 type deployment struct {
 	*world.World
 	metrics *metrics // of the relay that was started last
+	secret  []byte   // of the relays that are started
 	added   int
 }
 
@@ -43,7 +44,7 @@ func onKafka(t testing.TB) *deployment {
 // start runs a relay until the returned function is called or the test ends.
 func (w *deployment) start() (stop func()) {
 	w.Helper()
-	cfg := Config{Pool: w.Pool, Conn: w.Conn, Signal: w.Signal, Registry: prometheus.NewRegistry(), Log: w.Logger}
+	cfg := Config{Pool: w.Pool, Conn: w.Conn, Signal: w.Signal, Registry: prometheus.NewRegistry(), Log: w.Logger, Secret: w.secret}
 	w.Must(cfg.Validate())
 	m, err := newMetrics(cfg.Registry)
 	w.Must(err)

@@ -31,16 +31,16 @@ func (t *term) inspectAll() {
 		if p.stage == stageReady || !p.due(now) {
 			continue
 		}
-		c := checking{topicPartition: p.topicPartition, known: p.known, next: p.next, bound: p.next}
+		c := checking{topicPartition: p.topicPartition, trust: t.trust, known: p.known, next: p.next, bound: p.next}
 		if p.moved {
 			c.bound = min(p.sure, p.next)
 		}
-		at, from, work := p.topicPartition, p.reading, p.stage
+		at, from, work, trust := p.topicPartition, p.reading, p.stage, t.trust
 		t.start(p, func(ctx context.Context) result {
 			if work == stageCheck {
 				return t.check(ctx, c)
 			}
-			entries, next, err := readLog(ctx, t.Conn, at, from, readBytes)
+			entries, next, err := readLog(ctx, t.Conn, trust, at, from, readBytes)
 			if err == nil && next == from {
 				err = fmt.Errorf("read %s/%d at %d: nothing came", at.topic, at.partition, from)
 			}

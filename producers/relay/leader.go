@@ -19,8 +19,8 @@ const lockKey = int64(0x6170706c796c656e)
 // insertRelaySQL begins a term. Terms are ordered by started_at, and rows of earlier terms are published first: the start
 // is later than that of every term before it, whatever the clock says.
 const insertRelaySQL = `
-INSERT INTO relays (relay_id, started_at)
-SELECT $1, greatest(clock_timestamp(), max(started_at) + interval '1 microsecond') FROM relays`
+INSERT INTO relays (relay_id, started_at, key_number)
+SELECT $1, greatest(clock_timestamp(), max(started_at) + interval '1 microsecond'), $2 FROM relays`
 
 // selectLeaderSQL looks for the holder of the relay's lock. pg_locks shows the lock's number in two halves.
 const selectLeaderSQL = `
@@ -50,10 +50,10 @@ func tryLock(ctx context.Context, conn *pgx.Conn) (locked bool, err error) {
 	return locked, nil
 }
 
-// beginTerm inserts the row of a new term and returns its id.
-func beginTerm(ctx context.Context, conn *pgx.Conn) (events.UUID, error) {
+// beginTerm inserts the row of a new term, which signs with a key, and returns its id.
+func beginTerm(ctx context.Context, conn *pgx.Conn, key int) (events.UUID, error) {
 	id := events.NewUUIDv7(time.Now())
-	if _, err := conn.Exec(ctx, insertRelaySQL, [16]byte(id)); err != nil {
+	if _, err := conn.Exec(ctx, insertRelaySQL, [16]byte(id), key); err != nil {
 		return events.UUID{}, fmt.Errorf("begin relay term: %w", err)
 	}
 	return id, nil

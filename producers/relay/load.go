@@ -122,6 +122,7 @@ func (t *term) prepare(ctx context.Context, seqs []int64, found map[int64]*row) 
 		if r == nil {
 			continue
 		}
+		r.signedBy = t.trust.keyOf(r.Relay)
 		if err := r.prepare(t.source); err != nil {
 			if err := t.giveUp(ctx, r, err); err != nil {
 				return nil, err

@@ -8,20 +8,22 @@ import (
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/broker"
 	"github.com/applylens/applylens/internal/kafkalog"
+	"github.com/applylens/applylens/internal/relaykey"
 )
 
-// entry is a record of the log that carries a relay sequence.
+// entry is a record of the log that carries a relay sequence and is ours.
 type entry struct {
 	offset int64
 	time   time.Time
 	head   events.Head
+	key    *relaykey.Key // that signed it; nil: its term signs nothing
 	value  []byte
 }
 
-// readLog returns the records with a relay sequence from offset on that one request brings, and the offset to read on
+// readLog returns our records with a relay sequence from offset on that one request brings, and the offset to read on
 // from. It reads uncommitted, so that an open transaction of another producer hides nothing. Records of transactions and
 // batches that cannot be read are passed over: the relay writes neither.
-func readLog(ctx context.Context, conn *broker.Conn, at topicPartition, offset int64, maxBytes int) ([]entry, int64, error) {
+func readLog(ctx context.Context, conn *broker.Conn, trust *trust, at topicPartition, offset int64, maxBytes int) ([]entry, int64, error) {
 	reader := kafkalog.Reader{Conn: conn, Topic: conn.Topic(at.topic), MaxBytes: maxBytes, MaxWait: readWait, Uncommitted: true}
 	chunk, err := reader.Fetch(ctx, at.partition, offset)
 	if err != nil {
@@ -29,16 +31,20 @@ func readLog(ctx context.Context, conn *broker.Conn, at topicPartition, offset i
 	}
 	defer chunk.Release()
 	var entries []entry
-	decoder, size := events.NewDecoder(), 0
+	decoder, signers, size := events.NewDecoder(), signers{}, 0
 	for r := chunk.Read(); r != nil; r = chunk.Read() {
 		if r.Transactional || r.Err != nil {
 			continue
 		}
 		head, err := decoder.Head(r.Headers)
 		if err != nil || head.Relay.IsZero() {
-			continue // not ours
+			continue // another producer's
 		}
-		entries = append(entries, entry{offset: r.Offset, time: r.Time, head: head, value: bytes.Clone(r.Value)})
+		key, ours := trust.recognise(signers, at, &head, r)
+		if !ours {
+			continue // forged
+		}
+		entries = append(entries, entry{offset: r.Offset, time: r.Time, head: head, key: key, value: bytes.Clone(r.Value)})
 		if size += len(r.Value); size >= entryBytes {
 			return entries, r.Last + 1, nil
 		}

@@ -31,9 +31,9 @@ func (t *term) sending(last *row) {
 
 // publish sends rows and waits for the acknowledgement of all in-sync replicas.
 func (t *term) publish(ctx context.Context, at topicPartition, rows []*row) result {
-	records := make([]kafka.Record, len(rows))
+	records, signers := make([]kafka.Record, len(rows)), signers{}
 	for i, r := range rows {
-		records[i] = r.record()
+		records[i] = r.record(signers)
 	}
 	topic := t.Conn.Topic(at.topic)
 	response, err := t.Conn.Client.Produce(ctx, &kafka.ProduceRequest{

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/failpoint"
 	"github.com/applylens/applylens/internal/outbox"
+	"github.com/applylens/applylens/internal/relaykey"
 )
 
 // finishReconcilingSQL notes that the term has read the log to its end, before its first publish.
@@ -17,14 +19,11 @@ const finishReconcilingSQL = `UPDATE relays SET reconciled_at = clock_timestamp(
 
 // insertFoundRelaysSQL adds terms that are in the log and that a restored database does not know, as older than this one.
 const insertFoundRelaysSQL = `
-INSERT INTO relays (relay_id, started_at)
-SELECT f.relay_id, least(f.started_at, r.started_at - interval '1 microsecond')
-FROM unnest($2::uuid[], $3::timestamptz[]) AS f (relay_id, started_at), relays r
+INSERT INTO relays (relay_id, started_at, key_number)
+SELECT f.relay_id, least(f.started_at, r.started_at - interval '1 microsecond'), f.key_number
+FROM unnest($2::uuid[], $3::timestamptz[], $4::integer[]) AS f (relay_id, started_at, key_number), relays r
 WHERE r.relay_id = $1
 ON CONFLICT (relay_id) DO NOTHING`
-
-// selectRelaysSQL finds out which terms are of this deployment.
-const selectRelaysSQL = `SELECT relay_id FROM relays WHERE relay_id = ANY ($1)`
 
 // noNestedLoopsSQL keeps PostgreSQL from comparing every waiting row with every record found: that looks cheapest by
 // statistics from a time when no row was waiting.
@@ -36,7 +35,7 @@ func (t *term) reconcile(ctx context.Context, p *partition, entries []entry) err
 	if len(entries) == 0 {
 		return nil
 	}
-	next := p.next
+	next, learned := p.next, map[events.UUID]int{}
 	err := pgx.BeginFunc(ctx, t.conn, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, noNestedLoopsSQL); err != nil {
 			return err
@@ -44,6 +43,11 @@ func (t *term) reconcile(ctx context.Context, p *partition, entries []entry) err
 		own, err := t.own(ctx, tx, entries)
 		if err != nil || len(own) == 0 {
 			return err
+		}
+		for _, e := range own {
+			if e.key != nil {
+				learned[e.head.Relay] = e.key.Number
+			}
 		}
 		if err := noteEntries(ctx, tx, p.topicPartition, own); err != nil {
 			return err
@@ -59,56 +63,65 @@ func (t *term) reconcile(ctx context.Context, p *partition, entries []entry) err
 		return fmt.Errorf("reconcile with the log of %s/%d: %w", p.topic, p.partition, err)
 	}
 	p.next, p.sure, p.likely = next, next, next
+	return t.learn(learned)
+}
+
+// learn takes over which terms there are. It returns errNewKey if one of them signs with a newer key than this term.
+func (t *term) learn(terms map[events.UUID]int) error {
+	t.trust = t.trust.with(terms)
+	for _, number := range terms {
+		if number > t.trust.terms[t.id] {
+			return errNewKey
+		}
+	}
 	return nil
 }
 
-// own returns the entries that relays of this deployment wrote. Unknown terms with our own source are ours: the database
-// was restored from a backup that is older than they are.
+// own returns the entries whose terms are ours. A term that the database does not know, but whose records carry our source and
+// are signed by one of our keys, is ours: it is known by that that the database was restored from a backup that is older.
 func (t *term) own(ctx context.Context, tx pgx.Tx, entries []entry) ([]entry, error) {
-	first := map[events.UUID]*entry{}
+	found := map[events.UUID]*entry{}
 	for i := range entries {
-		if e := &entries[i]; first[e.head.Relay] == nil || (first[e.head.Relay].head.Source != t.source && e.head.Source == t.source) {
-			first[e.head.Relay] = e
+		e := &entries[i]
+		if _, known := t.trust.terms[e.head.Relay]; !known && found[e.head.Relay] == nil && e.head.Source == t.source {
+			found[e.head.Relay] = e
 		}
 	}
-	ids, ours, since := [][16]byte{}, [][16]byte{}, []time.Time{}
-	for id, e := range first {
-		ids = append(ids, id)
-		if e.head.Source == t.source {
-			ours, since = append(ours, id), append(since, e.time)
+	if len(found) > 0 {
+		if err := t.takeOver(ctx, tx, found); err != nil {
+			return nil, err
 		}
 	}
-	tag, err := tx.Exec(ctx, insertFoundRelaysSQL, [16]byte(t.id), ours, since)
-	if err != nil {
-		return nil, err
-	}
-	if tag.RowsAffected() > 0 {
-		t.Log.Warn("the log has records of relay terms that the database does not know; it was probably restored from a backup",
-			"terms", tag.RowsAffected())
-	}
-	rows, err := tx.Query(ctx, selectRelaysSQL, ids)
-	if err != nil {
-		return nil, err
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowTo[[16]byte])
-	if err != nil {
-		return nil, err
-	}
-	return ofRelays(entries, list), nil
-}
-
-func ofRelays(entries []entry, list [][16]byte) []entry {
-	known := make(map[events.UUID]bool, len(list))
-	for _, id := range list {
-		known[id] = true
-	}
-	var own []entry
+	own := entries[:0]
 	for _, e := range entries {
-		if known[e.head.Relay] {
+		if _, known := t.trust.terms[e.head.Relay]; known || found[e.head.Relay] != nil {
 			own = append(own, e)
 		}
 	}
-	return own
+	return own, nil
+}
+
+// errNewKey ends a term that began with a key that was replaced, be it that the log alone shows so.
+var errNewKey = errors.New("the relay's key was replaced: a new term begins with the new one")
+
+// takeOver makes terms of the log that the database lost known to it, with their keys.
+func (t *term) takeOver(ctx context.Context, tx pgx.Tx, found map[events.UUID]*entry) error {
+	var ids [][16]byte
+	var since []time.Time
+	var numbers []int
+	for id, e := range found {
+		if err := relaykey.Add(ctx, tx, e.key); err != nil {
+			return err
+		}
+		ids, since, numbers = append(ids, id), append(since, e.time), append(numbers, e.key.Number)
+	}
+	tag, err := tx.Exec(ctx, insertFoundRelaysSQL, [16]byte(t.id), ids, since, numbers)
+	if err != nil {
+		return err
+	}
+	t.Log.Warn("the log has records of relay terms that the database does not know; it was restored from a backup",
+		"terms", tag.RowsAffected())
+	return nil
 }
 
 // finishReconciling ends the reading of the log that comes before the term's first publish, once every partition is

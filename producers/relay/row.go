@@ -1,12 +1,14 @@
 package relay
 
 import (
+	"slices"
 	"time"
 
 	"github.com/segmentio/kafka-go"
 
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/outbox"
+	"github.com/applylens/applylens/internal/relaykey"
 )
 
 // topicPartition is a partition of a topic, named without the deployment's prefix.
@@ -26,8 +28,9 @@ type row struct {
 	headers    []events.Header
 	headerText []byte // as stored
 	recordedAt time.Time
-	void       bool // goes out without content: void or dead
-	again      bool // may have been published before
+	signedBy   *relaykey.Key // of its term; nil: the term signs nothing
+	void       bool          // goes out without content: void or dead
+	again      bool          // may have been published before
 }
 
 // prepare reads the headers, or empties a row that is void. An error means that the row can never be published.
@@ -60,7 +63,7 @@ func (r *row) empty(source string) error {
 
 // size is at least what the row takes in a batch of records, uncompressed.
 func (r *row) size() int {
-	const fixed = 160 // lengths, attributes and the relay sequence's two headers
+	const fixed = 240 // lengths, attributes, the relay sequence's two headers and the signature
 	size := fixed + len(r.key) + len(r.value)
 	for _, header := range r.headers {
 		size += len(header.Key) + len(header.Value) + 8
@@ -69,13 +72,15 @@ func (r *row) size() int {
 }
 
 // record is the row as kafka-go sends it. Its time is the row's, so that a repeat is identical byte for byte.
-func (r *row) record() kafka.Record {
-	headers := make([]kafka.Header, 0, len(r.headers)+2)
-	for _, header := range r.headers {
-		headers = append(headers, kafka.Header{Key: header.Key, Value: header.Value})
+func (r *row) record(signers signers) kafka.Record {
+	all := append(slices.Clone(r.headers), r.Stamp.Headers()...)
+	if r.signedBy != nil {
+		signature := signers.of(r.signedBy).Sign(r.topic, r.partition, r.key, r.value, all)
+		all = append(all, signature.Header())
 	}
-	for _, header := range r.Stamp.Headers() {
-		headers = append(headers, kafka.Header{Key: header.Key, Value: header.Value})
+	headers := make([]kafka.Header, len(all))
+	for i, header := range all {
+		headers[i] = kafka.Header{Key: header.Key, Value: header.Value}
 	}
 	return kafka.Record{
 		Time: r.recordedAt, Key: kafka.NewBytes(r.key), Value: kafka.NewBytes(r.value), Headers: headers,

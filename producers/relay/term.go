@@ -11,6 +11,7 @@ import (
 
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/outbox"
+	"github.com/applylens/applylens/internal/relaykey"
 )
 
 // term is one leadership. Its loop alone uses the connection that holds the lock, and touches the partitions;
@@ -20,6 +21,7 @@ type term struct {
 	conn    *pgx.Conn
 	id      events.UUID
 	source  string
+	trust   *trust
 	watcher *watcher
 
 	layout     *layout  // the last one; nil at first
@@ -40,13 +42,24 @@ func newTerm(ctx context.Context, r *relay, conn *pgx.Conn) (*term, error) {
 	if err != nil {
 		return nil, err
 	}
-	id, err := beginTerm(ctx, conn)
+	keys, err := relaykey.Ensure(ctx, conn, r.Secret, source)
+	if err != nil {
+		return nil, err
+	}
+	if keys.Fault() != nil {
+		r.Log.Error("the relay's master secret is ignored", "error", keys.Fault())
+	}
+	id, err := beginTerm(ctx, conn, keys.Current().Number)
+	if err != nil {
+		return nil, err
+	}
+	trust, err := loadTrust(ctx, conn, keys)
 	if err != nil {
 		return nil, err
 	}
 	failed := func(err error) { r.Log.Warn("Kafka does not answer the relay", "error", err) }
 	return &term{
-		relay: r, conn: conn, id: id, source: source,
+		relay: r, conn: conn, id: id, source: source, trust: trust,
 		watcher:    &watcher{conn: r.Conn, limits: map[kadm.TopicID]int{}, out: make(chan *layout, 1), failed: failed},
 		partitions: map[topicPartition]*partition{},
 		sequences:  map[topicPartition]sequence{},

@@ -98,7 +98,7 @@ func (w *deployment) decide(ctx context.Context, count int) error {
 		kind, id := "", ""
 		for _, header := range made.Headers {
 			switch header.Key {
-			case events.HeaderRelayID, events.HeaderRelaySeq:
+			case events.HeaderRelayID, events.HeaderRelaySeq, events.HeaderRelaySignature:
 				continue // the relay's to set
 			case events.HeaderType:
 				kind = string(header.Value)

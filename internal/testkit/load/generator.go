@@ -17,6 +17,7 @@ const ForeignSource = "/load/service"
 type Identity struct {
 	Source string
 	Relay  events.UUID
+	Signer *events.Signer // of the term's key; nil: its records are not signed
 }
 
 // Generator makes one record after the other. It is not for concurrent use.
@@ -143,6 +144,10 @@ func (g *Generator) stamp(record *Record) {
 	record.Headers = append(record.Headers,
 		events.Header{Key: events.HeaderRelayID, Value: []byte(g.identity.Relay.String())},
 		events.Header{Key: events.HeaderRelaySeq, Value: strconv.AppendInt(nil, g.numbers[record.Partition], 10)})
+	if signer := g.identity.Signer; signer != nil {
+		signature := signer.Sign(events.TopicActions, record.Partition, record.Key, record.Value, record.Headers)
+		record.Headers = append(record.Headers, signature.Header())
+	}
 }
 
 // repeat publishes some of the last records of a partition again now and then: from a random one to the last, in order.

@@ -11,15 +11,22 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/relaykey"
 )
 
-// Enlist adds a relay term to a deployment, so that events stamped with it count as the deployment's own.
+// Enlist adds a relay term to a deployment, so that events that it stamps and signs are the deployment's own.
 func Enlist(ctx context.Context, pool *pgxpool.Pool) (Identity, error) {
 	identity := Identity{Relay: events.NewUUIDv7(time.Now())}
 	if err := pool.QueryRow(ctx, "SELECT '/applylens/' || id FROM deployment").Scan(&identity.Source); err != nil {
 		return identity, fmt.Errorf("read deployment: %w", err)
 	}
-	if _, err := pool.Exec(ctx, "INSERT INTO relays (relay_id, reconciled_at) VALUES ($1, now())", identity.Relay); err != nil {
+	keys, err := relaykey.Ensure(ctx, pool, nil, identity.Source)
+	if err != nil {
+		return identity, err
+	}
+	key := keys.Current()
+	identity.Signer = key.Signer()
+	if _, err := pool.Exec(ctx, "INSERT INTO relays (relay_id, reconciled_at, key_number) VALUES ($1, now(), $2)", identity.Relay, key.Number); err != nil {
 		return identity, fmt.Errorf("add relay term: %w", err)
 	}
 	return identity, nil

@@ -3,20 +3,25 @@ package world
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/relaykey"
 )
 
-const insertRelay = "INSERT INTO relays (relay_id) VALUES ($1)"
+const insertRelay = "INSERT INTO relays (relay_id, key_number) VALUES ($1, $2)"
 
-// NewRelay begins a term of the relay, which Own numbers records for.
+// NewRelay begins a term of the relay, which Own numbers and signs records for.
 func (w *World) NewRelay() {
 	w.Helper()
 	w.Relay, w.Seqs = events.NewUUIDv7(time.Now()), map[int32]int64{}
-	w.Exec(insertRelay, w.Relay)
+	keys, err := relaykey.Ensure(w.Context(), w.Pool, nil, w.Source)
+	w.Must(err)
+	w.signer = keys.Current().Signer()
+	w.Exec(insertRelay, w.Relay, keys.Current().Number)
 }
 
 // Own encodes an event as our relay publishes it, with the next sequence of its partition.
@@ -60,10 +65,22 @@ func (w *World) next(record *kgo.Record) *kgo.Record {
 		w.NewRelay()
 	}
 	w.Seqs[record.Partition]++
-	return Stamp(record, w.Relay, w.Seqs[record.Partition])
+	return w.Sign(Stamp(record, w.Relay, w.Seqs[record.Partition]))
 }
 
-// Stamp adds a relay's headers.
+// Sign adds the signature of the current term's key to a record that has all other headers.
+func (w *World) Sign(record *kgo.Record) *kgo.Record {
+	headers := make([]events.Header, len(record.Headers))
+	for i, h := range record.Headers {
+		headers[i] = events.Header{Key: h.Key, Value: h.Value}
+	}
+	topic := strings.TrimPrefix(record.Topic, w.Conn.Topic(""))
+	header := w.signer.Sign(topic, int(record.Partition), record.Key, record.Value, headers).Header()
+	record.Headers = append(record.Headers, kgo.RecordHeader{Key: header.Key, Value: header.Value})
+	return record
+}
+
+// Stamp adds a relay sequence, but no signature.
 func Stamp(record *kgo.Record, relay events.UUID, seq int64) *kgo.Record {
 	record.Headers = append(record.Headers,
 		kgo.RecordHeader{Key: events.HeaderRelayID, Value: []byte(relay.String())},

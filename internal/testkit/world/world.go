@@ -40,6 +40,7 @@ type World struct {
 	Source string             // of the events that this deployment's relay publishes
 	Relay  events.UUID        // the relay's current term; zero before NewRelay
 	Seqs   map[int32]int64    // the last relay sequence of each partition in this term
+	signer *events.Signer     // of the term's key
 	Signal *outbox.Signal     // tells a relay that the outbox has rows
 	Logs   *testenv.LogBuffer // shown when the test fails
 	Logger *slog.Logger       // writes everything to Logs

@@ -1,0 +1,160 @@
+package consumers
+
+import (
+	"context"
+	"strconv"
+	"sync"
+
+	"github.com/applylens/applylens/consumers/ledger"
+	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/kafkalog"
+	"github.com/applylens/applylens/internal/outbox"
+)
+
+// relayTerms remembers the relay terms that are ours, and the keys of the deployment. Both are added all the time, so what is
+// unknown is looked up.
+type relayTerms struct {
+	db    ledger.Querier
+	mu    sync.Mutex
+	known map[events.UUID]*ledger.RelayTerm
+}
+
+// find returns a term, nil if it is not ours. It returns outbox.ErrRestored if the database may lack it: then it is for the
+// relay to say.
+func (r *relayTerms) find(ctx context.Context, id events.UUID) (*ledger.RelayTerm, error) {
+	r.mu.Lock()
+	term := r.known[id]
+	r.mu.Unlock()
+	if term != nil {
+		return term, nil
+	}
+	term, err := ledger.FindRelayTerm(ctx, r.db, id)
+	if err != nil {
+		return nil, err
+	}
+	if term == nil {
+		restored, err := outbox.Restored(ctx, r.db)
+		if err == nil && restored {
+			err = outbox.ErrRestored
+		}
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.known == nil {
+		r.known = map[events.UUID]*ledger.RelayTerm{}
+	}
+	r.known[id] = term
+	return term, nil
+}
+
+// Verifier tells which records our relay published. It is for use by one goroutine.
+type Verifier struct {
+	terms   *relayTerms
+	topic   string                 // without prefix
+	signers map[int]*events.Signer // by the numbers of their keys
+
+	relay  events.UUID // the last one found, which is nearly always the next one too
+	term   *ledger.RelayTerm
+	signer *events.Signer
+}
+
+// NewVerifier returns a Verifier for the records of a topic, named without prefix.
+func NewVerifier(db ledger.Querier, topic string) *Verifier {
+	return &Verifier{terms: &relayTerms{db: db}, topic: topic}
+}
+
+// Check returns the term of a record that carries a relay sequence. It returns a refusal as its error if the record is not as
+// our relay published it, and outbox.ErrRestored if that cannot be told before the relay has caught up with the log.
+func (v *Verifier) Check(ctx context.Context, partition int, relay events.UUID, r *kafkalog.Record) (*ledger.RelayTerm, error) {
+	signature := events.SignatureOf(r.Headers)
+	if relay != v.relay {
+		if err := v.turnTo(ctx, relay); err != nil {
+			return nil, err
+		}
+	}
+	switch {
+	case v.term == nil:
+		return nil, v.refuseUnknown(ctx, partition, signature, r)
+	case v.term.Key.Number != signature.Key:
+		return nil, refuse(reasonSignature, "it carries the stamp of our relay, but not the signature of that relay's key %d", v.term.Key.Number)
+	case v.term.Key.Number > 0 && !v.signer.Verify(signature, v.topic, partition, r.Key, r.Value, r.Headers):
+		return nil, refuse(reasonSignature, "it carries the stamp of our relay and a wrong signature: somebody else wrote or changed it")
+	}
+	return v.term, nil
+}
+
+// turnTo makes a term the one to check records by.
+func (v *Verifier) turnTo(ctx context.Context, relay events.UUID) error {
+	term, err := v.terms.find(ctx, relay)
+	if err != nil {
+		return err
+	}
+	v.term, v.signer = term, nil
+	if term == nil {
+		v.relay = events.UUID{} // to be looked up again
+		return nil
+	}
+	v.relay, v.signer = relay, v.signerOf(&term.Key)
+	return nil
+}
+
+func (v *Verifier) signerOf(key *ledger.RelayKey) *events.Signer {
+	if key.Number == 0 {
+		return nil
+	}
+	signer := v.signers[key.Number]
+	if signer == nil {
+		signer = events.NewSigner(key.Number, key.Bytes)
+		if v.signers == nil {
+			v.signers = map[int]*events.Signer{}
+		}
+		v.signers[key.Number] = signer
+	}
+	return signer
+}
+
+// refuseUnknown refuses the record of an unknown term. One that is signed by a key of ours proves that the database lost the
+// term: it waits for the relay to put that back.
+func (v *Verifier) refuseUnknown(ctx context.Context, partition int, signature events.Signature, r *kafkalog.Record) error {
+	if signature.Key > 0 {
+		key, err := ledger.FindRelayKey(ctx, v.terms.db, signature.Key)
+		if err != nil {
+			return err
+		}
+		if key != nil && v.signerOf(key).Verify(signature, v.topic, partition, r.Key, r.Value, r.Headers) {
+			return outbox.ErrRestored
+		}
+	}
+	return refuse(reasonSource, "it carries the stamp of a relay that is not ours")
+}
+
+// StampOf reads the relay's stamp of a record whose other headers may be damaged; zero when there is none.
+func StampOf(headers []events.Header) events.Stamp {
+	var stamp events.Stamp
+	for _, h := range headers {
+		switch h.Key {
+		case events.HeaderRelayID:
+			stamp.Relay, _ = events.ParseUUID(h.Value)
+		case events.HeaderRelaySeq:
+			stamp.Seq, _ = strconv.ParseInt(string(h.Value), 10, 64)
+		}
+	}
+	if stamp.Relay.IsZero() || stamp.Seq < 1 {
+		return events.Stamp{}
+	}
+	return stamp
+}
+
+// Stamp returns the stamp of a record that our relay published, zero for all others.
+func (v *Verifier) Stamp(ctx context.Context, partition int, r *kafkalog.Record) (events.Stamp, error) {
+	stamp := StampOf(r.Headers)
+	if stamp.Relay.IsZero() {
+		return stamp, nil
+	}
+	_, err := v.Check(ctx, partition, stamp.Relay, r)
+	if isRefusal(err) {
+		return events.Stamp{}, nil
+	}
+	return stamp, err
+}

@@ -1,0 +1,85 @@
+package relay
+
+import (
+	"context"
+	"fmt"
+	"maps"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/kafkalog"
+	"github.com/applylens/applylens/internal/relaykey"
+)
+
+// selectTermKeysSQL reads by which key each term signs.
+const selectTermKeysSQL = `SELECT relay_id, coalesce(key_number, 0) FROM relays`
+
+// trust is by what the relay recognises its own records. It is immutable.
+type trust struct {
+	keys  *relaykey.Keys
+	terms map[events.UUID]int // the number of each term's key; 0: it began before records were signed
+}
+
+func loadTrust(ctx context.Context, conn *pgx.Conn, keys *relaykey.Keys) (*trust, error) {
+	rows, err := conn.Query(ctx, selectTermKeysSQL)
+	if err != nil {
+		return nil, fmt.Errorf("read relay terms: %w", err)
+	}
+	terms := map[events.UUID]int{}
+	var id [16]byte
+	var number int
+	if _, err := pgx.ForEachRow(rows, []any{&id, &number}, func() error {
+		terms[id] = number
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("read relay terms: %w", err)
+	}
+	return &trust{keys, terms}, nil
+}
+
+// with returns a trust that knows more terms.
+func (t *trust) with(terms map[events.UUID]int) *trust {
+	all := maps.Clone(t.terms)
+	maps.Copy(all, terms)
+	return &trust{t.keys, all}
+}
+
+// keyOf returns the key by which a term signs, nil if it signs nothing.
+func (t *trust) keyOf(relay events.UUID) *relaykey.Key {
+	number := t.terms[relay]
+	if number == 0 {
+		return nil
+	}
+	key, _ := t.keys.Find(number)
+	return key
+}
+
+// recognise tells whether a record with a relay sequence is ours: signed by the key of its term or, if the database does not
+// know the term, by any of our keys. key is the one that signed it.
+func (t *trust) recognise(signers signers, at topicPartition, head *events.Head, r *kafkalog.Record) (key *relaykey.Key, ours bool) {
+	signature := events.SignatureOf(r.Headers)
+	number, known := t.terms[head.Relay]
+	if known && number == 0 {
+		return nil, signature.Key == 0
+	}
+	if known && number != signature.Key {
+		return nil, false
+	}
+	if key, _ = t.keys.Find(signature.Key); key == nil {
+		return nil, false
+	}
+	return key, signers.of(key).Verify(signature, at.topic, at.partition, r.Key, r.Value, r.Headers)
+}
+
+// signers are the signers of one goroutine by the numbers of their keys.
+type signers map[int]*events.Signer
+
+func (s signers) of(key *relaykey.Key) *events.Signer {
+	signer := s[key.Number]
+	if signer == nil {
+		signer = key.Signer()
+		s[key.Number] = signer
+	}
+	return signer
+}
