@@ -123,7 +123,7 @@ func (s *session) takePositions(ctx context.Context, tx *postgres.Tx, partitions
 			first[partition] = start
 		}
 	}
-	if err := s.log.AddPositions(ctx, tx, first); err != nil {
+	if err := s.log.AddPositions(ctx, tx, first, nil); err != nil {
 		return err
 	}
 	claimed, err := s.log.Claim(ctx, tx, partitions, s.cfg.Owner)
@@ -133,7 +133,7 @@ func (s *session) takePositions(ctx context.Context, tx *postgres.Tx, partitions
 	missing := slices.Clone(partitions)
 	for _, c := range claimed {
 		part := &partition{
-			id: c.Partition, ownerEpoch: c.OwnerEpoch, beganAt: c.BeganAt, createdAt: c.CreatedAt, next: c.Next, epoch: c.LeaderEpoch,
+			id: c.Partition, ownerEpoch: c.OwnerEpoch, beganAt: c.BeganAt, createdAt: c.CreatedAt, rereadTo: c.RereadTo, next: c.Next, epoch: c.LeaderEpoch,
 			sequences: ledger.Sequences{}, dead: map[int64]struct{}{}, failed: map[int64]struct{}{},
 			breaker: breaker{limit: s.cfg.DeadLetterLimit},
 		}

@@ -2,6 +2,7 @@ package consumers
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/applylens/applylens/consumers/ledger"
@@ -35,6 +36,11 @@ type Group struct {
 	Tables []string
 
 	NewBatch func() Batch
+}
+
+// forgetful tells whether the group folds events without remembering which: all but erasures do no harm when folded again.
+func (g *Group) forgetful() bool {
+	return slices.ContainsFunc(g.Folds, func(t events.Type) bool { return !slices.Contains(g.Deduplicated, t) })
 }
 
 // Projection names the group's tables for the ledger.

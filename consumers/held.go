@@ -113,7 +113,11 @@ func (w *worker) apply(e *entry) *ledger.Halt {
 	case e.event != nil:
 		b.effects.Add(e.event)
 		if e.event.Type == events.TypeUserErased {
-			b.erasures = append(b.erasures, ledger.Erasure{User: e.event.Erasure.UserID, RecordedAt: e.event.Erasure.RecordedAt, Partition: e.part.id, Offset: e.offset})
+			erasure := ledger.Erasure{User: e.event.Erasure.UserID, RecordedAt: e.event.Erasure.RecordedAt, Partition: e.part.id, Offset: e.offset}
+			if w.forgetful {
+				erasure.Effect = effectKey(e.event)
+			}
+			b.erasures = append(b.erasures, erasure)
 		}
 	}
 	if e.stamp.Seq > 0 {

@@ -154,8 +154,14 @@ func (w *worker) decide(ctx context.Context, c *cursor, r *kafkalog.Record, e *e
 	if repeat {
 		e.outcome = repeated
 	}
-	if err != nil || repeat {
+	if err != nil {
 		return err
+	}
+	if repeat {
+		if headErr != nil {
+			return nil
+		}
+		return w.decideRepeat(ctx, r, &head, e)
 	}
 	if _, failed := e.part.failed[r.Offset]; failed {
 		return refusedByPanic
@@ -189,7 +195,10 @@ func (w *worker) decideType(ctx context.Context, r *kafkalog.Record, head *event
 			return err
 		}
 	}
-	return w.decidePayload(r, head, e)
+	if err := w.decidePayload(r, head, e); err != nil {
+		return err
+	}
+	return w.decideErasure(ctx, e)
 }
 
 // nothingToRedrive tells whether the record that was redriven has nothing more to effect: this version applied it, since
@@ -212,6 +221,53 @@ func (w *worker) nothingToRedrive(ctx context.Context, from string) (done bool, 
 	return done, err
 }
 
+// readsAgain tells whether a record is one that was folded before, by a group that does not remember its events: since folding
+// them again is harmless, those that are read again are folded again. Then what takes them away has to be folded again too.
+func (w *worker) readsAgain(e *entry) bool {
+	return w.forgetful && e.offset < e.part.rereadTo
+}
+
+// decideRepeat decides on a record of our relay that was applied before. Sent again, it has no effect; read again, it has the
+// effect that others have that are read again.
+func (w *worker) decideRepeat(ctx context.Context, r *kafkalog.Record, head *events.Head, e *entry) error {
+	group := w.s.cfg.Group
+	if !w.readsAgain(e) || head.RedriveGroup != "" && head.RedriveGroup != group.Name || !slices.Contains(group.Folds, head.Type) {
+		return nil
+	}
+	if err := w.decidePayload(r, head, e); err != nil {
+		e.event = nil
+		return nil // as before
+	}
+	e.effect = ledger.Effect{}
+	if head.Type != events.TypeUserErased {
+		return nil
+	}
+	again, err := w.erasesAgain(ctx, e)
+	if !again {
+		e.event = nil
+	}
+	return err
+}
+
+// erasesAgain tells whether an erasure that was applied before is read where it was read then, or in a log that replaced that
+// one, where all that it erased is read before it. Anywhere else it was sent again, and would erase what came since.
+func (w *worker) erasesAgain(ctx context.Context, e *entry) (again bool, err error) {
+	if w.batch.erases {
+		return false, errLater // the look-up would not see what the batch erases
+	}
+	err = w.retry(ctx, "looking up an erasure", func() error {
+		before, err := w.s.log.Applied(ctx, w.s.cfg.Pool, effectKey(e.event))
+		switch {
+		case before.Placed:
+			again = before.Partition == e.part.id && before.Offset == e.offset
+		default:
+			again = before.Known || e.own
+		}
+		return err
+	})
+	return again, err
+}
+
 // decidePayload decodes a record of a kind that has an effect here.
 func (w *worker) decidePayload(r *kafkalog.Record, head *events.Head, e *entry) error {
 	if err := w.decoder.Decode(head, r.Value, &w.event); err != nil {
@@ -229,6 +285,18 @@ func (w *worker) decidePayload(r *kafkalog.Record, head *events.Head, e *entry) 
 	}
 	e.event = &w.event
 	return nil
+}
+
+// decideErasure lets another producer's erasure be applied again where it is read again.
+func (w *worker) decideErasure(ctx context.Context, e *entry) error {
+	if e.event.Type != events.TypeUserErased || !e.deduplicated() || !w.readsAgain(e) {
+		return nil
+	}
+	again, err := w.erasesAgain(ctx, e)
+	if again {
+		e.effect, e.outcome = ledger.Effect{}, repeated
+	}
+	return err
 }
 
 func isRefusal(err error) bool {

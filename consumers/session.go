@@ -36,6 +36,7 @@ type partition struct {
 	ownerEpoch int64 // 0: it has no position that could be claimed
 	beganAt    int64 // the offset at which reading began
 	createdAt  time.Time
+	rereadTo   int64 // offsets below it were folded before
 	stopAt     int64 // where reading ends; -1: nowhere
 
 	// of its worker alone, once the claim is done

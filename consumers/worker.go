@@ -18,12 +18,13 @@ import (
 // database can tell, the records of a batch are held instead: decided, but not folded before the transaction has claimed
 // their effects (held.go).
 type worker struct {
-	s        *session
-	parts    []*partition
-	readers  *readers
-	decoder  *events.Decoder
-	verifier *Verifier
-	event    events.Event
+	s         *session
+	parts     []*partition
+	forgetful bool // the group folds events that it does not remember
+	readers   *readers
+	decoder   *events.Decoder
+	verifier  *Verifier
+	event     events.Event
 
 	limit    int  // most records of the next batch
 	holding  bool // the records of a batch are held
@@ -74,7 +75,7 @@ type batch struct {
 
 func newWorker(s *session, parts []*partition) *worker {
 	return &worker{
-		s: s, parts: parts, decoder: events.NewDecoder(), verifier: &Verifier{terms: &s.relays, topic: s.log.Topic}, limit: s.cfg.BatchRecords,
+		s: s, parts: parts, forgetful: s.cfg.Group.forgetful(), decoder: events.NewDecoder(), verifier: &Verifier{terms: &s.relays, topic: s.log.Topic}, limit: s.cfg.BatchRecords,
 		cursors: map[*partition]*cursor{},
 		batch:   batch{effects: s.cfg.Group.NewBatch()},
 	}

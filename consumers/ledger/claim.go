@@ -48,9 +48,9 @@ WHERE group_name = $1 AND version = $2 AND cluster_id = $3 AND topic_id = $4 AND
 	// firstSightSQL gives every partition without a position one at the log's start, so that nothing that is written
 	// before somebody reads it is passed over.
 	firstSightSQL = `
-INSERT INTO positions (group_name, version, cluster_id, topic, topic_id, partition, next_offset, began_at)
-SELECT $1, $2, $3, $4, $5, p, o, o
-FROM unnest($6::int[], $7::bigint[]) AS t (p, o)
+INSERT INTO positions (group_name, version, cluster_id, topic, topic_id, partition, next_offset, began_at, reread_to)
+SELECT $1, $2, $3, $4, $5, p, o, o, r
+FROM unnest($6::int[], $7::bigint[], $8::bigint[]) AS t (p, o, r)
 ORDER BY p
 ON CONFLICT DO NOTHING`
 
@@ -68,7 +68,7 @@ SET owner_epoch = p.owner_epoch + 1, owner = $6, updated_at = now(),
     halt_detail = CASE WHEN p.halt_reason = ANY ($7::text[]) THEN '' ELSE p.halt_detail END
 FROM mine
 WHERE p.group_name = $1 AND p.version = $2 AND p.cluster_id = $3 AND p.topic_id = $4 AND p.partition = mine.partition
-RETURNING p.partition, p.next_offset, p.leader_epoch, p.owner_epoch, p.began_at, p.created_at, p.state, p.halt_reason, p.halt_detail`
+RETURNING p.partition, p.next_offset, p.leader_epoch, p.owner_epoch, p.began_at, p.created_at, p.reread_to, p.state, p.halt_reason, p.halt_detail`
 )
 
 // LockVersion returns the state of a version, live, building or retired, and the rule that it is folded by, and keeps
@@ -112,13 +112,14 @@ func (l *Log) HaltGrown(ctx context.Context, tx *postgres.Tx, halt *Halt) error 
 	return nil
 }
 
-// AddPositions gives partitions that have no position one at starts.
-func (l *Log) AddPositions(ctx context.Context, tx *postgres.Tx, starts map[int]int64) error {
-	partitions, offsets := make([]int32, 0, len(starts)), make([]int64, 0, len(starts))
+// AddPositions gives partitions that have no position one at starts. rereadTo tells up to where a log repeats one that was read
+// before; nil for a log that does not.
+func (l *Log) AddPositions(ctx context.Context, tx *postgres.Tx, starts, rereadTo map[int]int64) error {
+	partitions, offsets, again := make([]int32, 0, len(starts)), make([]int64, 0, len(starts)), make([]int64, 0, len(starts))
 	for partition, start := range starts {
-		partitions, offsets = append(partitions, int32(partition)), append(offsets, start)
+		partitions, offsets, again = append(partitions, int32(partition)), append(offsets, start), append(again, rereadTo[partition])
 	}
-	if _, err := tx.Exec(ctx, firstSightSQL, l.Group, l.Version, l.Cluster, l.Topic, l.TopicID, partitions, offsets); err != nil {
+	if _, err := tx.Exec(ctx, firstSightSQL, l.Group, l.Version, l.Cluster, l.Topic, l.TopicID, partitions, offsets, again); err != nil {
 		return fmt.Errorf("add positions: %w", err)
 	}
 	return nil
@@ -136,7 +137,7 @@ type Claimed struct {
 func (l *Log) Claim(ctx context.Context, tx *postgres.Tx, partitions []int, owner string) ([]Claimed, error) {
 	scan := func(row pgx.CollectableRow) (c Claimed, err error) {
 		var state, reason, detail string
-		err = row.Scan(&c.Partition, &c.Next, &c.LeaderEpoch, &c.OwnerEpoch, &c.BeganAt, &c.CreatedAt, &state, &reason, &detail)
+		err = row.Scan(&c.Partition, &c.Next, &c.LeaderEpoch, &c.OwnerEpoch, &c.BeganAt, &c.CreatedAt, &c.RereadTo, &state, &reason, &detail)
 		if state != StateRunning {
 			c.Halt = &Halt{Reason: Reason(reason), Detail: detail}
 		}

@@ -48,6 +48,7 @@ ON CONFLICT (effect_key) DO UPDATE SET content_hash = GREATEST(r.content_hash, e
 // Erasure is a user.erased that a batch folds, and where it is in the log.
 type Erasure struct {
 	User       string
+	Effect     events.UUID // by which its place is remembered; zero for groups that remember every event
 	RecordedAt time.Time
 	Partition  int
 	Offset     int64
@@ -89,6 +90,9 @@ func (l *Log) ApplyErasures(ctx context.Context, tx *postgres.Tx, tables []strin
 	}
 	if _, err := tx.Exec(ctx, eraseLettersSQL, l.Group, l.TopicID, users, partitions, offsets, times); err != nil {
 		return fmt.Errorf("erase dead letters: %w", err)
+	}
+	if err := l.rememberPlaces(ctx, tx, erasures); err != nil {
+		return err
 	}
 	if l.Shadow {
 		return nil

@@ -29,6 +29,7 @@ type Position struct {
 	OwnerEpoch  int64 // grows with every claim
 	BeganAt     int64 // the offset at which reading began
 	CreatedAt   time.Time
+	RereadTo    int64 // offsets below it were folded before, at this position or in the log that this one replaced
 }
 
 // ErrFenced tells that a position has another owner, or was moved: whoever meets it must give the partition up.

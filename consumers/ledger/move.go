@@ -32,10 +32,10 @@ ORDER BY cluster_id, topic_id, partition FOR UPDATE`
 UPDATE positions SET state = 'replaced', owner_epoch = owner_epoch + 1, updated_at = now()
 WHERE group_name = $1 AND version = $2 AND topic = $3 AND state <> 'replaced' AND (cluster_id <> $4 OR topic_id <> $5)`
 
-	// moveSQL moves a position, takes it from its owner and lets it run. Skipped records count as fetched and dead-lettered.
+	// moveSQL moves a position, takes it from its owner and lets it run. What it moves back over is read again. Skipped records count as fetched and dead-lettered.
 	moveSQL = `
 UPDATE positions
-SET next_offset = $7, leader_epoch = -1, owner_epoch = owner_epoch + 1, lost = lost + $8,
+SET next_offset = $7, reread_to = CASE WHEN $7 < next_offset THEN GREATEST(reread_to, next_offset) ELSE reread_to END, leader_epoch = -1, owner_epoch = owner_epoch + 1, lost = lost + $8,
     fetched = fetched + $9, dead_lettered = dead_lettered + $9, state = 'running', halt_reason = '', halt_detail = '', updated_at = now()
 WHERE group_name = $1 AND version = $2 AND cluster_id = $3 AND topic_id = $4 AND partition = $5 AND next_offset = $6`
 )

@@ -41,6 +41,8 @@ DELETE FROM positions WHERE group_name = $1 AND version = $2`
 
 	dropSequencesSQL = `
 DELETE FROM relay_sequences WHERE group_name = $1 AND version = $2`
+	dropPlacesSQL = `
+DELETE FROM erasure_places WHERE group_name = $1 AND version = $2`
 
 	// dropVersionSQL comes last, so that a number is not used again while its tables exist.
 	dropVersionSQL = `
@@ -167,7 +169,7 @@ func retire(ctx context.Context, tx *postgres.Tx, group string, version int) err
 	if _, err := FindVersion(ctx, tx, group, version); err != nil {
 		return err
 	}
-	for _, statement := range []string{forgetPreviousSQL, retireSQL, dropPositionsSQL, dropSequencesSQL} {
+	for _, statement := range []string{forgetPreviousSQL, retireSQL, dropPositionsSQL, dropSequencesSQL, dropPlacesSQL} {
 		tx.Queue(statement, group, version)
 	}
 	return nil

@@ -26,7 +26,7 @@ func (o *Operator) adopt(ctx context.Context, partition int) (moves []Move, err 
 	if err != nil {
 		return nil, err
 	}
-	starts, err := kafkalog.Starts(ctx, o.Config.Broker, o.topic())
+	starts, ends, err := kafkalog.Ends(ctx, o.Config.Broker, o.topic())
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +39,7 @@ func (o *Operator) adopt(ctx context.Context, partition int) (moves []Move, err 
 			return err
 		}
 		for _, version := range versions {
-			adopted, err := o.adoptVersion(ctx, tx, version, partition, present, starts)
+			adopted, err := o.adoptVersion(ctx, tx, version, partition, present, starts, ends)
 			if err != nil {
 				return err
 			}
@@ -50,9 +50,9 @@ func (o *Operator) adopt(ctx context.Context, partition int) (moves []Move, err 
 	return moves, err
 }
 
-// adoptVersion replaces positions of a log that is gone: the next claim gives the new one positions at its start. Of the
-// log that is there it lets halted positions go on.
-func (o *Operator) adoptVersion(ctx context.Context, tx *postgres.Tx, version, partition int, present ledger.Log, starts map[int]int64) ([]Move, error) {
+// adoptVersion replaces positions of a log that is gone by positions at the start of the new one. What that has by now may be a
+// mirror of the old one. Of the log that is there it lets halted positions go on.
+func (o *Operator) adoptVersion(ctx context.Context, tx *postgres.Tx, version, partition int, present ledger.Log, starts, ends map[int]int64) ([]Move, error) {
 	log := present
 	log.Version = version
 	replaced, err := log.Replace(ctx, tx)
@@ -60,6 +60,9 @@ func (o *Operator) adoptVersion(ctx context.Context, tx *postgres.Tx, version, p
 		return nil, err
 	}
 	if replaced {
+		if err := log.AddPositions(ctx, tx, starts, ends); err != nil {
+			return nil, err
+		}
 		o.audit(tx, "adopt", version, nil, 0, 0)
 		return []Move{{Partition: -1, Was: string(ledger.ReasonRecreated)}}, nil
 	}

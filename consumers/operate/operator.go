@@ -97,7 +97,7 @@ func (o *Operator) giveUpMissing(ctx context.Context, tx *postgres.Tx, at *ledge
 }
 
 // Rewind sets the live version's position back, so that records are read again. Their effects are there already: they
-// count as repeats.
+// count as repeats. A group that does not remember its events folds them again, erasures too.
 func (o *Operator) Rewind(ctx context.Context, partition int, to int64) ([]Move, error) {
 	moves, err := o.rewind(ctx, partition, to)
 	if err != nil {
