@@ -161,10 +161,15 @@ func (s *session) readMemory(ctx context.Context, tx *postgres.Tx) error {
 	if err != nil {
 		return err
 	}
+	aside, err := s.log.Aside(ctx, tx, ids)
+	if err != nil {
+		return err
+	}
 	for _, part := range s.parts {
 		if part.ownerEpoch == 0 {
 			continue
 		}
+		part.aside = aside[part.id]
 		if found := sequences[part.id]; found != nil {
 			part.sequences = found
 			for _, last := range found {
@@ -176,6 +181,13 @@ func (s *session) readMemory(ctx context.Context, tx *postgres.Tx) error {
 		}
 	}
 	return nil
+}
+
+// readAside loads anew which sources are set aside.
+func (s *session) readAside(ctx context.Context, part *partition) error {
+	aside, err := s.log.Aside(ctx, s.cfg.Pool, []int{part.id})
+	part.aside = aside[part.id]
+	return err
 }
 
 // readDead loads the offsets from the position on whose outcome an earlier version or run decided.

@@ -27,7 +27,8 @@ type Config struct {
 	BatchLinger    time.Duration // Default: 200 ms. How long a batch is filled while the log has more.
 	BatchDeadline  time.Duration // Default: 30 s. How long one transaction may take before it is tried again.
 	FetchBytes     int           // Default: 512 KiB. Most bytes of one fetch.
-	// DeadLetterLimit is how many of 1,000 records of a partition may be dead-lettered before it halts. Default: 50.
+	// DeadLetterLimit is how many of 1,000 records of a source may be dead-lettered in a partition before the source is set aside
+	// there; if they are of our own relay, the partition halts. Default: 50.
 	DeadLetterLimit int
 	// AllowedSources are the ce_sources from which unstamped events are accepted. Default: all.
 	AllowedSources []string

@@ -83,9 +83,7 @@ func TestDeadLettersRemediesGoOn(t *testing.T) {
 		w := grouptest.New(t)
 		user := w.UsersOf(1, 1)[0]
 		for range 10 {
-			rubbish := w.Foreign(world.Decision(user, 0))
-			rubbish.Value = []byte("rubbish")
-			w.Publish(rubbish)
+			w.Publish(ourJunk(w, user, 0))
 		}
 		w.Publish(w.Own(world.Decision(user, 1)))
 		w.Start(w.Weights(func(c *consumers.Config) { c.DeadLetterLimit = 5 }))

@@ -36,6 +36,7 @@ type entry struct {
 	epoch   int32
 	at      time.Time
 	own     bool           // our relay published it
+	source  string         // whose quota it counts for; empty for none
 	stamp   events.Stamp   // of our relay, when its number is the next
 	id      string         // the event's, with a stamp
 	key     int            // the number of the key that signed it, with a stamp
@@ -50,7 +51,7 @@ type entry struct {
 }
 
 // entrySize is roughly how many bytes an entry takes beside its event.
-const entrySize = 280
+const entrySize = 296
 
 // sequence is what is remembered of the entry's stamp.
 func (e *entry) sequence() ledger.Sequence {
@@ -100,9 +101,12 @@ func (w *worker) apply(e *entry) *ledger.Halt {
 		c.next, c.epoch = e.next, max(e.epoch, c.epoch)
 		return nil
 	}
-	if c.breaker.add(e.letter != nil) {
+	switch {
+	case e.source != "":
+		w.countSource(e)
+	case e.own && c.breaker.add(e.letter != nil):
 		return ledger.NewHalt(ledger.ReasonDeadLetters, w.s.where(e.part.id, -1),
-			"more than %d of 1,000 records cannot be applied, the last at offset %d", c.breaker.limit, e.offset)
+			"more than %d of 1,000 records of our relay cannot be applied, the last at offset %d", c.breaker.limit, e.offset)
 	}
 	result := e.outcome
 	switch {

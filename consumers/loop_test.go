@@ -103,14 +103,19 @@ func replace(value []byte, old, with string) []byte {
 	return []byte(strings.Replace(string(value), old, with, 1))
 }
 
+// ourJunk returns a record of our relay that cannot be decoded.
+func ourJunk(w *grouptest.Loop, user string, n int) *kgo.Record {
+	junk := w.Record(world.Decision(user, n, func(e *events.Event) { e.Source = w.Source }))
+	junk.Value = []byte("junk")
+	return w.Next(junk)
+}
+
 func TestDeadLetterStormHalts(t *testing.T) {
 	w := grouptest.New(t)
 	w.Start(w.Weights())
 	var records []*kgo.Record
 	for n := range 200 {
-		bad := w.Foreign(world.Decision("ann", n))
-		bad.Value = []byte("junk")
-		records = append(records, bad)
+		records = append(records, ourJunk(w, "ann", n))
 	}
 	w.Publish(records...)
 	w.AwaitHalt(ledger.ReasonDeadLetters)
@@ -132,8 +137,7 @@ func ofType(r *kgo.Record, name string) *kgo.Record {
 // ourNext returns a record of our relay that has another type than decision n.
 func ourNext(w *grouptest.Loop, n int, name string) *kgo.Record {
 	record := ofType(w.Record(world.Decision("ann", n, func(e *events.Event) { e.Source = w.Source })), name)
-	w.Seqs[record.Partition]++
-	return w.Sign(world.Stamp(record, w.Relay, w.Seqs[record.Partition]))
+	return w.Next(record)
 }
 
 func TestUnknownTypeOfOursHalts(t *testing.T) {

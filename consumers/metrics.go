@@ -19,6 +19,7 @@ type Metrics struct {
 	retries     *prometheus.CounterVec
 	halted      *prometheus.GaugeVec
 	owned       *prometheus.GaugeVec
+	setAside    *prometheus.CounterVec
 }
 
 // NewMetrics registers the loop's metrics.
@@ -62,8 +63,12 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 			Name: "applylens_consumer_owned_partitions",
 			Help: "Partitions that this process owns.",
 		}, []string{"group"}),
+		setAside: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "applylens_consumer_sources_set_aside_total",
+			Help: "Sources that were set aside in a partition, since too many of their records could not be applied.",
+		}, []string{"group"}),
 	}
-	registry.MustRegister(m.records, m.deadLetters, m.lost, m.batches, m.freshness, m.fenced, m.retries, m.halted, m.owned)
+	registry.MustRegister(m.records, m.deadLetters, m.lost, m.batches, m.freshness, m.fenced, m.retries, m.halted, m.owned, m.setAside)
 	return m
 }
 

@@ -33,6 +33,7 @@ const (
 	reasonSource     = "source"       // who wrote it may not
 	reasonSignature  = "signature"    // it claims to be of our relay, which did not publish it as it is
 	reasonNumber     = "number"       // another event had its number in its relay term
+	reasonAside      = "set_aside"    // its source was set aside before
 	reasonUnknown    = "unknown_type" // of our namespace, but this version does not know it
 	reasonKey        = "key"          // the key or the partition is not that of its user or application
 	reasonRefused    = "refused"      // the database does not accept it
@@ -139,6 +140,7 @@ func (w *worker) decide(ctx context.Context, c *cursor, r *kafkalog.Record, e *e
 			e.outcome = deadLettered
 			return nil
 		}
+		e.source = noSource
 		return refuse(reasonUnreadable, "%v", r.Err)
 	}
 	head, headErr := w.decoder.Head(r.Headers)
@@ -167,7 +169,17 @@ func (w *worker) decide(ctx context.Context, c *cursor, r *kafkalog.Record, e *e
 		return refusedByPanic
 	}
 	if headErr != nil {
+		if !e.own {
+			e.source = noSource
+		}
 		return asRefusal(headErr)
+	}
+	if head.Relay.IsZero() && head.Source != w.s.source {
+		e.source = head.Source
+		if e.part.isAside(e.source, e.offset) {
+			e.source = ""
+			return refuse(reasonAside, "too many records of its source could not be applied; see applylens sources show")
+		}
 	}
 	if err := w.checkSource(&head); err != nil {
 		return err

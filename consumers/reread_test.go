@@ -49,8 +49,7 @@ func (w mailLoop) own(e *events.Event, more ...kgo.RecordHeader) *kgo.Record {
 	}
 	record := w.Record(e)
 	record.Topic, record.Headers = w.Conn.Topic(events.TopicMail), append(record.Headers, more...)
-	w.Seqs[record.Partition]++
-	return w.Sign(world.Stamp(record, w.Relay, w.Seqs[record.Partition]))
+	return w.Next(record)
 }
 
 // redriven returns a mail that was a dead letter once.

@@ -47,6 +47,8 @@ type partition struct {
 	dead      map[int64]struct{} // offsets whose outcome is already dead-lettered
 	failed    map[int64]struct{} // offsets that our code failed at, whose records become dead letters
 	breaker   breaker            // as committed
+	sources   map[string]breaker // of other producers, as committed
+	aside     []ledger.Aside
 
 	status partitionStatus
 }

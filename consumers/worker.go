@@ -57,6 +57,7 @@ type progress struct {
 	last      time.Time
 	sequences ledger.Sequences
 	outcomes  [outcomeCount]int64
+	sources   map[string]breaker // of those that the batch counted
 	breaker   breaker
 }
 
@@ -195,7 +196,7 @@ func (w *worker) fill(ctx context.Context) error {
 	return nil
 }
 
-// refreshDead follows what the live version adds to the dead letters while this version is being built: a record's
+// refreshDead follows what the live version adds to the dead letters, and which sources it sets aside, while this version is being built: a record's
 // outcome in an earlier version is its outcome in this one.
 func (w *worker) refreshDead(ctx context.Context) error {
 	if !w.s.log.Shadow {
@@ -206,6 +207,9 @@ func (w *worker) refreshDead(ctx context.Context) error {
 			continue
 		}
 		if err := w.retry(ctx, "reading dead letters", func() error { return w.s.readDead(ctx, w.s.cfg.Pool, part) }); err != nil {
+			return err
+		}
+		if err := w.retry(ctx, "reading which sources are set aside", func() error { return w.s.readAside(ctx, part) }); err != nil {
 			return err
 		}
 	}

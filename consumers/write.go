@@ -275,6 +275,9 @@ func (w *worker) takeOver(ctx context.Context, part *partition, more bool) error
 		part.sequences[relay] = last
 		part.newestKey = max(part.newestKey, last.Key)
 	}
+	if err := w.takeOverSources(ctx, part); err != nil {
+		return err
+	}
 	c.progress = part.progress()
 	if more {
 		return nil

@@ -23,7 +23,7 @@ type consumeCommand struct {
 	Postgres        config.Postgres `embed:""`
 	SessionTimeout  time.Duration   `help:"How long after its last heartbeat a process is removed from the group." default:"10s" env:"SESSION_TIMEOUT"`
 	AllowedSources  []string        `help:"The ce_sources from which events without a relay sequence are accepted; empty: all." env:"ALLOWED_SOURCES"`
-	DeadLetterLimit int             `help:"How many of 1,000 records of a partition may become dead letters before it halts." default:"50" env:"DEAD_LETTER_LIMIT"`
+	DeadLetterLimit int             `help:"How many of 1,000 records of a source may become dead letters in a partition before the source is set aside there or, of our own relay, the partition halts." default:"50" env:"DEAD_LETTER_LIMIT"`
 	MetricsListen   string          `help:"Address of /metrics, /healthz and /readyz; empty: none." default:"127.0.0.1:9465" env:"METRICS_LISTEN"`
 	UserLabel       string          `name:"metrics-user-label" help:"The label user of the product counters: hash, plain or off." enum:"hash,plain,off" default:"hash" env:"METRICS_USER_LABEL"`
 }

@@ -89,6 +89,7 @@ func (c *checkup) run(ctx context.Context) {
 		c.within(ctx, c.relay)
 		c.within(ctx, c.relayKeys)
 		c.within(ctx, c.deadLetters)
+		c.within(ctx, c.sources)
 		c.within(ctx, c.warehouse)
 		c.within(ctx, c.indexing)
 	}

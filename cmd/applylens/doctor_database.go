@@ -137,6 +137,20 @@ func (c *checkup) version(v ledger.Version, rule int) {
 	}
 }
 
+// sources looks for sources that are set aside.
+func (c *checkup) sources(ctx context.Context) bool {
+	list, err := ledger.AsideNow(ctx, c.pool, "")
+	if err != nil {
+		c.add(levelFail, "sources", "", "%v", err)
+		return false
+	}
+	for _, a := range list {
+		c.add(levelWarn, "source "+a.Group, fmt.Sprintf("when it is mended: applylens sources release %s %s --reason ...", a.Group, a.Source),
+			"%s is set aside in %s/%d: %s", a.Source, a.Topic, a.Partition, a.Detail)
+	}
+	return true
+}
+
 // relayKeys checks that the relay's keys survive the loss of the database.
 func (c *checkup) relayKeys(ctx context.Context) bool {
 	const check, todo = "relay keys", "keep a master secret outside of the database (openssl rand -hex 32), set RELAY_SECRET_FILE for relay and doctor, and run: applylens keys rotate"

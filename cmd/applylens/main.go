@@ -30,6 +30,7 @@ type commandLine struct {
 	Rebuild     rebuildCommand     `cmd:"" help:"Build a new version of a projection from the log; compare, swap and roll back."`
 	Positions   positionsCommand   `cmd:"" help:"Show the positions of groups, and resume them after a halt."`
 	DeadLetters deadLettersCommand `cmd:"" name:"deadletters" help:"List, show, redrive and discard records that could not be applied."`
+	Sources     sourcesCommand     `cmd:"" help:"Show and release the sources whose records are set aside."`
 	Lag         lagCommand         `cmd:"" help:"Show how far behind the groups are, in records and seconds."`
 	Doctor      doctorCommand      `cmd:"" help:"Check settings, servers, topics, clocks and versions, and say what to do."`
 	Import      importCommand      `cmd:"" help:"Import mail from a file or directory."`

@@ -46,7 +46,7 @@ func (w *World) RelayOutbox() int {
 	var records []*kgo.Record
 	var published []int64
 	w.eachOutboxed("published_at IS NULL", nil, func(seq int64, topic string, key, value []byte, headers []events.Header) {
-		records, published = append(records, w.next(w.record(topic, key, value, headers))), append(published, seq)
+		records, published = append(records, w.Next(w.record(topic, key, value, headers))), append(published, seq)
 	})
 	w.Publish(records...)
 	w.Exec(updatePublished, published)

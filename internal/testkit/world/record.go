@@ -28,7 +28,7 @@ func (w *World) NewRelay() {
 func (w *World) Own(e *events.Event) *kgo.Record {
 	w.Helper()
 	e.Source = w.Source
-	return w.next(w.Record(e))
+	return w.Next(w.Record(e))
 }
 
 // Foreign encodes an event as another team's service publishes it.
@@ -59,7 +59,8 @@ func (w *World) record(topic string, key, value []byte, headers []events.Header)
 	return record
 }
 
-func (w *World) next(record *kgo.Record) *kgo.Record {
+// Next numbers and signs a record as the next one of the current term.
+func (w *World) Next(record *kgo.Record) *kgo.Record {
 	w.Helper()
 	if w.Relay.IsZero() {
 		w.NewRelay()
