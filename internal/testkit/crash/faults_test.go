@@ -73,6 +73,7 @@ func TestFaults(t *testing.T) {
 			{"sessions terminated", sessionsTerminated, partitions},
 			{"rebuilt and swapped", rebuiltAndSwapped, partitions},
 			{"killed before the mirror", killedBeforeTheMirror, partitions},
+			{"forged", func(w *deployment) { forgedWhileRunning(w) }, partitions},
 		} {
 			t.Run(fault.name, func(t *testing.T) {
 				t.Parallel()

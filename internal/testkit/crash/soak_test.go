@@ -72,6 +72,7 @@ func (n *nemesis) rage(length time.Duration) {
 		{"crash PostgreSQL", func() { n.postgres.Restart(true) }},
 		{"kill broker", func() { n.kafka.Kill(); n.kafka.Start() }},
 		{"pause broker", n.pauseBroker},
+		{"forge", n.forge},
 	}
 	loaded := n.load(1000)
 	for end := time.Now().Add(length); time.Now().Before(end); {

@@ -12,11 +12,12 @@ import (
 
 // event is a record as this package reads it.
 type event struct {
-	kind    string // "action.approved", ...; empty for another namespace
-	id      string
-	source  string
-	stamped bool
-	relay   string
+	kind      string // "action.approved", ...; empty for another namespace
+	id        string
+	source    string
+	stamped   bool
+	relay     string
+	signature string
 
 	redriveGroup string
 	redrivenFrom string
@@ -93,6 +94,8 @@ func read(record *kgo.Record) (event, error) {
 			e.source = value
 		case "applylens_relay_id":
 			e.stamped, e.relay = true, strings.ToLower(value)
+		case "applylens_relay_signature":
+			e.signature = value
 		case "applylens_redrive_group":
 			e.redriveGroup = value
 		case "applylens_redriven_from":

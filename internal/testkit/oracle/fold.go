@@ -42,7 +42,11 @@ func (f *folder) fold(place Place, record *kgo.Record) error {
 
 // decide applies a record in a group, unless it is a duplicate, or returns the reason for a dead letter.
 func (f *folder) decide(group string, e *event, place Place, record *kgo.Record) string {
-	if e.stamped && f.trust.Relays[e.relay] && f.published(group, e) {
+	_, ours := f.trust.Relays[e.relay]
+	switch {
+	case e.stamped && ours && !f.trust.genuine(e, place.Topic, record):
+		return "signature"
+	case e.stamped && ours && f.published(group, e):
 		f.expected.Repeats[group]++
 		return ""
 	}
@@ -80,8 +84,9 @@ func (f *folder) decide(group string, e *event, place Place, record *kgo.Record)
 // trusts reports whether the source of an event and its relay sequence are consistent.
 func (f *folder) trusts(e *event) bool {
 	own := e.source == f.trust.Source
+	_, ours := f.trust.Relays[e.relay]
 	switch {
-	case e.stamped && !f.trust.Relays[e.relay], own && !e.stamped:
+	case e.stamped && !ours, own && !e.stamped:
 		return false
 	}
 	return own || !e.stamped || e.redrivenFrom != "" || e.kind == "void"

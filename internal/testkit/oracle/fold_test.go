@@ -30,7 +30,7 @@ type script struct {
 
 func newScript() *script {
 	return &script{folder: &folder{
-		trust:      Trust{Source: ours, Relays: map[string]bool{relay: true}},
+		trust:      Trust{Source: ours, Relays: map[string]int{relay: 0}},
 		expected:   newExpected(),
 		partitions: map[string]int{"applylens.actions": 1, "applylens.mail": 1, "applylens.applications": 1},
 		effects:    map[effect]string{},

@@ -1,6 +1,7 @@
 package oracle
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"strings"
@@ -21,26 +22,29 @@ type Log struct {
 
 // Trust distinguishes the deployment's own events from forged ones.
 type Trust struct {
-	Source string          // the deployment's ce_source
-	Relays map[string]bool // the ids in table relays
+	Source string         // the deployment's ce_source
+	Relays map[string]int // the number of the key of each id in table relays; 0: none
+	Keys   map[int][]byte // by number
 }
 
 // Trusted reads the Trust of a deployment.
 func Trusted(ctx context.Context, pool *pgxpool.Pool) (Trust, error) {
-	trust := Trust{Relays: map[string]bool{}}
+	trust := Trust{Relays: map[string]int{}, Keys: map[int][]byte{}}
 	if err := pool.QueryRow(ctx, "SELECT '/applylens/' || id FROM deployment").Scan(&trust.Source); err != nil {
 		return trust, fmt.Errorf("read deployment: %w", err)
 	}
-	rows, err := pool.Query(ctx, "SELECT relay_id::text FROM relays")
+	rows, err := pool.Query(ctx, "SELECT relay_id::text, coalesce(number, 0), key FROM relays LEFT JOIN relay_keys ON number = key_number")
 	if err != nil {
 		return trust, fmt.Errorf("read relays: %w", err)
 	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
+	var id string
+	var number int
+	var key []byte
+	if _, err := pgx.ForEachRow(rows, []any{&id, &number, &key}, func() error {
+		trust.Relays[id], trust.Keys[number] = number, bytes.Clone(key)
+		return nil
+	}); err != nil {
 		return trust, fmt.Errorf("read relays: %w", err)
-	}
-	for _, id := range ids {
-		trust.Relays[id] = true
 	}
 	return trust, nil
 }

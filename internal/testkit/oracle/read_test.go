@@ -30,7 +30,7 @@ func TestReadCountsWhatWasWritten(t *testing.T) {
 	}
 	expected, err := oracle.Read(t.Context(), oracle.Log{
 		Brokers: kafka.KafkaBrokers, Prefix: "x.",
-		Trust: oracle.Trust{Source: identity.Source, Relays: map[string]bool{identity.Relay.String(): true}},
+		Trust: oracle.Trust{Source: identity.Source, Relays: map[string]int{identity.Relay.String(): 0}},
 	})
 	if err != nil {
 		t.Fatal(err)
