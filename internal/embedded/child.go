@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -19,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/applylens/applylens/internal/retry"
+	"github.com/applylens/applylens/internal/subprocess"
 )
 
 const (
@@ -92,8 +92,8 @@ func runChild(input io.Reader, output io.Writer) error {
 	select {
 	case <-ctx.Done():
 		return m.stop()
-	case <-m.done:
-		return fmt.Errorf("PostgreSQL ended: %w", m.err)
+	case <-m.Done:
+		return fmt.Errorf("PostgreSQL ended: %w", m.Err())
 	}
 }
 
@@ -138,11 +138,9 @@ func (r request) start(ctx context.Context) (*postmaster, error) {
 
 // postmaster is PostgreSQL's main process.
 type postmaster struct {
-	port    int
-	bin     string
-	command *exec.Cmd
-	done    chan struct{}
-	err     error // set before done is closed
+	*subprocess.Process
+	port int
+	bin  string
 }
 
 // settings keep the server small. Commits are on disk before they are acknowledged.
@@ -187,21 +185,8 @@ func (r request) runOnce(bin string) (*postmaster, error) {
 	command := exec.Command(filepath.Join(bin, "postgres"), arguments...)
 	command.Dir = r.Dir
 	command.Stdout, command.Stderr = os.Stderr, os.Stderr
-	command.SysProcAttr = endsWithParent(syscall.SIGINT)
-	m := &postmaster{port: r.Port, bin: bin, command: command, done: make(chan struct{})}
-	started := make(chan error)
-	go func() {
-		// The parent-death signal depends on the thread that started the process, so this thread must not end.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := command.Start()
-		started <- err
-		if err == nil {
-			m.err = command.Wait()
-			close(m.done)
-		}
-	}()
-	return m, <-started
+	process, err := subprocess.Start(command, syscall.SIGINT)
+	return &postmaster{Process: process, port: r.Port, bin: bin}, err
 }
 
 // await waits until the server responds, however long crash recovery takes.
@@ -212,8 +197,8 @@ func (m *postmaster) await(ctx context.Context, address string) error {
 			return retry.Stop(conn.Close(ctx))
 		}
 		select {
-		case <-m.done:
-			return retry.Stop(fmt.Errorf("it ended: %w", m.err))
+		case <-m.Done:
+			return retry.Stop(fmt.Errorf("it ended: %w", m.Err()))
 		default:
 			return err
 		}
@@ -223,9 +208,9 @@ func (m *postmaster) await(ctx context.Context, address string) error {
 // stop does a fast shutdown. A server that takes too long is stopped immediately, without a checkpoint.
 func (m *postmaster) stop() error {
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGQUIT, syscall.SIGKILL} {
-		_ = m.command.Process.Signal(sig)
+		_ = m.Command.Process.Signal(sig)
 		select {
-		case <-m.done:
+		case <-m.Done:
 			return nil
 		case <-time.After(30 * time.Second):
 		}

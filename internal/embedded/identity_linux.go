@@ -95,11 +95,6 @@ func (i identity) attributes() *syscall.SysProcAttr {
 // ownProgram is the running program, even if its file was replaced or the child cannot enter its directory.
 func ownProgram() string { return "/proc/self/exe" }
 
-// endsWithParent makes the kernel send the signal when the parent ends, for whatever reason.
-func endsWithParent(signal syscall.Signal) *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Pdeathsig: signal}
-}
-
 // serves reports whether the process is a server on the data directory, by its working directory.
 func serves(pid int, data string) (bool, error) {
 	dir, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid))

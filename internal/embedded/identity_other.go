@@ -33,9 +33,6 @@ func ownProgram() string {
 	return path
 }
 
-// endsWithParent has no effect on this system. A leftover server is stopped at the next start.
-func endsWithParent(syscall.Signal) *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
-
 // serves reports whether the process is a server on the data directory, by its command line.
 func serves(pid int, data string) (bool, error) {
 	output, err := exec.Command("ps", "-o", "command=", "-p", strconv.Itoa(pid)).Output()

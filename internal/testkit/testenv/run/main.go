@@ -21,7 +21,7 @@ import (
 	"time"
 
 	"github.com/applylens/applylens/internal/embedded"
-	"github.com/applylens/applylens/internal/testkit/testenv/server"
+	"github.com/applylens/applylens/internal/subprocess"
 )
 
 func main() {
@@ -47,7 +47,7 @@ func run() (int, error) {
 		return 2, nil
 	}
 	// "go run" does not forward SIGTERM. If it is terminated, the servers are shut down too.
-	if err := server.EndWithOwnParent(syscall.SIGTERM); err != nil {
+	if err := subprocess.EndWithOwnParent(syscall.SIGTERM); err != nil {
 		return 1, err
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
@@ -68,7 +68,7 @@ func runCommand(ctx context.Context, arguments, environment []string) (int, erro
 	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
 	command.WaitDelay = 20 * time.Second
 	command.SysProcAttr = &syscall.SysProcAttr{}
-	server.EndWithParent(command.SysProcAttr, syscall.SIGTERM)
+	subprocess.EndWithParent(command.SysProcAttr, syscall.SIGTERM)
 	err := command.Run()
 	var exit *exec.ExitError
 	switch {

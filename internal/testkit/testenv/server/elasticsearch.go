@@ -173,14 +173,14 @@ func (e *Elasticsearch) Kill() error {
 	if err := e.signalAll(syscall.SIGKILL); err != nil {
 		return err
 	}
-	<-e.process.done
+	<-e.process.Done
 	return e.awaitGroupGone()
 }
 
 // awaitGroupGone waits for the server process. It is a child of its launcher and may write for a moment after that has ended.
 func (e *Elasticsearch) awaitGroupGone() error {
 	return retry.Within(context.Background(), stopTimeout, 10*time.Millisecond, 10*time.Millisecond, func(int) error {
-		if syscall.Kill(-e.process.command.Process.Pid, 0) == nil {
+		if syscall.Kill(-e.process.Command.Process.Pid, 0) == nil {
 			return errors.New("Elasticsearch was killed but is still running")
 		}
 		return nil
@@ -206,7 +206,7 @@ func (e *Elasticsearch) signalAll(signal syscall.Signal) error {
 	if !e.process.running() {
 		return errors.New("the node is down")
 	}
-	return syscall.Kill(-e.process.command.Process.Pid, signal)
+	return syscall.Kill(-e.process.Command.Process.Pid, signal)
 }
 
 // Close kills the node and removes its data.

@@ -207,7 +207,7 @@ func (k *Kafka) PID() int {
 	if !k.process.running() {
 		return 0
 	}
-	return k.process.command.Process.Pid
+	return k.process.Command.Process.Pid
 }
 
 // Stop shuts the broker down.
@@ -239,7 +239,7 @@ func (k *Kafka) signal(signal syscall.Signal) error {
 	if !k.process.running() {
 		return errors.New("the broker is down")
 	}
-	return k.process.command.Process.Signal(signal)
+	return k.process.Command.Process.Signal(signal)
 }
 
 // newClusterID returns 16 random bytes in Kafka's format: base64 without padding, never with a leading dash, which the command

@@ -190,7 +190,7 @@ func (p *Postgres) PID() int {
 	if !p.process.running() {
 		return 0
 	}
-	return p.process.command.Process.Pid
+	return p.process.Command.Process.Pid
 }
 
 // Stop stops the server: immediate aborts all sessions without a checkpoint, like a crash; otherwise it ends them and writes a

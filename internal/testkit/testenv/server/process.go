@@ -8,76 +8,44 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"runtime"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/applylens/applylens/internal/retry"
+	"github.com/applylens/applylens/internal/subprocess"
 )
 
 const stopTimeout = 20 * time.Second
 
-// process is a child that the kernel ends together with us.
-type process struct {
-	command *exec.Cmd
-	done    chan struct{} // closed when it has ended; err is set before
-	err     error
-}
+// process is a server, which the kernel ends together with us.
+type process struct{ *subprocess.Process }
 
-// start starts the command. The kernel sends deathSignal when the thread that started the child ends, so a locked thread starts
-// it and waits until it has ended.
+// start starts the command.
 func start(command *exec.Cmd, deathSignal syscall.Signal) (*process, error) {
-	if command.SysProcAttr == nil {
-		command.SysProcAttr = &syscall.SysProcAttr{}
-	}
-	EndWithParent(command.SysProcAttr, deathSignal)
-	command.SysProcAttr.Setpgid = true // Ctrl-C in a terminal does not reach it: the owner shuts it down
-	p := &process{command: command, done: make(chan struct{})}
-	started := make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := command.Start()
-		started <- err
-		if err != nil {
-			return
-		}
-		p.err = command.Wait()
-		close(p.done)
-	}()
-	return p, <-started
+	p, err := subprocess.Start(command, deathSignal)
+	return &process{p}, err
 }
 
-func (p *process) running() bool {
-	if p == nil {
-		return false
-	}
-	select {
-	case <-p.done:
-		return false
-	default:
-		return true
-	}
-}
+func (p *process) running() bool { return p != nil && p.Running() }
 
 // end sends the signal and waits until the process has ended. After a time-out it kills the process.
 func (p *process) end(signal syscall.Signal) error {
 	if !p.running() {
 		return nil
 	}
-	if err := p.command.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	if err := p.Command.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("send %s: %w", signal, err)
 	}
 	timeout := time.NewTimer(stopTimeout)
 	defer timeout.Stop()
 	select {
-	case <-p.done:
+	case <-p.Done:
 		return nil
 	case <-timeout.C:
-		_ = p.command.Process.Kill()
-		<-p.done
-		return fmt.Errorf("process %d did not end within %s of %s and was killed", p.command.Process.Pid, stopTimeout, signal)
+		_ = p.Command.Process.Kill()
+		<-p.Done
+		return fmt.Errorf("process %d did not end within %s of %s and was killed", p.Command.Process.Pid, stopTimeout, signal)
 	}
 }
 
@@ -86,7 +54,7 @@ func (p *process) await(ctx context.Context, ready func(context.Context) error) 
 	var last error
 	err := retry.Until(ctx, 20*time.Millisecond, 20*time.Millisecond, func(int) error {
 		if last = ready(ctx); last != nil && !p.running() {
-			return retry.Stop(fmt.Errorf("it ended: %w", errors.Join(p.err, errEnded)))
+			return retry.Stop(fmt.Errorf("it ended: %w", errors.Join(p.Err(), errEnded)))
 		}
 		return last
 	})

@@ -1,10 +1,10 @@
 //go:build !linux
 
-package server
+package subprocess
 
 import "syscall"
 
-// EndWithParent does nothing: this system does not support it, so a server may outlive a killed owner.
+// EndWithParent does nothing: this system does not support it, so a child may outlive a killed parent.
 func EndWithParent(*syscall.SysProcAttr, syscall.Signal) {}
 
 // EndWithOwnParent does nothing here either.
