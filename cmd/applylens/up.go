@@ -24,6 +24,7 @@ import (
 	"github.com/applylens/applylens/internal/embedded"
 	"github.com/applylens/applylens/internal/outbox"
 	"github.com/applylens/applylens/internal/postgres"
+	"github.com/applylens/applylens/internal/private"
 	pgsearch "github.com/applylens/applylens/internal/search/postgres"
 	"github.com/applylens/applylens/producers/relay"
 )
@@ -138,7 +139,7 @@ func keptToken(ctx context.Context, users *auth.Store, path string) (string, err
 	if err != nil {
 		return "", err
 	}
-	return token, os.WriteFile(path, []byte(token+"\n"), 0o600)
+	return token, private.WriteFile(path, []byte(token+"\n"))
 }
 
 // relaySecretFile is the name of the file with the master secret of the relay's keys.
@@ -160,10 +161,10 @@ func writeEnv(dir string, listen net.Addr, token string, servers *embedded.Serve
 	text := fmt.Sprintf("export APPLYLENS_URL=http://%s\nexport APPLYLENS_TOKEN=%s\nexport KAFKA_BROKERS=%s\nexport DATABASE_URL='%s'\nexport RELAY_SECRET_FILE='%s'\n",
 		listen, token, servers.KafkaBrokers, servers.DatabaseURL, filepath.Join(dir, relaySecretFile))
 	path := filepath.Join(dir, "env")
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+	if err := private.WriteFile(path, []byte(text)); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	return os.Chmod(path, 0o600)
+	return nil
 }
 
 // startParts starts the API, the relay and all groups.

@@ -13,6 +13,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+
+	"github.com/applylens/applylens/internal/private"
 )
 
 // Servers are running servers.
@@ -37,9 +39,11 @@ func Start(ctx context.Context, dir string, log *slog.Logger) (*Servers, error) 
 }
 
 func startWith(ctx context.Context, dir, cache string, log *slog.Logger) (_ *Servers, err error) {
-	dir, err = makeDir(dir)
-	if err != nil {
+	if dir, err = makeDir(dir); err != nil {
 		return nil, fmt.Errorf("prepare data directory: %w", err)
+	}
+	if cache, err = makeCache(cache); err != nil {
+		return nil, fmt.Errorf("prepare the cache for PostgreSQL's programs: %w", err)
 	}
 	s := &Servers{}
 	defer func() {
@@ -83,12 +87,9 @@ func (s *Servers) Stop(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// makeDir creates the directory. As root, it lets others traverse but not list it, since PostgreSQL runs as another user.
+// makeDir creates the directory, and refuses one that others can change. As root, it lets others traverse but not list it,
+// since PostgreSQL runs as another user.
 func makeDir(dir string) (string, error) {
-	dir, err := filepath.Abs(dir)
-	if err != nil {
-		return "", err
-	}
 	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
 		mode := os.FileMode(0o700)
 		if os.Geteuid() == 0 {
@@ -98,7 +99,15 @@ func makeDir(dir string) (string, error) {
 			return "", err
 		}
 	}
-	return filepath.EvalSymlinks(dir)
+	return private.Dir(dir)
+}
+
+// makeCache creates the cache directory, and refuses one that others can change: programs in it are run.
+func makeCache(dir string) (string, error) {
+	if err := os.MkdirAll(filepath.Join(dir, "postgres"), 0o755); err != nil {
+		return "", err
+	}
+	return private.Dir(dir)
 }
 
 // cacheDir returns where PostgreSQL's programs are cached for all data directories. For root it is a system directory, since

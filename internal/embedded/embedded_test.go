@@ -343,3 +343,53 @@ func TestWithoutNetwork(t *testing.T) {
 		t.Errorf("start: %v; want an error that says what to do", err)
 	}
 }
+
+func TestDirectoriesThatOthersCanChangeAreRefused(t *testing.T) {
+	dir, cache := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "cache")
+	f := func(want string) {
+		t.Helper()
+		servers, err := startWith(t.Context(), dir, cache, slog.New(slog.DiscardHandler))
+		if err == nil {
+			mustStop(t, servers)
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+	prepare := func(path string, mode os.FileMode) {
+		t.Helper()
+		if err := errors.Join(os.MkdirAll(path, 0o700), os.Chmod(path, mode)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	prepare(dir, 0o777)
+	prepare(cache, 0o755)
+	f("run: chmod go-w " + dir)
+	prepare(dir, 0o700)
+	prepare(cache, 0o777)
+	f("run: chmod go-w " + cache)
+}
+
+// Other users may have put links where we write, before the directory was made safe.
+func TestLinksInTheDataDirectoryAreNotFollowed(t *testing.T) {
+	dir := t.TempDir()
+	victim := filepath.Join(dir, "victim")
+	if err := os.WriteFile(victim, []byte("kept"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"lock", "servers.json"} {
+		if err := os.Symlink(victim, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if file, err := lockDir(dir); err == nil {
+		file.Close()
+		t.Error("the lock was taken through a link")
+	}
+	if err := (&state{PostgresPassword: "secret"}).save(dir); err != nil {
+		t.Error(err)
+	}
+	if text, err := os.ReadFile(victim); err != nil || string(text) != "kept" {
+		t.Errorf("the link's target is now %q, %v", text, err)
+	}
+}

@@ -10,6 +10,8 @@ import (
 	"syscall"
 
 	embeddedpostgres "github.com/fergusstrange/embedded-postgres"
+
+	"github.com/applylens/applylens/internal/private"
 )
 
 const version = embeddedpostgres.V17
@@ -94,7 +96,7 @@ func (r request) fetch() error {
 
 // lockCache prevents two processes from downloading at once.
 func lockCache(dir string) (func(), error) {
-	file, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	file, err := private.Open(filepath.Join(dir, "lock"), os.O_RDWR)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +115,7 @@ func (r request) initialise(bin string) error {
 	if err := r.startOnce(filepath.Dir(bin), r.data()); err != nil {
 		return fmt.Errorf("initialise PostgreSQL's data directory: %w", err)
 	}
-	return os.WriteFile(r.marker(), nil, 0o600)
+	return private.WriteFile(r.marker(), nil)
 }
 
 // startOnce makes the library download missing programs into base, create the data directory, and start and stop the server.

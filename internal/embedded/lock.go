@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/applylens/applylens/internal/private"
 )
 
 // ErrInUse means that another process runs servers on the same data directory.
@@ -14,7 +16,7 @@ var ErrInUse = errors.New("the data directory is in use")
 
 // lockDir locks the directory. The kernel releases the lock when this process ends, for whatever reason.
 func lockDir(dir string) (*os.File, error) {
-	file, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	file, err := private.Open(filepath.Join(dir, "lock"), os.O_RDWR)
 	if err != nil {
 		return nil, fmt.Errorf("lock data directory: %w", err)
 	}

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/applylens/applylens/internal/private"
 	"github.com/applylens/applylens/internal/retry"
 )
 
@@ -47,9 +48,6 @@ func startPostgres(ctx context.Context, dir, cache string, state *state, log *sl
 		done:     make(chan struct{}),
 	}
 	if err := os.MkdirAll(p.dir, 0o700); err != nil {
-		return nil, err
-	}
-	if err := os.MkdirAll(filepath.Join(cache, "postgres"), 0o755); err != nil {
 		return nil, err
 	}
 	p.request = request{Dir: p.dir, Cache: cache, Port: state.PostgresPort, Password: state.PostgresPassword}
@@ -106,7 +104,7 @@ func (p *postgres) launch(ctx context.Context) (*child, answer, error) {
 }
 
 func (p *postgres) execute(identity identity) (*child, io.Reader, error) {
-	log, err := os.OpenFile(filepath.Join(p.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	log, err := private.Open(filepath.Join(p.dir, "log"), os.O_APPEND|os.O_WRONLY)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -9,6 +9,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+
+	"github.com/applylens/applylens/internal/private"
 )
 
 // state is kept between starts in the file servers.json of the data directory.
@@ -41,17 +43,16 @@ func loadState(dir string) (*state, error) {
 	return s, s.save(dir)
 }
 
-// save replaces the file atomically. Only its owner may read the password.
+// save replaces the file. Only its owner may read the password.
 func (s *state) save(dir string) error {
 	text, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		return err
 	}
-	part := statePath(dir) + ".part"
-	if err := os.WriteFile(part, append(text, '\n'), 0o600); err != nil {
+	if err := private.WriteFile(statePath(dir), append(text, '\n')); err != nil {
 		return fmt.Errorf("write the servers' state: %w", err)
 	}
-	return os.Rename(part, statePath(dir))
+	return nil
 }
 
 // keepOrPickPort returns the port if it is free, otherwise one that the kernel picks.

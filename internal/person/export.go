@@ -18,6 +18,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/applylens/applylens/internal/private"
 )
 
 // part is one file of an export: the person's rows of one table, one JSON object per line. The first column of the query
@@ -247,13 +249,16 @@ type target struct {
 	written []string
 }
 
-// newTarget uses an empty directory, or creates one that only its owner can enter.
+// newTarget uses an empty directory that others cannot change, or creates one that only its owner can enter.
 func newTarget(dir string) (*target, error) {
 	err := os.Mkdir(dir, 0o700)
 	if err == nil {
 		return &target{dir: dir, made: true}, nil
 	}
 	if !errors.Is(err, os.ErrExist) {
+		return nil, err
+	}
+	if dir, err = private.Dir(dir); err != nil {
 		return nil, err
 	}
 	entries, err := os.ReadDir(dir)

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/applylens/applylens/internal/private"
 )
 
 // whole is the offset of a completely imported file.
@@ -36,19 +38,21 @@ func openCheckpoint(dir string, restart bool, identity ...string) (*checkpoint, 
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	name := sha256.Sum256(fmt.Appendf(nil, "1 %q", identity))
-	c := &checkpoint{path: filepath.Join(dir, fmt.Sprintf("import-%x", name[:16])), marks: map[fingerprint]mark{}}
-	flags := os.O_CREATE | os.O_RDWR | os.O_APPEND
-	if restart {
-		flags |= os.O_TRUNC
-	}
-	file, err := os.OpenFile(c.path, flags, 0o600)
+	dir, err := private.Dir(dir) // whoever changes marks decides what is imported
 	if err != nil {
 		return nil, err
 	}
-	c.file = file
+	name := sha256.Sum256(fmt.Appendf(nil, "1 %q", identity))
+	c := &checkpoint{path: filepath.Join(dir, fmt.Sprintf("import-%x", name[:16])), marks: map[fingerprint]mark{}}
+	flags := os.O_RDWR | os.O_APPEND
+	if restart {
+		flags |= os.O_TRUNC
+	}
+	if c.file, err = private.Open(c.path, flags); err != nil {
+		return nil, err
+	}
 	if err := c.load(); err != nil {
-		return nil, errors.Join(fmt.Errorf("read %s: %w", c.path, err), file.Close())
+		return nil, errors.Join(fmt.Errorf("read %s: %w", c.path, err), c.file.Close())
 	}
 	return c, nil
 }
