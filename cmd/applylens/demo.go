@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/applylens/applylens/consumers/lag"
+	"github.com/applylens/applylens/internal/printable"
 	"github.com/applylens/applylens/internal/retry"
 	"github.com/applylens/applylens/internal/sample"
 	"github.com/applylens/applylens/producers/mailimport"
@@ -318,5 +319,5 @@ func (d *demo) request(ctx context.Context, method, path string, body any) (*htt
 }
 
 func (d *demo) say(format string, args ...any) {
-	fmt.Fprintln(d.p.stdout, printable(fmt.Sprintf(format, args...)))
+	fmt.Fprintln(d.p.stdout, printable.Text(fmt.Sprintf(format, args...)))
 }

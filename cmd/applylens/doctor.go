@@ -13,15 +13,16 @@ import (
 	"github.com/applylens/applylens/internal/broker"
 	"github.com/applylens/applylens/internal/config"
 	"github.com/applylens/applylens/internal/postgres"
+	"github.com/applylens/applylens/internal/printable"
 	"github.com/applylens/applylens/internal/search/elastic"
 )
 
 type doctorCommand struct {
-	Kafka         config.Kafka         `embed:""`
-	Postgres      config.Postgres      `embed:""`
-	Elasticsearch config.Elasticsearch `embed:""`
-	config.RelaySecret
-	JSON bool `help:"Print JSON instead of text."`
+	Kafka         config.Kafka         `embed:"" group:"Connections:"`
+	Postgres      config.Postgres      `embed:"" group:"Connections:"`
+	Elasticsearch config.Elasticsearch `embed:"" group:"Connections:"`
+	RelaySecret   config.RelaySecret   `embed:"" group:"Connections:"`
+	JSON          bool                 `help:"Print JSON instead of text."`
 }
 
 // The levels of a finding. Only a failure changes the exit status.
@@ -49,8 +50,13 @@ type checkup struct {
 	findings []finding
 }
 
-// add adds a finding. Line breaks in an error's text become spaces.
+// add adds a finding. An error among args is told on one line.
 func (c *checkup) add(level, check, todo, format string, args ...any) {
+	for i, arg := range args {
+		if err, ok := arg.(error); ok {
+			args[i] = printable.Error(err)
+		}
+	}
 	detail := strings.Join(strings.Fields(fmt.Sprintf(format, args...)), " ")
 	c.findings = append(c.findings, finding{level, check, detail, todo})
 }
@@ -119,7 +125,7 @@ func (c *checkup) settings(ctx context.Context, given *doctorCommand) {
 		c.broker, err = broker.Open(given.Kafka)
 		faults = each(err)
 	}
-	secret, err := given.Secret()
+	secret, err := given.RelaySecret.Secret()
 	if err != nil {
 		faults = append(faults, err)
 	}
@@ -137,17 +143,6 @@ func (c *checkup) settings(ctx context.Context, given *doctorCommand) {
 	if len(faults) == 0 {
 		c.ok("settings", "Kafka %v, topic prefix %q, PostgreSQL %s", given.Kafka.KafkaBrokers, given.Kafka.TopicPrefix, c.pool.Config().ConnConfig.Host)
 	}
-}
-
-// each splits joined errors.
-func each(err error) []error {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		return joined.Unwrap()
-	}
-	if err != nil {
-		return []error{err}
-	}
-	return nil
 }
 
 func (c *checkup) close() {
@@ -175,13 +170,13 @@ func (c *checkup) print(w io.Writer) error {
 		width = max(width, len(f.Check))
 	}
 	for _, f := range c.findings {
-		if _, err := fmt.Fprintf(w, "%-4s  %-*s  %s\n", f.Level, width, f.Check, printable(f.Detail)); err != nil {
+		if _, err := fmt.Fprintf(w, "%-4s  %-*s  %s\n", f.Level, width, f.Check, printable.Text(f.Detail)); err != nil {
 			return err
 		}
 		if f.ToDo == "" {
 			continue
 		}
-		if _, err := fmt.Fprintf(w, "%*s  to do: %s\n", width+6, "", printable(f.ToDo)); err != nil {
+		if _, err := fmt.Fprintf(w, "%*s  to do: %s\n", width+6, "", printable.Text(f.ToDo)); err != nil {
 			return err
 		}
 	}

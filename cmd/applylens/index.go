@@ -11,6 +11,7 @@ import (
 	"github.com/applylens/applylens/internal/config"
 	"github.com/applylens/applylens/internal/ops"
 	"github.com/applylens/applylens/internal/postgres"
+	"github.com/applylens/applylens/internal/printable"
 	"github.com/applylens/applylens/internal/search/elastic"
 	"github.com/applylens/applylens/internal/search/indexer"
 )
@@ -59,7 +60,7 @@ func (c *indexCommand) forget(ctx context.Context, p *process, pool *pgxpool.Poo
 		return err
 	}
 	for _, name := range names {
-		fmt.Fprintln(p.stdout, name)
+		fmt.Fprintln(p.stdout, printable.Text(name))
 	}
 	if !c.Yes {
 		fmt.Fprintln(p.stdout, "these indices would be deleted; repeat with --yes")

@@ -14,6 +14,7 @@ import (
 
 	"github.com/applylens/applylens/consumers/lag"
 	"github.com/applylens/applylens/internal/config"
+	"github.com/applylens/applylens/internal/printable"
 )
 
 type lagCommand struct {
@@ -80,7 +81,7 @@ func (c *lagCommand) watch(ctx context.Context, out io.Writer, cfg lag.Config) e
 func (c *lagCommand) show(out io.Writer, report *lag.Report, terminal bool) error {
 	var text bytes.Buffer
 	if c.JSON {
-		if err := json.NewEncoder(&text).Encode(report); err != nil {
+		if err := json.NewEncoder(printable.JSONWriter(&text)).Encode(report); err != nil {
 			return err
 		}
 	} else {

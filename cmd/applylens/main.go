@@ -18,6 +18,7 @@ import (
 
 	"github.com/applylens/applylens/internal/config"
 	"github.com/applylens/applylens/internal/embedded"
+	"github.com/applylens/applylens/internal/printable"
 )
 
 // commandLine holds the parsed flags and environment variables.
@@ -73,15 +74,17 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	command, err := parser.Parse(args)
 	if err != nil {
-		parser.Errorf("%s", err)
+		parser.Errorf("%s", printable.Error(err))
 		return 2
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	command.BindTo(ctx, (*context.Context)(nil))
-	command.Bind(&process{log: line.Logger(), stdout: stdout})
+	command.Bind(&process{log: line.Logger(stderr), stdout: stdout})
 	if err := command.Run(); err != nil {
-		fmt.Fprintln(stderr, "applylens:", err)
+		for _, fault := range each(err) {
+			fmt.Fprintln(stderr, "applylens:", printable.Error(fault))
+		}
 		var usage usageError
 		if errors.As(err, &usage) {
 			return 2
@@ -89,4 +92,19 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return 1
 	}
 	return 0
+}
+
+// each returns joined errors one by one, for a line each.
+func each(err error) []error {
+	if usage, ok := err.(usageError); ok {
+		return each(usage.err)
+	}
+	joined, ok := err.(interface{ Unwrap() []error })
+	if ok && err.Error() == errors.Join(joined.Unwrap()...).Error() { // and not a text of its own around several errors
+		return joined.Unwrap()
+	}
+	if err != nil {
+		return []error{err}
+	}
+	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/applylens/applylens/consumers/ledger"
 	"github.com/applylens/applylens/consumers/operate"
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/printable"
 )
 
 type positionsCommand struct {
@@ -62,7 +63,7 @@ func (c *positionsShowCommand) Run(ctx context.Context, p *process) error {
 	}
 	for _, at := range positions {
 		if at.HaltDetail != "" {
-			fmt.Fprintf(p.stdout, "%s/%d: %s\n", at.Topic, at.Partition, printable(at.HaltDetail))
+			fmt.Fprintf(p.stdout, "%s/%d: %s\n", at.Topic, at.Partition, printable.Text(at.HaltDetail))
 		}
 	}
 	return nil

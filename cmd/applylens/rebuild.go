@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,6 +17,7 @@ import (
 	"github.com/applylens/applylens/consumers/rebuild"
 	"github.com/applylens/applylens/internal/config"
 	"github.com/applylens/applylens/internal/metrics"
+	"github.com/applylens/applylens/internal/printable"
 )
 
 type rebuildCommand struct {
@@ -194,7 +196,7 @@ func printSamples(w io.Writer, compared *rebuild.Comparison) {
 			if d.Live {
 				side = "live"
 			}
-			fmt.Fprintf(w, "%s %s %s\n", side, t.Table, printable(d.Row))
+			fmt.Fprintf(w, "%s %s %s\n", side, t.Table, printable.Text(d.Row))
 		}
 	}
 }
@@ -203,6 +205,14 @@ func printSamples(w io.Writer, compared *rebuild.Comparison) {
 type audited struct {
 	Reason string `required:"" help:"Why; recorded with your name."`
 	Actor  string `help:"Your name." env:"USER" default:"operator"`
+}
+
+// Validate requires a reason that says something.
+func (a *audited) Validate() error {
+	if strings.TrimSpace(a.Reason) == "" {
+		return errors.New("--reason is empty: say why")
+	}
+	return nil
 }
 
 type rebuildSwapCommand struct {

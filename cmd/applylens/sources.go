@@ -8,6 +8,7 @@ import (
 
 	"github.com/applylens/applylens/consumers/ledger"
 	"github.com/applylens/applylens/consumers/operate"
+	"github.com/applylens/applylens/internal/printable"
 )
 
 // sourcesCommand is about producers whose records could not be applied.
@@ -34,7 +35,7 @@ func (c *sourcesShow) Run(ctx context.Context, p *process) error {
 	}
 	rows := make([][]string, len(list))
 	for i, a := range list {
-		rows[i] = []string{printable(a.Source), fmt.Sprintf("%s/%d", a.Topic, a.Partition), strconv.FormatInt(a.From, 10), a.CreatedAt.UTC().Format(time.DateTime), a.Detail}
+		rows[i] = []string{printable.Text(a.Source), fmt.Sprintf("%s/%d", a.Topic, a.Partition), strconv.FormatInt(a.From, 10), a.CreatedAt.UTC().Format(time.DateTime), a.Detail}
 	}
 	return c.print(p.stdout, list, []string{"SOURCE", "PARTITION", "FROM", "SINCE (UTC)", "WHY"}, rows)
 }

@@ -6,7 +6,8 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
-	"unicode"
+
+	"github.com/applylens/applylens/internal/printable"
 )
 
 // output is the flag of every command that prints a table.
@@ -23,26 +24,16 @@ func (o output) print(w io.Writer, value any, header []string, rows [][]string) 
 	fmt.Fprintln(table, strings.Join(header, "\t"))
 	for _, row := range rows {
 		for i, cell := range row {
-			row[i] = printable(cell)
+			row[i] = printable.Text(cell)
 		}
 		fmt.Fprintln(table, strings.Join(row, "\t"))
 	}
 	return table.Flush()
 }
 
-// printable replaces control characters: topic names, subjects and the like are untrusted.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return '\uFFFD'
-		}
-		return r
-	}, text)
-}
-
 // printJSON writes one value.
 func printJSON(w io.Writer, value any) error {
-	encoder := json.NewEncoder(w)
+	encoder := json.NewEncoder(printable.JSONWriter(w))
 	encoder.SetIndent("", "  ")
 	return encoder.Encode(value)
 }

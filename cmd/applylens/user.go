@@ -16,6 +16,7 @@ import (
 	"github.com/applylens/applylens/internal/config"
 	"github.com/applylens/applylens/internal/person"
 	"github.com/applylens/applylens/internal/postgres"
+	"github.com/applylens/applylens/internal/printable"
 )
 
 type userCommand struct {
@@ -126,7 +127,7 @@ func (c *userEraseCommand) Run(ctx context.Context, p *process) error {
 
 // confirm asks the operator to type the id again.
 func confirm(in io.Reader, out io.Writer, id string) error {
-	fmt.Fprintf(out, "This erases everything of user %s and cannot be undone.\nType the id again to continue: ", printable(id))
+	fmt.Fprintf(out, "This erases everything of user %s and cannot be undone.\nType the id again to continue: ", printable.Text(id))
 	answer, err := bufio.NewReader(in).ReadString('\n')
 	switch {
 	case err != nil && !errors.Is(err, io.EOF):

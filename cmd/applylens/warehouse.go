@@ -17,6 +17,7 @@ import (
 	"github.com/applylens/applylens/internal/ops"
 	"github.com/applylens/applylens/internal/outbox"
 	"github.com/applylens/applylens/internal/postgres"
+	"github.com/applylens/applylens/internal/printable"
 	"github.com/applylens/applylens/producers/warehouse"
 	"github.com/applylens/applylens/producers/warehouse/bigquery"
 )
@@ -167,7 +168,7 @@ func (c *warehouseSyncCommand) sync(ctx context.Context, s *syncer) (*warehouse.
 
 func printSummary(p *process, summary *warehouse.Summary) {
 	for _, line := range summary.Lines() {
-		fmt.Fprintln(p.stdout, printable(line))
+		fmt.Fprintln(p.stdout, printable.Text(line))
 	}
 }
 
@@ -216,7 +217,7 @@ func reportSync(p *process, s *warehouse.Summary) {
 	attributes := []any{"source", s.Source, "full", s.Full, "seconds", s.Seconds, "applications", s.Applications, "systems", s.Systems,
 		"added", s.Added, "changed", s.Changed, "removed", s.Removed, "broken", s.Broken}
 	for _, stage := range s.Stages[:min(len(s.Stages), 5)] {
-		attributes = append(attributes, slog.Group("stages", slog.Int64(printable(stage.Stage), stage.Applications)))
+		attributes = append(attributes, slog.Group("stages", slog.Int64(printable.Text(stage.Stage), stage.Applications)))
 	}
 	if s.Enriched != nil {
 		attributes = append(attributes, "mails_enriched", *s.Enriched)

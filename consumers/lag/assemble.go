@@ -1,25 +1,29 @@
 package lag
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/applylens/applylens/internal/printable"
+)
 
 // notes says what could not be asked.
 func (s *sight) notes() []string {
 	notes := []string{}
 	if s.kafkaErr != nil {
-		notes = append(notes, fmt.Sprintf("Kafka does not answer, so nothing is known of the logs: %v", s.kafkaErr))
+		notes = append(notes, fmt.Sprintf("Kafka does not answer, so nothing is known of the logs: %s", printable.Error(s.kafkaErr)))
 	}
 	if s.databaseErr != nil {
-		notes = append(notes, fmt.Sprintf("PostgreSQL does not tell the positions, so they are the mirrored ones, which may be behind: %v", s.databaseErr))
+		notes = append(notes, fmt.Sprintf("PostgreSQL does not tell the positions, so they are the mirrored ones, which may be behind: %s", printable.Error(s.databaseErr)))
 	}
 	if s.kafka == nil {
 		return notes
 	}
 	for _, wanted := range s.wanted {
 		if err := s.kafka.groups[wanted.Name].err; err != nil {
-			notes = append(notes, fmt.Sprintf("the members of %s are not known: %v", wanted.Name, err))
+			notes = append(notes, fmt.Sprintf("the members of %s are not known: %s", wanted.Name, printable.Error(err)))
 		}
 		if err := s.kafka.groups[wanted.Name].mirrorErr; err != nil {
-			notes = append(notes, fmt.Sprintf("the mirrored offsets of %s are not known: %v", wanted.Name, err))
+			notes = append(notes, fmt.Sprintf("the mirrored offsets of %s are not known: %s", wanted.Name, printable.Error(err)))
 		}
 	}
 	return notes

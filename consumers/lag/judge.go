@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/applylens/applylens/internal/printable"
 )
 
 // judge gives every partition its status and cause, and the group those of its worst.
@@ -60,7 +62,7 @@ func (s *sight) whyUnknown(g *Group, p *Partition) string {
 	case s.kafka == nil:
 		return "Kafka is away"
 	case s.kafka.topics[g.Topic].err != nil:
-		return s.kafka.topics[g.Topic].err.Error()
+		return printable.Error(s.kafka.topics[g.Topic].err)
 	case s.positions && g.Version == nil:
 		return "the database knows no such projection: run applylens migrate"
 	case p == nil:

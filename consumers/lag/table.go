@@ -3,10 +3,10 @@ package lag
 import (
 	"fmt"
 	"io"
-	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
+
+	"github.com/applylens/applylens/internal/printable"
 )
 
 // WriteTable writes the report for people: a line per partition, totals per group, then causes and notes. It writes
@@ -26,7 +26,7 @@ func (r *Report) WriteTable(w io.Writer) error {
 		}
 	}
 	for _, note := range r.Notes {
-		if _, err := fmt.Fprintln(w, "note:", printable(note)); err != nil {
+		if _, err := fmt.Fprintln(w, "note:", printable.Text(note)); err != nil {
 			return err
 		}
 	}
@@ -52,7 +52,7 @@ func (g *Group) writeRows(w io.Writer) {
 			reader = p.Owner
 		}
 		fmt.Fprintf(w, "%s\t%s/%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\t\t%s\t%s\n", g.title(), g.Topic, p.Partition, p.Status, number(p.LagRecords),
-			seconds(p.LagSeconds), number(p.LostRecords), number(p.Position), number(p.LogEnd), number(p.MirrorDrift), eta(p.ETASeconds), printable(reader))
+			seconds(p.LagSeconds), number(p.LostRecords), number(p.Position), number(p.LogEnd), number(p.MirrorDrift), eta(p.ETASeconds), printable.Text(reader))
 	}
 	t := &g.Totals
 	rate := ""
@@ -66,7 +66,7 @@ func (g *Group) writeRows(w io.Writer) {
 // writeCauses tells each cause once, with the partitions that it holds up.
 func (g *Group) writeCauses(w io.Writer) error {
 	if len(g.Partitions) == 0 {
-		_, err := fmt.Fprintf(w, "%s: %s: %s\n", g.title(), g.Status, printable(g.Cause))
+		_, err := fmt.Fprintf(w, "%s: %s: %s\n", g.title(), g.Status, printable.Text(g.Cause))
 		return err
 	}
 	var causes []string
@@ -83,7 +83,7 @@ func (g *Group) writeCauses(w io.Writer) error {
 		partitions[cause] = append(partitions[cause], p.Partition)
 	}
 	for _, cause := range causes {
-		if _, err := fmt.Fprintf(w, "%s %v: %s\n", g.title(), partitions[cause], printable(cause)); err != nil {
+		if _, err := fmt.Fprintf(w, "%s %v: %s\n", g.title(), partitions[cause], printable.Text(cause)); err != nil {
 			return err
 		}
 	}
@@ -117,13 +117,4 @@ func and(sum string, unknown int) string {
 		return sum
 	}
 	return fmt.Sprintf("%s + %d unknown", sum, unknown)
-}
-
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return '?'
-	}, text)
 }

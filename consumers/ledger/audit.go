@@ -1,6 +1,10 @@
 package ledger
 
-import "github.com/applylens/applylens/internal/postgres"
+import (
+	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/postgres"
+	"github.com/applylens/applylens/internal/printable"
+)
 
 // addAuditSQL records who moved a position, and why.
 const addAuditSQL = `
@@ -18,7 +22,14 @@ type Audit struct {
 	Reason      string
 }
 
-// Add records the act in the transaction that carries it out.
+// The greatest lengths of what an operator may write, in bytes. The rest is cut off.
+const (
+	mostActor  = 200
+	mostReason = 2000
+)
+
+// Add records the act in the transaction that carries it out. Actor and reason become single lines of printable text.
 func (a *Audit) Add(tx *postgres.Tx) {
-	tx.Queue(addAuditSQL, a.Actor, a.Verb, a.Group, a.Version, a.Topic, a.Partition, a.From, a.To, a.Reason)
+	actor, reason := events.CleanText(printable.Text(a.Actor), mostActor), events.CleanText(printable.Text(a.Reason), mostReason)
+	tx.Queue(addAuditSQL, actor, a.Verb, a.Group, a.Version, a.Topic, a.Partition, a.From, a.To, reason)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/applylens/applylens/internal/kafkalog"
 	"github.com/applylens/applylens/internal/outbox"
 	"github.com/applylens/applylens/internal/postgres"
+	"github.com/applylens/applylens/internal/printable"
 )
 
 // Redrive puts the stored bytes of an open dead letter into the outbox, marked for its group alone, so that it is
@@ -32,7 +33,7 @@ func Redrive(ctx context.Context, pool *pgxpool.Pool, conn *broker.Conn, id int6
 		if err := outbox.Insert(ctx, tx, again(d, force)); err != nil {
 			return err
 		}
-		d.Close(tx, ledger.LetterRedriven, "by "+actor)
+		d.Close(tx, ledger.LetterRedriven, events.CleanText(printable.Text("by "+actor), mostNote))
 		auditLetter(tx, d, actor, "redrive", d.Reason)
 		return nil
 	})
@@ -42,10 +43,13 @@ func Redrive(ctx context.Context, pool *pgxpool.Pool, conn *broker.Conn, id int6
 	return nil
 }
 
+// mostNote is the greatest length of a closed dead letter's note, in bytes.
+const mostNote = 500
+
 // Discard closes an open dead letter for good, with the reason.
 func Discard(ctx context.Context, pool *pgxpool.Pool, id int64, actor, reason string) error {
 	err := decide(ctx, pool, id, func(tx *postgres.Tx, d *ledger.DeadRecord) error {
-		d.Close(tx, ledger.LetterDiscarded, events.CleanText(reason, 500)+" (by "+actor+")")
+		d.Close(tx, ledger.LetterDiscarded, events.CleanText(printable.Text("by "+actor+": "+reason), mostNote))
 		auditLetter(tx, d, actor, "discard", reason)
 		return nil
 	})

@@ -8,6 +8,7 @@ import (
 	"github.com/applylens/applylens/consumers/ledger"
 	"github.com/applylens/applylens/internal/kafkalog"
 	"github.com/applylens/applylens/internal/postgres"
+	"github.com/applylens/applylens/internal/printable"
 )
 
 // reasonSkipped marks the dead letters that an operator made of records that were not read.
@@ -134,7 +135,7 @@ func (o *Operator) skipRecords(ctx context.Context, tx *postgres.Tx, at *ledger.
 		if last, known := sequences[stamp.Relay]; stamp.Seq == last.Seq+1 || !known {
 			sequences[stamp.Relay] = ledger.Sequence{Seq: stamp.Seq}
 		}
-		letters = append(letters, ledger.Letter{Partition: at.Partition, Record: r.Clone(), Reason: reasonSkipped, Detail: "passed over by an operator: " + o.Reason})
+		letters = append(letters, ledger.Letter{Partition: at.Partition, Record: r.Clone(), Reason: reasonSkipped, Detail: "passed over by an operator: " + printable.Text(o.Reason)})
 		if size += letters[len(letters)-1].Size(); size >= stepBytes {
 			move.To = min(r.Last+1, to)
 			break

@@ -7,11 +7,14 @@ package config
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
 	"strings"
 	"time"
+
+	"github.com/applylens/applylens/internal/printable"
 )
 
 // Secret is a setting that is never printed.
@@ -121,15 +124,23 @@ type Log struct {
 	LogFormat string `help:"Format of the log: text or json." env:"LOG_FORMAT" enum:"text,json" default:"text"`
 }
 
-// Logger returns a logger to standard error.
-func (l Log) Logger() *slog.Logger {
+// Logger returns a logger to out. What it writes is printable: the text format quotes what is not, by itself.
+func (l Log) Logger(out io.Writer) *slog.Logger {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(l.LogLevel))
-	options := &slog.HandlerOptions{Level: level}
+	options := &slog.HandlerOptions{Level: level, ReplaceAttr: tellOnOneLine}
 	if l.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(os.Stderr, options))
+		return slog.New(slog.NewJSONHandler(printable.JSONWriter(out), options))
 	}
-	return slog.New(slog.NewTextHandler(os.Stderr, options))
+	return slog.New(slog.NewTextHandler(out, options))
+}
+
+// tellOnOneLine replaces errors, which may span lines and repeat themselves, by one line.
+func tellOnOneLine(_ []string, attribute slog.Attr) slog.Attr {
+	if err, ok := attribute.Value.Any().(error); ok {
+		attribute.Value = slog.StringValue(printable.Error(err))
+	}
+	return attribute
 }
 
 // ShutdownTimeout is how long a process may take to drain after SIGTERM.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/outbox"
+	"github.com/applylens/applylens/internal/printable"
 )
 
 // compare finds the differences from the known state, and returns the guard's verdict.
@@ -48,7 +49,7 @@ type applied struct{ added, changed, removed int64 }
 // accept records who accepts what, and takes over the systems of other sources.
 func (s *session) accept(ctx context.Context, who *Acceptance, hold *Hold, differences int64) error {
 	return pgx.BeginFunc(ctx, s.conn, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, insertAudit, who.Actor, who.Reason, s.source, string(hold.Reason), hold.Detail, differences); err != nil {
+		if _, err := tx.Exec(ctx, insertAudit, shorten(who.Actor), printable.Text(who.Reason), s.source, string(hold.Reason), hold.Detail, differences); err != nil {
 			return fmt.Errorf("record the acceptance: %w", err)
 		}
 		if _, err := tx.Exec(ctx, takeSystems, s.source); err != nil {

@@ -71,7 +71,7 @@ func parseChange(key, value []byte) (change, error) {
 	case "":
 		return change{}, errors.New("has no op: is it a change in Debezium's format?")
 	}
-	return change{}, fmt.Errorf("has the unknown op %q", printable(e.Op))
+	return change{}, fmt.Errorf("has the unknown op %q", shorten(e.Op))
 }
 
 // tombstone parses a deletion that has only a key.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/applylens/applylens/internal/printable"
 )
 
 // The columns of vw_applications_enriched, in the order of its definition.
@@ -71,21 +73,16 @@ func unknown(columns []Column) []string {
 	for _, c := range columns {
 		known := slices.ContainsFunc(columnNames[:], func(name string) bool { return strings.EqualFold(c.Name, name) })
 		if !known && len(names) < most {
-			names = append(names, printable(c.Name))
+			names = append(names, shorten(c.Name))
 		}
 	}
 	return names
 }
 
-// printable shortens untrusted text and removes control characters.
-func printable(text string) string {
+// shorten shortens untrusted text and makes it printable.
+func shorten(text string) string {
 	const most = 100
-	runes := []rune(strings.ToValidUTF8(text, "\uFFFD"))
-	for i, r := range runes {
-		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
-			runes[i] = '\uFFFD'
-		}
-	}
+	runes := []rune(printable.Text(text))
 	if len(runes) > most {
 		runes = append(runes[:most], '…')
 	}

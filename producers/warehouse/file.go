@@ -107,7 +107,7 @@ func (r *exportRows) advance() error {
 		r.columns = r.current.Columns()
 	}
 	if !slices.Equal(r.columns, r.current.Columns()) {
-		return &DriftError{"the columns of " + printable(filepath.Base(path)) + " differ from those of the first file"}
+		return &DriftError{"the columns of " + shorten(filepath.Base(path)) + " differ from those of the first file"}
 	}
 	return nil
 }

@@ -138,14 +138,14 @@ func (o *observation) changed() (n int64) {
 func (g *Guard) judgeSystem(c *systemCounts, add func(HoldReason, string, ...any)) {
 	tooMany := func(n int64, share float64) bool { return n > g.Least && float64(n) > share*float64(c.known) }
 	if gone := c.removed + c.bare; gone > 0 && gone >= c.known || tooMany(gone, g.RemovedShare) {
-		text := fmt.Sprintf("%d of %d applications of %s would vanish", c.removed, c.known, printable(c.system))
+		text := fmt.Sprintf("%d of %d applications of %s would vanish", c.removed, c.known, shorten(c.system))
 		if c.bare > 0 {
 			text += fmt.Sprintf(" and %d lose all their addresses", c.bare)
 		}
 		add(HoldRemoved, "%s", text)
 	}
 	if tooMany(c.changed, g.ChangedShare) {
-		text := fmt.Sprintf("%d of %d applications of %s would change", c.changed, c.known, printable(c.system))
+		text := fmt.Sprintf("%d of %d applications of %s would change", c.changed, c.known, shorten(c.system))
 		if emptied := c.emptiedColumns(); emptied != "" {
 			text += ": " + emptied
 		}

@@ -123,7 +123,7 @@ func kindOfOID(oid uint32) Kind {
 func refused(err error) error {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && strings.HasPrefix(pg.Code, "42") && pg.Code != "42501" {
-		return &DriftError{"the warehouse rejects the view: " + printable(pg.Message)}
+		return &DriftError{"the warehouse rejects the view: " + shorten(pg.Message)}
 	}
 	return err
 }

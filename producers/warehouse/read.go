@@ -123,8 +123,8 @@ func (s *session) report(a *application, faults []Fault, skipped bool) {
 		if s.reports++; s.reports > mostReports {
 			continue
 		}
-		s.Log.Warn("invalid row in the warehouse", "source", s.source, "system", printable(a.system),
-			"application_id", printable(a.id), "column", f.Column, "problem", f.Problem, "skipped", skipped)
+		s.Log.Warn("invalid row in the warehouse", "source", s.source, "system", shorten(a.system),
+			"application_id", shorten(a.id), "column", f.Column, "problem", f.Problem, "skipped", skipped)
 	}
 }
 

@@ -236,7 +236,7 @@ func others(ctx context.Context, conn *pgx.Conn, source string) (list []string, 
 	}
 	var system, owner string
 	_, err = pgx.ForEachRow(rows, []any{&system, &owner}, func() error {
-		list = append(list, fmt.Sprintf("%s belongs to the source %s", printable(system), owner))
+		list = append(list, fmt.Sprintf("%s belongs to the source %s", shorten(system), owner))
 		return nil
 	})
 	if err != nil {

@@ -81,7 +81,7 @@ func (s *Summary) asides() string {
 func (s *Summary) bySystem() string {
 	parts := make([]string, 0, len(s.Systems))
 	for _, system := range slices.Sorted(maps.Keys(s.Systems)) {
-		parts = append(parts, fmt.Sprintf("%s %d", printable(system), s.Systems[system]))
+		parts = append(parts, fmt.Sprintf("%s %d", shorten(system), s.Systems[system]))
 	}
 	return cmp.Or(strings.Join(parts, ", "), "none")
 }
@@ -89,7 +89,7 @@ func (s *Summary) bySystem() string {
 func (s *Summary) byStage() string {
 	parts := make([]string, len(s.Stages))
 	for i, c := range s.Stages {
-		parts[i] = fmt.Sprintf("%s %d", cmp.Or(printable(c.Stage), "(none)"), c.Applications)
+		parts[i] = fmt.Sprintf("%s %d", cmp.Or(shorten(c.Stage), "(none)"), c.Applications)
 	}
 	return cmp.Or(strings.Join(parts, ", "), "none")
 }

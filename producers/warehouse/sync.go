@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/applylens/applylens/internal/printable"
 )
 
 // Options of one sync.
@@ -114,7 +116,7 @@ func (s *session) finish(ctx context.Context, full, accepted bool) error {
 func (s *session) noteFailure(ctx context.Context, failure error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endLimit)
 	defer cancel()
-	if _, err := s.Pool.Exec(ctx, failSync, s.source, printable(failure.Error())); err != nil {
+	if _, err := s.Pool.Exec(ctx, failSync, s.source, shorten(printable.Error(failure))); err != nil {
 		s.Log.Debug("failure of the sync not noted", "error", err)
 	}
 }
