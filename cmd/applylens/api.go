@@ -23,10 +23,10 @@ import (
 
 // apiCommand serves the HTTP API in a process of its own. The relay that it wakes may run in another process.
 type apiCommand struct {
-	Kafka         config.Kafka         `embed:""`
-	Postgres      config.Postgres      `embed:""`
-	Elasticsearch config.Elasticsearch `embed:""`
-	Listen        string               `help:"Address to serve HTTP on." env:"LISTEN" default:"127.0.0.1:8003" placeholder:"HOST:PORT"`
+	Kafka         config.Kafka         `embed:"" group:"Connections:"`
+	Postgres      config.Postgres      `embed:"" group:"Connections:"`
+	Elasticsearch config.Elasticsearch `embed:"" group:"Connections:"`
+	Listen        address              `help:"Address to serve HTTP on. Default: ${usual_listen}, or a free port if it is in use." env:"LISTEN" placeholder:"HOST:PORT"`
 }
 
 // Run serves until the context ends, then drains.
@@ -36,7 +36,7 @@ func (c *apiCommand) Run(ctx context.Context, p *process) error {
 		return err
 	}
 	defer links.close()
-	if err := requireTokens(ctx, p, links.pool, c.Listen); err != nil {
+	if err := requireTokens(ctx, p, links.pool, c.Listen.or(usualListen)); err != nil {
 		return err
 	}
 	engine, err := newEngine(&c.Elasticsearch, links.pool)
@@ -51,9 +51,9 @@ func (c *apiCommand) Run(ctx context.Context, p *process) error {
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", c.Listen)
+	listener, err := c.Listen.listen("--listen", usualListen, p.log)
 	if err != nil {
-		return fmt.Errorf("--listen: %w", err)
+		return err
 	}
 	p.log.Info("serving the API", "address", listener.Addr().String())
 	return api.Serve(ctx, listener, handler, p.log)

@@ -12,10 +12,10 @@ import (
 
 type benchCommand struct {
 	Parts    []string        `arg:"" optional:"" help:"What to measure: fold, rebuild, naive, swap, latency, index; all by default, index only with Elasticsearch."`
-	Kafka    config.Kafka    `embed:""`
-	Postgres config.Postgres `embed:""`
+	Kafka    config.Kafka    `embed:"" group:"Connections:"`
+	Postgres config.Postgres `embed:"" group:"Connections:"`
 
-	Elasticsearch config.Elasticsearch `embed:""`
+	Elasticsearch config.Elasticsearch `embed:"" group:"Connections:"`
 
 	Streams      []string `name:"stream" help:"Which streams are folded: own, clean, repeats, mixed or all." default:"all"`
 	Groups       []string `name:"group" help:"Which groups are measured: weights, policystats or all." default:"all"`

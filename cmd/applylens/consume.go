@@ -13,18 +13,17 @@ import (
 	"github.com/applylens/applylens/consumers"
 	"github.com/applylens/applylens/internal/broker"
 	"github.com/applylens/applylens/internal/config"
-	"github.com/applylens/applylens/internal/ops"
 	"github.com/applylens/applylens/internal/postgres"
 )
 
 type consumeCommand struct {
 	Groups          []string        `arg:"" enum:"${groups}" help:"Groups to join: ${groups}."`
-	Kafka           config.Kafka    `embed:""`
-	Postgres        config.Postgres `embed:""`
+	Kafka           config.Kafka    `embed:"" group:"Connections:"`
+	Postgres        config.Postgres `embed:"" group:"Connections:"`
 	SessionTimeout  time.Duration   `help:"How long after its last heartbeat a process is removed from the group." default:"10s" env:"SESSION_TIMEOUT"`
 	AllowedSources  []string        `help:"The ce_sources from which events without a relay sequence are accepted; empty: all." env:"ALLOWED_SOURCES"`
 	DeadLetterLimit int             `help:"How many of 1,000 records of a source may become dead letters in a partition before the source is set aside there or, of our own relay, the partition halts." default:"50" env:"DEAD_LETTER_LIMIT"`
-	MetricsListen   string          `help:"Address of /metrics, /healthz and /readyz; empty: none." default:"127.0.0.1:9465" env:"METRICS_LISTEN"`
+	MetricsListen   address         `help:"Address of /metrics, /healthz and /readyz; empty: none. Default: ${consume_metrics}, or a free port if it is in use." placeholder:"HOST:PORT" env:"METRICS_LISTEN"`
 	UserLabel       string          `name:"metrics-user-label" help:"The label user of the product counters: hash, plain or off." enum:"hash,plain,off" default:"hash" env:"METRICS_USER_LABEL"`
 }
 
@@ -43,6 +42,9 @@ func (c *consumeCommand) Run(ctx context.Context, p *process) error {
 	registry := newRegistry()
 	groups, loop := newGroups(registry, users), consumers.NewMetrics(registry)
 	running, ctx := errgroup.WithContext(ctx)
+	if err := serveMetrics(ctx, running, p, c.MetricsListen, consumeMetrics, registry, links.pool.Ping); err != nil {
+		return err
+	}
 	for _, name := range c.Groups {
 		running.Go(func() error {
 			return consumers.Run(ctx, consumers.Config{
@@ -50,10 +52,6 @@ func (c *consumeCommand) Run(ctx context.Context, p *process) error {
 				SessionTimeout: c.SessionTimeout, AllowedSources: c.AllowedSources, DeadLetterLimit: c.DeadLetterLimit,
 			})
 		})
-	}
-	if c.MetricsListen != "" {
-		ready := func() error { return links.pool.Ping(ctx) }
-		running.Go(func() error { return ops.Serve(ctx, c.MetricsListen, registry, ready) })
 	}
 	return running.Wait()
 }

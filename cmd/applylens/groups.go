@@ -1,10 +1,8 @@
 package main
 
 import (
-	"strings"
 	"sync"
 
-	"github.com/alecthomas/kong"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/applylens/applylens/consumers"
@@ -30,9 +28,6 @@ var knownGroups = sync.OnceValue(func() consumers.Groups {
 	}
 	return newGroups(nil, users)
 })
-
-// groupVariables lets the struct tags of subcommands name the groups as ${groups}.
-func groupVariables() kong.Vars { return kong.Vars{"groups": strings.Join(knownGroups().Names(), ",")} }
 
 // projections are the groups as lag reports look at them.
 func projections() []lag.Projection {

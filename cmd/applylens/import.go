@@ -17,11 +17,11 @@ import (
 )
 
 type importCommand struct {
-	config.Kafka `embed:""`
+	config.Kafka `embed:"" group:"Connections:"`
 
 	// Not config.Postgres, which requires a database: only a token needs one.
-	DatabaseURL     config.Secret `name:"database-url" help:"PostgreSQL URL, to look up the user of the token." env:"DATABASE_URL" placeholder:"URL"`
-	DatabaseURLFile string        `name:"database-url-file" help:"File that contains the PostgreSQL URL." env:"DATABASE_URL_FILE" type:"path"`
+	DatabaseURL     config.Secret `name:"database-url" help:"PostgreSQL URL, to look up the user of the token." env:"DATABASE_URL" placeholder:"URL" group:"Connections:"`
+	DatabaseURLFile string        `name:"database-url-file" help:"File that contains the PostgreSQL URL." env:"DATABASE_URL_FILE" type:"path" group:"Connections:"`
 
 	Path      string        `arg:"" help:"An mbox, a single message, a directory with such files or a Maildir; - reads standard input. Gzipped files are unpacked."`
 	User      string        `help:"Id of the user who owns the mail; default: the user of the token." env:"APPLYLENS_USER"`
@@ -115,7 +115,7 @@ func (c *importCommand) token() (string, error) {
 		text, err := os.ReadFile(c.TokenFile)
 		return strings.TrimSpace(string(text)), err
 	case c.Token == "":
-		return "", errors.New("no user: set --user, or APPLYLENS_TOKEN or --token-file")
+		return "", config.Missing("no user: set --user, or APPLYLENS_TOKEN or --token-file")
 	}
 	return string(c.Token), nil
 }

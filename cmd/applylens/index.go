@@ -9,7 +9,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/applylens/applylens/internal/config"
-	"github.com/applylens/applylens/internal/ops"
 	"github.com/applylens/applylens/internal/postgres"
 	"github.com/applylens/applylens/internal/printable"
 	"github.com/applylens/applylens/internal/search/elastic"
@@ -17,9 +16,9 @@ import (
 )
 
 type indexCommand struct {
-	Postgres      config.Postgres      `embed:""`
-	Elasticsearch config.Elasticsearch `embed:""`
-	MetricsListen string               `help:"Address of /metrics, /healthz and /readyz; empty: none." default:"127.0.0.1:9466" env:"METRICS_LISTEN"`
+	Postgres      config.Postgres      `embed:"" group:"Connections:"`
+	Elasticsearch config.Elasticsearch `embed:"" group:"Connections:"`
+	MetricsListen address              `help:"Address of /metrics, /healthz and /readyz; empty: none. Default: ${index_metrics}, or a free port if it is in use." placeholder:"HOST:PORT" env:"METRICS_LISTEN"`
 	Forget        bool                 `help:"Delete the index and stop marking changes for it."`
 	Yes           bool                 `help:"With --forget: delete. Without it, only show what would be deleted."`
 }
@@ -44,13 +43,12 @@ func (c *indexCommand) Run(ctx context.Context, p *process) error {
 	}
 	registry := newRegistry()
 	running, ctx := errgroup.WithContext(ctx)
+	if err := serveMetrics(ctx, running, p, c.MetricsListen, indexMetrics, registry, pool.Ping); err != nil {
+		return err
+	}
 	running.Go(func() error {
 		return indexer.Run(ctx, indexer.Config{Pool: pool, Client: client, Log: p.log, Registry: registry})
 	})
-	if c.MetricsListen != "" {
-		ready := func() error { return pool.Ping(ctx) }
-		running.Go(func() error { return ops.Serve(ctx, c.MetricsListen, registry, ready) })
-	}
 	return running.Wait()
 }
 

@@ -22,8 +22,8 @@ type keysCommand struct {
 
 // keySettings are the settings of both commands.
 type keySettings struct {
-	config.Postgres `embed:""`
-	config.RelaySecret
+	Postgres    config.Postgres    `embed:"" group:"Connections:"`
+	RelaySecret config.RelaySecret `embed:"" group:"Connections:"`
 }
 
 // withKeys calls f with the database and the deployment's ce_source.
@@ -31,7 +31,7 @@ func (s *keySettings) withKeys(ctx context.Context, f func(pool *pgxpool.Pool, s
 	if err := s.Postgres.Validate(); err != nil {
 		return usageError{err}
 	}
-	secret, err := s.Secret()
+	secret, err := s.RelaySecret.Secret()
 	if err != nil {
 		return usageError{err}
 	}

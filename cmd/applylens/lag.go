@@ -19,8 +19,8 @@ import (
 
 type lagCommand struct {
 	Groups   []string        `arg:"" optional:"" help:"Groups to show, of ${groups}. Default: all."`
-	Kafka    config.Kafka    `embed:""`
-	Postgres config.Postgres `embed:""`
+	Kafka    config.Kafka    `embed:"" group:"Connections:"`
+	Postgres config.Postgres `embed:"" group:"Connections:"`
 	Watch    bool            `help:"Measure repeatedly, with rates, trend and remaining time."`
 	Interval time.Duration   `help:"Time between two measurements with --watch." default:"2s"`
 	JSON     bool            `help:"Print JSON instead of a table; with --watch, a line per measurement."`

@@ -23,7 +23,7 @@ import (
 
 // commandLine holds the parsed flags and environment variables.
 type commandLine struct {
-	config.Log
+	config.Log `embed:"" group:"Log:"`
 
 	Up          upCommand          `cmd:"" help:"Run everything in one process, with an embedded broker and database."`
 	Consume     consumeCommand     `cmd:"" help:"Join consumer groups and fold their events."`
@@ -66,9 +66,7 @@ func main() {
 
 func run(args []string, stdout, stderr io.Writer) int {
 	var line commandLine
-	parser, err := kong.New(&line, kong.Name("applylens"),
-		kong.Description("Learns from people's decisions on their mail, event by event."),
-		groupVariables(), kong.UsageOnError(), kong.Writers(stdout, stderr), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+	parser, err := newParser(&line, kong.Writers(stdout, stderr))
 	if err != nil {
 		panic(err) // a bug in commandLine
 	}

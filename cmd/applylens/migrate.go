@@ -13,8 +13,8 @@ import (
 )
 
 type migrateCommand struct {
-	Postgres      config.Postgres      `embed:""`
-	Elasticsearch config.Elasticsearch `embed:""`
+	Postgres      config.Postgres      `embed:"" group:"Connections:"`
+	Elasticsearch config.Elasticsearch `embed:"" group:"Connections:"`
 }
 
 // Run brings the database's schema up to date. If Elasticsearch is configured and there is no index with the current

@@ -34,8 +34,8 @@ type rebuildCommand struct {
 // groupArgument names a group and its connections.
 type groupArgument struct {
 	Group    string          `arg:"" enum:"${groups}" help:"One of ${groups}."`
-	Kafka    config.Kafka    `embed:""`
-	Postgres config.Postgres `embed:""`
+	Kafka    config.Kafka    `embed:"" group:"Connections:"`
+	Postgres config.Postgres `embed:"" group:"Connections:"`
 }
 
 // open connects and returns the loop's configuration for the group. Its metrics are not served.

@@ -21,7 +21,7 @@ type tokenCommand struct {
 }
 
 type tokenCreate struct {
-	config.Postgres `embed:""`
+	config.Postgres `embed:"" group:"Connections:"`
 	User            string   `required:"" help:"The user's id; it need not be an address." placeholder:"ID"`
 	Address         []string `help:"An address that belongs to the user; may be repeated." placeholder:"ADDRESS"`
 	Operator        bool     `help:"Also give the user the role operator, for /ops."`
@@ -53,7 +53,7 @@ func (c *tokenCreate) Run(ctx context.Context, p *process) error {
 }
 
 type tokenList struct {
-	config.Postgres `embed:""`
+	config.Postgres `embed:"" group:"Connections:"`
 	output          `embed:""`
 	User            string `help:"Show only this user's tokens." placeholder:"ID"`
 }
@@ -78,7 +78,7 @@ func (c *tokenList) Run(ctx context.Context, p *process) error {
 }
 
 type tokenRevoke struct {
-	config.Postgres `embed:""`
+	config.Postgres `embed:"" group:"Connections:"`
 	ID              string `arg:"" help:"The token's id, as token list prints it."`
 }
 

@@ -15,7 +15,7 @@ import (
 )
 
 type topicsCommand struct {
-	Kafka             config.Kafka `embed:""`
+	Kafka             config.Kafka `embed:"" group:"Connections:"`
 	Partitions        int          `help:"Partitions of a new topic. Adding partitions later breaks the order of users' events." default:"6" env:"TOPIC_PARTITIONS"`
 	ReplicationFactor int          `help:"Replicas of each partition; 0: the broker's default. Production needs 3." default:"0" env:"TOPIC_REPLICATION_FACTOR"`
 	MinInsyncReplicas int          `help:"In-sync replicas required for a write; 0: the broker's default. Production needs 2." default:"0" env:"TOPIC_MIN_INSYNC_REPLICAS"`

@@ -36,10 +36,10 @@ const localUser = "local"
 const renewLag = 1000
 
 type upCommand struct {
-	Demo      bool   `help:"Import the sample mail, propose and decide, and show what was learned."`
-	Listen    string `help:"Address to serve HTTP on." env:"LISTEN" default:"127.0.0.1:8003" placeholder:"HOST:PORT"`
-	DataDir   string `help:"Data directory; default: a directory in your home." env:"DATA_DIR" type:"path" placeholder:"DIR"`
-	UserLabel string `name:"metrics-user-label" help:"The label user of the product counters: hash, plain or off." enum:"hash,plain,off" default:"hash" env:"METRICS_USER_LABEL"`
+	Demo      bool    `help:"Import the sample mail, propose and decide, and show what was learned."`
+	Listen    address `help:"Address to serve HTTP on. Default: ${usual_listen}, or a free port if it is in use." env:"LISTEN" placeholder:"HOST:PORT"`
+	DataDir   dataDir `help:"Data directory. Default: ${data_dir}." env:"DATA_DIR" placeholder:"DIR"`
+	UserLabel string  `name:"metrics-user-label" help:"The label user of the product counters: hash, plain or off." enum:"hash,plain,off" default:"hash" env:"METRICS_USER_LABEL"`
 }
 
 // Run starts everything in this process, reports when it is ready, and drains when the context ends.
@@ -49,14 +49,14 @@ func (c *upCommand) Run(ctx context.Context, p *process) (err error) {
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", c.Listen)
-	if err != nil {
-		return fmt.Errorf("--listen: %w", err)
-	}
-	defer listener.Close()
-	if !isLoopback(c.Listen) {
+	if !isLoopback(c.Listen.or(usualListen)) {
 		return usageError{errors.New("--listen: \"up\" serves only this machine; to serve others, run the processes of docker-compose.yml")}
 	}
+	listener, err := c.Listen.listen("--listen", usualListen, p.log)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
 	servers, err := embedded.Start(ctx, dir, p.log)
 	if err != nil {
 		return err
@@ -96,19 +96,16 @@ func (c *upCommand) Run(ctx context.Context, p *process) (err error) {
 	return running.Wait()
 }
 
-// dataDir returns --data-dir, or a default that the database's unprivileged user can reach too.
+// dataDir returns --data-dir, or the usual directory.
 func (c *upCommand) dataDir() (string, error) {
 	if c.DataDir != "" {
-		return c.DataDir, nil
+		return string(c.DataDir), nil
 	}
-	if os.Geteuid() == 0 {
-		return "/var/lib/applylens", nil
-	}
-	home, err := os.UserHomeDir()
+	dir, err := config.DataDir()
 	if err != nil {
-		return "", usageError{fmt.Errorf("there is no home directory for the data: set --data-dir: %w", err)}
+		return "", usageError{fmt.Errorf("set --data-dir: %w", err)}
 	}
-	return filepath.Join(home, ".local", "share", "applylens"), nil
+	return dir, nil
 }
 
 // prepare brings the schema and the topics up to date and returns the local user's token.

@@ -25,7 +25,7 @@ type userCommand struct {
 }
 
 type userExportCommand struct {
-	config.Postgres `embed:""`
+	config.Postgres `embed:"" group:"Connections:"`
 	output          `embed:""`
 	ID              string `arg:"" name:"id" help:"The user's id."`
 	Out             string `help:"New or empty directory; default: one in the current directory, named by the time." type:"path" placeholder:"DIR"`
@@ -76,7 +76,7 @@ func reportRows(w io.Writer, clock func() time.Time) func(rows, of int64) {
 }
 
 type userEraseCommand struct {
-	config.Postgres `embed:""`
+	config.Postgres `embed:"" group:"Connections:"`
 	output          `embed:""`
 	ID              string `arg:"" name:"id" help:"The user's id."`
 	Yes             bool   `help:"Do not ask for confirmation."`

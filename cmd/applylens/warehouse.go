@@ -14,7 +14,6 @@ import (
 
 	"github.com/applylens/applylens/internal/broker"
 	"github.com/applylens/applylens/internal/config"
-	"github.com/applylens/applylens/internal/ops"
 	"github.com/applylens/applylens/internal/outbox"
 	"github.com/applylens/applylens/internal/postgres"
 	"github.com/applylens/applylens/internal/printable"
@@ -33,8 +32,8 @@ type warehouseCommand struct {
 // warehouseSettings are the settings of a sync.
 type warehouseSettings struct {
 	Warehouse config.Warehouse `embed:""`
-	Postgres  config.Postgres  `embed:""`
-	Kafka     config.Kafka     `embed:""` // needed only for a change topic
+	Postgres  config.Postgres  `embed:"" group:"Connections:"`
+	Kafka     config.Kafka     `embed:"" group:"Connections:"` // needed only for a change topic
 }
 
 // syncer is a source with the connections of its syncs.
@@ -177,7 +176,7 @@ type warehouseRunCommand struct {
 	At                timeOfDay     `help:"When to sync each day, UTC." default:"02:00" env:"WAREHOUSE_AT" placeholder:"HH:MM"`
 	Every             time.Duration `help:"Sync at this interval instead of once a day." env:"WAREHOUSE_EVERY" placeholder:"DURATION"`
 	FullEvery         time.Duration `help:"How often a sync reads everything, which detects removed applications; other syncs read only changes." default:"20h" env:"WAREHOUSE_FULL_EVERY"`
-	MetricsListen     string        `help:"Address of /metrics, /healthz and /readyz; empty: none." default:"127.0.0.1:9466" env:"METRICS_LISTEN"`
+	MetricsListen     address       `help:"Address of /metrics, /healthz and /readyz; empty: none. Default: ${sync_metrics}, or a free port if it is in use." placeholder:"HOST:PORT" env:"METRICS_LISTEN"`
 }
 
 // Run syncs until the context ends.
@@ -198,16 +197,15 @@ func (c *warehouseRunCommand) Run(ctx context.Context, p *process) error {
 	}
 	s.FoldWait = 10 * time.Second
 	running, ctx := errgroup.WithContext(ctx)
+	if err := serveMetrics(ctx, running, p, c.MetricsListen, syncMetrics, registry, s.Pool.Ping); err != nil {
+		return err
+	}
 	running.Go(func() error {
 		if s.topic != nil {
 			return warehouse.FollowTopic(ctx, s.Config, s.topic, plan.Report)
 		}
 		return warehouse.Run(ctx, s.Config, s.source, plan)
 	})
-	if c.MetricsListen != "" {
-		ready := func() error { return s.Pool.Ping(ctx) }
-		running.Go(func() error { return ops.Serve(ctx, c.MetricsListen, registry, ready) })
-	}
 	return running.Wait()
 }
 
@@ -242,7 +240,7 @@ func (t *timeOfDay) UnmarshalText(text []byte) error {
 }
 
 type warehouseStatusCommand struct {
-	Postgres config.Postgres `embed:""`
+	Postgres config.Postgres `embed:"" group:"Connections:"`
 	output   `embed:""`
 }
 

@@ -50,7 +50,7 @@ type Kafka struct {
 func (k *Kafka) Validate() error {
 	var faults []error
 	if len(k.KafkaBrokers) == 0 {
-		faults = append(faults, errors.New("no Kafka broker: set --kafka-brokers or KAFKA_BROKERS (host:port)"))
+		faults = append(faults, Missing("no Kafka broker: set --kafka-brokers or KAFKA_BROKERS (host:port)"))
 	}
 	for _, broker := range k.KafkaBrokers {
 		if _, _, err := net.SplitHostPort(broker); err != nil {
@@ -86,7 +86,7 @@ func (p *Postgres) Validate() error {
 	}
 	p.DatabaseURL, p.DatabaseURLFile = url, "" // so that Validate can be called again
 	if p.DatabaseURL == "" {
-		return errors.New("no database: set --database-url or DATABASE_URL (postgres://...)")
+		return Missing("no database: set --database-url or DATABASE_URL (postgres://...)")
 	}
 	return nil
 }

@@ -30,12 +30,8 @@ func Handler(registry prometheus.Gatherer, ready func() error) http.Handler {
 	return mux
 }
 
-// Serve serves until ctx ends. It returns an error if it cannot listen.
-func Serve(ctx context.Context, listen string, registry prometheus.Gatherer, ready func() error) error {
-	listener, err := net.Listen("tcp", listen)
-	if err != nil {
-		return fmt.Errorf("--metrics-listen: %w", err)
-	}
+// Serve serves until ctx ends, and closes the listener.
+func Serve(ctx context.Context, listener net.Listener, registry prometheus.Gatherer, ready func() error) error {
 	server := &http.Server{Handler: Handler(registry, ready), ReadHeaderTimeout: 5 * time.Second}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
