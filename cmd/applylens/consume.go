@@ -17,14 +17,14 @@ import (
 )
 
 type consumeCommand struct {
-	Groups          []string        `arg:"" enum:"${groups}" help:"Groups to join: ${groups}."`
-	Kafka           config.Kafka    `embed:"" group:"Connections:"`
-	Postgres        config.Postgres `embed:"" group:"Connections:"`
-	SessionTimeout  time.Duration   `help:"How long after its last heartbeat a process is removed from the group." default:"10s" env:"SESSION_TIMEOUT"`
-	AllowedSources  []string        `help:"The ce_sources from which events without a relay sequence are accepted; empty: all." env:"ALLOWED_SOURCES"`
-	DeadLetterLimit int             `help:"How many of 1,000 records of a source may become dead letters in a partition before the source is set aside there or, of our own relay, the partition halts." default:"50" env:"DEAD_LETTER_LIMIT"`
-	MetricsListen   address         `help:"Address of /metrics, /healthz and /readyz; empty: none. Default: ${consume_metrics}, or a free port if it is in use." placeholder:"HOST:PORT" env:"METRICS_LISTEN"`
-	UserLabel       string          `name:"metrics-user-label" help:"The label user of the product counters: hash, plain or off." enum:"hash,plain,off" default:"hash" env:"METRICS_USER_LABEL"`
+	Groups   []string        `arg:"" enum:"${groups}" help:"Groups to join: ${groups}."`
+	Kafka    config.Kafka    `embed:"" group:"Connections:"`
+	Postgres config.Postgres `embed:"" group:"Connections:"`
+	sources
+	SessionTimeout  time.Duration `help:"How long after its last heartbeat a process is removed from the group." default:"10s" env:"SESSION_TIMEOUT"`
+	DeadLetterLimit int           `help:"How many of 1,000 records of a source may become dead letters in a partition before the source is set aside there or, of our own relay, the partition halts." default:"50" env:"DEAD_LETTER_LIMIT"`
+	MetricsListen   address       `help:"Address of /metrics, /healthz and /readyz; empty: none. Default: ${consume_metrics}, or a free port if it is in use." placeholder:"HOST:PORT" env:"METRICS_LISTEN"`
+	UserLabel       string        `name:"metrics-user-label" help:"The label user of the product counters: hash, plain or off." enum:"hash,plain,off" default:"hash" env:"METRICS_USER_LABEL"`
 }
 
 // Run joins the groups and folds until the context ends.
@@ -49,7 +49,7 @@ func (c *consumeCommand) Run(ctx context.Context, p *process) error {
 		running.Go(func() error {
 			return consumers.Run(ctx, consumers.Config{
 				Group: groups.Find(name), Broker: links.broker, Pool: links.pool, Log: p.log, Metrics: loop, Owner: owner(),
-				SessionTimeout: c.SessionTimeout, AllowedSources: c.AllowedSources, DeadLetterLimit: c.DeadLetterLimit,
+				SessionTimeout: c.SessionTimeout, AllowedSources: c.allowed(), DeadLetterLimit: c.DeadLetterLimit,
 			})
 		})
 	}

@@ -16,7 +16,7 @@ func TestMigratePlansAnIndexOnce(t *testing.T) {
 		t.Helper()
 		var stdout, stderr bytes.Buffer
 		arguments = append(arguments, "--database-url", database, "--elasticsearch-url", address, "--elasticsearch-alias", prefix+"emails")
-		if status := run(arguments, &stdout, &stderr); status != 0 {
+		if status := run(t.Context(), arguments, &stdout, &stderr); status != 0 {
 			t.Fatalf("%v: status %d: %s", arguments, status, &stderr)
 		}
 		return stdout.String()
@@ -46,7 +46,7 @@ func TestMigratePlansAnIndexOnce(t *testing.T) {
 func TestIndexNeedsElasticsearch(t *testing.T) {
 	t.Setenv("ELASTICSEARCH_URL", "")
 	var stdout, stderr bytes.Buffer
-	if status := run([]string{"index", "--database-url", "postgres://x"}, &stdout, &stderr); status != 2 || !strings.Contains(stderr.String(), "--elasticsearch-url") {
+	if status := run(t.Context(), []string{"index", "--database-url", "postgres://x"}, &stdout, &stderr); status != 2 || !strings.Contains(stderr.String(), "--elasticsearch-url") {
 		t.Errorf("status %d: %s", status, &stderr)
 	}
 }

@@ -61,10 +61,14 @@ func (e usageError) Unwrap() error { return e.err }
 
 func main() {
 	embedded.Child()
-	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	status := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(status)
 }
 
-func run(args []string, stdout, stderr io.Writer) int {
+// run runs a command until it ends or ctx does, and returns the exit status.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var line commandLine
 	parser, err := newParser(&line, kong.Writers(stdout, stderr))
 	if err != nil {
@@ -75,8 +79,6 @@ func run(args []string, stdout, stderr io.Writer) int {
 		parser.Errorf("%s", printable.Error(err))
 		return 2
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
 	command.BindTo(ctx, (*context.Context)(nil))
 	command.Bind(&process{log: line.Logger(stderr), stdout: stdout})
 	if err := command.Run(); err != nil {

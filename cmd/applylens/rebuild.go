@@ -92,6 +92,7 @@ func (c *rebuildPlanCommand) Run(ctx context.Context, p *process) error {
 
 type rebuildRunCommand struct {
 	groupArgument
+	sources
 	Follow    bool `help:"Keep following the end of the log until interrupted or swapped in."`
 	MemoryMiB int  `name:"memory-mib" help:"Memory limit; with more memory, fewer rows are written twice." default:"512" env:"REBUILD_MEMORY_MIB"`
 }
@@ -110,6 +111,7 @@ func (c *rebuildRunCommand) Run(ctx context.Context, p *process) error {
 		return err
 	}
 	defer links.close()
+	cfg.AllowedSources = c.allowed()
 	cfg.BatchBytes = c.MemoryMiB << 20 / batchShare
 	began := time.Now()
 	watching, stop := context.WithCancel(ctx)
@@ -159,6 +161,7 @@ func reportRebuild(ctx context.Context, w io.Writer, cfg consumers.Config) {
 
 type rebuildDiffCommand struct {
 	groupArgument
+	sources
 	output
 }
 
@@ -169,6 +172,7 @@ func (c *rebuildDiffCommand) Run(ctx context.Context, p *process) error {
 		return err
 	}
 	defer links.close()
+	cfg.AllowedSources = c.allowed()
 	compared, err := rebuild.Compare(ctx, cfg)
 	if err != nil {
 		return err
@@ -217,6 +221,7 @@ func (a *audited) Validate() error {
 
 type rebuildSwapCommand struct {
 	groupArgument
+	sources
 	audited
 	MaxLag int64 `help:"The greatest lag of the new version, in records per partition." default:"1000"`
 }
@@ -228,6 +233,7 @@ func (c *rebuildSwapCommand) Run(ctx context.Context, p *process) error {
 		return err
 	}
 	defer links.close()
+	cfg.AllowedSources = c.allowed()
 	version, locked, err := rebuild.SwapWhenClose(ctx, cfg, c.MaxLag, c.Actor, c.Reason)
 	if err != nil {
 		return err

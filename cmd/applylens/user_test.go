@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,7 +21,7 @@ type called struct {
 
 func call(args ...string) called {
 	var stdout, stderr bytes.Buffer
-	status := run(args, &stdout, &stderr)
+	status := run(context.Background(), args, &stdout, &stderr)
 	return called{status, stdout.String(), stderr.String()}
 }
 

@@ -21,7 +21,7 @@ import (
 func applylens(t *testing.T, args ...string) (status int, stdout, stderr string) {
 	t.Helper()
 	var out, faults bytes.Buffer
-	status = run(args, &out, &faults)
+	status = run(t.Context(), args, &out, &faults)
 	return status, out.String(), faults.String()
 }
 
