@@ -102,6 +102,7 @@ type server struct {
 	ready   readiness
 	tries   chan struct{} // holds an element for each policy that is being tried
 	tryFor  time.Duration
+	bodyFor time.Duration // how long a body may take to arrive
 
 	crossOrigin *http.CrossOriginProtection
 	document    []byte
@@ -124,6 +125,7 @@ func New(config Config) (http.Handler, error) {
 		crossOrigin: http.NewCrossOriginProtection(),
 		tries:       make(chan struct{}, tryAtOnce),
 		tryFor:      tryFor,
+		bodyFor:     bodyTimeout,
 	}
 	api := s.operations(config.Extend)
 	if s.document, err = json.MarshalIndent(api.OpenAPI(), "", "  "); err != nil {
@@ -137,7 +139,7 @@ func New(config Config) (http.Handler, error) {
 // operations registers all operations on the mux.
 func (s *server) operations(extend []func(huma.API)) huma.API {
 	api := humago.New(s.mux, humaConfig())
-	api.UseMiddleware(s.identify(api))
+	api.UseMiddleware(s.identify(api), s.readBody(api)) // nothing is read of a request before its caller is known
 	s.routePolicies(api)
 	s.routeTries(api)
 	s.routeActions(api)

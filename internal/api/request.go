@@ -1,14 +1,9 @@
 package api
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"mime"
 	"net/http"
 	"strings"
 	"time"
@@ -16,11 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-const (
-	maxBody     = 256 << 10
-	bodyTimeout = 10 * time.Second
-	prefix      = "/api"
-)
+const prefix = "/api"
 
 // ServeHTTP does what applies to every request: headers, limits, and the two forms of a path.
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -28,8 +19,10 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	seen := &observation{writer: w, start: time.Now(), route: "none"}
 	ctx := context.WithValue(withLogger(r.Context(), s.log), observationKey{}, seen)
 	defer s.metrics.observe(seen, r.Method)
+	r = r.WithContext(ctx)
+	defer s.boundBody(seen, r).leave()
 	defer s.rescue(ctx, seen)
-	s.serve(seen, r.WithContext(ctx))
+	s.serve(seen, r)
 }
 
 func setSecurityHeaders(h http.Header) {
@@ -64,10 +57,6 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	r, ok := readBody(w, r)
-	if !ok {
-		return
-	}
 	if rest, under := strings.CutPrefix(r.URL.Path, prefix); under && strings.HasPrefix(rest, "/") {
 		http.StripPrefix(prefix, http.HandlerFunc(s.dispatch)).ServeHTTP(w, r)
 		return
@@ -98,66 +87,6 @@ func (s *server) dispatch(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	writeProblem(w, http.StatusNotFound, "there is no such path")
-}
-
-// readBody reads the whole body under its limits, so that handlers get checked JSON and a slow client holds nothing
-// but a connection. Without a body, no content type is asked for.
-func readBody(w http.ResponseWriter, r *http.Request) (*http.Request, bool) {
-	if r.Body == nil || r.Body == http.NoBody {
-		return withHash(r, nil), true
-	}
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout)) // not every writer has a connection
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	_ = control.SetReadDeadline(time.Time{})
-	if status, detail := judge(r, body, err); status != 0 {
-		writeProblem(w, status, detail)
-		return nil, false
-	}
-	r.Body = io.NopCloser(bytes.NewReader(body))
-	return withHash(r, body), true
-}
-
-// judge returns the status with which a body is refused, or 0.
-func judge(r *http.Request, body []byte, err error) (status int, detail string) {
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
-		return http.StatusRequestEntityTooLarge, "a body has at most 256 KiB"
-	case err != nil:
-		return http.StatusBadRequest, "the body could not be read to its end"
-	case len(body) == 0:
-		return 0, ""
-	case !isJSON(r.Header.Get("Content-Type")):
-		return http.StatusUnsupportedMediaType, "the body has to be JSON, with Content-Type: application/json"
-	}
-	if err := checkBody(body); err != nil {
-		return http.StatusBadRequest, err.Error()
-	}
-	return 0, ""
-}
-
-func isJSON(contentType string) bool {
-	media, _, err := mime.ParseMediaType(contentType)
-	return err == nil && media == "application/json"
-}
-
-type requestHashKey struct{}
-
-// withHash stores a hash of the request in the context if it carries an Idempotency-Key.
-func withHash(r *http.Request, body []byte) *http.Request {
-	if r.Header.Get("Idempotency-Key") == "" {
-		return r
-	}
-	sum := sha256.New()
-	fmt.Fprintf(sum, "%s %s?%s\n", r.Method, strings.TrimPrefix(r.URL.Path, prefix), r.URL.RawQuery)
-	sum.Write(body)
-	return r.WithContext(context.WithValue(r.Context(), requestHashKey{}, sum.Sum(nil)))
-}
-
-func requestHash(ctx context.Context) []byte {
-	sum, _ := ctx.Value(requestHashKey{}).([]byte)
-	return sum
 }
 
 // writeProblem answers a request that reached no operation.

@@ -23,7 +23,7 @@ const answerWithin = 15 * time.Second
 // sent as it is, an unreachable database as 503 with Retry-After, and anything else is logged and sent as 500. The
 // handler's context ends after 15 seconds; a streaming answer is not bounded.
 func Route[I, O any](api huma.API, op huma.Operation, handler func(context.Context, *I) (*O, error)) {
-	op.MaxBodyBytes, op.BodyReadTimeout = -1, -1 // both are bounded before routing
+	op.MaxBodyBytes, op.BodyReadTimeout = -1, -1 // readBody bounds both
 	op.Errors = append(op.Errors, possibleErrors(&op)...)
 	huma.Register(api, op, func(ctx context.Context, input *I) (*O, error) {
 		ctx, cancel := context.WithTimeout(ctx, answerWithin+patience(input))
@@ -43,7 +43,7 @@ func possibleErrors(op *huma.Operation) []int {
 		list = append(list, http.StatusNotFound)
 	}
 	if op.Method == http.MethodPost || op.Method == http.MethodPut {
-		list = append(list, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
+		list = append(list, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
 	}
 	return list
 }
@@ -114,7 +114,14 @@ func refuse(api huma.API, ctx huma.Context, problem error) {
 	if !errors.As(problem, &status) {
 		status = huma.Error500InternalServerError("something went wrong on our side")
 	}
-	_ = huma.WriteErr(api, ctx, status.GetStatus(), status.Error()) // the client may be gone
+	var details []error
+	var model *huma.ErrorModel
+	if errors.As(problem, &model) {
+		for _, detail := range model.Errors {
+			details = append(details, detail)
+		}
+	}
+	_ = huma.WriteErr(api, ctx, status.GetStatus(), status.Error(), details...) // the client may be gone
 }
 
 // requestOf returns the request of a huma context.

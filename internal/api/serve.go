@@ -12,18 +12,30 @@ import (
 	"github.com/applylens/applylens/internal/config"
 )
 
+// The time-outs of connections. None of them depends on what a handler does: a client that sends or reads slowly holds its
+// connection for a bounded time, with or without a token.
+const (
+	headerTimeout = 5 * time.Second
+	readTimeout   = 15 * time.Second // of a request with its body; the API sets shorter ones, and none once it has the body
+	writeTimeout  = 90 * time.Second // a streaming answer moves its own
+	idleTimeout   = 2 * time.Minute
+)
+
 // Serve answers requests on listener until ctx ends. Then it lets requests in progress finish within
-// config.ShutdownTimeout, closes what is left, and closes the listener.
+// config.ShutdownTimeout, cuts what is left, and closes the listener.
 func Serve(ctx context.Context, listener net.Listener, handler http.Handler, log *slog.Logger) error {
+	return serveUntil(ctx, listener, handler, log, config.ShutdownTimeout)
+}
+
+func serveUntil(ctx context.Context, listener net.Listener, handler http.Handler, log *slog.Logger, drain time.Duration) error {
 	server := &http.Server{
 		Handler:           handler,
-		ReadHeaderTimeout: 5 * time.Second,
-		// No ReadTimeout, which would end the context of a request that is still being answered: bodies are bounded
-		// where they are read. A streaming answer moves its own write deadline.
-		WriteTimeout:   90 * time.Second,
-		IdleTimeout:    2 * time.Minute,
-		MaxHeaderBytes: 16 << 10,
-		ErrorLog:       slog.NewLogLogger(log.Handler(), slog.LevelDebug), // broken connections of clients
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // broken connections of clients
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
@@ -32,10 +44,15 @@ func Serve(ctx context.Context, listener net.Listener, handler http.Handler, log
 		return fmt.Errorf("serve: %w", err)
 	case <-ctx.Done():
 	}
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), config.ShutdownTimeout)
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 	defer cancel()
-	if err := server.Shutdown(bounded); err != nil {
-		return errors.Join(fmt.Errorf("drain: %w", err), server.Close())
+	err := server.Shutdown(bounded)
+	if errors.Is(err, context.DeadlineExceeded) {
+		log.Warn("requests did not end in time and are cut", "seconds", drain.Seconds())
+		err = server.Close()
+	}
+	if err != nil {
+		return fmt.Errorf("drain: %w", err)
 	}
 	return nil
 }

@@ -32,11 +32,23 @@ func Handler(registry prometheus.Gatherer, ready func() error) http.Handler {
 
 // Serve serves until ctx ends, and closes the listener.
 func Serve(ctx context.Context, listener net.Listener, registry prometheus.Gatherer, ready func() error) error {
-	server := &http.Server{Handler: Handler(registry, ready), ReadHeaderTimeout: 5 * time.Second}
+	server := newServer(Handler(registry, ready))
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve metrics: %w", err)
 	}
 	return nil
+}
+
+// newServer returns a server with the time-outs of connections.
+func newServer(handler http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second, // also of a body, which nobody wants
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    16 << 10,
+	}
 }

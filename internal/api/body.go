@@ -1,0 +1,131 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+)
+
+const (
+	maxBody     = 256 << 10
+	bodyTimeout = 10 * time.Second
+
+	// refusedBody is how long the rest of a body that nobody reads may still arrive. Without any time, the client could see
+	// a broken connection instead of the answer.
+	refusedBody = time.Second
+)
+
+// incoming is the body of a request. The connection has a read deadline from the request's header until the body was read
+// to its end, whoever reads it: net/http itself reads the rest of a body that no handler wanted.
+type incoming struct {
+	io.ReadCloser
+	control *http.ResponseController
+	ended   bool
+}
+
+// boundBody sets the read deadline of a request. Without a body there is none, since at a read deadline net/http ends the
+// context of a request that is being answered.
+func (s *server) boundBody(w http.ResponseWriter, r *http.Request) *incoming {
+	body := &incoming{r.Body, http.NewResponseController(w), r.Body == nil || r.Body == http.NoBody}
+	if body.ended {
+		body.setDeadline(time.Time{})
+		return body
+	}
+	body.setDeadline(time.Now().Add(s.bodyFor))
+	r.Body = body
+	return body
+}
+
+// setDeadline does nothing where there is no connection, as in tests.
+func (b *incoming) setDeadline(at time.Time) { _ = b.control.SetReadDeadline(at) }
+
+// Read implements io.Reader.
+func (b *incoming) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if errors.Is(err, io.EOF) && !b.ended {
+		b.ended = true
+		b.setDeadline(time.Time{})
+	}
+	return n, err
+}
+
+// leave is called when the request has been answered.
+func (b *incoming) leave() {
+	if !b.ended {
+		b.setDeadline(time.Now().Add(refusedBody))
+	}
+}
+
+// readBody is the middleware that reads the whole body under its limits, so that handlers get checked JSON and a slow
+// client holds nothing but a connection. Without a body, no content type is asked for.
+func (s *server) readBody(api huma.API) func(huma.Context, func(huma.Context)) {
+	return func(ctx huma.Context, next func(huma.Context)) {
+		r, w := humago.Unwrap(ctx)
+		var body []byte
+		if r.Body != nil && r.Body != http.NoBody {
+			var err error
+			body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+			if problem := s.judge(r, body, err); problem != nil {
+				refuse(api, ctx, problem)
+				return
+			}
+			r.Body = io.NopCloser(bytes.NewReader(body))
+		}
+		next(withHash(ctx, r, body))
+	}
+}
+
+// judge returns the problem with which a body is refused, nil for none.
+func (s *server) judge(r *http.Request, body []byte, err error) error {
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return huma.NewError(http.StatusRequestEntityTooLarge, "a body has at most 256 KiB")
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return huma.NewError(http.StatusRequestTimeout, fmt.Sprintf("the body did not arrive within %s", s.bodyFor))
+	case err != nil:
+		return huma.Error400BadRequest("the body could not be read to its end")
+	case len(body) == 0:
+		return nil
+	case !isJSON(r.Header.Get("Content-Type")):
+		return huma.Error415UnsupportedMediaType("the body has to be JSON, with Content-Type: application/json")
+	}
+	if err := checkBody(body); err != nil {
+		return huma.Error400BadRequest(err.Error())
+	}
+	return nil
+}
+
+func isJSON(contentType string) bool {
+	media, _, err := mime.ParseMediaType(contentType)
+	return err == nil && media == "application/json"
+}
+
+type requestHashKey struct{}
+
+// withHash stores a hash of the request in the context if it carries an Idempotency-Key.
+func withHash(ctx huma.Context, r *http.Request, body []byte) huma.Context {
+	if r.Header.Get("Idempotency-Key") == "" {
+		return ctx
+	}
+	sum := sha256.New()
+	fmt.Fprintf(sum, "%s %s?%s\n", r.Method, strings.TrimPrefix(r.URL.Path, prefix), r.URL.RawQuery)
+	sum.Write(body)
+	return huma.WithValue(ctx, requestHashKey{}, sum.Sum(nil))
+}
+
+func requestHash(ctx context.Context) []byte {
+	sum, _ := ctx.Value(requestHashKey{}).([]byte)
+	return sum
+}
