@@ -139,7 +139,7 @@ func New(config Config) (http.Handler, error) {
 // operations registers all operations on the mux.
 func (s *server) operations(extend []func(huma.API)) huma.API {
 	api := humago.New(s.mux, humaConfig())
-	api.UseMiddleware(s.identify(api), s.readBody(api)) // nothing is read of a request before its caller is known
+	api.UseMiddleware(s.identify(api), checkParameters(api), s.readBody(api)) // nothing is read of a request before its caller is known
 	s.routePolicies(api)
 	s.routeTries(api)
 	s.routeActions(api)
@@ -175,6 +175,8 @@ func humaConfig() huma.Config {
 		Formats:       huma.DefaultFormats,
 		DefaultFormat: "application/json",
 		Transformers:  []huma.Transformer{seal},
+
+		RejectUnknownQueryParameters: true,
 	}
 }
 

@@ -104,6 +104,9 @@ func (s *server) judge(r *http.Request, body []byte, err error) error {
 	if err := checkBody(body); err != nil {
 		return huma.Error400BadRequest(err.Error())
 	}
+	if place := duplicateMember(body); place != "" {
+		return invalidField(place, "the object has this member twice")
+	}
 	return nil
 }
 

@@ -32,8 +32,7 @@ func (b *policyBody) policy() policy.Policy {
 		Condition: canonical(b.Condition), Action: b.Action, Threshold: orDefault(b.ConfidenceThreshold, policy.DefaultThreshold)}
 }
 
-// canonical rewrites a JSON object without what PostgreSQL could read differently or not at all: duplicate members, and
-// numbers out of a float64's range.
+// canonical rewrites a JSON object without what PostgreSQL could read differently: numbers out of a float64's range.
 func canonical(o object) []byte {
 	var value any
 	if err := json.Unmarshal(o, &value); err != nil {

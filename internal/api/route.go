@@ -19,6 +19,10 @@ import (
 // not hold requests for ever.
 const answerWithin = 15 * time.Second
 
+// Go's decoder takes members whose names differ only in case, and the last of several. Names are exact here, since huma
+// validates what is written exactly so, and the decoder would take another member than the one that was validated.
+func init() { huma.ValidateStrictCasing = true }
+
 // Route registers an operation. An error of its handler becomes a problem without internal details: a huma.StatusError is
 // sent as it is, an unreachable database as 503 with Retry-After, and anything else is logged and sent as 500. The
 // handler's context ends after 15 seconds; a streaming answer is not bounded.
@@ -38,7 +42,8 @@ func Route[I, O any](api huma.API, op huma.Operation, handler func(context.Conte
 
 // possibleErrors lists the errors that every operation can answer, for the OpenAPI document.
 func possibleErrors(op *huma.Operation) []int {
-	list := []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests, http.StatusServiceUnavailable}
+	list := []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusUnprocessableEntity,
+		http.StatusTooManyRequests, http.StatusServiceUnavailable}
 	if strings.Contains(op.Path, "{id}") {
 		list = append(list, http.StatusNotFound)
 	}
@@ -100,6 +105,28 @@ func roleFor(op *huma.Operation) string {
 		return auth.Operator
 	}
 	return auth.Owner
+}
+
+// checkParameters is the middleware that refuses a parameter or header that is given more than once: only one would count.
+func checkParameters(api huma.API) func(huma.Context, func(huma.Context)) {
+	return func(ctx huma.Context, next func(huma.Context)) {
+		r := requestOf(ctx)
+		query := r.URL.Query()
+		for _, parameter := range ctx.Operation().Parameters {
+			given := 0
+			switch parameter.In {
+			case "query":
+				given = len(query[parameter.Name])
+			case "header":
+				given = len(r.Header.Values(parameter.Name))
+			}
+			if given > 1 {
+				refuse(api, ctx, invalidField(parameter.In+"."+parameter.Name, "this is given more than once"))
+				return
+			}
+		}
+		next(ctx)
+	}
 }
 
 // refuse answers with a problem from a middleware.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"net/url"
@@ -87,4 +88,95 @@ func checkURL(u *url.URL) error {
 		}
 	}
 	return nil
+}
+
+// duplicateMember returns the place of the first member that an object of valid JSON has a second time, such as
+// body.decisions[1].id, or nothing. Names are compared as they are meant: "id" and "\u0069d" are the same.
+func duplicateMember(body []byte) string {
+	var s memberScan
+	for i := 0; i < len(body); i++ {
+		switch body[i] {
+		case '{':
+			s.open = append(s.open, container{names: map[string]struct{}{}})
+			s.atName = true
+		case '[':
+			s.open = append(s.open, container{})
+			s.atName = false
+		case '}', ']':
+			s.open = s.open[:len(s.open)-1]
+		case ',':
+			s.next()
+		case '"':
+			end := textEnd(body, i)
+			if s.atName && s.name(body[i:end]) {
+				return s.place()
+			}
+			i = end - 1
+		}
+	}
+	return ""
+}
+
+// memberScan is where duplicateMember has come to in a text.
+type memberScan struct {
+	open   []container // the innermost last
+	atName bool        // the next text is the name of a member
+}
+
+// container is an object or an array that has begun.
+type container struct {
+	names map[string]struct{} // of an object's members so far; nil for an array
+	last  string              // an object's last name
+	index int                 // of an array's element
+}
+
+// name takes the name of a member and tells whether the object has had it before.
+func (s *memberScan) name(quoted []byte) bool {
+	object := &s.open[len(s.open)-1]
+	object.last = unquote(quoted)
+	_, twice := object.names[object.last]
+	object.names[object.last] = struct{}{}
+	s.atName = false
+	return twice
+}
+
+// next passes a comma.
+func (s *memberScan) next() {
+	inner := &s.open[len(s.open)-1]
+	s.atName = inner.names != nil
+	inner.index++
+}
+
+func (s *memberScan) place() string {
+	var b strings.Builder
+	b.WriteString("body")
+	for _, c := range s.open {
+		if c.names == nil {
+			b.WriteString("[" + strconv.Itoa(c.index) + "]")
+		} else {
+			b.WriteString("." + c.last)
+		}
+	}
+	return b.String()
+}
+
+// textEnd returns the end of the JSON text that begins at start.
+func textEnd(body []byte, start int) int {
+	for i := start + 1; ; i++ {
+		switch body[i] {
+		case '\\':
+			i++
+		case '"':
+			return i + 1
+		}
+	}
+}
+
+func unquote(quoted []byte) string {
+	if !bytes.ContainsRune(quoted, '\\') {
+		return string(quoted[1 : len(quoted)-1])
+	}
+	var name string
+	_ = json.Unmarshal(quoted, &name) // it is valid
+	return name
 }
