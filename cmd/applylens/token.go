@@ -18,13 +18,14 @@ type tokenCommand struct {
 	Create tokenCreate `cmd:"" help:"Create a token and print it; it cannot be shown again. Creates the user if necessary."`
 	List   tokenList   `cmd:"" help:"List tokens, without their secrets."`
 	Revoke tokenRevoke `cmd:"" help:"Revoke a token at once."`
+	Demote tokenDemote `cmd:"" help:"Take the role operator away from a token at once."`
 }
 
 type tokenCreate struct {
 	config.Postgres `embed:"" group:"Connections:"`
 	User            string   `required:"" help:"The user's id; it need not be an address." placeholder:"ID"`
 	Address         []string `help:"An address that belongs to the user; may be repeated." placeholder:"ADDRESS"`
-	Operator        bool     `help:"Also give the user the role operator, for /ops."`
+	Operator        bool     `help:"Also give this token the role operator, for /ops; other tokens of the user do not get it."`
 	Name            string   `help:"What the token is for." placeholder:"TEXT"`
 	Expires         days     `help:"How long the token is valid, such as 90d or 12h. Default: for ever." placeholder:"DURATION"`
 }
@@ -32,18 +33,18 @@ type tokenCreate struct {
 // Run creates the token and prints it on a line of its own.
 func (c *tokenCreate) Run(ctx context.Context, p *process) error {
 	return withUsers(ctx, c.Postgres, func(users *auth.Store) error {
-		user := auth.User{ID: c.User, Roles: []string{auth.Owner}, Addresses: c.Address}
-		if c.Operator {
-			user.Roles = append(user.Roles, auth.Operator)
-		}
-		if _, err := users.CreateUser(ctx, user); err != nil {
+		if _, err := users.CreateUser(ctx, auth.User{ID: c.User, Addresses: c.Address}); err != nil {
 			return err
+		}
+		roles := []string{auth.Owner}
+		if c.Operator {
+			roles = append(roles, auth.Operator)
 		}
 		var expires time.Time
 		if c.Expires > 0 {
 			expires = time.Now().Add(time.Duration(c.Expires))
 		}
-		secret, err := users.CreateToken(ctx, c.User, auth.Bearer, c.Name, expires)
+		secret, err := users.CreateToken(ctx, c.User, auth.Bearer, c.Name, expires, roles...)
 		if err != nil {
 			return err
 		}
@@ -71,9 +72,9 @@ func (c *tokenList) Run(ctx context.Context, p *process) error {
 			if t.ExpiresAt != nil {
 				expires = t.ExpiresAt.UTC().Format(time.RFC3339)
 			}
-			rows[i] = []string{t.ID, t.UserID, t.Kind, t.Name, t.CreatedAt.UTC().Format(time.RFC3339), expires}
+			rows[i] = []string{t.ID, t.UserID, t.Kind, strings.Join(t.Roles, ", "), t.Name, t.CreatedAt.UTC().Format(time.RFC3339), expires}
 		}
-		return c.print(p.stdout, tokens, []string{"ID", "USER", "KIND", "NAME", "CREATED", "EXPIRES"}, rows)
+		return c.print(p.stdout, tokens, []string{"ID", "USER", "KIND", "ROLES", "NAME", "CREATED", "EXPIRES"}, rows)
 	})
 }
 
@@ -93,6 +94,26 @@ func (c *tokenRevoke) Run(ctx context.Context, p *process) error {
 			return fmt.Errorf("there is no token with the id %q", c.ID)
 		}
 		_, err = fmt.Fprintln(p.stdout, "revoked", c.ID)
+		return err
+	})
+}
+
+type tokenDemote struct {
+	config.Postgres `embed:""`
+	ID              string `arg:"" help:"The token's id, as token list prints it."`
+}
+
+// Run takes the role operator away.
+func (c *tokenDemote) Run(ctx context.Context, p *process) error {
+	return withUsers(ctx, c.Postgres, func(users *auth.Store) error {
+		found, err := users.Demote(ctx, c.ID)
+		if err != nil {
+			return err
+		}
+		if !found {
+			return fmt.Errorf("there is no token with the id %q that has both roles: see \"applylens token list\"", c.ID)
+		}
+		_, err = fmt.Fprintln(p.stdout, "demoted", c.ID)
 		return err
 	})
 }

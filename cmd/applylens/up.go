@@ -29,7 +29,7 @@ import (
 	"github.com/applylens/applylens/producers/relay"
 )
 
-// localUser is the only user of an embedded deployment. It has both roles.
+// localUser is the only user of an embedded deployment. Its token has both roles.
 const localUser = "local"
 
 // renewLag is the greatest lag of a renewed version, in records per partition, when it becomes live.
@@ -117,22 +117,22 @@ func prepare(ctx context.Context, links *links, dir string) (string, error) {
 		return "", err
 	}
 	users := auth.NewStore(links.pool)
-	if _, err := users.CreateUser(ctx, auth.User{ID: localUser, Roles: []string{auth.Owner, auth.Operator}}); err != nil {
+	if _, err := users.CreateUser(ctx, auth.User{ID: localUser}); err != nil {
 		return "", err
 	}
 	return keptToken(ctx, users, filepath.Join(dir, "token"))
 }
 
-// keptToken returns the token of an earlier start if it is still valid, and otherwise a new one.
+// keptToken returns the token of an earlier start if it is still valid and has both roles, and otherwise a new one.
 func keptToken(ctx context.Context, users *auth.Store, path string) (string, error) {
 	if text, err := os.ReadFile(path); err == nil {
 		token := strings.TrimSpace(string(text))
 		request := &http.Request{Header: http.Header{"Authorization": {"Bearer " + token}}}
-		if _, err := users.Authenticate(ctx, request); err == nil {
+		if caller, err := users.Authenticate(ctx, request); err == nil && caller.Has(auth.Owner) && caller.Has(auth.Operator) {
 			return token, nil
 		}
 	}
-	token, err := users.CreateToken(ctx, localUser, auth.Bearer, "up", time.Time{})
+	token, err := users.CreateToken(ctx, localUser, auth.Bearer, "up", time.Time{}, auth.Owner, auth.Operator)
 	if err != nil {
 		return "", err
 	}

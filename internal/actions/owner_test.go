@@ -47,7 +47,7 @@ func (w *owner) user(id string) time.Time {
 	w.Helper()
 	_, err := actions.AddUser(w.Context(), w.Pool, id)
 	w.Must(err)
-	_, _, at, err := actions.ExtendUser(w.Context(), w.Pool, id, []string{}, []string{})
+	_, at, err := actions.ExtendUser(w.Context(), w.Pool, id, []string{})
 	w.Must(err)
 	return at
 }

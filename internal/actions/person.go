@@ -12,13 +12,12 @@ import (
 // insertUser adds a person who does not exist yet.
 const insertUser = `INSERT INTO users (id, created_at) VALUES ($1, COALESCE($2, now())) ON CONFLICT (id) DO NOTHING`
 
-// extendUser adds roles and addresses to those that the person has.
+// extendUser adds addresses to those that the person has.
 const extendUser = `
 UPDATE users
-SET roles = ARRAY(SELECT DISTINCT unnest(roles || $2::text[]) ORDER BY 1),
-    addresses = ARRAY(SELECT DISTINCT unnest(addresses || $3::text[]) ORDER BY 1)
+SET addresses = ARRAY(SELECT DISTINCT unnest(addresses || $2::text[]) ORDER BY 1)
 WHERE id = $1
-RETURNING roles, addresses, created_at`
+RETURNING addresses, created_at`
 
 // lockUser puts the changes of one person into one order: transactions that hold the lock commit one after the other, so
 // that commits, outbox and log agree. It blocks neither readers nor rows that only refer to the person. It finds no row
@@ -41,10 +40,10 @@ func AddUser(ctx context.Context, db DB, id string) (bool, error) {
 	return tag.RowsAffected() > 0, err
 }
 
-// ExtendUser adds roles and addresses to those that the person has, and returns all of them and when the person was added.
-func ExtendUser(ctx context.Context, db DB, id string, roles, addresses []string) (allRoles, allAddresses []string, createdAt time.Time, err error) {
-	err = db.QueryRow(ctx, extendUser, id, roles, addresses).Scan(&allRoles, &allAddresses, &createdAt)
-	return allRoles, allAddresses, createdAt, err
+// ExtendUser adds addresses to those that the person has, and returns all of them and when the person was added.
+func ExtendUser(ctx context.Context, db DB, id string, addresses []string) (all []string, createdAt time.Time, err error) {
+	err = db.QueryRow(ctx, extendUser, id, addresses).Scan(&all, &createdAt)
+	return all, createdAt, err
 }
 
 // Lock waits for the lock of the person who was added at a time, and holds it until the transaction ends. The batch fails

@@ -46,19 +46,16 @@ type person struct {
 	id, token string
 }
 
-// person makes somebody without any policy, so that tests bring their own.
+// person makes somebody with a token of the given roles, or of the role owner, and without any policy, so that tests bring
+// their own.
 func (w *deployment) person(id string, roles ...string) *person {
 	w.Helper()
 	ctx := w.Context()
-	if len(roles) == 0 {
-		roles = []string{auth.Owner}
-	}
-	if _, err := w.users.CreateUser(ctx, auth.User{ID: id, Roles: roles}); err != nil {
+	if _, err := w.users.CreateUser(ctx, auth.User{ID: id}); err != nil {
 		w.Fatal(err)
 	}
-	w.Exec(`UPDATE users SET roles = $2 WHERE id = $1`, id, roles)
 	w.Exec(`DELETE FROM policies WHERE user_id = $1`, id)
-	secret, err := w.users.CreateToken(ctx, id, auth.Bearer, "", time.Time{})
+	secret, err := w.users.CreateToken(ctx, id, auth.Bearer, "", time.Time{}, roles...)
 	w.Must(err)
 	return &person{w, id, secret}
 }

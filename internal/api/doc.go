@@ -15,5 +15,5 @@
 // # Extending
 //
 // Route registers one more operation; every operation is authenticated, limited and documented without further code.
-// Paths below /ops/ need the role operator, all others the role owner.
+// Paths below /ops/ need a token with the role operator, all others one with the role owner.
 package api

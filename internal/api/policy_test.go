@@ -101,7 +101,7 @@ func TestConditionIsStoredAsItWasChecked(t *testing.T) {
 
 func TestNewPersonHasDefaultPolicies(t *testing.T) {
 	w := newDeployment(t)
-	if _, err := w.users.CreateUser(t.Context(), auth.User{ID: "new", Roles: []string{auth.Owner}}); err != nil {
+	if _, err := w.users.CreateUser(t.Context(), auth.User{ID: "new"}); err != nil {
 		t.Fatal(err)
 	}
 	secret, err := w.users.CreateToken(t.Context(), "new", auth.Bearer, "", time.Time{})

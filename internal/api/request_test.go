@@ -301,6 +301,33 @@ func TestRoles(t *testing.T) {
 	w.ask("", "GET", "/ops/thing", nil).want(http.StatusUnauthorized)
 }
 
+// TestRolesAreTheTokens: an operator's token for the person does not make operators of tokens that the person has already.
+func TestRolesAreTheTokens(t *testing.T) {
+	w := newDeployment(t, func(c *Config) {
+		c.Extend = []func(huma.API){func(api huma.API) {
+			Route(api, huma.Operation{OperationID: "thing", Method: http.MethodGet, Path: "/ops/thing"},
+				func(context.Context, *struct{}) (*struct{}, error) { return nil, nil })
+		}}
+	})
+	old := w.person("alice")
+	operator := w.person("alice", auth.Owner, auth.Operator)
+	operator.get("/ops/thing").want(http.StatusNoContent)
+	old.get("/ops/thing").want(http.StatusForbidden)
+	tokens, err := w.users.Tokens(t.Context(), "alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, token := range tokens {
+		if slices.Contains(token.Roles, auth.Operator) {
+			if found, err := w.users.Demote(t.Context(), token.ID); err != nil || !found {
+				t.Fatal(found, err)
+			}
+		}
+	}
+	operator.get("/ops/thing").want(http.StatusForbidden)
+	operator.get("/policy").want(http.StatusOK)
+}
+
 func TestRequestsAreLimitedPerPerson(t *testing.T) {
 	w := newDeployment(t, func(c *Config) { c.Rate, c.Burst = 0.1, 3 })
 	alice, bob := w.person("alice"), w.person("bob")

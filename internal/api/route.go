@@ -67,32 +67,32 @@ func (s *server) identify(api huma.API) func(huma.Context, func(huma.Context)) {
 		if seen, ok := ctx.Context().Value(observationKey{}).(*observation); ok {
 			seen.route = op.Path
 		}
-		user, problem := s.caller(ctx, op)
+		caller, problem := s.caller(ctx, op)
 		if problem != nil {
 			refuse(api, ctx, problem)
 			return
 		}
-		next(huma.WithContext(ctx, auth.With(ctx.Context(), user)))
+		next(huma.WithContext(ctx, auth.With(ctx.Context(), caller)))
 	}
 }
 
-func (s *server) caller(ctx huma.Context, op *huma.Operation) (*auth.User, error) {
+func (s *server) caller(ctx huma.Context, op *huma.Operation) (*auth.Caller, error) {
 	bounded, cancel := context.WithTimeout(ctx.Context(), answerWithin)
 	defer cancel()
-	user, err := s.users.Authenticate(bounded, requestOf(ctx))
+	caller, err := s.users.Authenticate(bounded, requestOf(ctx))
 	switch {
 	case errors.Is(err, auth.ErrUnauthenticated):
 		return nil, errUnauthenticated()
 	case err != nil:
 		return nil, problemOf(bounded, err)
-	case !user.Has(roleFor(op)):
-		return nil, huma.Error403Forbidden("this needs the role " + roleFor(op))
+	case !caller.Has(roleFor(op)):
+		return nil, huma.Error403Forbidden("this needs a token with the role " + roleFor(op))
 	}
-	if wait, ok := s.limiter.allow(user.ID, time.Now()); !ok {
+	if wait, ok := s.limiter.allow(caller.ID, time.Now()); !ok {
 		seconds := strconv.Itoa(int(math.Ceil(wait.Seconds())))
 		return nil, retryLater(huma.Error429TooManyRequests("too many requests"), seconds)
 	}
-	return user, nil
+	return caller, nil
 }
 
 func errUnauthenticated() error {

@@ -1,4 +1,4 @@
-// Package auth authenticates callers: users, their roles, and their secrets.
+// Package auth authenticates callers: users, their secrets, and the roles of secrets.
 //
 // It owns the table tokens; internal/actions owns users. It stores only the SHA-256 of a secret, which has 256 random bits
 // and needs no slow hash. A revoked or expired secret stops working with the next request, since nothing is cached. What a
@@ -20,7 +20,8 @@ import (
 	"github.com/applylens/applylens/internal/ats"
 )
 
-// The roles. An owner has data of their own; an operator sees how the deployment runs, and no mail.
+// The roles of a secret. An owner's shows and changes what is the person's own; an operator's shows how the deployment runs,
+// and no mail. A secret may have both.
 const (
 	Owner    = "owner"
 	Operator = "operator"
@@ -45,15 +46,20 @@ var ErrNoUser = errors.New("there is no such user")
 // User is a person.
 type User struct {
 	ID        string   // opaque, 1..200 bytes
-	Roles     []string // Owner, Operator
 	Addresses []string // the person's own, lower case, the domain in ASCII
 
 	// CreatedAt distinguishes a person from a later one who has the id of a person who was erased.
 	CreatedAt time.Time
 }
 
-// Has tells whether the person has a role.
-func (u *User) Has(role string) bool { return slices.Contains(u.Roles, role) }
+// Caller is a person with the roles of the secret that a request carries.
+type Caller struct {
+	User
+	Roles []string
+}
+
+// Has tells whether the caller has a role.
+func (c *Caller) Has(role string) bool { return slices.Contains(c.Roles, role) }
 
 // normalize checks u and brings its addresses to the stored form.
 func (u *User) normalize() error {
@@ -62,11 +68,6 @@ func (u *User) normalize() error {
 	}
 	if strings.ContainsFunc(u.ID, unicode.IsControl) {
 		return errors.New("a user id has no control characters")
-	}
-	for _, role := range u.Roles {
-		if role != Owner && role != Operator {
-			return fmt.Errorf("there is no role %q: use %s or %s", role, Owner, Operator)
-		}
 	}
 	addresses := make([]string, 0, len(u.Addresses))
 	for _, text := range u.Addresses {
@@ -86,6 +87,7 @@ type Token struct {
 	UserID    string     `json:"user_id"`
 	Kind      string     `json:"kind"`
 	Name      string     `json:"name"`
+	Roles     []string   `json:"roles"`
 	CreatedAt time.Time  `json:"created_at"`
 	ExpiresAt *time.Time `json:"expires_at"` // nil: never
 }
@@ -93,12 +95,12 @@ type Token struct {
 type contextKey struct{}
 
 // With returns a context that carries the caller.
-func With(ctx context.Context, user *User) context.Context {
-	return context.WithValue(ctx, contextKey{}, user)
+func With(ctx context.Context, caller *Caller) context.Context {
+	return context.WithValue(ctx, contextKey{}, caller)
 }
 
 // From returns the caller; nil when nobody was authenticated.
-func From(ctx context.Context) *User {
-	user, _ := ctx.Value(contextKey{}).(*User)
-	return user
+func From(ctx context.Context) *Caller {
+	caller, _ := ctx.Value(contextKey{}).(*Caller)
+	return caller
 }

@@ -28,13 +28,12 @@ func TestPersonsAreNormalized(t *testing.T) {
 			t.Errorf("%q: %v, want %q", user.ID, err, fault)
 		}
 	}
-	f(User{ID: "alice", Roles: []string{Owner, Operator}, Addresses: []string{"Alice <A@Example.com>"}}, "")
+	f(User{ID: "alice", Addresses: []string{"Alice <A@Example.com>"}}, "")
 	f(User{ID: strings.Repeat("x", 200)}, "")
 	f(User{ID: strings.Repeat("x", 201)}, "200 bytes")
 	f(User{}, "200 bytes")
 	f(User{ID: "a\xff"}, "200 bytes")
 	f(User{ID: "a\nb"}, "control")
-	f(User{ID: "a", Roles: []string{"root"}}, "root")
 	f(User{ID: "a", Addresses: []string{"nobody"}}, "nobody")
 }
 
@@ -67,19 +66,19 @@ func TestCreateUser(t *testing.T) {
 	pool, _ := testenv.Database(t)
 	s := NewStore(pool)
 	ctx := t.Context()
-	created, err := s.CreateUser(ctx, User{ID: "alice", Roles: []string{Owner}, Addresses: []string{"Alice@Example.com"}})
+	created, err := s.CreateUser(ctx, User{ID: "alice", Addresses: []string{"Alice@Example.com"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if created.CreatedAt.IsZero() {
 		t.Error("the time of creation is not known")
 	}
-	same(t, created, User{ID: "alice", Roles: []string{Owner}, Addresses: []string{"alice@example.com"}, CreatedAt: created.CreatedAt})
-	extended, err := s.CreateUser(ctx, User{ID: "alice", Roles: []string{Operator}, Addresses: []string{"alice@example.com", "b@example.com"}})
+	same(t, created, User{ID: "alice", Addresses: []string{"alice@example.com"}, CreatedAt: created.CreatedAt})
+	extended, err := s.CreateUser(ctx, User{ID: "alice", Addresses: []string{"alice@example.com", "b@example.com"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	same(t, extended, User{ID: "alice", Roles: []string{Operator, Owner}, Addresses: []string{"alice@example.com", "b@example.com"}, CreatedAt: created.CreatedAt})
+	same(t, extended, User{ID: "alice", Addresses: []string{"alice@example.com", "b@example.com"}, CreatedAt: created.CreatedAt})
 	var policies int
 	if err := pool.QueryRow(ctx, `SELECT count(*) FROM policies WHERE user_id = 'alice'`).Scan(&policies); err != nil {
 		t.Fatal(err)
@@ -116,11 +115,11 @@ func TestTokens(t *testing.T) {
 
 	r := httptest.NewRequest("GET", "/", nil)
 	r.Header.Set("Authorization", "Bearer "+secret)
-	user, err := s.Authenticate(ctx, r)
+	caller, err := s.Authenticate(ctx, r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	same(t, *user, User{ID: "alice", Roles: []string{Owner}, Addresses: []string{"a@example.com"}, CreatedAt: created.CreatedAt})
+	same(t, *caller, Caller{User{ID: "alice", Addresses: []string{"a@example.com"}, CreatedAt: created.CreatedAt}, []string{Owner}})
 
 	list, err := s.Tokens(ctx, "")
 	if err != nil || len(list) != 2 {
@@ -138,6 +137,60 @@ func TestTokens(t *testing.T) {
 	if list, err = s.Tokens(ctx, "bob"); err != nil || len(list) != 0 {
 		t.Error(list, err)
 	}
+}
+
+// TestRolesBelongToTokens: a token that makes an operator for an hour leaves the person's other tokens as they are.
+func TestRolesBelongToTokens(t *testing.T) {
+	pool, _ := testenv.Database(t)
+	s := NewStore(pool)
+	ctx := t.Context()
+	if _, err := s.CreateUser(ctx, User{ID: "alice"}); err != nil {
+		t.Fatal(err)
+	}
+	create := func(roles ...string) (secret string) {
+		t.Helper()
+		secret, err := s.CreateToken(ctx, "alice", Bearer, "", time.Now().Add(time.Hour), roles...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return secret
+	}
+	rolesOf := func(secret string) []string {
+		t.Helper()
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Authorization", "Bearer "+secret)
+		caller, err := s.Authenticate(ctx, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return caller.Roles
+	}
+	before, both := create(), create(Owner, Operator)
+	after, operator := create(), create(Operator)
+	same(t, [][]string{rolesOf(before), rolesOf(both), rolesOf(after), rolesOf(operator)},
+		[][]string{{Owner}, {Owner, Operator}, {Owner}, {Operator}})
+	if _, err := s.CreateToken(ctx, "alice", Bearer, "", time.Time{}, "root"); err == nil {
+		t.Error("a token has the role root")
+	}
+
+	list, err := s.Tokens(ctx, "alice")
+	if err != nil || len(list) != 4 {
+		t.Fatal(list, err)
+	}
+	demoted := 0
+	for _, token := range list {
+		want := len(token.Roles) == 2
+		for _, want := range []bool{want, false} {
+			if found, err := s.Demote(ctx, token.ID); err != nil || found != want {
+				t.Errorf("a token with the roles %v is demoted: %v, %v; want %v", token.Roles, found, err, want)
+			}
+		}
+		if want {
+			demoted++
+		}
+	}
+	same(t, demoted, 1)
+	same(t, [][]string{rolesOf(both), rolesOf(operator)}, [][]string{{Owner}, {Operator}})
 }
 
 func TestSecretIsNotStored(t *testing.T) {

@@ -16,24 +16,29 @@ import (
 )
 
 // insertToken stores the hash of a secret.
-const insertToken = `INSERT INTO tokens (hash, user_id, kind, name, expires_at) VALUES ($1, $2, $3, $4, $5)`
+const insertToken = `INSERT INTO tokens (hash, user_id, kind, name, roles, expires_at) VALUES ($1, $2, $3, $4, $5, $6)`
 
-// selectUser finds the user of a valid secret.
-const selectUser = `
-SELECT u.id, u.roles, u.addresses, u.created_at
+// selectCaller finds the user of a valid secret, and its roles.
+const selectCaller = `
+SELECT u.id, u.addresses, u.created_at, t.roles
 FROM tokens t
 JOIN users u ON u.id = t.user_id
 WHERE t.hash = $1 AND t.kind = $2 AND (t.expires_at IS NULL OR t.expires_at > now())`
 
 // selectTokens lists the secrets of one person, or of all for an empty id, newest first.
 const selectTokens = `
-SELECT encode(substring(hash FOR 8), 'hex'), user_id, kind, name, created_at, expires_at
+SELECT encode(substring(hash FOR 8), 'hex'), user_id, kind, name, roles, created_at, expires_at
 FROM tokens
 WHERE $1 = '' OR user_id = $1
 ORDER BY created_at DESC, hash`
 
 // deleteToken revokes the secret with an id.
 const deleteToken = `DELETE FROM tokens WHERE encode(substring(hash FOR 8), 'hex') = $1`
+
+// demoteToken takes the role operator away from the secret with an id, which stays its owner's.
+const demoteToken = `
+UPDATE tokens SET roles = '{owner}'
+WHERE encode(substring(hash FOR 8), 'hex') = $1 AND roles @> '{owner,operator}'`
 
 // eraseTokens deletes the secrets that a user got up to a moment.
 const eraseTokens = `DELETE FROM tokens WHERE user_id = $1 AND created_at <= $2`
@@ -47,8 +52,8 @@ type Store struct{ pool *pgxpool.Pool }
 // NewStore returns a store on a migrated database.
 func NewStore(pool *pgxpool.Pool) *Store { return &Store{pool} }
 
-// CreateUser creates a user with a copy of the default policies. An existing user keeps everything and gains the roles and
-// addresses. It returns the user as stored.
+// CreateUser creates a user with a copy of the default policies. An existing user keeps everything and gains the addresses.
+// It returns the user as stored.
 func (s *Store) CreateUser(ctx context.Context, user User) (User, error) {
 	if err := user.normalize(); err != nil {
 		return User{}, err
@@ -63,7 +68,7 @@ func (s *Store) CreateUser(ctx context.Context, user User) (User, error) {
 				return err
 			}
 		}
-		user.Roles, user.Addresses, user.CreatedAt, err = actions.ExtendUser(ctx, tx, user.ID, notNil(user.Roles), user.Addresses)
+		user.Addresses, user.CreatedAt, err = actions.ExtendUser(ctx, tx, user.ID, user.Addresses)
 		return err
 	})
 	if err != nil {
@@ -78,22 +83,18 @@ func copyDefaults(ctx context.Context, tx pgx.Tx, userID string) error {
 	return tx.SendBatch(ctx, &batch).Close()
 }
 
-func notNil(list []string) []string {
-	if list == nil {
-		return []string{}
-	}
-	return list
-}
-
 // CreateToken creates a secret of a kind for a user and returns it; it cannot be read again later. A zero expires means
-// never. The error is ErrNoUser for an unknown user.
-func (s *Store) CreateToken(ctx context.Context, userID, kind, name string, expires time.Time) (string, error) {
+// never. Without roles it has the role Owner. The error is ErrNoUser for an unknown user.
+func (s *Store) CreateToken(ctx context.Context, userID, kind, name string, expires time.Time, roles ...string) (string, error) {
+	if len(roles) == 0 {
+		roles = []string{Owner}
+	}
 	secret := newSecret()
 	var expiresAt *time.Time
 	if !expires.IsZero() {
 		expiresAt = &expires
 	}
-	_, err := s.pool.Exec(ctx, insertToken, hash(secret), userID, kind, name, expiresAt)
+	_, err := s.pool.Exec(ctx, insertToken, hash(secret), userID, kind, name, roles, expiresAt)
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) && refused.Code == "23503" {
 		return "", ErrNoUser
@@ -104,22 +105,22 @@ func (s *Store) CreateToken(ctx context.Context, userID, kind, name string, expi
 	return secret, nil
 }
 
-// Authenticate returns the user whose valid secret the request carries. The error is ErrUnauthenticated when there is none;
+// Authenticate returns whose valid secret the request carries. The error is ErrUnauthenticated when there is none;
 // any other error is the database's.
-func (s *Store) Authenticate(ctx context.Context, r *http.Request) (*User, error) {
+func (s *Store) Authenticate(ctx context.Context, r *http.Request) (*Caller, error) {
 	secret, kind := presented(r)
 	if secret == "" {
 		return nil, ErrUnauthenticated
 	}
-	var user User
-	err := s.pool.QueryRow(ctx, selectUser, hash(secret), kind).Scan(&user.ID, &user.Roles, &user.Addresses, &user.CreatedAt)
+	var caller Caller
+	err := s.pool.QueryRow(ctx, selectCaller, hash(secret), kind).Scan(&caller.ID, &caller.Addresses, &caller.CreatedAt, &caller.Roles)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, ErrUnauthenticated
 	}
 	if err != nil {
 		return nil, fmt.Errorf("authenticate: %w", err)
 	}
-	return &user, nil
+	return &caller, nil
 }
 
 // Tokens lists the secrets of a user, or of all users for an empty id, newest first.
@@ -130,7 +131,7 @@ func (s *Store) Tokens(ctx context.Context, userID string) ([]Token, error) {
 	}
 	tokens, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Token, error) {
 		var t Token
-		err := row.Scan(&t.ID, &t.UserID, &t.Kind, &t.Name, &t.CreatedAt, &t.ExpiresAt)
+		err := row.Scan(&t.ID, &t.UserID, &t.Kind, &t.Name, &t.Roles, &t.CreatedAt, &t.ExpiresAt)
 		return t, err
 	})
 	if err != nil {
@@ -146,6 +147,16 @@ func (s *Store) Revoke(ctx context.Context, id string) (bool, error) {
 		return false, fmt.Errorf("revoke token: %w", err)
 	}
 	return deleted.RowsAffected() > 0, nil
+}
+
+// Demote takes the role Operator away from the secret with an id, with the next request, and tells whether there was one that
+// had both roles.
+func (s *Store) Demote(ctx context.Context, id string) (bool, error) {
+	demoted, err := s.pool.Exec(ctx, demoteToken, id)
+	if err != nil {
+		return false, fmt.Errorf("demote token: %w", err)
+	}
+	return demoted.RowsAffected() > 0, nil
 }
 
 // Configured tells whether there is any valid secret.

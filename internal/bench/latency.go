@@ -121,7 +121,7 @@ func (s *stage) prepareApprovals(ctx context.Context, count int) ([]task, error)
 	users := auth.NewStore(s.pool)
 	tokens := make([]string, approvers)
 	for i := range tokens {
-		if _, err := users.CreateUser(ctx, auth.User{ID: approver(i), Roles: []string{auth.Owner}}); err != nil {
+		if _, err := users.CreateUser(ctx, auth.User{ID: approver(i)}); err != nil {
 			return nil, err
 		}
 		var err error

@@ -105,7 +105,7 @@ type person struct {
 func (w *deployment) newPerson(word string) *person {
 	w.Helper()
 	p := &person{deployment: w, id: "user-" + word, word: word}
-	_, err := w.users.CreateUser(w.Context(), auth.User{ID: p.id, Roles: []string{auth.Owner}, Addresses: []string{word + "@home.example"}})
+	_, err := w.users.CreateUser(w.Context(), auth.User{ID: p.id, Addresses: []string{word + "@home.example"}})
 	w.Must(err)
 	p.token, err = w.users.CreateToken(w.Context(), p.id, auth.Bearer, word+"'s laptop", time.Time{})
 	w.Must(err)

@@ -71,6 +71,23 @@ func (m *migrator) awaitBlocked() {
 	})
 }
 
+// Tokens keep what their persons could do, and from then on each has roles of its own.
+func TestRolesMoveToTokens(t *testing.T) {
+	m := migratorAt(t, 17)
+	m.exec("INSERT INTO users (id, roles) VALUES ('ann', '{owner}'), ('bob', '{operator,owner}'), ('eve', '{operator}'), ('new', '{owner}')")
+	m.exec("INSERT INTO tokens (hash, user_id, kind) VALUES ('1', 'ann', 'bearer'), ('2', 'bob', 'bearer'), ('3', 'bob', 'session'), ('4', 'eve', 'bearer')")
+	_, err := m.provider.UpTo(t.Context(), 18)
+	m.must(err)
+	m.exec("INSERT INTO tokens (hash, user_id, kind) VALUES ('5', 'bob', 'bearer')")
+	rows, err := m.pool.Query(t.Context(), "SELECT user_id || ' ' || roles::text FROM tokens ORDER BY hash")
+	m.must(err)
+	found, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	m.must(err)
+	if diff := cmp.Diff([]string{"ann {owner}", "bob {operator,owner}", "bob {operator,owner}", "eve {operator}", "bob {owner}"}, found); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // Every version keeps its effects, also those that a consumer adds while the migration runs, however long it takes.
 func TestEffectsAreMigrated(t *testing.T) {
 	m := migratorAt(t, 12)

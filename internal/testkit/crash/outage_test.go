@@ -61,7 +61,7 @@ func (w *deployment) pending(count int) (ids []events.UUID, token string) {
 	w.Helper()
 	const owner = "owner"
 	users := auth.NewStore(w.Pool)
-	_, err := users.CreateUser(w.Context(), auth.User{ID: owner, Roles: []string{auth.Owner}})
+	_, err := users.CreateUser(w.Context(), auth.User{ID: owner})
 	w.Must(err)
 	token, err = users.CreateToken(w.Context(), owner, auth.Bearer, "test", time.Time{})
 	w.Must(err)
