@@ -27,6 +27,7 @@ type apiCommand struct {
 	Postgres      config.Postgres      `embed:"" group:"Connections:"`
 	Elasticsearch config.Elasticsearch `embed:"" group:"Connections:"`
 	Listen        address              `help:"Address to serve HTTP on. Default: ${usual_listen}, or a free port if it is in use." env:"LISTEN" placeholder:"HOST:PORT"`
+	AllowedHosts  []string             `help:"Host names under which the API answers, without a port; default: any." env:"ALLOWED_HOSTS" placeholder:"HOST,..."`
 }
 
 // Run serves until the context ends, then drains.
@@ -45,7 +46,7 @@ func (c *apiCommand) Run(ctx context.Context, p *process) error {
 	}
 	waker, gate := &outbox.Waker{Pool: links.pool}, &restoredGate{pool: links.pool}
 	handler, err := api.New(api.Config{
-		Pool: links.pool, Search: engine, Log: p.log, Registry: newRegistry(), Wake: waker.Wake, Gate: gate.check, ATS: ats.OfMails(links.pool),
+		Pool: links.pool, Search: engine, Log: p.log, Registry: newRegistry(), Wake: waker.Wake, Gate: gate.check, ATS: ats.OfMails(links.pool), Hosts: c.AllowedHosts,
 		Extend: operations(links),
 	})
 	if err != nil {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
+	"slices"
 	"testing"
 	"time"
 
@@ -28,6 +30,22 @@ func TestLoopbackAddresses(t *testing.T) {
 	f("192.168.0.7:8003", false)
 	f("localhost.example.com:8003", false)
 	f("8003", false)
+}
+
+func TestUpKnowsItsOwnHosts(t *testing.T) {
+	f := func(address string, want ...string) {
+		t.Helper()
+		listen, err := net.ResolveTCPAddr("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := ownHosts(listen); !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", address, got, want)
+		}
+	}
+	f("127.0.0.1:8003", "127.0.0.1", "::1", "localhost")
+	f("[::1]:8003", "127.0.0.1", "::1", "localhost")
+	f("127.0.0.2:8003", "127.0.0.1", "127.0.0.2", "::1", "localhost")
 }
 
 func TestListeningBeyondLoopbackNeedsAToken(t *testing.T) {

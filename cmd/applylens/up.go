@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -173,7 +174,7 @@ func (c *upCommand) startParts(ctx context.Context, running *errgroup.Group, p *
 	}
 	signal := outbox.NewSignal()
 	handler, err := api.New(api.Config{
-		Pool: links.pool, Search: pgsearch.New(links.pool), Log: p.log, Registry: registry, Wake: signal.Set, Gate: (&restoredGate{pool: links.pool}).check, ATS: ats.OfMails(links.pool),
+		Pool: links.pool, Search: pgsearch.New(links.pool), Log: p.log, Registry: registry, Wake: signal.Set, Gate: (&restoredGate{pool: links.pool}).check, ATS: ats.OfMails(links.pool), Hosts: ownHosts(listener.Addr()),
 		Extend: operations(links),
 	})
 	if err != nil {
@@ -190,6 +191,16 @@ func (c *upCommand) startParts(ctx context.Context, running *errgroup.Group, p *
 	})
 	running.Go(func() error { return api.Serve(ctx, listener, handler, p.log) })
 	return watchLag(ctx, running, links, registry)
+}
+
+// ownHosts are the names under which a browser on this machine reaches an address.
+func ownHosts(listen net.Addr) []string {
+	hosts := api.LoopbackHosts()
+	if tcp, ok := listen.(*net.TCPAddr); ok {
+		hosts = append(hosts, tcp.IP.String())
+	}
+	slices.Sort(hosts)
+	return slices.Compact(hosts)
 }
 
 // foldGroup folds a group until ctx ends. If another fold rule folded the live version, it first builds a new version. If

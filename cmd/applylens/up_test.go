@@ -137,6 +137,25 @@ func get(t *testing.T, env map[string]string, path string) string {
 	return string(body)
 }
 
+// refuses checks that a name which another site gave to this machine is no way in.
+func refuses(t *testing.T, env map[string]string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, env["APPLYLENS_URL"]+"/policy", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Host = "evil.example"
+	request.Header.Set("Authorization", "Bearer "+env["APPLYLENS_TOKEN"])
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if response.StatusCode != http.StatusMisdirectedRequest {
+		t.Errorf("with the Host of another site: %s", response.Status)
+	}
+}
+
 func TestUpDemoLearnsAndKeepsWhatItLearned(t *testing.T) {
 	path, dir := binary(t), t.TempDir()
 	if err := os.Chmod(filepath.Dir(dir), 0o711); err != nil { // PostgreSQL's user must traverse it
@@ -156,6 +175,7 @@ func TestUpDemoLearnsAndKeepsWhatItLearned(t *testing.T) {
 	}
 	env := settings(t, dir)
 	learned := get(t, env, "/preferences")
+	refuses(t, env)
 	if !strings.Contains(learned, "contains:meetup") {
 		t.Errorf("nothing was learned about meetups: %s", learned)
 	}

@@ -48,6 +48,11 @@ type Config struct {
 	Rate  float64
 	Burst int
 
+	// Hosts are the host names and addresses, without a port, that a request's Host may name. Others are answered 421.
+	// Where a browser is signed in because it is on this machine, this keeps out pages of other sites that have given their
+	// own names to this machine. Default: any.
+	Hosts []string
+
 	// Extend registers further operations with Route. Default: none.
 	Extend []func(huma.API)
 
@@ -94,6 +99,7 @@ type server struct {
 	gate    func(context.Context) error
 	ats     func(context.Context, string, []string) (map[string]policy.ATS, error)
 	page    http.Handler
+	hosts   []string
 	mux     *http.ServeMux // the operations, without /api
 	root    *http.ServeMux // paths that do not exist under /api
 	limiter *limiter
@@ -119,7 +125,7 @@ func New(config Config) (http.Handler, error) {
 	}
 	s := &server{
 		pool: config.Pool, users: auth.NewStore(config.Pool), engine: config.Search, log: config.Log,
-		wake: config.Wake, gate: config.Gate, ats: config.ATS, page: config.Page,
+		wake: config.Wake, gate: config.Gate, ats: config.ATS, page: config.Page, hosts: config.Hosts,
 		mux: http.NewServeMux(), root: http.NewServeMux(),
 		limiter: newLimiter(config.Rate, config.Burst), metrics: m,
 		crossOrigin: http.NewCrossOriginProtection(),

@@ -49,6 +49,10 @@ func (s *server) rescue(ctx context.Context, w *observation) {
 }
 
 func (s *server) serve(w http.ResponseWriter, r *http.Request) {
+	if !s.knowsHost(r.Host) {
+		s.refuseHost(w)
+		return
+	}
 	if err := s.crossOrigin.Check(r); err != nil {
 		writeProblem(w, http.StatusForbidden, "a browser sent this from another site's page")
 		return
