@@ -82,11 +82,19 @@ func (w *owner) revert(user string, id events.UUID) *events.Event {
 	return r.Event(id, user, "/test")
 }
 
-func (w *owner) forget(user, feature string) {
+func (w *owner) pin(user, feature string) {
+	w.Helper()
+	var at time.Time
+	w.Must(w.do(func(b *pgx.Batch) { actions.Pin(b, user, feature, &at) }))
+	if at.IsZero() {
+		w.Error("a pin without a time")
+	}
+}
+
+// forget forgets a feature, and tells whether there was anything to forget.
+func (w *owner) forget(user, feature string) bool {
 	w.Helper()
 	var at time.Time
 	w.Must(w.do(func(b *pgx.Batch) { actions.Forget(b, user, feature, &at) }))
-	if at.IsZero() {
-		w.Error("a forget without a time")
-	}
+	return !at.IsZero()
 }

@@ -39,11 +39,12 @@ func Restore(b *pgx.Batch, event *events.Event) bool {
 		p.queue(b, restorePerformed, a.UserID)
 	case events.TypePreferenceChanged:
 		p := event.Preference
-		if p.Op == events.PreferencePin {
-			return false // a pin changes only the projection
-		}
 		b.Queue(insertUser, p.UserID, p.RecordedAt)
-		Forget(b, p.UserID, p.Feature, new(time.Time))
+		if p.Op == events.PreferencePin {
+			b.Queue(addPin, p.UserID, p.Feature)
+		} else {
+			b.Queue(addForget, p.UserID, p.Feature)
+		}
 	default:
 		return false
 	}

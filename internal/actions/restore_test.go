@@ -64,15 +64,20 @@ SELECT 'user ' || forgets FROM users UNION ALL SELECT 'action ' || forgets FROM 
 UNION ALL SELECT feature || ' ' || forget FROM forgotten_features ORDER BY 1`
 	lost, restored := newOwner(t), &owner{world.New(t)}
 	lost.user("ann")
+	lost.forget("ann", "category:event") // which ann never had: no event, and no row
+	lost.pin("ann", "category:promo")
+	lost.pin("ann", "category:event")
 	lost.forget("ann", "category:promo")
+	lost.pin("ann", "category:promo")
 	id := lost.propose("ann", "m", 1)
 	lost.forget("ann", actions.Everything)
 	lost.decide("ann", id, actions.Approved)
 	lost.forget("ann", "category:promo")
-	left := restored.restore(told(events.PreferenceForget, "category:promo"), decision(events.TypeActionProposed, id, 0),
-		told(events.PreferencePin, "category:event"), told(events.PreferenceReset, ""), decision(events.TypeActionApproved, id, 0),
+	left := restored.restore(told(events.PreferencePin, "category:promo"), told(events.PreferencePin, "category:event"),
+		told(events.PreferenceForget, "category:promo"), told(events.PreferencePin, "category:promo"),
+		decision(events.TypeActionProposed, id, 0), told(events.PreferenceReset, ""), decision(events.TypeActionApproved, id, 0),
 		told(events.PreferenceForget, "category:promo"))
-	restored.same(left, 5) // all but the pin
+	restored.same(left, 8)
 	restored.same(restored.texts(state), lost.texts(state))
 }
 

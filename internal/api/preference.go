@@ -30,9 +30,6 @@ UNION ALL
 // selectHasFeature tells whether a person has a weight for a feature.
 const selectHasFeature = `SELECT EXISTS (SELECT FROM user_weights WHERE user_id = $1 AND feature = $2)`
 
-// selectClock reads the time at which an event is recorded.
-const selectClock = `SELECT clock_timestamp()`
-
 type preferencesInput struct {
 	Waiting
 	Limit int     `query:"limit" default:"20" minimum:"1" maximum:"1000" doc:"At most so many liked and so many disliked"`
@@ -74,7 +71,7 @@ type pinned struct {
 
 // emitted is the output of a change that answers with nothing but its event.
 type emitted struct {
-	EventID string `header:"X-Event-Id" doc:"The event that this answer emitted; give it to ?wait= to read your own effect."`
+	EventID string `header:"X-Event-Id" doc:"The event that this answer emitted; give it to ?wait= to read your own effect. Absent when there was nothing to forget."`
 }
 
 func (s *server) routePreferences(api huma.API) {
@@ -134,9 +131,7 @@ func (s *server) pin(ctx context.Context, in *pinInput) (*answered[pinned], erro
 	}
 	var at time.Time
 	return change(ctx, s, "", http.StatusOK, work[pinned]{
-		first: func(b *pgx.Batch, _ string) {
-			b.Queue(selectClock).QueryRow(func(row pgx.Row) error { return row.Scan(&at) })
-		},
+		first: func(b *pgx.Batch, user string) { actions.Pin(b, user, in.Feature, &at) },
 		then: func(_ context.Context, tx *transaction) (pinned, error) {
 			err := tx.prefer(at, events.Preference{Op: events.PreferencePin, Feature: in.Feature, Weight: in.Body.Weight})
 			return pinned{in.Feature, in.Body.Weight}, err
@@ -185,7 +180,12 @@ func (s *server) forget(ctx context.Context, feature string, told events.Prefere
 	var at time.Time
 	done, err := change(ctx, s, "", http.StatusNoContent, work[struct{}]{
 		first: func(b *pgx.Batch, user string) { actions.Forget(b, user, feature, &at) },
-		then:  func(_ context.Context, tx *transaction) (struct{}, error) { return struct{}{}, tx.prefer(at, told) },
+		then: func(_ context.Context, tx *transaction) (struct{}, error) {
+			if at.IsZero() { // there was nothing to forget, and an event would be kept for ever
+				return struct{}{}, nil
+			}
+			return struct{}{}, tx.prefer(at, told)
+		},
 	})
 	if err != nil {
 		return nil, err
@@ -193,8 +193,8 @@ func (s *server) forget(ctx context.Context, feature string, told events.Prefere
 	return &emitted{done.EventID}, nil
 }
 
-// prefer emits a change of the person's preferences. Every request is a new event: repeating one has no effect, unless a
-// decision came in between.
+// prefer emits a change of the person's preferences. Every request about what the person had is a new event: repeating one
+// has no effect, unless a decision came in between.
 func (tx *transaction) prefer(at time.Time, told events.Preference) error {
 	told.UserID, told.RecordedAt = tx.user, at.UTC()
 	return tx.emit(&events.Event{

@@ -89,9 +89,49 @@ func TestPinRefusals(t *testing.T) {
 
 // TestForgettingTakesAnyName: what another service taught can be forgotten, whatever it is called.
 func TestForgettingTakesAnyName(t *testing.T) {
-	p := newDeployment(t).person("alice")
-	p.forget("vip: yes\n").want(http.StatusNoContent)
-	p.forget(strings.Repeat("x", 300)).want(http.StatusNoContent)
+	w := newDeployment(t)
+	p := w.person("alice")
+	names := []string{"vip: yes\n", strings.Repeat("x", 300)}
+	for _, name := range names {
+		w.Exec(`INSERT INTO weight_counts (version, user_id, feature, approvals, rejections, updated_at) VALUES (1, 'alice', $1, 1, 0, now())`, name)
+		p.forget(name).want(http.StatusNoContent)
+	}
 	p.forget(strings.Repeat("x", 301)).want(http.StatusUnprocessableEntity)
 	same(t, len(p.events()), 2)
+}
+
+// TestNothingToForget: what a person never had is forgotten without an event, which would be kept for ever, and without a row.
+func TestNothingToForget(t *testing.T) {
+	w := newDeployment(t)
+	p, bob := w.person("alice"), w.person("bob")
+	bob.pin("category:event", 1).want(http.StatusOK)
+	p.policy("all", anySubject)
+	a := p.propose(map[string]any{"email_ids": []string{p.mail(mail{subject: "Meetup", category: "event"})}})[0]
+	before := len(p.events())
+	f := func(path string) {
+		t.Helper()
+		answer := p.ask(http.MethodDelete, path, nil).want(http.StatusNoContent)
+		same(t, answer.header.Get("X-Event-Id"), "")
+		same(t, len(p.events()), before)
+		same(t, world.Scalar[int](w, `SELECT count(*) + (SELECT sum(forgets) FROM users) FROM forgotten_features WHERE user_id = 'alice'`), 0)
+	}
+	f("/preferences/nonsense:7")
+	f("/preferences/category:event") // proposed, but nothing was decided
+	f("/preferences")
+
+	emits := func(path string) {
+		t.Helper()
+		before := len(p.events())
+		event := p.ask(http.MethodDelete, path, nil).want(http.StatusNoContent).header.Get("X-Event-Id")
+		list := p.events()
+		if len(list) != before+1 || list[before].ID != event {
+			t.Errorf("DELETE %s emitted %d events and names %q", path, len(list)-before, event)
+		}
+	}
+	p.post("/actions/"+a.ID+"/approve", nil).want(http.StatusOK)
+	emits("/preferences/category:event") // nothing of it is folded yet
+	emits("/preferences")
+	p.pin("category:finance", 1).want(http.StatusOK)
+	emits("/preferences/category:finance")
+	same(t, p.ask(http.MethodDelete, "/preferences/category:travel", nil).want(http.StatusNoContent).header.Get("X-Event-Id"), "")
 }
