@@ -103,12 +103,18 @@ type server struct {
 	mux     *http.ServeMux // the operations, without /api
 	root    *http.ServeMux // paths that do not exist under /api
 	limiter *limiter
+
+	requests  *slots // all of a person
+	ordinary  *slots // those that run, without the costly ones
+	costly    *slots
+	processor *processor
+
 	metrics *metrics
 	source  source
 	ready   readiness
-	tries   chan struct{} // holds an element for each policy that is being tried
 	tryFor  time.Duration
 	bodyFor time.Duration // how long a body may take to arrive
+	compute time.Duration // how long a request may compute
 
 	crossOrigin *http.CrossOriginProtection
 	document    []byte
@@ -123,15 +129,20 @@ func New(config Config) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("register API metrics: %w", err)
 	}
+	atOnce, atOnceCostly := shares(int(config.Pool.Config().MaxConns))
 	s := &server{
 		pool: config.Pool, users: auth.NewStore(config.Pool), engine: config.Search, log: config.Log,
 		wake: config.Wake, gate: config.Gate, ats: config.ATS, page: config.Page, hosts: config.Hosts,
 		mux: http.NewServeMux(), root: http.NewServeMux(),
 		limiter: newLimiter(config.Rate, config.Burst), metrics: m,
 		crossOrigin: http.NewCrossOriginProtection(),
-		tries:       make(chan struct{}, tryAtOnce),
+		requests:    newSlots(mostRequests, 0, 0),
+		ordinary:    newSlots(atOnce, mostRequests, slotPatience),
+		costly:      newSlots(atOnceCostly, costlyWaiting, slotPatience),
+		processor:   newProcessor(),
 		tryFor:      tryFor,
 		bodyFor:     bodyTimeout,
+		compute:     computeFor,
 	}
 	api := s.operations(config.Extend)
 	if s.document, err = json.MarshalIndent(api.OpenAPI(), "", "  "); err != nil {
@@ -145,7 +156,8 @@ func New(config Config) (http.Handler, error) {
 // operations registers all operations on the mux.
 func (s *server) operations(extend []func(huma.API)) huma.API {
 	api := humago.New(s.mux, humaConfig())
-	api.UseMiddleware(s.identify(api), checkParameters(api), s.readBody(api)) // nothing is read of a request before its caller is known
+	// Nothing is read of a request before its caller is known, and a slow body keeps nobody's slot.
+	api.UseMiddleware(s.identify(api), s.admit(api), checkParameters(api), s.readBody(api), s.takeSlot(api))
 	s.routePolicies(api)
 	s.routeTries(api)
 	s.routeActions(api)

@@ -50,8 +50,8 @@ func (s *server) routeActions(api huma.API) {
 			Content:     map[string]*huma.MediaType{"application/problem+json": {Schema: schema}},
 		}}
 	}
-	Route(api, huma.Operation{OperationID: "propose", Method: http.MethodPost, Path: "/actions/propose", Tags: tags,
-		Errors: []int{http.StatusNotFound}, Summary: "Let the policies propose actions on mail"}, s.propose)
+	Route(api, costly(huma.Operation{OperationID: "propose", Method: http.MethodPost, Path: "/actions/propose", Tags: tags,
+		Errors: []int{http.StatusNotFound}, Summary: "Let the policies propose actions on mail"}), s.propose)
 	Route(api, huma.Operation{OperationID: "tray", Method: http.MethodGet, Path: "/actions/tray", Tags: tags,
 		Summary: "List what waits for a decision, newest first"}, s.tray)
 	Route(api, huma.Operation{OperationID: "approve", Method: http.MethodPost, Path: "/actions/{id}/approve", Tags: tags,

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"time"
@@ -90,18 +91,27 @@ func (s *server) hits(ctx context.Context, found []search.Hit, where search.Node
 		byID[mails[i].ID] = &mails[i]
 	}
 	list := make([]hit, 0, len(mails))
-	for _, f := range found {
-		m := byID[f.ID.String()]
-		if m == nil {
-			continue
+	err = s.processor.run(ctx, s.compute, func(pause func() error) error {
+		for _, f := range found {
+			m := byID[f.ID.String()]
+			if m == nil {
+				continue
+			}
+			for _, i := range f.Matched {
+				m.Boosts = append(m.Boosts, boost{wishes[i].boost, wishes[i].why(m)})
+			}
+			m.Snippet = search.Snippet(m.text, where, snippetLength)
+			list = append(list, m.hit)
+			if err := pause(); err != nil {
+				return err
+			}
 		}
-		for _, i := range f.Matched {
-			m.Boosts = append(m.Boosts, boost{wishes[i].boost, wishes[i].why(m)})
-		}
-		m.Snippet = search.Snippet(m.text, where, snippetLength)
-		list = append(list, m.hit)
+		return nil
+	})
+	if errors.Is(err, errProcessorTime) {
+		return nil, invalidField("query.limit", "the texts of so many hits take too long to read: ask for fewer")
 	}
-	return list, nil
+	return list, err
 }
 
 func scanHit(row pgx.CollectableRow) (hitMail, error) {

@@ -111,12 +111,11 @@ func (s *server) matching(ctx context.Context, mail *policy.Mail, action string)
 	if err != nil {
 		return nil, err
 	}
-	set, err := policy.NewSet(policies)
-	if err != nil {
-		return nil, err
-	}
-	for _, p := range set.Matching(*mail, time.Now(), action) {
-		ids = append(ids, p.ID)
-	}
-	return ids, nil
+	err = s.ask(ctx, policies, func(set *policy.Set, pause func() error) error {
+		for _, p := range set.Matching(*mail, time.Now(), action) {
+			ids = append(ids, p.ID)
+		}
+		return pause()
+	})
+	return ids, err
 }

@@ -96,6 +96,9 @@ func problemOf(ctx context.Context, err error) error {
 		return err
 	case errors.Is(err, context.Canceled):
 		return huma.NewError(statusClientGone, "the client went away")
+	case tookTooLong(err):
+		loggerFrom(ctx).Warn("request took too long", "error", err)
+		return unavailable("the answer took too long and was given up; nothing was changed that you were not told of")
 	case unreachable(err):
 		loggerFrom(ctx).Warn("database is unreachable", "error", err)
 		return unavailable("the database cannot be reached at the moment; nothing was changed that you were not told of")
@@ -107,6 +110,19 @@ func problemOf(ctx context.Context, err error) error {
 // statusClientGone never reaches a client; it keeps these requests apart from our own failures in the metrics.
 const statusClientGone = 499
 
+// tookTooLong tells whether the time of the request, of a statement or of its wait for a lock was up. What took the time is
+// not known: a connection of the pool, another change of the person, or a server that does not answer.
+func tookTooLong(err error) bool {
+	var connect *pgconn.ConnectError
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && refused.Code == lockNotAvailable {
+		return true
+	}
+	return postgres.Classify(err) == postgres.Timeout && !errors.As(err, &connect)
+}
+
+const lockNotAvailable = "55P03" // lock_timeout
+
 // unreachable tells whether PostgreSQL could not be reached or could not serve at the moment, rather than refused the
 // statement.
 func unreachable(err error) bool {
@@ -116,7 +132,7 @@ func unreachable(err error) bool {
 	}
 	var connect *pgconn.ConnectError
 	var network net.Error
-	return errors.As(err, &connect) || errors.As(err, &network) || errors.Is(err, context.DeadlineExceeded) ||
+	return errors.As(err, &connect) || errors.As(err, &network) ||
 		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || pgconn.SafeToRetry(err)
 }
 

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -89,21 +90,37 @@ func (s *server) choose(ctx context.Context, mails []policy.Mail) ([]actions.Pro
 	if err != nil {
 		return nil, err
 	}
-	set, err := policy.NewSet(learned.policies)
-	if err != nil {
-		return nil, err
-	}
+	weight := func(feature string) float64 { return learned.weights[feature] }
 	var list []actions.Proposal
-	for _, mail := range mails {
-		if err := ctx.Err(); err != nil { // costly conditions on much mail
-			return nil, fmt.Errorf("ask the policies: %w", err)
+	err = s.ask(ctx, learned.policies, func(set *policy.Set, pause func() error) error {
+		for _, mail := range mails {
+			if p, fires := set.Choose(mail, now, learned.promoRatios[mail.Sender], weight); fires {
+				list = append(list, proposalOf(mail, p, now))
+			}
+			if err := pause(); err != nil {
+				return err
+			}
 		}
-		weight := func(feature string) float64 { return learned.weights[feature] }
-		if p, fires := set.Choose(mail, now, learned.promoRatios[mail.Sender], weight); fires {
-			list = append(list, proposalOf(mail, p, now))
+		return nil
+	})
+	return list, err
+}
+
+// ask lets a person's policies look at mail, in turns with other requests. pause is called before each condition, and has to be
+// called after the last.
+func (s *server) ask(ctx context.Context, policies []policy.Policy, work func(set *policy.Set, pause func() error) error) error {
+	err := s.processor.run(ctx, s.compute, func(pause func() error) error {
+		set, err := policy.NewSet(policies)
+		if err != nil {
+			return err
 		}
+		return work(set.Pausing(pause), pause)
+	})
+	if errors.Is(err, errProcessorTime) {
+		return invalidField("body", fmt.Sprintf("your policies compute for more than %s about this mail: ask about less mail, "+
+			"or let them have fewer and simpler regular expressions", s.compute))
 	}
-	return list, nil
+	return err
 }
 
 func proposalOf(mail policy.Mail, p policy.Proposal, now time.Time) actions.Proposal {

@@ -32,8 +32,8 @@ type searchOutput struct {
 }
 
 func (s *server) routeSearch(api huma.API) {
-	Route(api, huma.Operation{OperationID: "search", Method: http.MethodGet, Path: "/search", Tags: []string{"search"},
-		Errors: waitErrors, Summary: "Find mail", Description: searchDescription}, s.find)
+	Route(api, costly(huma.Operation{OperationID: "search", Method: http.MethodGet, Path: "/search", Tags: []string{"search"},
+		Errors: waitErrors, Summary: "Find mail", Description: searchDescription}), s.find)
 }
 
 func (s *server) find(ctx context.Context, in *searchInput) (*searchOutput, error) {

@@ -26,10 +26,9 @@ LIMIT $4`
 
 // The limits of trying a condition.
 const (
-	tryFor    = 5 * time.Second
-	tryMost   = 100_000
-	tryPage   = 2_000 // mails read at once
-	tryAtOnce = 2     // tries under way, of all persons together: each keeps a processor busy
+	tryFor  = 5 * time.Second
+	tryMost = 100_000
+	tryPage = 2_000 // mails read at once
 )
 
 const tryDescription = `Creates nothing. Mail is tried newest first, for five seconds at most; complete tells whether that was all ` +
@@ -72,10 +71,10 @@ type (
 
 func (s *server) routeTries(api huma.API) {
 	tags := []string{"policies"}
-	Route(api, huma.Operation{OperationID: "testPolicy", Method: http.MethodPost, Path: "/policy/{id}/test", Tags: tags,
-		Summary: "List the mails that a policy matches", Description: tryDescription}, s.testPolicy)
-	Route(api, huma.Operation{OperationID: "testUnsavedPolicy", Method: http.MethodPost, Path: "/policy/test", Tags: tags,
-		Errors: []int{http.StatusNotFound}, Summary: "List the mails that a policy would match", Description: tryDescription}, s.testUnsaved)
+	Route(api, costly(huma.Operation{OperationID: "testPolicy", Method: http.MethodPost, Path: "/policy/{id}/test", Tags: tags,
+		Summary: "List the mails that a policy matches", Description: tryDescription}), s.testPolicy)
+	Route(api, costly(huma.Operation{OperationID: "testUnsavedPolicy", Method: http.MethodPost, Path: "/policy/test", Tags: tags,
+		Errors: []int{http.StatusNotFound}, Summary: "List the mails that a policy would match", Description: tryDescription}), s.testUnsaved)
 }
 
 func (s *server) testPolicy(ctx context.Context, in *policyTry) (*triedOutput, error) {
@@ -113,18 +112,26 @@ type trial struct {
 	now, end  time.Time
 }
 
-// look tries mails until the time is up, and tells whether it tried all of them.
-func (t *trial) look(mails []policy.Mail) bool {
-	for i := range mails {
-		if !time.Now().Before(t.end) {
-			return false
+// look tries mails in turns until the time is up, and tells whether it tried all of them.
+func (t *trial) look(ctx context.Context, p *processor, mails []policy.Mail) (all bool, err error) {
+	bounded, cancel := context.WithDeadline(ctx, t.end)
+	defer cancel()
+	err = p.run(bounded, tryFor, func(pause func() error) error {
+		for i := range mails {
+			if err := pause(); err != nil {
+				return err
+			}
+			t.Tried++
+			if t.condition.Match(mails[i], t.now) {
+				t.Matches = append(t.Matches, mails[i].ID)
+			}
 		}
-		t.Tried++
-		if t.condition.Match(mails[i], t.now) {
-			t.Matches = append(t.Matches, mails[i].ID)
-		}
+		return nil
+	})
+	if err != nil && ctx.Err() == nil {
+		return false, nil // the time is up
 	}
-	return true
+	return err == nil, err
 }
 
 // try lists the chosen mails that match a condition. It holds no connection while it matches.
@@ -132,10 +139,6 @@ func (s *server) try(ctx context.Context, key string, condition *policy.Conditio
 	if err := checkKey(key); err != nil {
 		return nil, err
 	}
-	if err := s.enterTry(ctx); err != nil {
-		return nil, err
-	}
-	defer func() { <-s.tries }()
 	now := time.Now()
 	t := &trial{tried: tried{Matches: []string{}}, condition: condition, now: now, end: now.Add(s.tryFor)}
 	err := s.tryChosen(ctx, t, choice)
@@ -143,30 +146,22 @@ func (s *server) try(ctx context.Context, key string, condition *policy.Conditio
 	return &triedOutput{t.tried}, err
 }
 
-// enterTry waits for one of the slots for trying.
-func (s *server) enterTry(ctx context.Context) error {
-	bounded, cancel := context.WithTimeout(ctx, s.tryFor)
-	defer cancel()
-	select {
-	case s.tries <- struct{}{}:
-		return nil
-	case <-bounded.Done():
-		return unavailable("too many policies are being tried at the moment")
-	}
-}
-
 func (s *server) tryChosen(ctx context.Context, t *trial, choice mailChoice) (err error) {
 	var mails []policy.Mail
 	if len(choice.ids) > 0 {
-		mails, err = s.mails(ctx, choice)
-		t.Complete = t.look(mails)
+		if mails, err = s.mails(ctx, choice); err == nil {
+			t.Complete, err = t.look(ctx, s.processor, mails)
+		}
 		return err
 	}
 	before := mailPlace{received: afterAll}
 	for left := choice.limit; left > 0; left -= len(mails) {
 		wanted := min(tryPage, left)
 		mails, err = s.mailsBehind(ctx, before, wanted, t.condition.ReadsATS())
-		if err != nil || !t.look(mails) {
+		if err != nil {
+			return err
+		}
+		if all, err := t.look(ctx, s.processor, mails); err != nil || !all {
 			return err
 		}
 		if len(mails) < wanted {

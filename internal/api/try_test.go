@@ -1,7 +1,9 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -65,31 +67,25 @@ func TestTryStopsWhenTimeIsUp(t *testing.T) {
 	}
 	now := time.Now()
 	mails := []policy.Mail{{ID: "m", Subject: "s"}}
-	late := &trial{condition: condition, now: now, end: now.Add(-time.Second)}
-	if late.look(mails) || late.Tried != 0 {
-		t.Errorf("%d mails tried after the end", late.Tried)
-	}
-	early := &trial{condition: condition, now: now, end: now.Add(time.Hour)}
-	if !early.look(mails) || early.Tried != 1 || !slices.Equal(early.Matches, []string{"m"}) {
-		t.Errorf("%+v before the end", early.tried)
-	}
-}
-
-func TestTriesAtOnceAreBounded(t *testing.T) {
-	s := &server{tries: make(chan struct{}, tryAtOnce), tryFor: time.Minute}
-	for range tryAtOnce {
-		if err := s.enterTry(t.Context()); err != nil {
+	look := func(end time.Time) (*trial, bool) {
+		t.Helper()
+		looked := &trial{condition: condition, now: now, end: end}
+		all, err := looked.look(t.Context(), newProcessor(), mails)
+		if err != nil {
 			t.Fatal(err)
 		}
+		return looked, all
 	}
-	s.tryFor = 10 * time.Millisecond
-	if err := s.enterTry(t.Context()); err == nil {
-		t.Error("one more got in")
+	if late, all := look(now.Add(-time.Second)); all || late.Tried != 0 {
+		t.Errorf("%d mails tried after the end", late.Tried)
 	}
-	s.tryFor = time.Minute
-	<-s.tries
-	if err := s.enterTry(t.Context()); err != nil {
-		t.Errorf("a free place: %v", err)
+	if early, all := look(now.Add(time.Hour)); !all || early.Tried != 1 || !slices.Equal(early.Matches, []string{"m"}) {
+		t.Errorf("%+v before the end", early.tried)
+	}
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	if _, err := (&trial{condition: condition, now: now, end: now.Add(time.Hour)}).look(gone, newProcessor(), mails); !errors.Is(err, context.Canceled) {
+		t.Errorf("a client that went away: %v", err)
 	}
 }
 

@@ -11,7 +11,6 @@ import (
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/auth"
 	"github.com/applylens/applylens/internal/outbox"
-	"github.com/applylens/applylens/internal/retry"
 )
 
 const (
@@ -94,7 +93,7 @@ func await(ctx context.Context, end time.Time, late string, done func() (bool, e
 		if left <= 0 {
 			return huma.Error504GatewayTimeout(late)
 		}
-		if err := retry.Wait(ctx, min(pause, left)); err != nil {
+		if err := rest(ctx, min(pause, left)); err != nil {
 			return err
 		}
 	}

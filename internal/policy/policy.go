@@ -84,7 +84,10 @@ func conditionFault(err error) *Error {
 }
 
 // Set is a user's enabled policies in the order in which they are tried. It is immutable and safe for concurrent use.
-type Set struct{ rules []rule }
+type Set struct {
+	rules []rule
+	pause func() error // nil: none
+}
 
 type rule struct {
 	policy    Policy
@@ -112,6 +115,13 @@ func NewSet(policies []Policy) (*Set, error) {
 	return set, nil
 }
 
+// Pausing returns a set of the same policies that calls pause before it tries a condition, since one may compute for a tenth of
+// a second. When pause returns an error, the rest is not tried, and the caller must not use the result.
+func (s *Set) Pausing(pause func() error) *Set { return &Set{s.rules, pause} }
+
+// goesOn calls pause and tells whether the next condition may be tried.
+func (s *Set) goesOn() bool { return s.pause == nil || s.pause() == nil }
+
 // Proposal is what a policy proposes for a mail.
 type Proposal struct {
 	Policy     Policy
@@ -129,6 +139,9 @@ type Proposal struct {
 func (s *Set) Choose(mail Mail, now time.Time, promoRatio float64, weights func(feature string) float64) (Proposal, bool) {
 	var features []string
 	for i := range s.rules {
+		if !s.goesOn() {
+			break
+		}
 		policy := &s.rules[i].policy
 		if !s.rules[i].condition.Match(mail, now) {
 			continue
@@ -157,7 +170,7 @@ func (s *Set) Choose(mail Mail, now time.Time, promoRatio float64, weights func(
 func (s *Set) Matching(mail Mail, now time.Time, action string) []Policy {
 	var found []Policy
 	for _, r := range s.rules {
-		if r.policy.Action == action && r.condition.Match(mail, now) {
+		if r.policy.Action == action && s.goesOn() && r.condition.Match(mail, now) {
 			found = append(found, r.policy)
 		}
 	}

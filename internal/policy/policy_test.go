@@ -2,6 +2,7 @@ package policy
 
 import (
 	"encoding/json"
+	"errors"
 	"math"
 	"slices"
 	"strings"
@@ -263,4 +264,29 @@ func withIDs(policies []Policy) []Policy {
 		policies[i].ID = int64(i + 1)
 	}
 	return policies
+}
+
+// TestPausingSets: a set pauses before each condition, and tries none after a pause that failed.
+func TestPausingSets(t *testing.T) {
+	set, err := NewSet(withIDs(Defaults()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mail := Mail{ID: "x", Category: "personal"}
+	for least := range len(Defaults()) {
+		paused := 0
+		pausing := set.Pausing(func() error {
+			if paused++; paused > least {
+				return errors.New("no more")
+			}
+			return nil
+		})
+		if _, fires := pausing.Choose(mail, now, 0, func(string) float64 { return 0 }); fires || paused != least+1 {
+			t.Errorf("Choose paused %d times, fires %v; want %d", paused, fires, least+1)
+		}
+	}
+	none := set.Pausing(func() error { return errors.New("none") })
+	if found := none.Matching(Mail{Category: "promo"}, now, ArchiveEmail); len(found) != 0 {
+		t.Errorf("%d policies match without being tried", len(found))
+	}
 }
