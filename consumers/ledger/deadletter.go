@@ -182,18 +182,21 @@ func (l *Log) whose(r *kafkalog.Record) string {
 	if l.Topic == events.TopicApplications {
 		return ""
 	}
-	var payload struct {
-		UserID string `json:"user_id"`
-	}
+	// The name of a member is exact, as for the decoder of events: a struct would take other letter case too, and the dead letter
+	// would not be erased with its person.
+	var members map[string]json.RawMessage
+	var user string
 	// A value that no event can have is not taken apart: its first member of that name is good enough. Searching all of one
 	// that is too large to keep would take seconds within a transaction.
-	if len(r.Value) > events.MaxValue || json.Unmarshal(r.Value, &payload) != nil && payload.UserID == "" {
+	if len(r.Value) > events.MaxValue || json.Unmarshal(r.Value, &members) != nil {
 		if match := userMember.FindSubmatch(r.Value[:min(len(r.Value), maxStoredValue)]); match != nil {
-			_ = json.Unmarshal(match[1], &payload.UserID) // what is no string names nobody
+			_ = json.Unmarshal(match[1], &user) // what is no string names nobody
 		}
+	} else if value, has := members["user_id"]; has {
+		_ = json.Unmarshal(value, &user)
 	}
-	if payload.UserID == "" {
-		payload.UserID = string(r.Key)
+	if user == "" {
+		user = string(r.Key)
 	}
-	return events.CleanText(payload.UserID, events.MaxUserID)
+	return events.CleanText(user, events.MaxUserID)
 }
