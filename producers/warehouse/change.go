@@ -38,9 +38,24 @@ var optionalInTopics = []int{columnSyncedAt, columnDeleted}
 
 // envelope is Debezium's format of a change.
 type envelope struct {
-	Op     string         `json:"op"`
-	Before map[string]any `json:"before"`
-	After  map[string]any `json:"after"`
+	Op            string
+	Before, After map[string]any
+}
+
+// UnmarshalJSON implements json.Unmarshaler. It takes members by their exact names only, unlike Go's decoder.
+func (e *envelope) UnmarshalJSON(text []byte) error {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(text, &members); err != nil {
+		return err
+	}
+	for name, into := range map[string]any{"op": &e.Op, "before": &e.Before, "after": &e.After} {
+		if value, has := members[name]; has {
+			if err := decodeJSON(value, into); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // parseChange parses a record in Debezium's JSON format, with or without the schema envelope. A record without a value is
@@ -89,12 +104,12 @@ func tombstone(key []byte) (change, error) {
 
 // payload parses JSON; if there is a schema envelope, the member "payload".
 func payload(text []byte, into any) error {
-	var wrapped struct{ Schema, Payload json.RawMessage }
+	var wrapped map[string]json.RawMessage
 	if err := decodeJSON(text, &wrapped); err != nil {
 		return errors.New("is not a JSON object")
 	}
-	if wrapped.Schema != nil && wrapped.Payload != nil {
-		text = wrapped.Payload
+	if wrapped["schema"] != nil && wrapped["payload"] != nil {
+		text = wrapped["payload"]
 	}
 	if err := decodeJSON(text, into); err != nil {
 		return errors.New("is not in Debezium's format")

@@ -32,6 +32,8 @@ func TestChanges(t *testing.T) {
 	f(key, ``, changeDelete, nil)
 	f(`{"schema":{},"payload":`+key+`}`, `null`, changeDelete, nil)
 	f(``, `{"op":"t"}`, changeTruncate, nil)
+	f(key, `{"op":"c","after":`+row+`,"OP":"d","After":{},"BEFORE":7}`, changePut, "Onsite") // names are exact
+	f(key, `{"op":"c","after":`+row+`,"Schema":{},"Payload":{}}`, changePut, "Onsite")
 	f(``, `{"op":"m","message":{}}`, changeNone, nil)
 	for _, wrong := range [][2]string{{key, `[]`}, {key, `{"a":1}`}, {key, `{"op":"x"}`}, {key, "\xff"}, {`"7"`, ``}, {`{"id":7}`, ``}, {``, `{"op":"d"}`}} {
 		got, err := parseChange([]byte(wrong[0]), []byte(wrong[1]))
