@@ -67,7 +67,7 @@ func (c *upCommand) Run(ctx context.Context, p *process) (err error) {
 		defer cancel()
 		err = errors.Join(err, servers.Stop(ctx))
 	}()
-	kafka := config.Kafka{KafkaBrokers: []string{servers.KafkaBrokers}}
+	kafka := servers.Kafka
 	database := config.Postgres{DatabaseURL: config.Secret(servers.DatabaseURL), DatabasePoolSize: 40}
 	links, err := connect(ctx, &kafka, &database, "applylens up")
 	if err != nil {
@@ -82,7 +82,7 @@ func (c *upCommand) Run(ctx context.Context, p *process) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := writeEnv(dir, listener.Addr(), token, servers); err != nil {
+	if err := writeSettings(dir, listener.Addr(), token, servers); err != nil {
 		return err
 	}
 	running, runCtx := errgroup.WithContext(ctx)
@@ -151,13 +151,23 @@ func keptSecret(path string) ([]byte, error) {
 		return secret, err
 	}
 	secret = []byte(rand.Text() + rand.Text())
-	return secret, os.WriteFile(path, append(secret, '\n'), 0o600)
+	return secret, private.WriteFile(path, append(secret, '\n'))
 }
 
-// writeEnv writes the settings that curl, psql, kcat and the other subcommands need.
-func writeEnv(dir string, listen net.Addr, token string, servers *embedded.Servers) error {
-	text := fmt.Sprintf("export APPLYLENS_URL=http://%s\nexport APPLYLENS_TOKEN=%s\nexport KAFKA_BROKERS=%s\nexport DATABASE_URL='%s'\nexport RELAY_SECRET_FILE='%s'\n",
-		listen, token, servers.KafkaBrokers, servers.DatabaseURL, filepath.Join(dir, relaySecretFile))
+// shellQuoted returns a word of a shell that stands for text.
+func shellQuoted(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
+
+// writeSettings writes the settings that curl, psql, kcat and the other subcommands need.
+func writeSettings(dir string, listen net.Addr, token string, servers *embedded.Servers) error {
+	kcat, err := writeKcat(dir, &servers.Kafka)
+	if err != nil {
+		return err
+	}
+	text := fmt.Sprintf("export APPLYLENS_URL=http://%s\nexport APPLYLENS_TOKEN=%s\nexport DATABASE_URL='%s'\nexport KCAT_CONFIG=%s\nexport RELAY_SECRET_FILE=%s\n",
+		listen, token, servers.DatabaseURL, shellQuoted(kcat), shellQuoted(filepath.Join(dir, relaySecretFile)))
+	for _, setting := range config.Environ(nil, &servers.Kafka) {
+		text += "export " + setting + "\n"
+	}
 	path := filepath.Join(dir, "env")
 	if err := private.WriteFile(path, []byte(text)); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)

@@ -111,6 +111,10 @@ func (r request) data() string    { return filepath.Join(r.Dir, "data") }
 func (r request) scratch() string { return filepath.Join(r.Dir, "scratch") }
 func (r request) marker() string  { return filepath.Join(r.Dir, "initialised") }
 
+// admission is the file that tells PostgreSQL whom to admit and how. The library's own lets a client send its password as it
+// is, also to another program that took the port while the server was stopped.
+func (r request) admission() string { return filepath.Join(r.Dir, "pg_hba.conf") }
+
 // start starts the server, whatever the last run left: nothing, an incomplete initialisation, a server of a killed child, or
 // a complete data directory.
 func (r request) start(ctx context.Context) (*postmaster, error) {
@@ -178,7 +182,10 @@ func (r request) run(ctx context.Context, bin string) (*postmaster, error) {
 }
 
 func (r request) runOnce(bin string) (*postmaster, error) {
-	arguments := []string{"-D", r.data(), "-c", "port=" + strconv.Itoa(r.Port)}
+	if err := os.WriteFile(r.admission(), []byte("host all all 127.0.0.1/32 scram-sha-256\n"), 0o600); err != nil {
+		return nil, err
+	}
+	arguments := []string{"-D", r.data(), "-c", "port=" + strconv.Itoa(r.Port), "-c", "hba_file=" + r.admission()}
 	for name, value := range settings {
 		arguments = append(arguments, "-c", name+"="+value)
 	}

@@ -1,6 +1,7 @@
 // Package embedded runs the servers of "applylens up" in one data directory, for trials on one machine: a Kafka broker within
-// the process, and PostgreSQL as a child process, whose programs are downloaded once. Ports, password, topics and tables are
-// kept between starts.
+// the process, and PostgreSQL as a child process, whose programs are downloaded once. Ports, passwords, topics and tables are
+// kept between starts. Both servers listen on 127.0.0.1 only, and admit nobody without a password: other users of the machine
+// can reach the ports.
 //
 // PostgreSQL runs under a child of our own program (see Child), since it refuses to run as root, and must shut down properly
 // even if the parent is killed. Acknowledged data is on disk. Commands for production never use this package.
@@ -14,14 +15,15 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/applylens/applylens/internal/config"
 	"github.com/applylens/applylens/internal/private"
 )
 
 // Servers are running servers.
 type Servers struct {
-	KafkaBrokers string // host:port
-	DatabaseURL  string // for a superuser, with the password
-	PostgresBin  string // directory of PostgreSQL's programs
+	Kafka       config.Kafka // for the broker's only user, with the password
+	DatabaseURL string       // for a superuser, with the password
+	PostgresBin string       // directory of PostgreSQL's programs
 
 	lock     *os.File
 	broker   *broker
@@ -61,13 +63,13 @@ func startWith(ctx context.Context, dir, cache string, log *slog.Logger) (_ *Ser
 	if s.postgres, err = startPostgres(ctx, dir, cache, state, log); err != nil {
 		return nil, err
 	}
-	if s.broker, err = startBroker(filepath.Join(dir, "kafka"), state); err != nil {
+	if s.broker, err = startBroker(ctx, filepath.Join(dir, "kafka"), state); err != nil {
 		return nil, err
 	}
 	if err = state.save(dir); err != nil {
 		return nil, err
 	}
-	s.KafkaBrokers, s.DatabaseURL, s.PostgresBin = s.broker.addr, s.postgres.url, s.postgres.bin
+	s.Kafka, s.DatabaseURL, s.PostgresBin = s.broker.settings, s.postgres.url, s.postgres.bin
 	return s, nil
 }
 

@@ -11,6 +11,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -18,8 +20,11 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	brokers "github.com/applylens/applylens/internal/broker"
+	"github.com/applylens/applylens/internal/config"
 	"github.com/applylens/applylens/internal/testkit/testenv"
 )
 
@@ -108,6 +113,22 @@ func count(ctx context.Context, url string) (rows int, err error) {
 	return rows, conn.QueryRow(ctx, "SELECT count(*) FROM kept").Scan(&rows)
 }
 
+// texts returns the only column of a query's rows.
+func texts(t *testing.T, url, query string) []string {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	rows, _ := conn.Query(t.Context(), query)
+	found, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
 const patience, tick = 30 * time.Second, 20 * time.Millisecond
 
 func TestDataIsKept(t *testing.T) {
@@ -116,23 +137,22 @@ func TestDataIsKept(t *testing.T) {
 			dir := newDir(t, open)
 			first := mustStart(t, dir)
 			execute(t, first.DatabaseURL, "CREATE TABLE kept AS SELECT 'ä' COLLATE \"C.utf8\" AS letter")
-			cluster := produce(t, first.KafkaBrokers)
+			cluster := produce(t, first.Kafka)
 			mustStop(t, first)
 
 			began := time.Now()
 			second := mustStart(t, dir)
 			t.Logf("second start took %s", time.Since(began))
-			if first.DatabaseURL != second.DatabaseURL || first.KafkaBrokers != second.KafkaBrokers {
+			if first.DatabaseURL != second.DatabaseURL || !reflect.DeepEqual(first.Kafka, second.Kafka) {
 				t.Errorf("addresses changed from %v to %v", first, second)
 			}
 			if rows, err := count(t.Context(), second.DatabaseURL); err != nil || rows != 1 {
 				t.Errorf("%d rows (%v), want 1", rows, err)
 			}
-			if again := produce(t, second.KafkaBrokers); again != cluster {
+			if again := produce(t, second.Kafka); again != cluster {
 				t.Errorf("cluster id changed from %s to %s", cluster, again)
 			}
-			admin := newAdmin(t, second.KafkaBrokers)
-			ends, err := admin.ListEndOffsets(t.Context(), "kept")
+			ends, err := kadm.NewClient(connect(t, second.Kafka)).ListEndOffsets(t.Context(), "kept")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -143,24 +163,26 @@ func TestDataIsKept(t *testing.T) {
 	}
 }
 
-func newAdmin(t *testing.T, broker string) *kadm.Client {
+// connect returns a client of the broker.
+func connect(t *testing.T, settings config.Kafka) *kgo.Client {
 	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(broker))
+	conn, err := brokers.Open(settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(conn.Close)
+	client, err := conn.Reader()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	return kadm.NewClient(client)
+	return client
 }
 
 // produce writes a record and returns the cluster's id.
-func produce(t *testing.T, broker string) string {
+func produce(t *testing.T, settings config.Kafka) string {
 	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(broker))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
+	client := connect(t, settings)
 	admin := kadm.NewClient(client)
 	if _, err := admin.CreateTopics(t.Context(), 1, 1, nil, "kept"); err != nil {
 		t.Fatal(err)
@@ -188,6 +210,24 @@ func TestRunningServers(t *testing.T) {
 		if conn, err := pgx.Connect(t.Context(), wrong); err == nil {
 			conn.Close(t.Context())
 			t.Error("a wrong password is accepted")
+		}
+	})
+	t.Run("nobody is admitted without the password", func(t *testing.T) {
+		wrong := servers.Kafka
+		wrong.KafkaSASLPassword = "wrong"
+		for who, settings := range map[string]config.Kafka{"nobody": {KafkaBrokers: wrong.KafkaBrokers}, "a wrong password": wrong} {
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			defer cancel()
+			if found, err := kadm.NewClient(connect(t, settings)).BrokerMetadata(ctx); err == nil {
+				t.Errorf("the broker admits %s and shows cluster %s", who, found.Cluster)
+			}
+		}
+		rules := texts(t, servers.DatabaseURL, "SELECT concat_ws(' ', type, address, auth_method) FROM pg_hba_file_rules")
+		if want := []string{"host 127.0.0.1 scram-sha-256"}; !slices.Equal(rules, want) {
+			t.Errorf("PostgreSQL's rules are %q, want %q", rules, want)
+		}
+		if stored := texts(t, servers.DatabaseURL, "SELECT left(rolpassword, 13) FROM pg_authid WHERE rolcanlogin"); !slices.Equal(stored, []string{"SCRAM-SHA-256"}) {
+			t.Errorf("passwords are stored as %q", stored)
 		}
 	})
 	t.Run("second start is refused", func(t *testing.T) {
@@ -288,14 +328,15 @@ func TestLeftovers(t *testing.T) {
 		check(t, dir)
 	})
 	t.Run("port taken", func(t *testing.T) {
-		listener, err := net.Listen("tcp", servers.KafkaBrokers)
+		address := servers.Kafka.KafkaBrokers[0]
+		listener, err := net.Listen("tcp", address)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer listener.Close()
 		again := mustStart(t, dir)
-		if again.KafkaBrokers == servers.KafkaBrokers {
-			t.Errorf("both listen on %s", again.KafkaBrokers)
+		if again.Kafka.KafkaBrokers[0] == address {
+			t.Errorf("both listen on %s", address)
 		}
 		mustStop(t, again)
 	})
@@ -315,6 +356,36 @@ func TestLeftovers(t *testing.T) {
 		}
 		mustStop(t, mustStart(t, dir))
 	})
+}
+
+// TestDirectoryWithoutAPassword starts on a directory of a broker that admitted everybody, which kept an empty list of users.
+func TestDirectoryWithoutAPassword(t *testing.T) {
+	dir := newDir(t, true)
+	port, err := keepOrPickPort(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	open, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(port), kfake.ClusterID("kept"), kfake.DataDir(filepath.Join(dir, "kafka")), kfake.SyncWrites())
+	if err != nil {
+		t.Fatal(err)
+	}
+	produce(t, config.Kafka{KafkaBrokers: open.ListenAddrs()})
+	open.Close()
+	if err := (&state{ClusterID: "kept", KafkaPort: port, PostgresPassword: "old"}).save(dir); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second start finds the password of the first
+		servers := mustStart(t, dir)
+		client := connect(t, servers.Kafka)
+		client.AddConsumePartitions(map[string]map[int32]kgo.Offset{"kept": {0: kgo.NewOffset().AtStart()}})
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		fetched := client.PollFetches(ctx)
+		cancel()
+		if fetched.Err() != nil || fetched.NumRecords() != 1 {
+			t.Errorf("%d records (%v), want the 1 from before there was a password", fetched.NumRecords(), fetched.Err())
+		}
+		mustStop(t, servers)
+	}
 }
 
 func check(t *testing.T, dir string) {

@@ -17,13 +17,14 @@ import (
 type state struct {
 	ClusterID        string `json:"cluster_id"`
 	KafkaPort        int    `json:"kafka_port"`
+	KafkaPassword    string `json:"kafka_password"` // empty in directories from before there was one
 	PostgresPort     int    `json:"postgres_port"`
 	PostgresPassword string `json:"postgres_password"`
 }
 
 func statePath(dir string) string { return filepath.Join(dir, "servers.json") }
 
-// loadState reads the state, or generates one. Ports that are in use by now are replaced.
+// loadState reads the state, or generates what is missing. Ports that are in use by now are replaced.
 func loadState(dir string) (*state, error) {
 	s := &state{}
 	text, err := os.ReadFile(statePath(dir))
@@ -37,13 +38,16 @@ func loadState(dir string) (*state, error) {
 			return nil, fmt.Errorf("read %s: %w", statePath(dir), err)
 		}
 	}
+	if s.KafkaPassword == "" {
+		s.KafkaPassword = randomText(24)
+	}
 	if s.KafkaPort, err = keepOrPickPort(s.KafkaPort); err != nil {
 		return nil, err
 	}
 	return s, s.save(dir)
 }
 
-// save replaces the file. Only its owner may read the password.
+// save replaces the file atomically. Only its owner may read the passwords.
 func (s *state) save(dir string) error {
 	text, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
