@@ -48,6 +48,9 @@ type checkup struct {
 	secret   []byte          // the master secret of the relay's keys; nil if it is not set
 	timeout  time.Duration   // per check that asks a server
 	findings []finding
+
+	indexUser     bool // Elasticsearch is asked as a user
+	clearPassword bool // SASL sends the password of Kafka as it is, without TLS
 }
 
 // add adds a finding. An error among args is told on one line.
@@ -88,9 +91,11 @@ func (c *checkup) run(ctx context.Context) {
 	database := c.pool != nil && c.within(ctx, c.database)
 	search := c.index != nil && c.within(ctx, c.elasticsearch)
 	if kafka {
+		c.within(ctx, c.kafkaAccess)
 		c.within(ctx, c.topics)
 	}
 	if database {
+		c.within(ctx, c.databaseAccess)
 		c.within(ctx, c.versions)
 		c.within(ctx, c.relay)
 		c.within(ctx, c.relayKeys)
@@ -123,6 +128,7 @@ func (c *checkup) settings(ctx context.Context, given *doctorCommand) {
 	if len(faults) == 0 {
 		var err error
 		c.broker, err = broker.Open(given.Kafka)
+		c.clearPassword = given.Kafka.KafkaSASLMechanism == "plain" && !given.Kafka.KafkaTLS
 		faults = each(err)
 	}
 	secret, err := given.RelaySecret.Secret()

@@ -20,6 +20,7 @@ func (c *checkup) openIndex(settings *config.Elasticsearch) []error {
 	}
 	var err error
 	c.index, err = elastic.Open(*settings)
+	c.indexUser = settings.ElasticsearchUsername != "" || settings.ElasticsearchAPIKey != ""
 	return each(err)
 }
 
@@ -29,6 +30,10 @@ func (c *checkup) elasticsearch(ctx context.Context) bool {
 	if err != nil {
 		c.add(levelFail, "elasticsearch", "check --elasticsearch-url, the user or key, and that the cluster is running; until then searches that need the index return 503", "%v", err)
 		return false
+	}
+	if !c.indexUser {
+		c.add(levelWarn, "elasticsearch access", "enable security in Elasticsearch, and set a user or an API key: docs/index.md",
+			"Elasticsearch answers without a user: whoever reaches it reads and changes all mail in the index")
 	}
 	c.ok("elasticsearch", "it responds; %d indices have the alias %s", len(owners), c.index.Alias())
 	return true

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/applylens/applylens/events"
@@ -233,6 +234,28 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 		p := newPatient(t)
 		p.exec("DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database()); END $$")
 		p.expect(levelFail, "postgres", "is read-only")
+	})
+	t.Run("brokers that admit everybody", func(t *testing.T) {
+		p := newPatient(t)
+		p.expect(levelWarn, "kafka access", "the brokers admit clients without a password")
+	})
+	t.Run("brokers that admit one user", func(t *testing.T) {
+		p := newPatient(t)
+		_, kafka := testenv.Kfake(t, kfake.EnableSASL(), kfake.Superuser("PLAIN", "u", "p"), kfake.Superuser("SCRAM-SHA-512", "u", "p"))
+		kafka.KafkaSASLMechanism, kafka.KafkaSASLUsername, kafka.KafkaSASLPassword = "scram-sha-512", "u", "p"
+		p.command.Kafka = kafka
+		p.expect(levelOK, "kafka access", "turn away clients without a password")
+		p.command.Kafka.KafkaSASLMechanism = "plain"
+		p.expect(levelWarn, "kafka access", "sends the password to whoever listens")
+	})
+	t.Run("PostgreSQL that admits everybody", func(t *testing.T) {
+		p := newPatient(t)
+		var trusted bool // "applylens up" has a server that admits nobody
+		mustDo(t, p.pool.QueryRow(t.Context(), "SELECT bool_or(auth_method = 'trust' AND type = 'host') FROM pg_hba_file_rules").Scan(&trusted))
+		if !trusted {
+			t.Skip("the server of DATABASE_URL asks for passwords")
+		}
+		p.expect(levelWarn, "postgres access", "without its password")
 	})
 	t.Run("Kafka unavailable", func(t *testing.T) {
 		p := newPatient(t)

@@ -174,6 +174,18 @@ func TestUpDemoLearnsAndKeepsWhatItLearned(t *testing.T) {
 		t.Errorf("no mail was matched with its application:\n%s", printed)
 	}
 	env := settings(t, dir)
+	doctor := exec.Command(path, "doctor")
+	for name, value := range env {
+		doctor.Env = append(doctor.Env, name+"="+value)
+	}
+	out, err := doctor.CombinedOutput()
+	if err != nil || !regexp.MustCompile(`OK +kafka access`).Match(out) || !regexp.MustCompile(`OK +postgres access`).Match(out) {
+		t.Errorf("with the settings of env, the doctor ends with %v: %s", err, out)
+	}
+	kcat, err := os.Stat(env["KCAT_CONFIG"])
+	if err != nil || kcat.Mode().Perm() != 0o600 {
+		t.Errorf("kcat's settings %q: mode %v (%v), want 0600", env["KCAT_CONFIG"], kcat, err)
+	}
 	learned := get(t, env, "/preferences")
 	refuses(t, env)
 	if !strings.Contains(learned, "contains:meetup") {

@@ -40,9 +40,10 @@ type Conn struct {
 	Client    *kafka.Client
 	Admin     *kadm.Client
 
-	raw     *kgo.Client // below Admin
-	options []kgo.Opt   // of raw
-	prefix  string
+	raw       *kgo.Client // below Admin
+	options   []kgo.Opt   // of raw
+	anonymous []kgo.Opt   // options without a user
+	prefix    string
 }
 
 // Open returns the clients. They connect lazily, so an unavailable broker is not an error here.
@@ -64,6 +65,7 @@ func Open(settings config.Kafka) (*Conn, error) {
 	if tlsConfig != nil {
 		options = append(options, kgo.DialTLSConfig(tlsConfig))
 	}
+	anonymous := slices.Clone(options)
 	if kgoMechanism != nil {
 		options = append(options, kgo.SASL(kgoMechanism))
 	}
@@ -88,6 +90,7 @@ func Open(settings config.Kafka) (*Conn, error) {
 		Admin:     kadm.NewClient(admin),
 		raw:       admin,
 		options:   options,
+		anonymous: anonymous,
 		prefix:    settings.TopicPrefix,
 	}, nil
 }
@@ -120,6 +123,18 @@ func (c *Conn) ClusterID(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("read the cluster id: %w", err)
 	}
 	return metadata.Cluster, nil
+}
+
+// AdmitsAnyone reports whether a client without a user is answered. Brokers that ask for one close its connection; so any
+// error counts as a refusal, and the caller makes sure that they are available.
+func (c *Conn) AdmitsAnyone(ctx context.Context) bool {
+	client, err := kgo.NewClient(append(slices.Clone(c.anonymous), kgo.RequestRetries(0))...)
+	if err != nil {
+		return false
+	}
+	defer client.Close()
+	_, err = kadm.NewClient(client).BrokerMetadata(ctx)
+	return err == nil
 }
 
 // Topic is the current state of a topic.
