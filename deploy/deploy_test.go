@@ -103,7 +103,7 @@ func TestOrderOfStart(t *testing.T) {
 				t.Errorf("%s waits for %s, which is not a service", name, dependency)
 			case how.Condition == "service_healthy" && on.Healthcheck == nil:
 				t.Errorf("%s waits for the health of %s, which has no health check", name, dependency)
-			case how.Condition == "service_completed_successfully" && dependency != "migrate" && dependency != "topics":
+			case how.Condition == "service_completed_successfully" && dependency != "migrate" && dependency != "topics" && dependency != "kafka-user":
 				t.Errorf("%s waits for the end of %s, which does not end", name, dependency)
 			}
 		}
@@ -139,18 +139,24 @@ func TestVolumesAreDeclared(t *testing.T) {
 	}
 }
 
-// TestDefaultsAreWritten checks that example.env lists every ${NAME:-default} of docker-compose.yml with the same default.
+// TestDefaultsAreWritten checks that example.env lists every ${NAME:-default} of docker-compose.yml with the same default, and
+// passwords, which have none, as empty.
 func TestDefaultsAreWritten(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join("..", "docker-compose.yml"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	used := map[string]string{}
-	for _, match := range regexp.MustCompile(`\$\{([A-Z_]+):-([^}]*)\}`).FindAllStringSubmatch(string(text), -1) {
-		if earlier, seen := used[match[1]]; seen && earlier != match[2] {
+	for _, match := range regexp.MustCompile(`\$\{([A-Z_]+):[-?]([^}]*)\}`).FindAllStringSubmatch(string(text), -1) {
+		if earlier, seen := used[match[1]]; seen && earlier != "" && earlier != match[2] {
 			t.Errorf("%s has the defaults %q and %q", match[1], earlier, match[2])
 		}
-		used[match[1]] = match[2]
+		if used[match[1]] = match[2]; strings.HasSuffix(match[1], "_PASSWORD") {
+			used[match[1]] = ""
+			if !strings.Contains(match[0], ":?") {
+				t.Errorf("%s has a default that everybody knows", match[1])
+			}
+		}
 	}
 	if written := readEnv(t, "example.env"); !maps.Equal(used, written) {
 		t.Errorf("docker-compose.yml uses %v\nexample.env has %v", used, written)
@@ -231,7 +237,13 @@ func TestComposeAcceptsTheFile(t *testing.T) {
 		t.Skip("set DOCKER_COMPOSE to the command, such as docker-compose or \"docker compose\", to run this test")
 	}
 	words := append(strings.Fields(program), "--file", filepath.Join("..", "docker-compose.yml"), "config")
-	output, err := exec.Command(words[0], words[1:]...).CombinedOutput()
+	without, err := exec.Command(words[0], words[1:]...).CombinedOutput()
+	if err == nil || !strings.Contains(string(without), "deploy/passwords.sh") {
+		t.Errorf("without passwords: %v\n%s", err, without)
+	}
+	command := exec.Command(words[0], words[1:]...)
+	command.Env = append(os.Environ(), "POSTGRES_PASSWORD=p", "KAFKA_PASSWORD=k", "ELASTIC_PASSWORD=e")
+	output, err := command.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%s: %v\n%s", strings.Join(words, " "), err, output)
 	}
