@@ -44,7 +44,7 @@ func TestPasswordsAreRandomAndKept(t *testing.T) {
 	}
 	first, seen := readEnv(t, env), map[string]bool{}
 	for name, value := range readEnv(t, "example.env") {
-		password := strings.HasSuffix(name, "_PASSWORD")
+		password := isSecret(name)
 		switch {
 		case password && (!regexp.MustCompile(`^[0-9a-f]{48}$`).MatchString(first[name]) || seen[first[name]]):
 			t.Errorf("%s is %q", name, first[name])

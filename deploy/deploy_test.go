@@ -140,7 +140,7 @@ func TestVolumesAreDeclared(t *testing.T) {
 }
 
 // TestDefaultsAreWritten checks that example.env lists every ${NAME:-default} of docker-compose.yml with the same default, and
-// passwords, which have none, as empty.
+// passwords and secrets, which have none, as empty.
 func TestDefaultsAreWritten(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join("..", "docker-compose.yml"))
 	if err != nil {
@@ -151,7 +151,7 @@ func TestDefaultsAreWritten(t *testing.T) {
 		if earlier, seen := used[match[1]]; seen && earlier != "" && earlier != match[2] {
 			t.Errorf("%s has the defaults %q and %q", match[1], earlier, match[2])
 		}
-		if used[match[1]] = match[2]; strings.HasSuffix(match[1], "_PASSWORD") {
+		if used[match[1]] = match[2]; isSecret(match[1]) {
 			used[match[1]] = ""
 			if !strings.Contains(match[0], ":?") {
 				t.Errorf("%s has a default that everybody knows", match[1])
@@ -161,6 +161,11 @@ func TestDefaultsAreWritten(t *testing.T) {
 	if written := readEnv(t, "example.env"); !maps.Equal(used, written) {
 		t.Errorf("docker-compose.yml uses %v\nexample.env has %v", used, written)
 	}
+}
+
+// isSecret tells whether a setting is one that deploy/passwords.sh makes.
+func isSecret(name string) bool {
+	return strings.HasSuffix(name, "_PASSWORD") || strings.HasSuffix(name, "_SECRET")
 }
 
 func readEnv(t *testing.T, path string) map[string]string {
@@ -242,7 +247,7 @@ func TestComposeAcceptsTheFile(t *testing.T) {
 		t.Errorf("without passwords: %v\n%s", err, without)
 	}
 	command := exec.Command(words[0], words[1:]...)
-	command.Env = append(os.Environ(), "POSTGRES_PASSWORD=p", "KAFKA_PASSWORD=k", "ELASTIC_PASSWORD=e")
+	command.Env = append(os.Environ(), "POSTGRES_PASSWORD=p", "KAFKA_PASSWORD=k", "ELASTIC_PASSWORD=e", "RELAY_SECRET=r")
 	output, err := command.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%s: %v\n%s", strings.Join(words, " "), err, output)
