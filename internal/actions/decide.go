@@ -33,7 +33,7 @@ RETURNING` + columns
 
 // selectForgotten finds which features of an action were forgotten since it was decided; the empty text means all.
 const selectForgotten = `
-SELECT f.feature
+SELECT DISTINCT f.feature
 FROM actions a
 JOIN forgotten_features f ON f.user_id = a.user_id AND f.forget > a.forgets
 WHERE a.user_id = $1 AND a.id = $2 AND (f.feature = '' OR f.feature = ANY (a.features))`

@@ -95,6 +95,6 @@ func (w *owner) pin(user, feature string) {
 func (w *owner) forget(user, feature string) bool {
 	w.Helper()
 	var at time.Time
-	w.Must(w.do(func(b *pgx.Batch) { actions.Forget(b, user, feature, &at) }))
+	w.Must(w.do(func(b *pgx.Batch) { actions.Forget(b, user, feature, events.NewUUIDv7(time.Now()).String(), &at) }))
 	return !at.IsZero()
 }

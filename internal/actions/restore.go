@@ -43,7 +43,7 @@ func Restore(b *pgx.Batch, event *events.Event) bool {
 		if p.Op == events.PreferencePin {
 			b.Queue(addPin, p.UserID, p.Feature)
 		} else {
-			b.Queue(addForget, p.UserID, p.Feature)
+			b.Queue(addForget, p.UserID, p.Feature, event.ID)
 		}
 	default:
 		return false

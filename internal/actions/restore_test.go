@@ -2,6 +2,7 @@ package actions_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -21,7 +22,7 @@ func decision(kind events.Type, id events.UUID, round int) *events.Event {
 }
 
 func told(op, feature string) *events.Event {
-	return &events.Event{Envelope: events.Envelope{Type: events.TypePreferenceChanged},
+	return &events.Event{Envelope: events.Envelope{ID: events.NewUUIDv7(time.Now()).String(), Type: events.TypePreferenceChanged},
 		Preference: &events.Preference{UserID: "ann", Op: op, Feature: feature, RecordedAt: recorded}}
 }
 
@@ -79,6 +80,19 @@ UNION ALL SELECT feature || ' ' || forget FROM forgotten_features ORDER BY 1`
 		told(events.PreferenceForget, "category:promo"))
 	restored.same(left, 8)
 	restored.same(restored.texts(state), lost.texts(state))
+}
+
+// A log that is read once more, as one that was mirrored to another cluster, tells of forgets that came before decisions:
+// they count once, and taking such a decision back takes back what it taught.
+func TestForgetsCountOnceHoweverOftenTheyAreTold(t *testing.T) {
+	w := newOwner(t)
+	id := events.NewUUIDv7(recorded)
+	list := []*events.Event{told(events.PreferenceForget, "category:promo"), told(events.PreferenceReset, ""),
+		told(events.PreferenceForget, "category:promo"), decision(events.TypeActionProposed, id, 0), decision(events.TypeActionApproved, id, 0)}
+	w.restore(list...)
+	w.restore(list...)
+	w.same(w.texts("SELECT 'user ' || forgets FROM users UNION ALL SELECT 'action ' || forgets FROM actions ORDER BY 1"), []string{"action 3", "user 3"})
+	w.same(w.revert("ann", id).Action.Features, []string{"category:promo"})
 }
 
 func TestRestoredManualActionStaysAsItWas(t *testing.T) {

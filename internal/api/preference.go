@@ -133,7 +133,7 @@ func (s *server) pin(ctx context.Context, in *pinInput) (*answered[pinned], erro
 	return change(ctx, s, "", http.StatusOK, work[pinned]{
 		first: func(b *pgx.Batch, user string) { actions.Pin(b, user, in.Feature, &at) },
 		then: func(_ context.Context, tx *transaction) (pinned, error) {
-			err := tx.prefer(at, events.Preference{Op: events.PreferencePin, Feature: in.Feature, Weight: in.Body.Weight})
+			err := tx.prefer(events.NewUUIDv7(at).String(), at, events.Preference{Op: events.PreferencePin, Feature: in.Feature, Weight: in.Body.Weight})
 			return pinned{in.Feature, in.Body.Weight}, err
 		},
 	})
@@ -178,13 +178,17 @@ func (s *server) forget(ctx context.Context, feature string, told events.Prefere
 		return nil, err
 	}
 	var at time.Time
+	var id string
 	done, err := change(ctx, s, "", http.StatusNoContent, work[struct{}]{
-		first: func(b *pgx.Batch, user string) { actions.Forget(b, user, feature, &at) },
+		first: func(b *pgx.Batch, user string) {
+			id = events.NewUUIDv7(time.Now()).String()
+			actions.Forget(b, user, feature, id, &at)
+		},
 		then: func(_ context.Context, tx *transaction) (struct{}, error) {
 			if at.IsZero() { // there was nothing to forget, and an event would be kept for ever
 				return struct{}{}, nil
 			}
-			return struct{}{}, tx.prefer(at, told)
+			return struct{}{}, tx.prefer(id, at, told)
 		},
 	})
 	if err != nil {
@@ -195,10 +199,10 @@ func (s *server) forget(ctx context.Context, feature string, told events.Prefere
 
 // prefer emits a change of the person's preferences. Every request about what the person had is a new event: repeating one
 // has no effect, unless a decision came in between.
-func (tx *transaction) prefer(at time.Time, told events.Preference) error {
+func (tx *transaction) prefer(id string, at time.Time, told events.Preference) error {
 	told.UserID, told.RecordedAt = tx.user, at.UTC()
 	return tx.emit(&events.Event{
-		Envelope:   events.Envelope{ID: events.NewUUIDv7(at).String(), Source: tx.source, Type: events.TypePreferenceChanged, Time: at.UTC()},
+		Envelope:   events.Envelope{ID: id, Source: tx.source, Type: events.TypePreferenceChanged, Time: at.UTC()},
 		Preference: &told,
 	})
 }

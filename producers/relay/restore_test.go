@@ -233,7 +233,7 @@ func TestWhatTheOwnerToldReturnsFromTheLog(t *testing.T) {
 	}
 	f("SELECT id || ' ' || forgets FROM users ORDER BY id", "ann 3", "bob 0")
 	f("SELECT id || ' ' || forgets FROM actions ORDER BY forgets", ids[0].String()+" 0", ids[1].String()+" 1", ids[2].String()+" 3")
-	f("SELECT user_id || ' ' || feature || ' ' || forget FROM forgotten_features ORDER BY forget", "bob category:event 0", "ann  2", "ann category:promo 3")
+	f("SELECT user_id || ' ' || feature || ' ' || forget FROM forgotten_features ORDER BY forget", "bob category:event 0", "ann category:promo 1", "ann  2", "ann category:promo 3")
 	f("SELECT id || ' ' || user_id || ' ' || email_id || ' ' || action || ' ' || policies::text FROM performed_actions",
 		ids[3].String()+" ann mail create_task {50,3}")
 	f("SELECT nextval('policies_id_seq')::text", "51")

@@ -1,0 +1,16 @@
+-- +goose Up
+-- A forget is remembered by the id of its event. A log that is read once more, as one that was mirrored to another
+-- cluster, tells of it again, and counted twice it would seem to come after decisions that it came before. There is a row
+-- for each forget; those of a feature that is forgotten again have no effect but this.
+ALTER TABLE forgotten_features ADD COLUMN event_id text NOT NULL DEFAULT gen_random_uuid()::text;
+ALTER TABLE forgotten_features ALTER COLUMN event_id DROP DEFAULT;
+ALTER TABLE forgotten_features DROP CONSTRAINT forgotten_features_pkey;
+ALTER TABLE forgotten_features ADD PRIMARY KEY (user_id, event_id);
+CREATE INDEX forgotten_features_order ON forgotten_features (user_id, forget);
+
+-- +goose Down
+DROP INDEX forgotten_features_order;
+DELETE FROM forgotten_features f USING forgotten_features later
+WHERE later.user_id = f.user_id AND later.feature = f.feature AND later.forget > f.forget;
+ALTER TABLE forgotten_features DROP COLUMN event_id;
+ALTER TABLE forgotten_features ADD PRIMARY KEY (user_id, feature);
