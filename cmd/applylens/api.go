@@ -44,9 +44,9 @@ func (c *apiCommand) Run(ctx context.Context, p *process) error {
 	if err != nil {
 		return usageError{err}
 	}
-	waker, gate := &outbox.Waker{Pool: links.pool}, &restoredGate{pool: links.pool}
+	waker := &outbox.Waker{Pool: links.pool}
 	handler, err := api.New(api.Config{
-		Pool: links.pool, Search: engine, Log: p.log, Registry: newRegistry(), Wake: waker.Wake, Gate: gate.check, ATS: ats.OfMails(links.pool), Hosts: c.AllowedHosts,
+		Pool: links.pool, Search: engine, Log: p.log, Registry: newRegistry(), Wake: waker.Wake, ATS: ats.OfMails(links.pool), Hosts: c.AllowedHosts,
 		Extend: operations(links),
 	})
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"os"
 	"runtime/debug"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -13,7 +12,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/applylens/applylens/internal/metrics"
-	"github.com/applylens/applylens/internal/outbox"
 	"github.com/applylens/applylens/internal/retry"
 )
 
@@ -53,36 +51,4 @@ func newUserLabel(ctx context.Context, mode string, pool *pgxpool.Pool) (*metric
 		return nil, errors.Join(err, last)
 	}
 	return metrics.NewUserLabel(mode, key[:])
-}
-
-// restoredGate blocks decisions while the database is behind the log, as after a restore from a backup. A good result
-// is cached for two seconds: replacing the database also breaks its connections.
-type restoredGate struct {
-	pool *pgxpool.Pool
-
-	mu   sync.Mutex
-	good time.Time // of the last good result
-}
-
-var errRestored = errors.New("the database was restored from a backup and the relay has not caught up with the log")
-
-// check returns an error while decisions are blocked.
-func (g *restoredGate) check(ctx context.Context) error {
-	g.mu.Lock()
-	fresh := time.Since(g.good) < 2*time.Second
-	g.mu.Unlock()
-	if fresh {
-		return nil
-	}
-	restored, err := outbox.Restored(ctx, g.pool)
-	if err != nil {
-		return err
-	}
-	if restored {
-		return errRestored
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.good = time.Now()
-	return nil
 }

@@ -184,7 +184,7 @@ func (c *upCommand) startParts(ctx context.Context, running *errgroup.Group, p *
 	}
 	signal := outbox.NewSignal()
 	handler, err := api.New(api.Config{
-		Pool: links.pool, Search: pgsearch.New(links.pool), Log: p.log, Registry: registry, Wake: signal.Set, Gate: (&restoredGate{pool: links.pool}).check, ATS: ats.OfMails(links.pool), Hosts: ownHosts(listener.Addr()),
+		Pool: links.pool, Search: pgsearch.New(links.pool), Log: p.log, Registry: registry, Wake: signal.Set, ATS: ats.OfMails(links.pool), Hosts: ownHosts(listener.Addr()),
 		Extend: operations(links),
 	})
 	if err != nil {

@@ -27,9 +27,6 @@ func (s *server) always(ctx context.Context, in *actionInput) (*answered[policyV
 	if err != nil {
 		return nil, notFound("action")
 	}
-	if err := s.open(ctx); err != nil {
-		return nil, err
-	}
 	var found actions.ByID
 	return change(ctx, s, in.Key, http.StatusOK, work[policyView]{
 		first: func(b *pgx.Batch, user string) { actions.Read(b, user, []events.UUID{id}, &found) },

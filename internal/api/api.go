@@ -11,10 +11,12 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/applylens/applylens/internal/auth"
+	"github.com/applylens/applylens/internal/outbox"
 	"github.com/applylens/applylens/internal/policy"
 	"github.com/applylens/applylens/internal/search"
 )
@@ -37,9 +39,9 @@ type Config struct {
 	// block. Default: nothing.
 	Wake func()
 
-	// Gate is called before a decision; if it fails, the answer is 503. It fails while a database that was restored from
-	// a backup is being brought up to date from the log. Default: always open.
-	Gate func(context.Context) error
+	// Gate queues what lets the transaction of a change fail with outbox.ErrRestored, and the answer be 503, while a database that
+	// was restored from a backup is being brought up to date from the log. Default: outbox.RefuseRestored.
+	Gate func(*pgx.Batch)
 
 	// ATS returns the job applications that belong to mails of a person, by mail id. Default: none belong to any.
 	ATS func(ctx context.Context, userID string, mailIDs []string) (map[string]policy.ATS, error)
@@ -78,7 +80,7 @@ func (c *Config) Validate() error {
 		c.Wake = func() {}
 	}
 	if c.Gate == nil {
-		c.Gate = func(context.Context) error { return nil }
+		c.Gate = outbox.RefuseRestored
 	}
 	if c.Rate <= 0 {
 		c.Rate = 1000
@@ -96,7 +98,7 @@ type server struct {
 	engine  search.Engine
 	log     *slog.Logger
 	wake    func()
-	gate    func(context.Context) error
+	gate    func(*pgx.Batch)
 	ats     func(context.Context, string, []string) (map[string]policy.ATS, error)
 	page    http.Handler
 	hosts   []string

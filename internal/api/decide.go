@@ -77,9 +77,6 @@ func (s *server) decideOne(status string) func(context.Context, *actionInput) (*
 		if err != nil {
 			return nil, notFound("action")
 		}
-		if err := s.open(ctx); err != nil {
-			return nil, err
-		}
 		ids := []events.UUID{id}
 		var won, now actions.ByID
 		return change(ctx, s, in.Key, http.StatusOK, work[actionView]{
@@ -115,9 +112,6 @@ func (s *server) revert(ctx context.Context, in *actionInput) (*answered[actionV
 	if err != nil {
 		return nil, notFound("action")
 	}
-	if err := s.open(ctx); err != nil {
-		return nil, err
-	}
 	var reverted actions.Reverted
 	var now actions.ByID
 	return change(ctx, s, in.Key, http.StatusOK, work[actionView]{
@@ -150,9 +144,6 @@ func repeatRevert(tx *transaction, a *actions.Action) (actionView, error) {
 func (s *server) decideMany(ctx context.Context, in *decideInput) (*answered[decidedList], error) {
 	ids, statuses, err := readDecisions(in.Body.Decisions)
 	if err != nil {
-		return nil, err
-	}
-	if err := s.open(ctx); err != nil {
 		return nil, err
 	}
 	var won, now actions.ByID

@@ -1,15 +1,14 @@
 package api
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/outbox"
 	"github.com/applylens/applylens/internal/testkit/world"
 )
 
@@ -152,10 +151,11 @@ func TestOutboxKeepsTheOrderOfDecisions(t *testing.T) {
 }
 
 func TestGateHoldsDecisionsBack(t *testing.T) {
-	var shut error
-	p := newDeployment(t, func(c *Config) { c.Gate = func(context.Context) error { return shut } }).person("alice")
+	w := newDeployment(t)
+	w.Must(outbox.AcceptIdentity(t.Context(), w.Pool))
+	p := w.person("alice")
 	a := p.action()
-	shut = errors.New("restored")
+	w.Exec("UPDATE deployment SET timeline_id = timeline_id - 1") // the server has just become another one
 	bodies := map[string]any{"/actions/propose": nil, "/actions/decide": map[string]any{"decisions": []decision{{a.ID, "approve"}}},
 		"/actions/performed": did(a.EmailID, "create_task"),
 		"/policy":            map[string]any{"name": "n", "condition": json.RawMessage(anySubject), "action": "create_task"}}
@@ -171,7 +171,7 @@ func TestGateHoldsDecisionsBack(t *testing.T) {
 	}
 	p.get("/actions/tray").want(http.StatusOK)
 	same(t, len(p.events()), 1)
-	shut = nil
+	w.Must(outbox.AcceptIdentity(t.Context(), w.Pool))
 	p.post("/actions/"+a.ID+"/approve", nil).want(http.StatusOK)
 }
 

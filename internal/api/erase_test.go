@@ -1,9 +1,10 @@
 package api
 
 import (
-	"context"
 	"net/http"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 
 	erasing "github.com/applylens/applylens/internal/person"
 )
@@ -12,10 +13,7 @@ import (
 func TestRequestOfAnErasedPersonIsNotTheNextOnes(t *testing.T) {
 	between := func() {}
 	w := newDeployment(t, func(c *Config) {
-		c.Gate = func(context.Context) error {
-			between()
-			return nil
-		}
+		c.Gate = func(*pgx.Batch) { between() }
 	})
 	ann := w.person("ann")
 	action := ann.action()

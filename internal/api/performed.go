@@ -45,9 +45,6 @@ func (s *server) performed(ctx context.Context, in *performedInput) (*answered[p
 	if err != nil {
 		return nil, noPerformedMail()
 	}
-	if err := s.open(ctx); err != nil {
-		return nil, err
-	}
 	mail, err := s.oneMail(ctx, email) // before the lock is taken, like every other read
 	if err != nil {
 		return nil, err

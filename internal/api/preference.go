@@ -126,9 +126,6 @@ func (s *server) pin(ctx context.Context, in *pinInput) (*answered[pinned], erro
 	if err := s.checkPinned(ctx, in.Feature); err != nil {
 		return nil, err
 	}
-	if err := s.open(ctx); err != nil {
-		return nil, err
-	}
 	var at time.Time
 	return change(ctx, s, "", http.StatusOK, work[pinned]{
 		first: func(b *pgx.Batch, user string) { actions.Pin(b, user, in.Feature, &at) },
@@ -174,9 +171,6 @@ func (s *server) reset(ctx context.Context, _ *struct{}) (*emitted, error) {
 }
 
 func (s *server) forget(ctx context.Context, feature string, told events.Preference) (*emitted, error) {
-	if err := s.open(ctx); err != nil {
-		return nil, err
-	}
 	var at time.Time
 	var id string
 	done, err := change(ctx, s, "", http.StatusNoContent, work[struct{}]{

@@ -62,9 +62,6 @@ func (s *server) propose(ctx context.Context, in *proposeInput) (*answered[[]act
 	if err != nil {
 		return nil, err
 	}
-	if err := s.open(ctx); err != nil {
-		return nil, err
-	}
 	mails, err := s.askedAbout(ctx, &body, query)
 	if err != nil {
 		return nil, err

@@ -1,9 +1,10 @@
 package api
 
 import (
-	"context"
 	"net/http"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/applylens/applylens/internal/testkit/world"
 )
@@ -36,7 +37,7 @@ func TestARememberedRequestChangesNothing(t *testing.T) {
 func TestADecisionOfAnErasedPersonChangesNothing(t *testing.T) {
 	between := func() {}
 	w := newDeployment(t, func(c *Config) {
-		c.Gate = func(context.Context) error { between(); return nil }
+		c.Gate = func(*pgx.Batch) { between() }
 	})
 	p := w.person("alice")
 	a := p.action()

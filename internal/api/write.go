@@ -104,6 +104,7 @@ func changeOnce[T any](ctx context.Context, s *server, source, key string, statu
 	if key != "" {
 		actions.Recall(begun.Batch(), caller.ID, key, &earlier, &recalled)
 	}
+	s.gate(begun.Batch()) // within the transaction: the next one may be on another server
 	if w.first != nil {
 		w.first(begun.Batch(), caller.ID)
 	}
@@ -113,6 +114,8 @@ func changeOnce[T any](ctx context.Context, s *server, source, key string, statu
 		return nil, errUnauthenticated()
 	case recalled: // even if the request would fail now
 		return answerAgain[T](ctx, &earlier, status)
+	case errors.Is(err, outbox.ErrRestored):
+		return nil, errBehind(ctx)
 	case err != nil:
 		return nil, err
 	}
@@ -176,15 +179,11 @@ func checkKey(key string) error {
 	return nil
 }
 
-// open fails with 503 while the gate is closed.
-func (s *server) open(ctx context.Context) error {
-	err := s.gate(ctx)
-	if err == nil || unreachable(err) {
-		return err
-	}
-	loggerFrom(ctx).Warn("decision refused by the gate", "error", err)
+// errBehind answers a change that a restored database cannot take yet.
+func errBehind(ctx context.Context) error {
+	loggerFrom(ctx).Warn("change refused", "error", outbox.ErrRestored)
 	return retryLater(huma.Error503ServiceUnavailable(
-		"decisions wait until the database, which was restored, has been brought up to date"), "5")
+		"changes wait until the database, which was restored, has been brought up to date"), "5")
 }
 
 // source is the ce_source of this deployment, read once.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // selectRestored compares the identity of the server with the stored one, and stores it if there is none yet. It takes the
@@ -18,6 +20,12 @@ stored AS (
 SELECT d.system_identifier IS NOT NULL
        AND (d.system_identifier, d.timeline_id) IS DISTINCT FROM (p.system_identifier, p.timeline_id)
 FROM deployment d, present p`
+
+// selectBehind compares the same and stores nothing: a database whose relay has never read the log lacks nothing of it.
+const selectBehind = `
+SELECT d.system_identifier IS NOT NULL
+       AND (d.system_identifier, d.timeline_id) IS DISTINCT FROM (p.system_identifier, p.timeline_id)
+FROM deployment d, (` + selectIdentity + `) p`
 
 // acceptIdentity stores the identity of the present server.
 const acceptIdentity = `
@@ -42,6 +50,21 @@ func Restored(ctx context.Context, db Querier) (bool, error) {
 		return false, fmt.Errorf("compare database identity: %w", err)
 	}
 	return restored, nil
+}
+
+// RefuseRestored queues what makes a transaction fail with ErrRestored while Restored would be true. It is in the transaction
+// that it is about, since a fail-over may come between two.
+func RefuseRestored(b *pgx.Batch) {
+	b.Queue(selectBehind).QueryRow(func(row pgx.Row) error {
+		var restored bool
+		if err := row.Scan(&restored); err != nil {
+			return fmt.Errorf("compare database identity: %w", err)
+		}
+		if restored {
+			return ErrRestored
+		}
+		return nil
+	})
 }
 
 // Server identifies a database server and its timeline.
