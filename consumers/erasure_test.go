@@ -178,6 +178,24 @@ func TestRedrivenRecordOfAnErasedPersonHasNoEffect(t *testing.T) {
 	}
 }
 
+// A topic that is recreated has other records at the same places: what became of the record that stood there says nothing.
+func TestRedrivenRecordIsTheOneOfItsTopic(t *testing.T) {
+	w := grouptest.New(t)
+	w.Start(w.Weights())
+	w.Publish(w.Foreign(world.Decision("ann", 1)), w.Foreign(world.Decision("ann", 1, world.Features("category:spam"))))
+	w.AwaitWeights()
+	w.Exec(`
+		INSERT INTO dead_letters (group_name, version, cluster_id, topic, topic_id, partition, log_offset, value_bytes, reason, detail, state)
+		SELECT group_name, version, cluster_id, topic, gen_random_uuid(), partition, log_offset, 0, reason, '', 'erased' FROM dead_letters`)
+	letter := world.Scalar[int64](w, "SELECT id FROM dead_letters WHERE state = 'open'")
+	w.Must(operate.Redrive(t.Context(), w.Pool, w.Conn, letter, "tester", true))
+	w.RelayOutbox()
+	w.AwaitWeights()
+	if got := w.Weight("ann", "category:spam"); got != 0.2 {
+		t.Errorf("the redriven decision taught %v, want 0.2", got)
+	}
+}
+
 // rowsOf lists the versions that have weights of a person.
 func rowsOf(w *grouptest.Loop, user string) []int {
 	w.Helper()

@@ -217,16 +217,17 @@ func (w *worker) decideType(ctx context.Context, r *kafkalog.Record, head *event
 // it became a dead letter only in a later one, whose fold is stricter; or its person was erased since.
 func (w *worker) nothingToRedrive(ctx context.Context, from string) (done bool, err error) {
 	parts := strings.Split(from, "/")
-	if len(parts) != 3 {
+	if len(parts) != 4 {
 		return false, nil
 	}
-	partition, err := strconv.Atoi(parts[1])
-	offset, offsetErr := strconv.ParseInt(parts[2], 10, 64)
-	if err != nil || offsetErr != nil {
+	topic, topicErr := events.ParseUUID(parts[1])
+	partition, partitionErr := strconv.Atoi(parts[2])
+	offset, offsetErr := strconv.ParseInt(parts[3], 10, 64)
+	if topicErr != nil || partitionErr != nil || offsetErr != nil {
 		return false, nil
 	}
 	err = w.retry(ctx, "looking up a redriven record", func() error {
-		since, erased, err := ledger.Redriven(ctx, w.s.cfg.Pool, w.s.log.Group, parts[0], partition, offset)
+		since, erased, err := ledger.Redriven(ctx, w.s.cfg.Pool, w.s.log.Group, topic, partition, offset)
 		done = erased || since > w.s.log.Version
 		return err
 	})

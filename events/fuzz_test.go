@@ -58,7 +58,7 @@ func FuzzHead(f *testing.F) {
 		f.Add(strings.Join(lines, "\n"))
 		f.Add(strings.Join(append(lines, "applylens_relay_id:019ab3f2-5c00-7000-8000-000000000001",
 			"applylens_relay_seq:18", "applylens_redrive_group:weights",
-			"applylens_redriven_from:applylens.actions/3/17", "applylens_redrive_force:true"), "\n"))
+			"applylens_redriven_from:applylens.actions/0190a4c4-9d1c-7b4e-8f3a-6d1e2c3b4a59/3/17", "applylens_redrive_force:true"), "\n"))
 	}
 	d := events.NewDecoder()
 	f.Fuzz(func(t *testing.T, text string) {

@@ -30,7 +30,7 @@ func envelope(more ...string) []events.Header {
 func TestHead(t *testing.T) {
 	got, err := events.NewDecoder().Head(envelope("ce_time:2026-11-03T10:00:00+01:00", "ce_subject:s", "traceparent:00-1",
 		"applylens_relay_id:"+relayID, "applylens_relay_seq:9223372036854775807", "applylens_redrive_group:weights",
-		"applylens_redriven_from:applylens.actions/0/5", "applylens_redrive_force:true", "other:\xff", "other:twice"))
+		"applylens_redriven_from:applylens.actions/0190a4c4-9d1c-7b4e-8f3a-6d1e2c3b4a59/0/5", "applylens_redrive_force:true", "other:\xff", "other:twice"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func TestHead(t *testing.T) {
 			Time: at("2026-11-03T09:00:00Z")},
 		Stamp:        events.Stamp{Relay: id(relayID), Seq: 1<<63 - 1},
 		RedriveGroup: "weights",
-		RedrivenFrom: "applylens.actions/0/5",
+		RedrivenFrom: "applylens.actions/0190a4c4-9d1c-7b4e-8f3a-6d1e2c3b4a59/0/5",
 		RedriveForce: true,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -111,11 +111,11 @@ func TestHeadRefuses(t *testing.T) {
 	for _, seq := range []string{"", "0", "01", "-1", "+1", "1.0", "x", " 1", "9223372036854775808", "99999999999999999999"} {
 		f("relay sequence "+seq, "applylens_relay_seq", envelope("applylens_relay_id:"+relayID, "applylens_relay_seq:"+seq))
 	}
-	f("redriven from without group", "applylens_redriven_from", envelope("applylens_redriven_from:t/0/1"))
+	f("redriven from without group", "applylens_redriven_from", envelope("applylens_redriven_from:t/0190a4c4-9d1c-7b4e-8f3a-6d1e2c3b4a59/0/1"))
 	f("forced without group", "applylens_redrive_force", envelope("applylens_redrive_force:true"))
 	f("redriven without from", "applylens_redriven_from", envelope("applylens_redrive_group:weights"))
 	f("invalid force", "applylens_redrive_force", envelope("applylens_redrive_group:weights",
-		"applylens_redriven_from:t/0/1", "applylens_redrive_force:yes"))
+		"applylens_redriven_from:t/0190a4c4-9d1c-7b4e-8f3a-6d1e2c3b4a59/0/1", "applylens_redrive_force:yes"))
 }
 
 func TestStampHeadersAreReadBack(t *testing.T) {

@@ -30,7 +30,7 @@ const (
 	HeaderRelaySignature = "applylens_relay_signature"
 
 	// HeaderRedriveGroup names the only group that applies a redriven dead letter. HeaderRedrivenFrom says where the dead
-	// letter was first read, as "topic/partition/offset". HeaderRedriveForce is "true" to override a conflict.
+	// letter was first read, as "topic/topic id/partition/offset". HeaderRedriveForce is "true" to override a conflict.
 	HeaderRedriveGroup = "applylens_redrive_group"
 	HeaderRedrivenFrom = "applylens_redriven_from"
 	HeaderRedriveForce = "applylens_redrive_force"

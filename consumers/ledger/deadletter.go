@@ -34,7 +34,7 @@ DO UPDATE SET version = excluded.version WHERE dead_letters.version > excluded.v
 	// redrivenSQL tells from which version on a record that was redriven is a dead letter, and whether it is erased.
 	redrivenSQL = `
 SELECT COALESCE(min(version), 0), COALESCE(bool_or(state = 'erased'), false) FROM dead_letters
-WHERE group_name = $1 AND topic = $2 AND partition = $3 AND log_offset = $4 AND state IN ('redriven', 'erased')`
+WHERE group_name = $1 AND topic_id = $2 AND partition = $3 AND log_offset = $4 AND state IN ('redriven', 'erased')`
 )
 
 // The states of a dead letter.
@@ -167,8 +167,8 @@ func (l *Log) DeadOffsets(ctx context.Context, db Querier, partition int, from i
 }
 
 // Redriven tells from which version on the record at an offset became a dead letter that was redriven, 0 when none did,
-// and whether its person was erased since.
-func Redriven(ctx context.Context, db Querier, group, topic string, partition int, offset int64) (since int, erased bool, err error) {
+// and whether its person was erased since. A topic that was recreated has other records at the same places.
+func Redriven(ctx context.Context, db Querier, group string, topic events.UUID, partition int, offset int64) (since int, erased bool, err error) {
 	if err := db.QueryRow(ctx, redrivenSQL, group, topic, partition, offset).Scan(&since, &erased); err != nil {
 		return 0, false, fmt.Errorf("look up redriven record: %w", err)
 	}

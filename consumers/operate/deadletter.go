@@ -90,7 +90,7 @@ func again(d *ledger.DeadRecord, force bool) outbox.Row {
 		}
 		row.Headers = append(row.Headers, h)
 	}
-	from := d.Topic + "/" + strconv.Itoa(d.Partition) + "/" + strconv.FormatInt(d.Offset, 10)
+	from := d.Topic + "/" + d.TopicID.String() + "/" + strconv.Itoa(d.Partition) + "/" + strconv.FormatInt(d.Offset, 10)
 	row.Headers = append(row.Headers,
 		events.Header{Key: events.HeaderRedriveGroup, Value: []byte(d.Group)},
 		events.Header{Key: events.HeaderRedrivenFrom, Value: []byte(from)})

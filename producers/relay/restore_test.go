@@ -95,7 +95,7 @@ func TestRedrivenRowIsNotTakenForItsFirstRecord(t *testing.T) {
 	}
 	again.Headers = append(again.Headers,
 		events.Header{Key: events.HeaderRedriveGroup, Value: []byte("weights")},
-		events.Header{Key: events.HeaderRedrivenFrom, Value: []byte("applylens.actions/2/0")})
+		events.Header{Key: events.HeaderRedrivenFrom, Value: []byte("applylens.actions/0190a4c4-9d1c-7b4e-8f3a-6d1e2c3b4a59/2/0")})
 	w.insert(again)
 	w.Exec("UPDATE relay_partitions SET next_offset = 0")
 	w.start()
