@@ -96,8 +96,8 @@ func (f *Fold) receive(event *events.Event) {
 	}
 	id, hash := MailID(mail), events.ContentHash(event)
 	known := f.mails[id]
-	if known != nil && known.row.ContentHash == hash {
-		return
+	if known != nil && (known.row.UserID != mail.UserID || known.row.ContentHash == hash) {
+		return // of another person only if the hashes that ids are made of meet: the first one has the row
 	}
 	row := rowOf(mail, id, hash)
 	for _, party := range row.Parties {

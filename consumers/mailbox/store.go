@@ -24,20 +24,25 @@ DELETE FROM mail_addresses WHERE version = $1 AND user_id = ANY ($2::text[]) RET
 DELETE FROM mail_correspondents WHERE version = $1 AND user_id = ANY ($2::text[])`
 )
 
-// unmarkAddresses takes back what markAddresses told of addresses that are nobody's own any more.
+// unmarkAddresses takes back what markAddresses told of addresses that are nobody's own any more. It locks marks in the order
+// in which they are made.
 const unmarkAddresses = `
-DELETE FROM dirty_addresses d
-WHERE d.address = ANY ($2::text[]) AND d.company = '*'
+WITH marked AS (
+    SELECT address, company FROM dirty_addresses WHERE address = ANY ($2::text[]) AND company = '*'
+    ORDER BY address COLLATE "C", company COLLATE "C" FOR UPDATE)
+DELETE FROM dirty_addresses d USING marked
+WHERE d.address = marked.address AND d.company = marked.company
   AND NOT EXISTS (SELECT FROM mail_addresses o WHERE o.version = $1 AND address_key(o.address) = d.address)
   AND NOT EXISTS (SELECT FROM own_addresses o WHERE o.address = d.address)`
 
-// removeMails removes single mails from a version, so that what follows is no repeat of what the table has.
+// removeMails removes single mails of persons from a version, so that what follows is no repeat of what the table has.
 const removeMails = `
-DELETE FROM mails WHERE version = $1 AND id = ANY ($2::uuid[])`
+DELETE FROM mails m USING unnest($2::uuid[], $3::text[]) AS x(id, user_id)
+WHERE m.version = $1 AND m.id = x.id AND m.user_id = x.user_id`
 
 // putMails makes or replaces rows of a version in the order given, and returns the ids of those that changed: a row
-// with the same content stays as it is. Ids are unique within a statement. Lists come as array literals, since unnest
-// would flatten a list of lists.
+// with the same content stays as it is, and so does one of another person, if the hashes that ids are made of ever meet.
+// Ids are unique within a statement. Lists come as array literals, since unnest would flatten a list of lists.
 const putMails = `
 INSERT INTO mails AS t (version, id, user_id, message_id, thread, subject, sender, sender_name, sender_domain,
     recipients, list_id, received_at, category, risk_score, quarantined, labels, expires_at, text, truncated,
@@ -72,7 +77,7 @@ ON CONFLICT (id, version) DO UPDATE SET
     parties       = excluded.parties,
     companies     = excluded.companies,
     search_words  = excluded.search_words
-WHERE t.content_hash <> excluded.content_hash
+WHERE t.user_id = excluded.user_id AND t.content_hash <> excluded.content_hash
 RETURNING t.id`
 
 // putAddresses adds the addresses that are missing in a version, in the order given, and returns those.
@@ -152,13 +157,14 @@ func erase(ctx context.Context, tx *postgres.Tx, version int, fold *Fold, change
 
 func writeMails(ctx context.Context, tx *postgres.Tx, version int, entries []*entry, changed *changes) error {
 	var replaced [][16]byte
+	var persons []string
 	for _, entry := range entries {
 		if entry.replaces {
-			replaced = append(replaced, entry.row.ID)
+			replaced, persons = append(replaced, entry.row.ID), append(persons, entry.row.UserID)
 		}
 	}
 	if len(replaced) > 0 {
-		if _, err := tx.Exec(ctx, removeMails, version, replaced); err != nil {
+		if _, err := tx.Exec(ctx, removeMails, version, replaced, persons); err != nil {
 			return fmt.Errorf("remove replaced mails: %w", err)
 		}
 	}
@@ -212,13 +218,8 @@ func writeAddresses(ctx context.Context, tx *postgres.Tx, version int, own addre
 	return nil
 }
 
-// mark writes the marks of changes.
+// mark writes the marks of changes: those of addresses first, as the indexer does, which turns them into marks of mails.
 func mark(ctx context.Context, tx *postgres.Tx, version int, changed changes) error {
-	if len(changed.mails) > 0 {
-		if _, err := tx.Exec(ctx, markMails, changed.mails); err != nil {
-			return fmt.Errorf("mark mails: %w", err)
-		}
-	}
 	if len(changed.addresses) > 0 {
 		if _, err := tx.Exec(ctx, markAddresses, changed.addresses); err != nil {
 			return fmt.Errorf("mark addresses: %w", err)
@@ -227,6 +228,11 @@ func mark(ctx context.Context, tx *postgres.Tx, version int, changed changes) er
 	if len(changed.forgotten) > 0 {
 		if _, err := tx.Exec(ctx, unmarkAddresses, version, changed.forgotten); err != nil {
 			return fmt.Errorf("take marks off addresses: %w", err)
+		}
+	}
+	if len(changed.mails) > 0 {
+		if _, err := tx.Exec(ctx, markMails, changed.mails); err != nil {
+			return fmt.Errorf("mark mails: %w", err)
 		}
 	}
 	return nil
