@@ -19,7 +19,11 @@ const (
 UPDATE dead_letters d
 SET key = NULL, value = NULL, headers = NULL, user_id = '', detail = '', state = 'erased', state_note = '', updated_at = now()
 FROM unnest($3::text[], $4::int[], $5::bigint[], $6::timestamptz[]) AS e (user_id, partition, log_offset, recorded_at)
-WHERE d.group_name = $1 AND d.topic_id = $2 AND (d.user_id = e.user_id OR d.key = convert_to(e.user_id, 'UTF8'))
+CROSS JOIN LATERAL (
+	SELECT id FROM dead_letters WHERE user_id <> '' AND user_id = e.user_id
+	UNION
+	SELECT id FROM dead_letters WHERE key = convert_to(e.user_id, 'UTF8') OFFSET 0) l
+WHERE d.id = l.id AND d.group_name = $1 AND d.topic_id = $2
   AND CASE WHEN d.partition = e.partition THEN d.log_offset < e.log_offset
            ELSE d.record_time IS NULL OR d.record_time <= e.recorded_at END`
 

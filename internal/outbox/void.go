@@ -14,11 +14,11 @@ import (
 const voidRows = `
 UPDATE outbox
 SET state = 'void', type = $4, aggregateid = '', payload = '', headers = '[]', user_id = '', error = ''
-WHERE seq IN (
+WHERE seq = ANY (ARRAY(
     SELECT seq FROM outbox
-    WHERE user_id = $1 AND recorded_at <= $2 OR id = ANY ($3)
+    WHERE user_id <> '' AND user_id = $1 AND recorded_at <= $2 OR id = ANY ($3)
     ORDER BY seq
-    FOR UPDATE)`
+    FOR UPDATE))`
 
 // Void empties the rows of a person that were recorded up to a moment, and the rows with the given ids, and returns how
 // many there were. A row that the relay is sending at this moment is sent as it was.

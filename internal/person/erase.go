@@ -3,7 +3,6 @@ package person
 import (
 	"context"
 	"fmt"
-	"maps"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -17,7 +16,7 @@ import (
 	"github.com/applylens/applylens/internal/retry"
 )
 
-// unhurried lifts the time limits, for a person with much mail, and lets a lock wait for folds in progress.
+// unhurried lifts the time limits, for a person with much of everything, and lets a lock wait for folds in progress.
 const unhurried = `
 SET LOCAL statement_timeout = 0;
 SET LOCAL idle_in_transaction_session_timeout = 0;
@@ -28,6 +27,10 @@ const selectAddresses = `
 SELECT address FROM own_addresses WHERE user_id = $1
 UNION
 SELECT address_key(address) FROM mail_addresses WHERE user_id = $1`
+
+// lockMarks locks what unmarkAddresses will delete before any mail is marked, in the order in which everybody marks.
+const lockMarks = `
+SELECT FROM dirty_addresses WHERE address = ANY ($1) AND company = '*' ORDER BY address COLLATE "C", company COLLATE "C" FOR UPDATE`
 
 // unmarkAddresses deletes the marks of own addresses that no longer belong to anybody.
 const unmarkAddresses = `
@@ -45,20 +48,27 @@ WITH gone AS (DELETE FROM mails WHERE user_id = $1 RETURNING id),
 marked AS (SELECT mark_mails(array_agg(id)) FROM gone)
 SELECT DISTINCT id FROM gone, marked`
 
-// selectLeftovers finds partitions that an interrupted drop of a version detached but did not drop.
-const selectLeftovers = `
+// selectVersions finds the tables that hold one version of a projection's table. selectLeftovers finds those of them that an
+// interrupted drop of a version detached but did not drop.
+const (
+	selectVersions = `
 SELECT c.relname::text FROM pg_class c
 WHERE c.relkind = 'r' AND pg_table_is_visible(c.oid) AND c.relname ~ '_[0-9]+$'
-  AND regexp_replace(c.relname, '_[0-9]+$', '') = ANY ($1)
+  AND regexp_replace(c.relname, '_[0-9]+$', '') = ANY ($1)`
+	selectLeftovers = selectVersions + `
   AND NOT EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid AND NOT i.inhdetachpending)
 ORDER BY c.relname`
+)
 
 // eraseLetters empties the dead letters that hold something of a person, even if only their key. The rows stay as the
 // outcome of their records. It returns the ids that their redriven events have in the outbox.
 const eraseLetters = `
 UPDATE dead_letters
 SET key = NULL, value = NULL, headers = NULL, user_id = '', detail = '', state = 'erased', state_note = '', updated_at = now()
-WHERE user_id = $1 OR user_id <> '' AND key = convert_to($1, 'UTF8')
+WHERE id = ANY (ARRAY(
+    SELECT id FROM dead_letters WHERE user_id <> '' AND user_id = $1
+    UNION
+    SELECT id FROM dead_letters WHERE user_id <> '' AND key = convert_to($1, 'UTF8')))
 RETURNING 'redrive-' || id`
 
 // How an erasure that met a deadlock is retried: folds lock the same rows, not always in the same order.
@@ -74,15 +84,24 @@ var forever = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
 // Counts are rows by table.
 type Counts map[string]int64
 
+func (c Counts) add(more Counts) {
+	for table, rows := range more {
+		c[table] += rows
+	}
+}
+
 // Erased tells what erasing a person did.
 type Erased struct {
 	EventID string `json:"event_id"` // ce_id of user.erased
 	Rows    Counts `json:"rows"`     // deleted, or emptied
 }
 
-// Erase deletes a person, in one transaction. It may be repeated, and run while the person is active: a change that
-// already holds the person's lock commits first and is erased too; any other finds no such person. The error is an
-// *events.Error for an invalid id.
+// Erase deletes a person. It may be repeated, and run while the person is active: a change that already holds the person's
+// lock commits first and is erased too; any other finds no such person. The error is an *events.Error for an invalid id.
+//
+// Most of what the consumers keep goes ahead, in small transactions that no fold has to wait for long. The rest is one
+// transaction, and with it the order to erase. If it fails, the person is still there without what went ahead: what they
+// taught and their mail return with a rebuild, or go when Erase is repeated.
 func Erase(ctx context.Context, pool *pgxpool.Pool, id string) (*Erased, error) {
 	source, err := outbox.Source(ctx, pool)
 	if err != nil {
@@ -96,29 +115,42 @@ func Erase(ctx context.Context, pool *pgxpool.Pool, id string) (*Erased, error) 
 	if err := event.Validate(); err != nil {
 		return nil, err
 	}
-	var rows Counts
-	err = retry.Until(ctx, firstConflictPause, mostConflictPause, func(attempt int) error {
-		err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) (err error) {
-			rows, err = erase(ctx, tx, event)
-			return err
+	rows, err := eraseAhead(ctx, pool, id)
+	if err != nil {
+		return nil, fmt.Errorf("erase person, begun and to be repeated: %w", err)
+	}
+	var last Counts
+	err = despiteDeadlocks(ctx, pool, func(tx pgx.Tx) (err error) {
+		last, err = erase(ctx, tx, event)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("erase person, begun and to be repeated: %w", err)
+	}
+	rows.add(last)
+	return &Erased{event.ID, rows}, nil
+}
+
+// despiteDeadlocks runs f in a transaction, and again when it met a deadlock.
+func despiteDeadlocks(ctx context.Context, pool *pgxpool.Pool, f func(pgx.Tx) error) error {
+	return retry.Until(ctx, firstConflictPause, mostConflictPause, func(attempt int) error {
+		err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+			if _, err := tx.Exec(ctx, unhurried); err != nil {
+				return err
+			}
+			return f(tx)
 		})
 		if postgres.Classify(err) != postgres.Conflict || attempt+1 == conflictAttempts {
 			return retry.Stop(err)
 		}
 		return err
 	})
-	if err != nil {
-		return nil, fmt.Errorf("erase person: %w", err)
-	}
-	return &Erased{event.ID, rows}, nil
 }
 
-// erase does the work of Erase within tx. The event comes last in the outbox, after everything that it erases.
+// erase does the last part of Erase within tx. What folds wait for comes late, and in the order in which they lock it. The
+// event comes last in the outbox, after everything that it erases.
 func erase(ctx context.Context, tx pgx.Tx, event *events.Event) (Counts, error) {
 	id := event.Erasure.UserID
-	if _, err := tx.Exec(ctx, unhurried); err != nil {
-		return nil, err
-	}
 	made, now, err := actions.LockAny(ctx, tx, id) // nothing that the person does is in flight from here on
 	if err != nil {
 		return nil, err
@@ -127,26 +159,42 @@ func erase(ctx context.Context, tx pgx.Tx, event *events.Event) (Counts, error) 
 	if err != nil {
 		return nil, fmt.Errorf("read own addresses: %w", err)
 	}
+	if _, err := tx.Exec(ctx, lockMarks, addresses); err != nil {
+		return nil, fmt.Errorf("lock marks of addresses: %w", err)
+	}
 	rows := Counts{}
-	if err := rows.eraseFolded(ctx, tx, id); err != nil {
-		return nil, err
-	}
-	redriven, err := texts(ctx, tx, eraseLetters, id)
-	if err != nil {
-		return nil, fmt.Errorf("erase dead letters: %w", err)
-	}
-	rows["dead_letters"] = int64(len(redriven))
-	if err := rows.eraseOwned(ctx, tx, id, forever, redriven); err != nil {
+	if err := rows.eraseOwned(ctx, tx, id, forever); err != nil {
 		return nil, err
 	}
 	if made {
 		rows["users"]--
+	}
+	if err := rows.eraseFolded(ctx, tx, id); err != nil {
+		return nil, err
+	}
+	if err := rows.eraseLetters(ctx, tx, id); err != nil {
+		return nil, err
 	}
 	if _, err := tx.Exec(ctx, unmarkAddresses, addresses); err != nil {
 		return nil, fmt.Errorf("take marks off addresses: %w", err)
 	}
 	event.Time, event.Erasure.RecordedAt = now, now
 	return rows, outbox.Add(ctx, tx, event)
+}
+
+// eraseLetters empties the person's dead letters, and what of them waits in the outbox to be folded again.
+func (c Counts) eraseLetters(ctx context.Context, tx pgx.Tx, id string) error {
+	redriven, err := texts(ctx, tx, eraseLetters, id)
+	if err != nil {
+		return fmt.Errorf("erase dead letters: %w", err)
+	}
+	c["dead_letters"] = int64(len(redriven))
+	if len(redriven) == 0 {
+		return nil
+	}
+	voided, err := outbox.Void(ctx, tx, id, forever, redriven)
+	c["outbox"] += voided
+	return err
 }
 
 // eraseFolded deletes the person from all versions of the projections. Events that are not folded yet are folded later,
@@ -173,7 +221,7 @@ func (c Counts) eraseFolded(ctx context.Context, tx pgx.Tx, id string) error {
 	return nil
 }
 
-func (c Counts) eraseOwned(ctx context.Context, tx pgx.Tx, id string, until time.Time, events []string) error {
+func (c Counts) eraseOwned(ctx context.Context, tx pgx.Tx, id string, until time.Time) error {
 	tokens, err := auth.Erase(ctx, tx, id, until)
 	if err != nil {
 		return err
@@ -182,8 +230,8 @@ func (c Counts) eraseOwned(ctx context.Context, tx pgx.Tx, id string, until time
 	if err != nil {
 		return err
 	}
-	voided, err := outbox.Void(ctx, tx, id, until, events)
-	maps.Copy(c, rows)
+	voided, err := outbox.Void(ctx, tx, id, until, nil)
+	c.add(rows)
 	c["tokens"], c["outbox"] = tokens, voided
 	return err
 }
@@ -210,5 +258,5 @@ func (c Counts) run(ctx context.Context, tx pgx.Tx, table, statement string, arg
 // in the log but not in a database restored from a backup. Rows of a new person under the same id stay. The projections
 // are left to their groups, which reach the record later.
 func EraseOwned(ctx context.Context, tx pgx.Tx, id string, until time.Time) error {
-	return Counts{}.eraseOwned(ctx, tx, id, until, nil)
+	return Counts{}.eraseOwned(ctx, tx, id, until)
 }

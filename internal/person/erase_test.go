@@ -3,6 +3,7 @@ package person_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -158,7 +159,7 @@ func TestDecisionBeforeTheErasure(t *testing.T) {
 // A decision that comes while the erasure is at work finds that there is no such person.
 func TestDecisionDuringTheErasure(t *testing.T) {
 	w, ann, _ := peopled(t)
-	release := w.hold("SELECT FROM weight_counts WHERE user_id = $1 FOR UPDATE", ann.id)
+	release := w.hold("SELECT FROM outbox WHERE user_id = $1 FOR UPDATE", ann.id)
 	finish := ann.erase(0)
 	decided := make(chan struct{})
 	go func() {
@@ -170,6 +171,35 @@ func TestDecisionDuringTheErasure(t *testing.T) {
 	finish()
 	<-decided
 	w.onlyTheOrderIsLeft("after a decision that came during it")
+}
+
+// While a person is erased, however long it takes, their partition and all others are folded.
+func TestFoldsGoOnDuringTheErasure(t *testing.T) {
+	w := newDeployment(t)
+	stopRelay := w.relay()
+	w.fold()
+	ann := w.newPerson(canary)
+	ann.receive(0, 5)
+	w.settled()
+	ann.decide()
+	bob := &person{deployment: w, word: bystander}
+	for n := 0; bob.id == "" || w.PartitionOf(bob.id) != w.PartitionOf(ann.id); n++ {
+		bob.id = fmt.Sprint("user-", bystander, n)
+	}
+	bob.Publish(bob.record(bob.id, bob.decision(0)))
+	w.settled()
+	stopRelay()
+	release := w.hold("SELECT FROM outbox WHERE user_id = $1 FOR UPDATE", ann.id)
+	finish := ann.erase(0)
+	w.Publish(ann.record(ann.id, ann.decision(1)), bob.record(bob.id, bob.decision(1)))
+	w.AwaitFolded("weights", events.TopicActions)
+	w.AwaitFolded("policystats", events.TopicActions)
+	release()
+	finish()
+	w.onlyTheOrderIsLeft("after the commit")
+	if approvals := world.Scalar[int](w, "SELECT approvals FROM weight_counts WHERE user_id = $1", bob.id); approvals != 2 {
+		t.Errorf("the other has %d approvals, want 2", approvals)
+	}
 }
 
 // A dead letter that is being redriven is erased, and so is what goes out again.

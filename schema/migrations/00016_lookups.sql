@@ -8,7 +8,16 @@ ALTER TABLE forgotten_features DROP CONSTRAINT forgotten_features_pkey;
 ALTER TABLE forgotten_features ADD PRIMARY KEY (user_id, event_id);
 CREATE INDEX forgotten_features_order ON forgotten_features (user_id, forget);
 
+-- Erasing a person looks for what there is of them in every table, and others wait for it. Emptied rows of the outbox
+-- and of dead letters are nobody's. The key of a dead letter may be too long for any index but one of hashes.
+CREATE INDEX actions_user ON actions (user_id);
+CREATE INDEX policies_user ON policies (user_id);
+CREATE INDEX outbox_user ON outbox (user_id) WHERE user_id <> '';
+CREATE INDEX dead_letters_user ON dead_letters (user_id) WHERE user_id <> '';
+CREATE INDEX dead_letters_key ON dead_letters USING hash (key);
+
 -- +goose Down
+DROP INDEX dead_letters_key, dead_letters_user, outbox_user, policies_user, actions_user;
 DROP INDEX forgotten_features_order;
 DELETE FROM forgotten_features f USING forgotten_features later
 WHERE later.user_id = f.user_id AND later.feature = f.feature AND later.forget > f.forget;

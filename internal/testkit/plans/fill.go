@@ -11,7 +11,8 @@ import (
 const Person = "ann"
 
 // fill gives the person 20,000 mails, of each tenth of which an application is, and others 2,000; the person 2,000 weights and
-// 10 policies with statistics of a year, and others 100 weights and a policy each.
+// 10 policies with statistics of a year, and others 100 weights and a policy each. Of proposals, events and dead letters the
+// person has 100, and others 10,000.
 const fill = `
 INSERT INTO mails (version, id, user_id, message_id, thread, subject, sender, sender_name, sender_domain, recipients, list_id,
     received_at, category, quarantined, labels, text, truncated, content_hash, updated_at, parties, companies)
@@ -35,6 +36,17 @@ INSERT INTO policy_days (version, user_id, policy_id, day, fired, approved, reje
 SELECT 1, u, p, (now() AT TIME ZONE 'UTC')::date - d, 3, 1, 1, 1, now()
 FROM (SELECT 'ann' AS u, 10 AS policies UNION ALL SELECT 'other' || i, 1 FROM generate_series(1, 100) i) users,
     generate_series(1, policies) p, generate_series(0, 364) d;
+INSERT INTO policies (user_id, name, condition, action)
+SELECT user_id, n::text, '{}', 'archive_email' FROM (SELECT DISTINCT user_id FROM policy_days) u, generate_series(1, 10) n;
+INSERT INTO actions (id, user_id, policy_id, email_id, action, confidence, features, feature_rule, created_at)
+SELECT gen_random_uuid(), u, 1, n::text, 'archive_email', 0.7, '{}', 1, now()
+FROM (SELECT 'ann' AS u UNION ALL SELECT 'other' || i FROM generate_series(1, 100) i) users, generate_series(1, 100) n;
+INSERT INTO outbox (id, aggregatetype, aggregateid, type, payload, headers, user_id, published_at)
+SELECT u || n, 'applylens.actions', u::bytea, 'action.proposed.v1', '{}', '[]', u, now()
+FROM (SELECT 'ann' AS u UNION ALL SELECT 'other' || i FROM generate_series(1, 100) i) users, generate_series(1, 100) n;
+INSERT INTO dead_letters (group_name, version, cluster_id, topic, topic_id, partition, log_offset, key, value_bytes, reason, detail, user_id)
+SELECT 'weights', 1, '', '', '00000000-0000-0000-0000-000000000001', i, n, u::bytea, 0, 'key', '', u
+FROM (SELECT 0 AS i, 'ann' AS u UNION ALL SELECT i, 'other' || i FROM generate_series(1, 100) i) users, generate_series(1, 100) n;
 INSERT INTO search_indices (name, mapping_version, state, system_identifier, timeline_id) VALUES ('held', 1, 'live', 0, 0);
 ANALYZE`
 
@@ -53,5 +65,6 @@ func Fill(t testing.TB, pool *pgxpool.Pool) string {
 	if err := pool.QueryRow(t.Context(), selectIDs).Scan(&ids); err != nil {
 		t.Fatal(err)
 	}
+	pool.Reset() // what its connections have counted so far is nobody's
 	return ids
 }
