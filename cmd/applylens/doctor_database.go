@@ -306,7 +306,11 @@ func (c *checkup) group(g *lag.Group) {
 	if g.Status == lag.Halted || g.Status == lag.Lost {
 		level = levelFail
 	}
-	c.add(level, check, "see: applylens lag "+g.Name, "%s; %s; %s", g.Status, g.Cause, behind(&g.Totals))
+	todo := "see: applylens lag " + g.Name
+	if g.Status == lag.Blocked {
+		todo += `; "An open transaction" in docs/operate.md tells how to end it`
+	}
+	c.add(level, check, todo, "%s; %s; %s", g.Status, g.Cause, behind(&g.Totals))
 }
 
 // behind describes the totals in words.
@@ -317,6 +321,9 @@ func behind(t *lag.Totals) string {
 	text := fmt.Sprintf("%d records behind", *t.LagRecords)
 	if t.LagSeconds != nil {
 		text += fmt.Sprintf(", %.3f seconds", *t.LagSeconds)
+	}
+	if t.BlockedRecords != nil && *t.BlockedRecords > 0 {
+		text += fmt.Sprintf(", and %d records behind an open transaction", *t.BlockedRecords)
 	}
 	if t.LagRecordsUnknown > 0 {
 		text += fmt.Sprintf(", without %d partitions whose lag is unknown", t.LagRecordsUnknown)

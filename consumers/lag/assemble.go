@@ -108,6 +108,7 @@ func (s *sight) partition(g *Group, rows []positionRow, number int) Partition {
 	if s.kafka != nil {
 		topic := s.kafka.topics[g.Topic]
 		p.topicID, p.LogStart, p.LogEnd = topic.id, find(topic.starts, number), find(topic.ends, number)
+		p.HighWatermark = find(topic.marks, number)
 	}
 	if kafka := s.kafkaGroup(g); kafka != nil {
 		p.MirrorOffset = find(kafka.mirror, number)
@@ -162,6 +163,9 @@ func (p *Partition) measure() {
 	}
 	if p.LogStart != nil && p.LogEnd != nil && *p.from <= *p.LogEnd {
 		p.LagRecords = pointer(*p.LogEnd - max(*p.from, *p.LogStart))
+		if p.HighWatermark != nil {
+			p.BlockedRecords = pointer(max(0, *p.HighWatermark-*p.LogEnd))
+		}
 	}
 }
 

@@ -9,8 +9,10 @@ import (
 var (
 	recordsDesc = prometheus.NewDesc("applylens_consumer_lag_records",
 		"Records that can be read and were not; absent when unknown.", []string{"group", "topic", "partition"}, nil)
+	blockedDesc = prometheus.NewDesc("applylens_consumer_lag_blocked_records",
+		"Records behind an open transaction, which cannot be read yet; absent when unknown.", []string{"group", "topic", "partition"}, nil)
 	secondsDesc = prometheus.NewDesc("applylens_consumer_lag_seconds",
-		"Age of the record at the position, 0 when caught up; absent when unknown.", []string{"group", "topic", "partition"}, nil)
+		"Age of the record at the position, readable or not, 0 when there is none; absent when unknown.", []string{"group", "topic", "partition"}, nil)
 	lostDesc = prometheus.NewDesc("applylens_consumer_lag_lost_records",
 		"Records between the position and the log's start, deleted unread; absent when unknown.", []string{"group", "topic", "partition"}, nil)
 	driftDesc = prometheus.NewDesc("applylens_consumer_mirror_drift_records",
@@ -23,7 +25,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (m *Monitor) Describe(to chan<- *prometheus.Desc) {
-	for _, desc := range []*prometheus.Desc{recordsDesc, secondsDesc, lostDesc, driftDesc, statusDesc, unknownDesc} {
+	for _, desc := range []*prometheus.Desc{recordsDesc, blockedDesc, secondsDesc, lostDesc, driftDesc, statusDesc, unknownDesc} {
 		to <- desc
 	}
 }
@@ -50,6 +52,7 @@ func (g *Group) collect(to chan<- prometheus.Metric) {
 		p := &g.Partitions[i]
 		labels := []string{g.Name, g.Topic, strconv.Itoa(p.Partition)}
 		count(to, recordsDesc, p.LagRecords, labels)
+		count(to, blockedDesc, p.BlockedRecords, labels)
 		count(to, lostDesc, p.LostRecords, labels)
 		count(to, driftDesc, p.MirrorDrift, labels)
 		if p.LagSeconds != nil {

@@ -34,7 +34,7 @@ func (h *history) add(r *Report) {
 				continue
 			}
 			k := keyOf(g, p)
-			samples := append(h.windows[k], sample{r.At, *p.from, *p.LogEnd, *p.LagRecords})
+			samples := append(h.windows[k], sample{r.At, *p.from, *p.LogEnd, *p.LagRecords, p.blocked()})
 			next[k] = samples[max(0, len(samples)-h.looks):]
 		}
 	}
@@ -43,7 +43,7 @@ func (h *history) add(r *Report) {
 
 func (h *history) window(g *Group, p *Partition) window {
 	samples := h.windows[keyOf(g, p)]
-	return window{samples, len(samples) == h.looks && h.looks > 1}
+	return window{samples, len(samples) == h.looks && h.looks > 1, h.looks == 1}
 }
 
 // totals adds up what is known of a group.
@@ -52,6 +52,7 @@ func (h *history) totals(g *Group) Totals {
 	for i := range g.Partitions {
 		p := &g.Partitions[i]
 		t.LagRecordsUnknown += add(&t.LagRecords, p.LagRecords)
+		t.BlockedRecordsUnknown += add(&t.BlockedRecords, p.BlockedRecords)
 		t.LostRecordsUnknown += add(&t.LostRecords, p.LostRecords)
 		if p.LagSeconds == nil {
 			t.LagSecondsUnknown++
@@ -87,7 +88,7 @@ func (h *history) movement(g *Group) (rate *float64, trend string) {
 			return nil, ""
 		}
 		read += moved
-		before, now = before+w.samples[0].readable, now+w.samples[len(w.samples)-1].readable
+		before, now = before+w.samples[0].behind(), now+w.samples[len(w.samples)-1].behind()
 	}
 	switch {
 	case len(g.Partitions) == 0:

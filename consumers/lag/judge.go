@@ -53,7 +53,7 @@ func (s *sight) judgePartition(g *Group, p *Partition, w window) (Status, string
 	if status == OK {
 		return OK, ""
 	}
-	return status, s.whyBehind(g, status, w)
+	return status, s.whyBehind(g, p, status, w)
 }
 
 // whyUnknown tells why nothing can be said of a partition, or, if p is nil, of a group.
@@ -93,12 +93,14 @@ func (s *sight) judgeMembers(g *Group, p *Partition) (Status, string) {
 }
 
 // whyBehind is the likely cause of a partition that is not caught up.
-func (s *sight) whyBehind(g *Group, status Status, w window) string {
+func (s *sight) whyBehind(g *Group, p *Partition, status Status, w window) string {
 	switch {
 	case !s.positions:
 		return "PostgreSQL is away"
 	case g.Building && s.paused(g):
 		return "paused"
+	case status == Blocked:
+		return fmt.Sprintf("an open transaction of another producer holds up %d records from offset %d on: it has to be ended or aborted", p.blocked(), *p.LogEnd)
 	case status == Lagging:
 		return ""
 	case g.Building:
@@ -122,24 +124,41 @@ type sample struct {
 	from     int64 // where reading goes on
 	end      int64
 	readable int64
+	blocked  int64 // behind an open transaction
+}
+
+// behind is how many records were not read, whether or not they could be.
+func (s *sample) behind() int64 { return s.readable + s.blocked }
+
+// blocked is how many records stand behind an open transaction, as far as is known.
+func (p *Partition) blocked() int64 {
+	if p.BlockedRecords == nil {
+		return 0
+	}
+	return *p.BlockedRecords
 }
 
 // window is the looks at one partition, oldest first; full once there are as many as judging takes.
 type window struct {
 	samples []sample
 	full    bool
+	single  bool // there is one look, and will be no other
 }
 
-// status tells OK, LAGGING and STALLED apart as Burrow does: by movement, not by size.
+// status tells OK, LAGGING, STALLED and BLOCKED apart as Burrow does: by movement, not by size. A transaction that is
+// open at one look may be open for a moment; where there is only one look, it counts.
 func (w window) status() Status {
 	caughtUp, moved := false, false
-	for _, s := range w.samples {
-		caughtUp = caughtUp || s.readable == 0
-		moved = moved || s.from != w.samples[0].from
+	for i := range w.samples {
+		caughtUp = caughtUp || w.samples[i].behind() == 0
+		moved = moved || w.samples[i].from != w.samples[0].from
 	}
+	waits := w.samples[len(w.samples)-1].readable == 0
 	switch {
 	case caughtUp:
 		return OK
+	case waits && (w.single || w.full && !moved):
+		return Blocked
 	case w.full && !moved:
 		return Stalled
 	}
@@ -168,13 +187,13 @@ func (w window) eta() *float64 {
 	if len(w.samples) == 0 {
 		return nil
 	}
-	readable := w.samples[len(w.samples)-1].readable
-	if readable == 0 {
+	last := &w.samples[len(w.samples)-1]
+	if last.behind() == 0 {
 		return new(float64)
 	}
 	read, written, ok := w.rates()
-	if !ok || read <= written {
+	if !ok || read <= written || last.blocked > 0 {
 		return nil
 	}
-	return pointer(float64(readable) / (read - written))
+	return pointer(float64(last.readable) / (read - written))
 }

@@ -11,9 +11,43 @@ func looksAt(full bool, positions, ends []int64) window {
 	w := window{full: full}
 	for i := range positions {
 		at := time.Unix(int64(i), 0)
-		w.samples = append(w.samples, sample{at, positions[i], ends[i], ends[i] - positions[i]})
+		w.samples = append(w.samples, sample{at, positions[i], ends[i], ends[i] - positions[i], 0})
 	}
 	return w
+}
+
+// behindTransaction makes a window of looks at a position that is always at the readable end; so many records stand
+// behind a transaction then.
+func behindTransaction(positions, blocked []int64) window {
+	w := looksAt(true, positions, positions)
+	for i := range blocked {
+		w.samples[i].blocked = blocked[i]
+	}
+	return w
+}
+
+func TestOpenTransactionBlocksWhenNothingMoves(t *testing.T) {
+	f := func(w window, want Status) {
+		t.Helper()
+		if got := w.status(); got != want {
+			t.Errorf("%v: %s, want %s", w.samples, got, want)
+		}
+	}
+	f(behindTransaction([]int64{5, 5, 5}, []int64{1, 40, 100}), Blocked)
+	f(behindTransaction([]int64{5, 5, 5}, []int64{0, 1, 2}), OK)      // caught up at the first look
+	f(behindTransaction([]int64{5, 7, 9}, []int64{2, 2, 2}), Lagging) // one transaction after the other
+	short := behindTransaction([]int64{5, 5}, []int64{1, 1})
+	short.full = false
+	f(short, Lagging)
+	single := behindTransaction([]int64{5}, []int64{1})
+	single.full, single.single = false, true
+	f(single, Blocked)
+	unread := looksAt(true, []int64{5, 5}, []int64{6, 6})
+	unread.samples[1].blocked = 100
+	f(unread, Stalled) // there is something to read
+	if eta := behindTransaction([]int64{5, 6}, []int64{1, 1}).eta(); eta != nil {
+		t.Errorf("eta behind a transaction = %v, want none", *eta)
+	}
 }
 
 func TestStatusIsJudgedByMovement(t *testing.T) {

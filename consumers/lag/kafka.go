@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -18,13 +19,14 @@ type kafkaView struct {
 	groups  map[string]groupView // by short name
 }
 
-// topicView is one topic; starts and ends lack the partitions for which Kafka had no answer.
+// topicView is one topic; starts, marks and ends lack the partitions for which Kafka had no answer.
 type topicView struct {
 	err        error // why nothing is known of it
 	id         [16]byte
 	partitions int
 	starts     map[int]int64
-	ends       map[int]int64
+	marks      map[int]int64 // high watermarks
+	ends       map[int]int64 // last stable offsets, up to which records can be read
 }
 
 // groupView is one consumer group.
@@ -37,13 +39,10 @@ type groupView struct {
 	mirror    map[int]int64
 }
 
-// askKafka reads all but the ends of the logs.
+// askKafka reads all but the ends of the logs. The starts come last: a leader that does not answer takes the time that
+// is left, and nothing is unknown but its own partitions.
 func askKafka(ctx context.Context, conn *broker.Conn, groups []Projection) (*kafkaView, error) {
 	topics, names := topicsOf(conn, groups)
-	starts, err := conn.Admin.ListStartOffsets(ctx, names...)
-	if err != nil {
-		return nil, fmt.Errorf("list start offsets: %w", err)
-	}
 	view := &kafkaView{topics: map[string]topicView{}, groups: map[string]groupView{}}
 	for i, topic := range topics {
 		found, err := conn.DescribeTopic(ctx, names[i])
@@ -55,26 +54,53 @@ func askKafka(ctx context.Context, conn *broker.Conn, groups []Projection) (*kaf
 			return nil, err
 		default:
 			view.cluster = found.Cluster
-			view.topics[topic] = topicView{id: found.ID, partitions: found.Partitions, starts: known(starts[names[i]])}
+			view.topics[topic] = topicView{id: found.ID, partitions: found.Partitions}
 		}
 	}
 	askGroups(ctx, conn, groups, view)
+	starts, err := conn.Admin.ListStartOffsets(ctx, names...)
+	if err := unlessPartial(err); err != nil {
+		return nil, fmt.Errorf("list start offsets: %w", err)
+	}
+	view.add(topics, func(t *topicView, i int) { t.starts = known(starts[names[i]]) })
 	return view, nil
 }
 
-// askEnds adds where the readable part of the logs ends: the last stable offset, below which no transaction is open.
-func (v *kafkaView) askEnds(ctx context.Context, conn *broker.Conn, groups []Projection) error {
+// askEnds adds where the logs end, and where their readable part does: at the last stable offset, below which no
+// transaction is open. The high watermarks come first, so that records that are written between the two questions do not
+// look as if they stood behind a transaction; they get half of the time, since the ends matter more.
+func (v *kafkaView) askEnds(ctx context.Context, conn *broker.Conn, groups []Projection, limit time.Duration) error {
 	topics, names := topicsOf(conn, groups)
+	_ = within(ctx, limit/2, func(ctx context.Context) error {
+		marks, err := conn.Admin.ListEndOffsets(ctx, names...)
+		v.add(topics, func(t *topicView, i int) { t.marks = known(marks[names[i]]) })
+		return err
+	})
 	ends, err := conn.Admin.ListCommittedOffsets(ctx, names...)
-	if err != nil {
+	if err := unlessPartial(err); err != nil {
 		return fmt.Errorf("list end offsets: %w", err)
 	}
+	v.add(topics, func(t *topicView, i int) { t.ends = known(ends[names[i]]) })
+	return nil
+}
+
+// add changes what is known of each topic.
+func (v *kafkaView) add(topics []string, change func(t *topicView, i int)) {
 	for i, topic := range topics {
 		view := v.topics[topic]
-		view.ends = known(ends[names[i]])
+		change(&view, i)
 		v.topics[topic] = view
 	}
-	return nil
+}
+
+// unlessPartial returns nil for the error of a request to several brokers of which some have answered, or which asked for
+// partitions without a leader: those partitions are missing in the answer, and nothing else is.
+func unlessPartial(err error) error {
+	var some *kadm.ShardErrors
+	if errors.As(err, &some) {
+		return nil
+	}
+	return err
 }
 
 func topicsOf(conn *broker.Conn, groups []Projection) (topics, names []string) {

@@ -125,6 +125,7 @@ func TestCollectorShowsOnlyWhatIsKnownNow(t *testing.T) {
 	w.Must(err)
 	want := map[string]float64{
 		"applylens_consumer_lag_records 0":          2,
+		"applylens_consumer_lag_blocked_records 0":  0,
 		"applylens_consumer_lag_seconds 0":          1.5,
 		"applylens_consumer_lag_lost_records 0":     0,
 		"applylens_consumer_lag_lost_records 1":     0,
@@ -187,10 +188,10 @@ func TestTableIsPlainText(t *testing.T) {
 	}
 	lines := strings.Split(strings.TrimSpace(text.String()), "\n")
 	for i, want := range [][]string{
-		{"GROUP", "PARTITION", "STATUS", "LAG", "SECONDS", "LOST"},
-		{"weights", "v1", "applylens.actions/0", "LAGGING", "2", "1.500", "0", "0", "2"},
-		{"weights", "v1", "applylens.actions/1", "UNKNOWN", "unknown", "unknown", "0", "99", "0"},
-		{"weights", "v1", "total", "UNKNOWN", "2", "+", "1", "unknown", "1.500", "+", "1", "unknown", "0"},
+		{"GROUP", "PARTITION", "STATUS", "LAG", "BLOCKED", "SECONDS", "LOST"},
+		{"weights", "v1", "applylens.actions/0", "LAGGING", "2", "0", "1.500", "0", "0", "2"},
+		{"weights", "v1", "applylens.actions/1", "UNKNOWN", "unknown", "unknown", "unknown", "0", "99", "0"},
+		{"weights", "v1", "total", "UNKNOWN", "2", "+", "1", "unknown", "0", "+", "1", "unknown", "1.500", "+", "1", "unknown", "0"},
 		{"weights", "v1", "[1]:", "UNKNOWN:", "the", "position", "99"},
 	} {
 		if got := strings.Fields(lines[i]); len(got) < len(want) || !cmp.Equal(got[:len(want)], want) {

@@ -131,7 +131,7 @@ func look(ctx context.Context, cfg *Config) (*sight, error) {
 	s.positions = s.databaseErr == nil
 	if s.kafka != nil {
 		s.kafkaErr = within(ctx, cfg.Timeout, func(ctx context.Context) error {
-			return s.kafka.askEnds(ctx, cfg.Broker, s.wanted)
+			return s.kafka.askEnds(ctx, cfg.Broker, s.wanted, cfg.Timeout)
 		})
 	}
 	if s.kafkaErr != nil {
@@ -166,7 +166,8 @@ func readAges(ctx context.Context, cfg *Config, report *Report) {
 			p := &group.Partitions[i]
 			switch {
 			case p.LagRecords == nil || p.LostRecords == nil || *p.LostRecords > 0:
-			case *p.LagRecords == 0:
+			case p.BlockedRecords == nil && *p.LagRecords == 0: // perhaps something stands behind a transaction
+			case *p.LagRecords == 0 && *p.BlockedRecords == 0:
 				p.LagSeconds = new(float64)
 			default:
 				at := recordID{group.Topic, p.Partition, *p.from}
@@ -180,7 +181,7 @@ func readAges(ctx context.Context, cfg *Config, report *Report) {
 		fetches.SetLimit(8)
 		for at, partitions := range waiting {
 			fetches.Go(func() error {
-				age := ageAt(ctx, cfg, at, report.At)
+				age := ageAt(ctx, cfg, at, partitions[0], report.At)
 				mu.Lock()
 				defer mu.Unlock()
 				for _, p := range partitions {
@@ -193,10 +194,17 @@ func readAges(ctx context.Context, cfg *Config, report *Report) {
 	})
 }
 
-// ageAt is the age at now of the next record at or above an offset: 0 when only transactions' marks are left, nil when
-// it cannot be read, has no time or a later one.
-func ageAt(ctx context.Context, cfg *Config, at recordID, now time.Time) *float64 {
-	record, found, err := kafkalog.Peek(ctx, cfg.Broker, cfg.Broker.Topic(at.topic), at.partition, at.offset)
+// ageAt is the age at now of the next record at or above an offset, be it one of an open transaction: 0 when only
+// transactions' marks are left, nil when it cannot be read, has no time or a later one.
+func ageAt(ctx context.Context, cfg *Config, at recordID, p *Partition, now time.Time) *float64 {
+	topic := cfg.Broker.Topic(at.topic)
+	record, found, err := kafkalog.Peek(ctx, cfg.Broker, topic, at.partition, at.offset)
+	if err == nil && !found && p.BlockedRecords == nil {
+		return nil
+	}
+	if err == nil && !found && *p.BlockedRecords > 0 {
+		record, found, err = kafkalog.PeekUncommitted(ctx, cfg.Broker, topic, at.partition, *p.LogEnd)
+	}
 	switch {
 	case err != nil:
 		return nil

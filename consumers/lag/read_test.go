@@ -116,13 +116,81 @@ func openTransaction(t *testing.T, w *group) {
 		seconds(t, p.LagSeconds, age)
 	}
 	begin(10 * time.Second)
-	look("open", 0, 0)
+	look("open", 0, 10)
 	w.Must(transactional.EndTransaction(t.Context(), kgo.TryAbort))
 	look("aborted", 2, 0) // the record and the mark are offsets, but nothing waits
 	begin(20 * time.Second)
-	look("open behind an aborted one", 2, 0)
+	look("open behind an aborted one", 2, 20)
 	w.Must(transactional.EndTransaction(t.Context(), kgo.TryCommit))
 	look("committed", 4, 20)
+}
+
+// What stands behind a transaction that nobody ends is no lag that a group could catch up, and not nothing either.
+func TestOpenTransactionBlocksWhatStandsBehindIt(t *testing.T) {
+	t.Run("in process", func(t *testing.T) { blockedBehindTransaction(t, newGroup(t)) })
+	t.Run("real", func(t *testing.T) { blockedBehindTransaction(t, onKafka(t)) })
+}
+
+func blockedBehindTransaction(t *testing.T, w *group) {
+	w.join()
+	w.publish(0, time.Minute)
+	w.position(1, 0, 1)
+	w.position(1, 1, 0)
+	cfg := w.config()
+	cfg.Looks = 3
+	monitor := newMonitor(t, cfg)
+	if g := w.look(monitor); g.Status != lag.OK {
+		t.Errorf("before the transaction: %s", g.Status)
+	}
+	transactional := w.Client(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.TransactionalID(w.Conn.Topic("stranger")))
+	w.Must(transactional.BeginTransaction())
+	w.Must(transactional.ProduceSync(t.Context(), w.record(0, 30*time.Second)).FirstErr())
+	for range 100 {
+		w.publish(0, 0)
+	}
+	const cause = "an open transaction of another producer holds up 101 records from offset 1 on"
+	p := w.read().Partitions[0]
+	number(t, "lag_records", p.LagRecords, 0)
+	number(t, "blocked_records", p.BlockedRecords, 101)
+	number(t, "high_watermark", p.HighWatermark, 102)
+	seconds(t, p.LagSeconds, 30)
+	status(t, p.Status, p.Cause, lag.Blocked, cause)
+
+	for range cfg.Looks {
+		w.look(monitor)
+	}
+	g := w.look(monitor)
+	status(t, g.Partitions[0].Status, g.Partitions[0].Cause, lag.Blocked, cause)
+	status(t, g.Partitions[1].Status, g.Partitions[1].Cause, lag.OK, "")
+	status(t, g.Status, g.Cause, lag.Blocked, "1 of 2 partitions")
+	number(t, "total blocked_records", g.Totals.BlockedRecords, 101)
+	if g.Totals.ETASeconds != nil {
+		t.Errorf("eta %v, want none", *g.Totals.ETASeconds)
+	}
+
+	w.Must(transactional.EndTransaction(t.Context(), kgo.TryAbort))
+	w.Eventually("the mark of the end can be read", func() error {
+		p := w.read().Partitions[0]
+		return world.Want(p.LagRecords != nil && *p.LagRecords == 102 && *p.BlockedRecords == 0, "%v readable, %v blocked", show(p.LagRecords), show(p.BlockedRecords))
+	})
+}
+
+// A partition without a leader is unknown; its neighbours are not.
+func TestPartitionWithoutLeaderHidesNoOther(t *testing.T) {
+	w := newGroup(t)
+	w.publish(0, time.Minute, time.Second)
+	w.publish(1, time.Minute)
+	w.position(1, 0, 1)
+	w.position(1, 1, 0)
+	w.join()
+	w.Leaderless(events.TopicActions, 1)
+	g := w.read()
+	number(t, "lag_records", g.Partitions[0].LagRecords, 1)
+	number(t, "blocked_records", g.Partitions[0].BlockedRecords, 0)
+	seconds(t, g.Partitions[0].LagSeconds, 1)
+	unknown(t, "lag_records", g.Partitions[1].LagRecords)
+	unknown(t, "lag_seconds", g.Partitions[1].LagSeconds)
+	status(t, g.Partitions[1].Status, g.Partitions[1].Cause, lag.Unknown, "the partition may have no leader")
 }
 
 func TestMirrorIsShownWithItsDrift(t *testing.T) {

@@ -11,6 +11,7 @@ const (
 	Lost        Status = "LOST"        // the log begins above the position: records were deleted unread
 	Stopped     Status = "STOPPED"     // nobody reads it
 	Stalled     Status = "STALLED"     // records are readable, and the position stood still over the whole window
+	Blocked     Status = "BLOCKED"     // all that can be read was read, and the rest stands behind an open transaction of another producer
 	Unknown     Status = "UNKNOWN"     // it cannot be told
 	Rebalancing Status = "REBALANCING" // the group is assigning its partitions
 	Lagging     Status = "LAGGING"     // it moves, or may move, and was caught up at no look of the window
@@ -18,7 +19,7 @@ const (
 )
 
 // Statuses lists all, worst first.
-var Statuses = []Status{Halted, Lost, Stopped, Stalled, Unknown, Rebalancing, Lagging, OK}
+var Statuses = []Status{Halted, Lost, Stopped, Stalled, Blocked, Unknown, Rebalancing, Lagging, OK}
 
 // The sources of positions.
 const (
@@ -58,8 +59,12 @@ type Member struct {
 
 // Totals add up what is known; each says for how many partitions it is not.
 type Totals struct {
-	LagRecords         *int64   `json:"lag_records"`
-	LagRecordsUnknown  int      `json:"lag_records_unknown"`
+	LagRecords        *int64 `json:"lag_records"`
+	LagRecordsUnknown int    `json:"lag_records_unknown"`
+	// BlockedRecords stand behind open transactions: they are in the log, and not part of lag_records.
+	BlockedRecords        *int64 `json:"blocked_records"`
+	BlockedRecordsUnknown int    `json:"blocked_records_unknown"`
+
 	LostRecords        *int64   `json:"lost_records"`
 	LostRecordsUnknown int      `json:"lost_records_unknown"`
 	LagSeconds         *float64 `json:"lag_seconds"` // the greatest
@@ -72,13 +77,17 @@ type Totals struct {
 // Partition is how far one partition was read. Offsets, and so counts of records, include what transactions leave
 // between the records.
 type Partition struct {
-	Partition    int      `json:"partition"`
-	Position     *int64   `json:"position"` // the next offset to read; null also before the first reading, which begins at the log's start
-	LogStart     *int64   `json:"log_start"`
-	LogEnd       *int64   `json:"log_end"`       // up to where records are readable: open transactions are not
-	LagRecords   *int64   `json:"lag_records"`   // readable and not yet read
-	LostRecords  *int64   `json:"lost_records"`  // deleted before they were read, and not yet given up by an operator
-	LagSeconds   *float64 `json:"lag_seconds"`   // age of the record at the position; 0 when caught up; null also when that record is lost, or dated after now
+	Partition   int      `json:"partition"`
+	Position    *int64   `json:"position"` // the next offset to read; null also before the first reading, which begins at the log's start
+	LogStart    *int64   `json:"log_start"`
+	LogEnd      *int64   `json:"log_end"`      // up to where records are readable: open transactions are not
+	LagRecords  *int64   `json:"lag_records"`  // readable and not yet read
+	LostRecords *int64   `json:"lost_records"` // deleted before they were read, and not yet given up by an operator
+	LagSeconds  *float64 `json:"lag_seconds"`  // age of the record at the position; 0 when there is none; null also when that record is lost, or dated after now
+
+	HighWatermark  *int64 `json:"high_watermark"`  // the end of the log, whatever can be read of it
+	BlockedRecords *int64 `json:"blocked_records"` // from log_end to high_watermark: the first open transaction and all behind it
+
 	MirrorOffset *int64   `json:"mirror_offset"` // null for a version that is being built, which has none
 	MirrorDrift  *int64   `json:"mirror_drift"`  // position - mirror; below 0 somebody else wrote the group's offsets
 	State        string   `json:"state"`         // running or halted; empty when unknown or never read

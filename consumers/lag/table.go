@@ -13,7 +13,7 @@ import (
 // plain text, without control characters, whatever Kafka's clients call themselves.
 func (r *Report) WriteTable(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "GROUP\tPARTITION\tSTATUS\tLAG\tSECONDS\tLOST\tPOSITION\tEND\tDRIFT\tRATE\tTREND\tETA\tMEMBER")
+	fmt.Fprintln(table, "GROUP\tPARTITION\tSTATUS\tLAG\tBLOCKED\tSECONDS\tLOST\tPOSITION\tEND\tDRIFT\tRATE\tTREND\tETA\tMEMBER")
 	for i := range r.Groups {
 		r.Groups[i].writeRows(table)
 	}
@@ -51,7 +51,7 @@ func (g *Group) writeRows(w io.Writer) {
 		if g.Building {
 			reader = p.Owner
 		}
-		fmt.Fprintf(w, "%s\t%s/%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\t\t%s\t%s\n", g.title(), g.Topic, p.Partition, p.Status, number(p.LagRecords),
+		fmt.Fprintf(w, "%s\t%s/%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\t\t%s\t%s\n", g.title(), g.Topic, p.Partition, p.Status, number(p.LagRecords), number(p.BlockedRecords),
 			seconds(p.LagSeconds), number(p.LostRecords), number(p.Position), number(p.LogEnd), number(p.MirrorDrift), eta(p.ETASeconds), printable.Text(reader))
 	}
 	t := &g.Totals
@@ -59,7 +59,7 @@ func (g *Group) writeRows(w io.Writer) {
 	if t.RecordsPerSecond != nil {
 		rate = fmt.Sprintf("%.0f/s", *t.RecordsPerSecond)
 	}
-	fmt.Fprintf(w, "%s\ttotal\t%s\t%s\t%s\t%s\t\t\t\t%s\t%s\t%s\t\n", g.title(), g.Status, and(number(t.LagRecords), t.LagRecordsUnknown),
+	fmt.Fprintf(w, "%s\ttotal\t%s\t%s\t%s\t%s\t%s\t\t\t\t%s\t%s\t%s\t\n", g.title(), g.Status, and(number(t.LagRecords), t.LagRecordsUnknown), and(number(t.BlockedRecords), t.BlockedRecordsUnknown),
 		and(seconds(t.LagSeconds), t.LagSecondsUnknown), and(number(t.LostRecords), t.LostRecordsUnknown), rate, t.Trend, eta(t.ETASeconds))
 }
 

@@ -2,6 +2,7 @@ package world
 
 import (
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -43,6 +44,14 @@ func (w *World) Client(options ...kgo.Opt) *kgo.Client {
 	w.Must(err)
 	w.Cleanup(client.Close)
 	return client
+}
+
+// Leaderless takes the leader of a partition of an in-process broker away until the returned function is called: metadata
+// names none, and no broker serves the partition.
+func (w *World) Leaderless(topic string, partition int) (restore func()) {
+	w.Helper()
+	fault := w.Cluster.Fault(kfake.Fault{Topic: w.Conn.Topic(topic), Partitions: []int32{int32(partition)}, Err: kerr.LeaderNotAvailable, Count: -1})
+	return func() { fault.Remove() }
 }
 
 // Ends returns the end offset of each partition of a topic.
