@@ -37,6 +37,7 @@ type acknowledged struct {
 
 // acknowledge takes published rows off the queue and has them noted.
 func (t *term) acknowledge(p *partition, r result) {
+	t.accepted(p, r.rows)
 	again := 0
 	if len(t.acked.partitions) == 0 {
 		t.acked.since = time.Now()

@@ -38,6 +38,8 @@ type Config struct {
 
 	// BatchBytes bounds a request to Kafka; the topic's max.message.bytes does too. Default: 900 KiB.
 	BatchBytes int
+
+	patience time.Duration // with a row that is refused. Default: refusedFor.
 }
 
 // Validate lists what is missing and sets the defaults.
@@ -62,6 +64,9 @@ func (c *Config) Validate() error {
 	}
 	if c.BatchBytes <= 0 {
 		c.BatchBytes = 900 << 10
+	}
+	if c.patience <= 0 {
+		c.patience = refusedFor
 	}
 	return nil
 }

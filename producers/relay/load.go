@@ -124,9 +124,11 @@ func (t *term) prepare(ctx context.Context, seqs []int64, found map[int64]*row) 
 		}
 		r.signedBy = t.trust.keyOf(r.Relay)
 		if err := r.prepare(t.source); err != nil {
+			bytes := r.size()
 			if err := t.giveUp(ctx, r, err); err != nil {
 				return nil, err
 			}
+			t.givenUp(r, bytes, err)
 		}
 		rows = append(rows, r)
 	}

@@ -41,6 +41,9 @@ type partition struct {
 	most    int    // records in one request: fewer after a refusal, to find the record that is refused
 	limit   int    // bytes of one request
 
+	refusal      refusal
+	untimedUntil time.Time // records are sent without a time until then
+
 	busy     bool // a goroutine publishes or inspects it
 	since    time.Time
 	attempts int

@@ -13,9 +13,9 @@ func (t *term) publishAll() {
 	now := time.Now()
 	for _, p := range t.partitions {
 		if p.stage == stageReady && len(p.queue) > 0 && p.due(now) {
-			rows := p.cut()
+			rows, untimed := p.cut(), now.Before(p.untimedUntil)
 			t.sending(rows[len(rows)-1])
-			t.start(p, func(ctx context.Context) result { return t.publish(ctx, p.topicPartition, rows) })
+			t.start(p, func(ctx context.Context) result { return t.publish(ctx, p.topicPartition, rows, untimed) })
 		}
 	}
 }
@@ -29,11 +29,27 @@ func (t *term) sending(last *row) {
 	}
 }
 
+// noTime is Kafka's mark for a record without time, which it takes whatever its clock says.
+var noTime = time.UnixMilli(-1)
+
+// dated returns the time of a record: that of its row, unless that is later than now by this machine's clock. Kafka refuses
+// records that are dated too far after its own (message.timestamp.after.max.ms, by default an hour).
+func dated(recordedAt, now time.Time, untimed bool) time.Time {
+	switch {
+	case untimed:
+		return noTime
+	case recordedAt.After(now):
+		return now
+	}
+	return recordedAt
+}
+
 // publish sends rows and waits for the acknowledgement of all in-sync replicas.
-func (t *term) publish(ctx context.Context, at topicPartition, rows []*row) result {
-	records, signers := make([]kafka.Record, len(rows)), signers{}
+func (t *term) publish(ctx context.Context, at topicPartition, rows []*row, untimed bool) result {
+	records, signers, now := make([]kafka.Record, len(rows)), signers{}, time.Now()
 	for i, r := range rows {
 		records[i] = r.record(signers)
+		records[i].Time = dated(r.recordedAt, now, untimed)
 	}
 	topic := t.Conn.Topic(at.topic)
 	response, err := t.Conn.Client.Produce(ctx, &kafka.ProduceRequest{
@@ -43,7 +59,7 @@ func (t *term) publish(ctx context.Context, at topicPartition, rows []*row) resu
 		err = response.Error
 	}
 	if err != nil {
-		return result{rows: rows, err: fmt.Errorf("publish to %s/%d: %w", topic, at.partition, err)}
+		return result{rows: rows, untimed: untimed, err: fmt.Errorf("publish to %s/%d: %w", topic, at.partition, err)}
 	}
 	return result{rows: rows, base: response.BaseOffset}
 }
@@ -52,12 +68,10 @@ func (t *term) publish(ctx context.Context, at topicPartition, rows []*row) resu
 func (t *term) receivePublished(ctx context.Context, r result) error {
 	p := r.p
 	switch {
-	case refused(r.err):
-		return t.halveBatch(ctx, p, r)
+	case lasts(r.err):
+		return t.receiveRefused(ctx, p, r)
 	case r.err != nil:
-		t.Log.Warn("publishing failed", "topic", p.topic, "partition", p.partition, "attempt", p.attempts+1, "error", r.err)
-		p.failed(time.Now())
-		p.requireInspection()
+		t.wait(p, r.err)
 		return nil
 	case p.stage != stageReady:
 		return nil // to be inspected by now, which tells what became of it

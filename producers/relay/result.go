@@ -10,8 +10,9 @@ import (
 type result struct {
 	p *partition
 
-	rows []*row
-	base int64
+	rows    []*row
+	untimed bool // they were sent without a time
+	base    int64
 
 	inspection *inspection
 	err        error

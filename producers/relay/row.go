@@ -71,7 +71,7 @@ func (r *row) size() int {
 	return size
 }
 
-// record is the row as kafka-go sends it. Its time is the row's, so that a repeat is identical byte for byte.
+// record is the row as kafka-go sends it, signed with the key of its term. Its time is the row's.
 func (r *row) record(signers signers) kafka.Record {
 	all := append(slices.Clone(r.headers), r.Stamp.Headers()...)
 	if r.signedBy != nil {
