@@ -29,7 +29,8 @@ func (s *server) always(ctx context.Context, in *actionInput) (*answered[policyV
 	}
 	var found actions.ByID
 	return change(ctx, s, in.Key, http.StatusOK, work[policyView]{
-		first: func(b *pgx.Batch, user string) { actions.Read(b, user, []events.UUID{id}, &found) },
+		everybody: true, // it makes a policy
+		first:     func(b *pgx.Batch, user string) { actions.Read(b, user, []events.UUID{id}, &found) },
 		then: func(ctx context.Context, tx *transaction) (policyView, error) {
 			a := found[id]
 			if a == nil {

@@ -40,8 +40,9 @@ type Config struct {
 	Wake func()
 
 	// Gate queues what lets the transaction of a change fail with outbox.ErrRestored, and the answer be 503, while a database that
-	// was restored from a backup is being brought up to date from the log. Default: outbox.RefuseRestored.
-	Gate func(*pgx.Batch)
+	// was restored from a backup is being brought up to date from the log: as far as it concerns the person or, if person is
+	// empty, anybody. Default: outbox.RefuseRestored.
+	Gate func(b *pgx.Batch, person string)
 
 	// ATS returns the job applications that belong to mails of a person, by mail id. Default: none belong to any.
 	ATS func(ctx context.Context, userID string, mailIDs []string) (map[string]policy.ATS, error)
@@ -98,7 +99,7 @@ type server struct {
 	engine  search.Engine
 	log     *slog.Logger
 	wake    func()
-	gate    func(*pgx.Batch)
+	gate    func(b *pgx.Batch, person string)
 	ats     func(context.Context, string, []string) (map[string]policy.ATS, error)
 	page    http.Handler
 	hosts   []string

@@ -175,6 +175,32 @@ func TestGateHoldsDecisionsBack(t *testing.T) {
 	p.post("/actions/"+a.ID+"/approve", nil).want(http.StatusOK)
 }
 
+// What concerns one person waits for theirs only. The number of a new policy must not be one that the log has, whoever's.
+func TestGateIsThePersons(t *testing.T) {
+	w := newDeployment(t)
+	w.Must(outbox.AcceptIdentity(t.Context(), w.Pool))
+	alice, bob := w.person("alice"), w.person("bob")
+	const partitions = 3
+	if events.Partition([]byte("alice"), partitions) == events.Partition([]byte("bob"), partitions) {
+		t.Fatal("both are in one partition")
+	}
+	policy := map[string]any{"name": "n", "condition": json.RawMessage(anySubject), "action": "create_task"}
+	a, b := alice.action(), bob.action()
+	w.Exec("UPDATE deployment SET timeline_id = timeline_id - 1") // the server has just become another one
+	accept := func(person string) {
+		w.Must(outbox.AcceptPartition(t.Context(), w.Pool, events.TopicActions, events.Partition([]byte(person), partitions), partitions))
+	}
+	accept("bob")
+	alice.post("/actions/"+a.ID+"/approve", nil).want(http.StatusServiceUnavailable)
+	bob.post("/actions/"+b.ID+"/approve", nil).want(http.StatusOK)
+	accept("alice")
+	alice.post("/actions/"+a.ID+"/approve", nil).want(http.StatusOK)
+	alice.post("/policy", policy).want(http.StatusServiceUnavailable)
+	alice.post("/actions/"+a.ID+"/always", nil).want(http.StatusServiceUnavailable)
+	w.Must(outbox.AcceptIdentity(t.Context(), w.Pool))
+	alice.post("/policy", policy).want(http.StatusCreated)
+}
+
 func TestDecideMany(t *testing.T) {
 	w := newDeployment(t)
 	p, other := w.person("alice"), w.person("bob")

@@ -13,7 +13,7 @@ import (
 func TestRequestOfAnErasedPersonIsNotTheNextOnes(t *testing.T) {
 	between := func() {}
 	w := newDeployment(t, func(c *Config) {
-		c.Gate = func(*pgx.Batch) { between() }
+		c.Gate = func(*pgx.Batch, string) { between() }
 	})
 	ann := w.person("ann")
 	action := ann.action()

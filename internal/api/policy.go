@@ -133,7 +133,8 @@ func (s *server) createPolicy(ctx context.Context, in *policyCreate) (*answered[
 	if faults := p.Validate(); faults != nil {
 		return nil, invalidPolicy(faults)
 	}
-	return change(ctx, s, in.Key, http.StatusCreated, work[policyView]{then: func(ctx context.Context, tx *transaction) (policyView, error) {
+	// The number of a new policy must not be one that the log has, whoever's.
+	return change(ctx, s, in.Key, http.StatusCreated, work[policyView]{everybody: true, then: func(ctx context.Context, tx *transaction) (policyView, error) {
 		return addPolicy(ctx, tx, p)
 	}})
 }

@@ -37,7 +37,7 @@ func TestARememberedRequestChangesNothing(t *testing.T) {
 func TestADecisionOfAnErasedPersonChangesNothing(t *testing.T) {
 	between := func() {}
 	w := newDeployment(t, func(c *Config) {
-		c.Gate = func(*pgx.Batch) { between() }
+		c.Gate = func(*pgx.Batch, string) { between() }
 	})
 	p := w.person("alice")
 	a := p.action()

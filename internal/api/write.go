@@ -60,8 +60,17 @@ func (tx *transaction) event(kind events.Type, a *actions.Action) *events.Event 
 // lock: they go out in one round trip with BEGIN and the lock. then uses their results and does the rest. An error of then
 // rolls everything back. Both may run again after a deadlock and must not keep results of an earlier run.
 type work[T any] struct {
-	first func(b *pgx.Batch, user string)
-	then  func(ctx context.Context, tx *transaction) (T, error)
+	everybody bool // after a restore it waits for what concerns anybody, not only the person
+	first     func(b *pgx.Batch, user string)
+	then      func(ctx context.Context, tx *transaction) (T, error)
+}
+
+// waitsFor returns whose part of the log has to be read first, after a restore; empty: everybody's.
+func (w *work[T]) waitsFor(person string) string {
+	if w.everybody {
+		return ""
+	}
+	return person
 }
 
 // How a change that met a deadlock is retried.
@@ -104,7 +113,7 @@ func changeOnce[T any](ctx context.Context, s *server, source, key string, statu
 	if key != "" {
 		actions.Recall(begun.Batch(), caller.ID, key, &earlier, &recalled)
 	}
-	s.gate(begun.Batch()) // within the transaction: the next one may be on another server
+	s.gate(begun.Batch(), w.waitsFor(caller.ID)) // within the transaction: the next one may be on another server
 	if w.first != nil {
 		w.first(begun.Batch(), caller.ID)
 	}

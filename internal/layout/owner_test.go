@@ -48,11 +48,12 @@ var owners = map[string]owner{
 	"tokens":             {authFolder, nil},
 
 	// Events on their way to Kafka.
-	"outbox":           {outboxFolder, map[string]string{relayFolder: "it stamps rows and notes where they were published"}},
-	"deployment":       {outboxFolder, nil},
-	"relays":           {relayFolder, nil},
-	"relay_partitions": {relayFolder, nil},
-	"relay_keys":       {relayKeyFolder, nil},
+	"outbox":              {outboxFolder, map[string]string{relayFolder: "it stamps rows and notes where they were published"}},
+	"deployment":          {outboxFolder, nil},
+	"restored_partitions": {outboxFolder, nil},
+	"relays":              {relayFolder, nil},
+	"relay_partitions":    {relayFolder, nil},
+	"relay_keys":          {relayKeyFolder, nil},
 
 	// The loop of the consumers.
 	"positions":        {loopFolder, nil},

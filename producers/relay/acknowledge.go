@@ -60,9 +60,10 @@ func (t *term) noteDue() bool {
 	return len(t.acked.seqs) >= assignRows || time.Since(t.acked.since) >= noteEvery
 }
 
-// asksWhatIsPublished tells whether the table is about to be asked which rows are published.
+// asksWhatIsPublished tells whether the table is about to be asked which rows of a partition are published, and does not know
+// all of them yet. A partition that has to wait makes no other's rows be noted sooner.
 func (t *term) asksWhatIsPublished() bool {
-	for _, p := range t.partitions {
+	for p := range t.acked.partitions {
 		if p.stage != stageReady || p.spilled {
 			return true
 		}

@@ -16,7 +16,7 @@
 //
 // # Reconciling
 //
-// Before its first publish, and again after any failed request or change of leader, the relay inspects a partition: whether
+// Before it publishes to a partition first, and again after any failed request or change of leader, the relay inspects it: whether
 // the last record that it published is still there, and which records follow it. Lost records are published again, from
 // the first missing one on, before anything new. When the log has records of ours that the database does not know, since it
 // was restored from a backup, the relay reconciles the database with the log: rows get the sequences found there, and

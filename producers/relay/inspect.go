@@ -67,7 +67,7 @@ func (t *term) receiveInspection(ctx context.Context, r result) error {
 		}
 		p.read(r.inspection.next)
 	}
-	return nil
+	return t.noteRead(ctx, p)
 }
 
 // receiveCheck has rows published again whose records are gone, before reading on.
@@ -85,7 +85,7 @@ func (t *term) receiveCheck(ctx context.Context, p *partition, found *inspection
 	p.known, p.moved, p.sure, p.likely = true, false, p.next, p.next
 	p.stage, p.end = stageRead, found.end
 	p.read(max(p.next, found.start))
-	return nil
+	return t.noteRead(ctx, p)
 }
 
 // publishAgain marks rows at and behind an offset as unpublished, and stores the end of the partition, in one transaction.

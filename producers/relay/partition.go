@@ -28,6 +28,7 @@ type partition struct {
 	next  int64 // one past the last record known to be ours
 
 	stage   stage
+	wasRead bool  // to its end, in this term
 	reading int64 // the offset to read on from
 	end     int64 // the end of the log when it was checked
 

@@ -14,7 +14,7 @@ import (
 	"github.com/applylens/applylens/internal/relaykey"
 )
 
-// finishReconcilingSQL notes that the term has read the log to its end, before its first publish.
+// finishReconcilingSQL notes that the term has read every partition of the log to its end.
 const finishReconcilingSQL = `UPDATE relays SET reconciled_at = clock_timestamp() WHERE relay_id = $1`
 
 // insertFoundRelaysSQL adds terms that are in the log and that a restored database does not know, as older than this one.
@@ -124,11 +124,21 @@ func (t *term) takeOver(ctx context.Context, tx pgx.Tx, found map[events.UUID]*e
 	return nil
 }
 
-// finishReconciling ends the reading of the log that comes before the term's first publish, once every partition is
-// ready. What it writes becomes visible at once: whoever sees that the relay has reconciled finds the database accepted.
+// noteRead notes that a partition was read to its end in this term: from now on its rows get sequences, and persons whose
+// events are in it may decide again in a database that was restored.
+func (t *term) noteRead(ctx context.Context, p *partition) error {
+	if p.stage != stageReady || p.wasRead {
+		return nil
+	}
+	p.wasRead = true
+	return outbox.AcceptPartition(ctx, t.conn, p.topic, p.partition, t.partitionCount(p.topic))
+}
+
+// finishReconciling ends the reading of the log that comes before the first publish to each partition, once all are read.
+// What it writes becomes visible at once: whoever sees that the relay has reconciled finds the database accepted.
 func (t *term) finishReconciling(ctx context.Context) error {
 	for _, p := range t.partitions {
-		if p.stage != stageReady {
+		if !p.wasRead {
 			return nil
 		}
 	}

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -348,17 +349,108 @@ func (w *deployment) checkForeign(n int) {
 	}
 }
 
-func TestFirstPublishWaitsForReconciling(t *testing.T) {
+func TestFirstPublishWaitsUntilItsPartitionIsRead(t *testing.T) {
 	w := newDeployment(t)
 	w.add(5, "ann")
 	fault := w.Cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.ListOffsets}, Err: kerr.UnknownServerError, Count: -1,
-		Topic: w.Conn.Topic(events.TopicMail), Partitions: []int32{1}})
+		Topic: w.Conn.Topic(events.TopicActions), Partitions: []int32{int32(w.PartitionOf("ann"))}})
 	w.start()
 	w.Must(fault.Wait(t.Context(), 3))
-	if n := len(w.log()); n != 0 {
-		t.Errorf("%d records before every partition was read, want none", n)
+	if n := w.Int("SELECT count(*) FROM outbox WHERE relay_id IS NOT NULL OR published_at IS NOT NULL"); n != 0 {
+		t.Errorf("%d rows have sequences before their partition was read, want none", n)
 	}
 	fault.Remove()
 	w.AwaitPublished()
 	w.checkLog()
+}
+
+// A partition without a leader holds up nobody but its own persons, before and after a restore.
+func TestPartitionWithoutLeaderHoldsOnlyItsRows(t *testing.T) {
+	for name, restored := range map[string]bool{"as it was": false, "restored from a backup": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newDeployment(t)
+			away := w.PartitionOf("ann")
+			others := slices.DeleteFunc([]string{"bob", "cid", "dan", "eve"}, func(user string) bool { return w.PartitionOf(user) == away })
+			everybody := append(others, "ann")
+			w.add(4*len(everybody), everybody...)
+			stop := w.start()
+			w.AwaitPublished()
+			stop()
+			if restored {
+				w.forget(0, w.added) // the rows of all are in the log, and must not be published again under other sequences
+			}
+			restore := w.Leaderless(events.TopicActions, away)
+			w.add(2*len(everybody), everybody...)
+			w.start()
+			w.Until("the rows of the other partitions are published", func() bool {
+				return w.Int("SELECT count(*) FROM outbox WHERE published_at IS NULL AND user_id <> 'ann'") == 0
+			})
+			if n := w.Int("SELECT count(*) FROM outbox WHERE relay_id IS NOT NULL AND user_id = 'ann' AND published_at IS NULL"); n != 0 {
+				t.Errorf("%d rows got sequences before their partition was read", n)
+			}
+			w.checkWaits(restored, "ann", restored)
+			w.checkWaits(restored, others[0], false)
+			if n := w.Int("SELECT count(*) FROM relays WHERE reconciled_at IS NOT NULL"); n != 1-count(restored) {
+				t.Errorf("%d terms have read the whole log", n)
+			}
+			restore()
+			w.AwaitPublished()
+			w.accepted()
+			if repeats := w.checkLog(); repeats != 0 {
+				t.Errorf("%d repeats, want none", repeats)
+			}
+			if n := w.Int("SELECT count(*) FROM restored_partitions"); n != 0 {
+				t.Errorf("%d partitions are left for the next restore to find", n)
+			}
+		})
+	}
+}
+
+func count(one bool) int {
+	if one {
+		return 1
+	}
+	return 0
+}
+
+// checkWaits checks whether the database counts as restored, and whether a person has to wait then.
+func (w *deployment) checkWaits(restored bool, user string, want bool) {
+	w.Helper()
+	found, err := outbox.Restored(w.Context(), w.Pool)
+	if err != nil || found != restored {
+		w.Errorf("Restored = %t, %v; want %t", found, err, restored)
+	}
+	if waits, err := outbox.RestoredFor(w.Context(), w.Pool, user); err != nil || found && waits != want {
+		w.Errorf("%s waits: %t, %v; want %t", user, waits, err, want)
+	}
+}
+
+// What a restored database lacks returns for each person when their partition is read, before anything of theirs goes out.
+func TestDecisionsOfAPartitionReturnBeforeItsRowsGoOut(t *testing.T) {
+	w := newDeployment(t)
+	away := w.PartitionOf("ann")
+	other := "bob"
+	if w.PartitionOf(other) == away {
+		other = "cid"
+	}
+	ids := map[string]events.UUID{"ann": events.NewUUIDv7(recorded), other: events.NewUUIDv7(recorded)}
+	for user, id := range ids {
+		w.action(events.TypeActionApproved, id, user, 1, 0)
+	}
+	stop := w.start()
+	w.AwaitPublished()
+	stop()
+	w.forget(0, 0)
+	restore := w.Leaderless(events.TopicActions, away)
+	w.start()
+	status := "SELECT count(*) FROM actions WHERE user_id = $1 AND status = 'approved'"
+	w.Until("the other's decision is back", func() bool { return w.Int(status, other) == 1 })
+	w.add(1, other)
+	w.AwaitPublished()
+	if n := w.Int(status, "ann"); n != 0 {
+		t.Error("the decision is back of a person whose partition cannot be read")
+	}
+	restore()
+	w.Until("hers too", func() bool { return w.Int(status, "ann") == 1 })
+	w.accepted()
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -18,9 +20,9 @@ import (
 const selectUnsequencedSQL = `
 SELECT seq, aggregatetype, aggregateid, octet_length(payload) + octet_length(headers::text)
 FROM outbox
-WHERE published_at IS NULL AND relay_id IS NULL AND aggregatetype = ANY ($1)
+WHERE published_at IS NULL AND relay_id IS NULL AND aggregatetype = ANY ($1) AND seq > $2
 ORDER BY seq
-LIMIT $2`
+LIMIT $3`
 
 // assignSequencesSQL gives rows their relay sequences, all of them or none, and returns the rows as they are then. It
 // locks them first, in the order of seq as erasing does. When a row is gone or has a sequence already, the constraint
@@ -64,12 +66,12 @@ func (t *term) assignNext(ctx context.Context) (asked bool, err error) {
 // assignSequences gives the next rows their sequences, in the order of seq. The two statements are all the round trips to
 // PostgreSQL that come before publishing. full tells that more rows wait.
 func (t *term) assignSequences(ctx context.Context) (rows []*row, full bool, err error) {
-	list, err := selectUnsequenced(ctx, t.conn, t.topics)
+	list, full, err := t.nextUnsequenced(ctx)
 	if err != nil || len(list) == 0 {
 		return nil, false, err
 	}
 	chosen := within(list)
-	full = len(list) == assignRows || len(chosen) < len(list)
+	full = full || len(chosen) < len(list)
 	plan := t.planSequences(chosen)
 	found, err := t.saveSequences(ctx, plan)
 	if errors.Is(err, errRowsChanged) {
@@ -87,6 +89,35 @@ func (t *term) assignSequences(ctx context.Context) (rows []*row, full bool, err
 	return rows, full, err
 }
 
+// nextUnsequenced returns the next rows that can get sequences. Those of a partition whose log was never read in this term
+// are passed over: in a database that was restored they may be in the log under sequences of an earlier term. full tells
+// that more rows may wait behind them.
+func (t *term) nextUnsequenced(ctx context.Context) (list []candidate, full bool, err error) {
+	behind := int64(math.MinInt64)
+	for {
+		page, err := selectUnsequenced(ctx, t.conn, t.topics, behind)
+		if err != nil || len(page) == 0 {
+			return nil, false, err
+		}
+		behind, full = page[len(page)-1].seq, len(page) == assignRows
+		list = slices.DeleteFunc(page, func(c candidate) bool { return !t.wasRead(c) })
+		if len(list) > 0 || !full {
+			return list, full, nil
+		}
+	}
+}
+
+// wasRead tells whether the log was read to which a row goes.
+func (t *term) wasRead(c candidate) bool {
+	p := t.partitions[t.goesTo(c)]
+	return p != nil && p.wasRead
+}
+
+// goesTo is the partition of a row.
+func (t *term) goesTo(c candidate) topicPartition {
+	return topicPartition{c.topic, events.Partition(c.key, t.partitionCount(c.topic))}
+}
+
 // assignment is which relay sequences rows are to get, in the order of seq.
 type assignment struct {
 	seqs       []int64
@@ -100,7 +131,7 @@ type assignment struct {
 func (t *term) planSequences(list []candidate) *assignment {
 	plan := &assignment{last: map[topicPartition]sequence{}}
 	for _, c := range list {
-		at := topicPartition{c.topic, events.Partition(c.key, t.partitionCount(c.topic))}
+		at := t.goesTo(c)
 		last, begun := plan.last[at]
 		if !begun {
 			last = t.sequences[at]
@@ -128,8 +159,8 @@ func (t *term) saveSequences(ctx context.Context, plan *assignment) (map[int64]*
 	return found, err
 }
 
-func selectUnsequenced(ctx context.Context, conn *pgx.Conn, topics []string) ([]candidate, error) {
-	rows, err := conn.Query(ctx, selectUnsequencedSQL, topics, assignRows)
+func selectUnsequenced(ctx context.Context, conn *pgx.Conn, topics []string, behind int64) ([]candidate, error) {
+	rows, err := conn.Query(ctx, selectUnsequencedSQL, topics, behind, assignRows)
 	if err != nil {
 		return nil, fmt.Errorf("read outbox: %w", err)
 	}

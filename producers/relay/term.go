@@ -28,8 +28,8 @@ type term struct {
 	topics     []string // those that exist
 	partitions map[topicPartition]*partition
 	sequences  map[topicPartition]sequence // they go on when a topic is recreated
-	reconciled bool
-	more       bool // the table has more rows to sequence
+	reconciled bool                        // every partition was read to its end
+	more       bool                        // the table has more rows to sequence
 	acked      acknowledged
 
 	results chan result
@@ -108,11 +108,12 @@ func (t *term) turn(ctx context.Context) error {
 	return nil
 }
 
-// publishNext inspects the partitions that need it, and once the term has reconciled publishes what waits.
+// publishNext inspects the partitions that need it, and publishes what waits for the others. A partition that cannot be
+// read holds up its own rows only.
 func (t *term) publishNext(ctx context.Context) error {
 	t.inspectAll()
 	if !t.reconciled {
-		if err := t.finishReconciling(ctx); err != nil || !t.reconciled {
+		if err := t.finishReconciling(ctx); err != nil {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/applylens/applylens/internal/broker"
 	"github.com/applylens/applylens/internal/config"
@@ -46,11 +47,14 @@ func (w *World) Client(options ...kgo.Opt) *kgo.Client {
 	return client
 }
 
+// ofLeaders are the requests that a partition without a leader is not served by, and metadata, which tells that.
+var ofLeaders = []kmsg.Key{kmsg.Metadata, kmsg.Produce, kmsg.Fetch, kmsg.ListOffsets, kmsg.OffsetForLeaderEpoch, kmsg.DeleteRecords, kmsg.DescribeProducers}
+
 // Leaderless takes the leader of a partition of an in-process broker away until the returned function is called: metadata
 // names none, and no broker serves the partition.
 func (w *World) Leaderless(topic string, partition int) (restore func()) {
 	w.Helper()
-	fault := w.Cluster.Fault(kfake.Fault{Topic: w.Conn.Topic(topic), Partitions: []int32{int32(partition)}, Err: kerr.LeaderNotAvailable, Count: -1})
+	fault := w.Cluster.Fault(kfake.Fault{Keys: ofLeaders, Topic: w.Conn.Topic(topic), Partitions: []int32{int32(partition)}, Err: kerr.LeaderNotAvailable, Count: -1})
 	return func() { fault.Remove() }
 }
 
