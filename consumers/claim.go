@@ -24,7 +24,7 @@ func openSession(ctx context.Context, cfg *Config, version Version, partitions [
 		return nil, err
 	}
 	starts, err := kafkalog.Starts(ctx, cfg.Broker, name)
-	if len(starts) == 0 && err != nil {
+	if err := kafkalog.UnlessPartial(err); len(starts) == 0 && err != nil {
 		return nil, err // otherwise it is about single partitions, which have a position already, or wait for one
 	}
 	s := &session{
@@ -37,7 +37,9 @@ func openSession(ctx context.Context, cfg *Config, version Version, partitions [
 		reader: &kafkalog.Reader{Conn: cfg.Broker, Topic: name, MaxBytes: cfg.FetchBytes, MaxWait: 500 * time.Millisecond},
 		relays: relayTerms{db: cfg.Pool},
 	}
-	err = postgres.InTx(ctx, cfg.Pool, func(tx *postgres.Tx) error { return s.claim(ctx, tx, partitions, starts) })
+	claiming, cancel := context.WithTimeout(ctx, cfg.BatchDeadline)
+	defer cancel()
+	err = postgres.InTx(claiming, cfg.Pool, func(tx *postgres.Tx) error { return s.claim(claiming, tx, partitions, starts) })
 	if err != nil {
 		return nil, err
 	}
@@ -144,9 +146,14 @@ func (s *session) takePositions(ctx context.Context, tx *postgres.Tx, partitions
 	}
 	for _, id := range missing {
 		if _, known := starts[id]; id < accepted && !known {
-			return fmt.Errorf("claim %s/%d: it has no position yet, and Kafka does not tell where its log begins: it may have no leader", s.topic, id)
+			s.waiting = append(s.waiting, id)
 		}
 	}
+	if len(s.waiting) > 0 {
+		s.cfg.Log.Warn("partitions have to wait: they have no position yet, and Kafka does not tell where their logs begin, so they may have no leader",
+			"group", s.log.Group, "topic", s.log.Topic, "partitions", s.waiting)
+	}
+	missing = slices.DeleteFunc(missing, func(id int) bool { return slices.Contains(s.waiting, id) })
 	s.addUnclaimed(missing, s.grown(accepted, s.log.Partitions))
 	return nil
 }

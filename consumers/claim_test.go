@@ -2,12 +2,15 @@ package consumers_test
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 
-	"github.com/applylens/applylens/consumers/ledger"
-	"github.com/applylens/applylens/consumers/rebuild"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/applylens/applylens/consumers"
+	"github.com/applylens/applylens/consumers/ledger"
+	"github.com/applylens/applylens/consumers/rebuild"
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/testkit/grouptest"
 	"github.com/applylens/applylens/internal/testkit/world"
@@ -53,4 +56,106 @@ func TestMirrorIsRepairedAtTheClaim(t *testing.T) {
 		w.Must(err)
 		return world.Want(committed[int32(at)] == 2, "%d", committed)
 	})
+}
+
+// A partition without a leader is claimed when it has one, and holds up no other: neither in a group that is new, whose
+// positions begin where Kafka says that the logs do, nor in one that asks where the epochs ended that it has read.
+func TestPartitionWithoutLeaderHoldsUpNoClaim(t *testing.T) {
+	for name, read := range map[string]bool{"never read": false, "read before": true} {
+		t.Run(name, func(t *testing.T) {
+			w := grouptest.New(t)
+			away := w.PartitionOf("ann")
+			var others []*kgo.Record
+			for partition := range w.Partitions {
+				if partition != away {
+					others = append(others, w.Own(world.Decision(w.UsersOf(partition, 1)[0], 0)))
+				}
+			}
+			if read {
+				w.Publish(w.Own(world.Decision("ann", 1)))
+				w.Publish(others...)
+				stop := w.Start(w.Weights())
+				w.AwaitWeights()
+				stop()
+				for i := range others {
+					others[i] = w.Own(world.Decision(w.UsersOf(int(others[i].Partition), 1)[0], 2))
+				}
+			}
+			w.Publish(w.Own(world.Decision("ann", 3)))
+			w.Publish(others...)
+			restore := w.Leaderless(events.TopicActions, away)
+			w.Start(w.Weights())
+			w.Eventually("the other partitions are folded", func() error {
+				positions, err := w.Positions("weights", events.TopicActions)
+				if err != nil {
+					return err
+				}
+				folded := 0
+				for _, at := range positions {
+					if int(at.Partition) != away && at.Next == int64(1+count(read)) {
+						folded++
+					}
+				}
+				return world.Want(folded == w.Partitions-1, "positions are %+v", positions)
+			})
+			restore()
+			w.AwaitWeights()
+		})
+	}
+}
+
+func count(one bool) int {
+	if one {
+		return 1
+	}
+	return 0
+}
+
+// A rebuild folds what can be read, and says what could not.
+func TestRebuildFoldsAroundAPartitionWithoutLeader(t *testing.T) {
+	w := grouptest.New(t)
+	away := w.PartitionOf("ann")
+	for partition := range w.Partitions {
+		w.Publish(w.Own(world.Decision(w.UsersOf(partition, 1)[0], 0)))
+	}
+	restore := w.Leaderless(events.TopicActions, away)
+	version, err := rebuild.Run(t.Context(), w.Weights(), false)
+	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("no answer about partitions [%d]", away)) {
+		t.Errorf("rebuilding without the partition: %v, want its name", err)
+	}
+	folded := "SELECT count(*) FROM positions WHERE version = $1 AND next_offset = 1"
+	if n := w.Int(folded, version); n != w.Partitions-1 {
+		t.Errorf("%d partitions are folded, want all but one", n)
+	}
+	restore()
+	w.Eventually("the rest is folded", func() error {
+		_, err := rebuild.Run(t.Context(), w.Weights(), false)
+		return err
+	})
+	if n := w.Int(folded, version); n != w.Partitions {
+		t.Errorf("%d partitions are folded, want all", n)
+	}
+}
+
+// An operator moves a partition that can be read, whatever another is like.
+func TestOperatorsMoveAroundAPartitionWithoutLeader(t *testing.T) {
+	w := grouptest.New(t)
+	for n := range 3 {
+		w.Publish(w.Own(world.Decision("ann", n)))
+	}
+	stop := w.Start(w.Weights())
+	w.AwaitWeights()
+	stop()
+	at := w.PartitionOf("ann")
+	away := (at + 1) % w.Partitions
+	w.Leaderless(events.TopicActions, away)
+	if _, err := w.Operator().Rewind(t.Context(), at, 1); err != nil {
+		t.Error(err)
+	}
+	if moves, err := w.Operator().Skip(t.Context(), at, 3); err != nil || len(moves) != 1 || moves[0].Skipped != 2 {
+		t.Errorf("skip: %+v, %v", moves, err)
+	}
+	if _, err := w.Operator().Skip(t.Context(), away, 1); err == nil {
+		t.Error("a partition without a leader can be passed over")
+	}
 }

@@ -141,6 +141,8 @@ func foldLive(ctx context.Context, cfg *Config, partitions []int, commit func(ma
 // foldableVersion returns the live version, or an error when this binary would fold it differently from the one that
 // built it.
 func foldableVersion(ctx context.Context, cfg *Config) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, cfg.BatchDeadline) // its partitions are kept meanwhile
+	defer cancel()
 	version, foldVersion, err := ledger.LiveVersionFor(ctx, cfg.Pool, cfg.Group.Name, cfg.Group.FoldVersion)
 	if err != nil {
 		return 0, err
@@ -167,6 +169,9 @@ func Fold(ctx context.Context, cfg Config, version int, partitions []int, stopAt
 		return err
 	case ctx.Err() != nil:
 		return ctx.Err()
+	}
+	if len(s.waiting) > 0 {
+		return fmt.Errorf("version %d of %s: Kafka does not tell where the logs of partitions %v begin: they may have no leader", version, cfg.Group.Name, s.waiting)
 	}
 	for _, part := range s.parts {
 		if at, halt := part.status.get(); halt != nil {

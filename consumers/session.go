@@ -24,7 +24,9 @@ type session struct {
 	source string // the ce_source of our own relay
 	reader *kafkalog.Reader
 	parts  []*partition
-	mirror *mirror // nil for a version that is not live
+	// waiting are partitions that have no position and cannot get one, since Kafka does not tell where their logs begin.
+	waiting []int
+	mirror  *mirror // nil for a version that is not live
 
 	relays relayTerms
 }
@@ -154,6 +156,9 @@ func (s *session) run(ctx context.Context) error {
 			mine = append(mine, s.parts[j])
 		}
 		folding.Go(func() error { return newWorker(s, mine).run(fctx) })
+	}
+	if len(s.parts) == 0 && !s.log.Shadow { // until the watch finds that one of those that wait can be claimed
+		folding.Go(func() error { <-fctx.Done(); return nil })
 	}
 	group.Go(func() error {
 		defer stopWatching()

@@ -3,6 +3,7 @@ package consumers
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/applylens/applylens/consumers/ledger"
@@ -34,7 +35,19 @@ func (s *session) watch(ctx context.Context) error {
 				return err
 			}
 		}
+		if len(s.waiting) > 0 && s.anyBegins(ctx) {
+			return errReclaim
+		}
 	}
+}
+
+// anyBegins tells whether Kafka now knows where the log of a partition begins that waits for a position.
+func (s *session) anyBegins(ctx context.Context) bool {
+	starts, _ := kafkalog.Starts(ctx, s.cfg.Broker, s.topic) // what it does not know is looked for again
+	return slices.ContainsFunc(s.waiting, func(id int) bool {
+		_, known := starts[id]
+		return known
+	})
 }
 
 // haltWatched halts what no longer fits the log. A worker may be in the middle of a batch of that partition: its next
@@ -93,7 +106,7 @@ func (s *session) inspect(ctx context.Context, list []kafkalog.At) (map[int]*led
 		return everywhere(list, s.grown(s.log.Partitions, topic.Partitions)), nil
 	}
 	starts, err := kafkalog.Starts(ctx, s.cfg.Broker, s.topic)
-	if len(starts) == 0 && err != nil {
+	if err := kafkalog.UnlessPartial(err); len(starts) == 0 && err != nil {
 		return nil, err
 	}
 	halts := map[int]*ledger.Halt{}

@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/kafkalog"
 )
 
 // tolerableSkew is how far clocks may differ without a warning.
@@ -68,7 +69,7 @@ func (c *checkup) topics(ctx context.Context) bool {
 			c.topicSettings(check, name, settings, replicas(detail))
 			c.replicas(check, detail, settings)
 		}
-		if latestErr == nil {
+		if kafkalog.UnlessPartial(latestErr) == nil {
 			c.recordTimes(check, latest[name], now)
 		}
 		if len(c.findings) == before {

@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/applylens/applylens/internal/broker"
+	"github.com/applylens/applylens/internal/kafkalog"
 )
 
 // kafkaView is what Kafka said, before PostgreSQL was asked, save for the ends.
@@ -59,7 +60,7 @@ func askKafka(ctx context.Context, conn *broker.Conn, groups []Projection) (*kaf
 	}
 	askGroups(ctx, conn, groups, view)
 	starts, err := conn.Admin.ListStartOffsets(ctx, names...)
-	if err := unlessPartial(err); err != nil {
+	if err := kafkalog.UnlessPartial(err); err != nil {
 		return nil, fmt.Errorf("list start offsets: %w", err)
 	}
 	view.add(topics, func(t *topicView, i int) { t.starts = known(starts[names[i]]) })
@@ -77,7 +78,7 @@ func (v *kafkaView) askEnds(ctx context.Context, conn *broker.Conn, groups []Pro
 		return err
 	})
 	ends, err := conn.Admin.ListCommittedOffsets(ctx, names...)
-	if err := unlessPartial(err); err != nil {
+	if err := kafkalog.UnlessPartial(err); err != nil {
 		return fmt.Errorf("list end offsets: %w", err)
 	}
 	v.add(topics, func(t *topicView, i int) { t.ends = known(ends[names[i]]) })
@@ -91,16 +92,6 @@ func (v *kafkaView) add(topics []string, change func(t *topicView, i int)) {
 		change(&view, i)
 		v.topics[topic] = view
 	}
-}
-
-// unlessPartial returns nil for the error of a request to several brokers of which some have answered, or which asked for
-// partitions without a leader: those partitions are missing in the answer, and nothing else is.
-func unlessPartial(err error) error {
-	var some *kadm.ShardErrors
-	if errors.As(err, &some) {
-		return nil
-	}
-	return err
 }
 
 func topicsOf(conn *broker.Conn, groups []Projection) (topics, names []string) {

@@ -27,7 +27,7 @@ func (o *Operator) adopt(ctx context.Context, partition int) (moves []Move, err 
 		return nil, err
 	}
 	starts, ends, err := kafkalog.Ends(ctx, o.Config.Broker, o.topic())
-	if err != nil {
+	if err := kafkalog.UnlessPartial(err); len(starts) == 0 && err != nil {
 		return nil, err
 	}
 	versions, err := o.versions(ctx)
@@ -60,6 +60,11 @@ func (o *Operator) adoptVersion(ctx context.Context, tx *postgres.Tx, version, p
 		return nil, err
 	}
 	if replaced {
+		for id := range log.Partitions {
+			if _, known := ends[id]; !known {
+				return nil, fmt.Errorf("what partition %d of the new log repeats is not known to Kafka: it may have no leader", id)
+			}
+		}
 		if err := log.AddPositions(ctx, tx, starts, ends); err != nil {
 			return nil, err
 		}
@@ -76,7 +81,11 @@ func (o *Operator) adoptVersion(ctx context.Context, tx *postgres.Tx, version, p
 		if at.State != ledger.StateHalted {
 			continue
 		}
-		move, err := o.adoptPosition(ctx, tx, at, starts[at.Partition])
+		start, known := starts[at.Partition]
+		if dependsOnLog := at.HaltReason == ledger.ReasonTruncated || at.HaltReason == ledger.ReasonGap; !known && dependsOnLog {
+			return nil, fmt.Errorf("where the log of partition %d begins is not known to Kafka, so it may have no leader: adopt the others one by one, as TOPIC/PARTITION", at.Partition)
+		}
+		move, err := o.adoptPosition(ctx, tx, at, start)
 		if err != nil {
 			return nil, err
 		}

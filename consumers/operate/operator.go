@@ -108,11 +108,12 @@ func (o *Operator) Rewind(ctx context.Context, partition int, to int64) ([]Move,
 
 func (o *Operator) rewind(ctx context.Context, partition int, to int64) (moves []Move, err error) {
 	starts, err := kafkalog.Starts(ctx, o.Config.Broker, o.topic())
-	if err != nil {
+	start, known := starts[partition]
+	if err != nil && !known { // otherwise it is about other partitions
 		return nil, err
 	}
-	if to < starts[partition] {
-		return nil, fmt.Errorf("the log of partition %d begins at %d, above %d", partition, starts[partition], to)
+	if to < start {
+		return nil, fmt.Errorf("the log of partition %d begins at %d, above %d", partition, start, to)
 	}
 	present, err := o.present(ctx)
 	if err != nil {

@@ -18,11 +18,13 @@ const reasonSkipped = "skipped"
 // are counted as lost. Every rebuild honours it.
 func (o *Operator) Skip(ctx context.Context, partition int, to int64) ([]Move, error) {
 	starts, ends, err := kafkalog.Ends(ctx, o.Config.Broker, o.topic())
-	if err != nil {
-		return nil, fmt.Errorf("skip: %w", err)
-	}
 	end, known := ends[partition]
-	if !known {
+	start, begins := starts[partition]
+	switch {
+	case known && begins: // an error is about other partitions
+	case err != nil:
+		return nil, fmt.Errorf("skip: %w", err)
+	default:
 		return nil, fmt.Errorf("skip: the topic has no partition %d", partition)
 	}
 	if to > end {
@@ -38,7 +40,7 @@ func (o *Operator) Skip(ctx context.Context, partition int, to int64) ([]Move, e
 	}
 	var moves []Move
 	for _, version := range versions {
-		moved, err := o.skipVersion(ctx, version, partition, present, starts[partition], to)
+		moved, err := o.skipVersion(ctx, version, partition, present, start, to)
 		if err != nil {
 			return moves, fmt.Errorf("skip: %w", err)
 		}

@@ -53,9 +53,10 @@ func join(ctx context.Context, cfg *consumers.Config, version int, follow bool) 
 type rest struct {
 	from, to map[int]int64 // offsets by partition
 	records  int64
+	fault    error // of partitions of which Kafka does not tell the end; the others can be folded
 }
 
-// destination reads the offsets to fold to, by partition.
+// destination reads the offsets to fold to, by partition. Beside offsets, an error is about the partitions that are missing.
 type destination func(ctx context.Context) (map[int]int64, error)
 
 func (m *member) logEnds(ctx context.Context) (map[int]int64, error) {
@@ -68,15 +69,15 @@ func (m *member) look(ctx context.Context, to destination) (rest, error) {
 	if err := m.check(ctx); err != nil {
 		return rest{}, err
 	}
-	ends, err := to(ctx)
-	if err != nil {
-		return rest{}, err
+	ends, fault := to(ctx)
+	if fault != nil && len(ends) == 0 {
+		return rest{}, fault
 	}
 	from, err := ledger.NextOffsets(ctx, m.cfg.Pool, m.cfg.Group.Name, m.version)
 	if err != nil {
 		return rest{}, err
 	}
-	left := rest{from: from, to: ends}
+	left := rest{from: from, to: ends, fault: fault}
 	for p, end := range ends {
 		ends[p] = max(end, from[p])
 		left.records += ends[p] - from[p]
@@ -133,8 +134,16 @@ func (m *member) catchUp(ctx context.Context, to destination) error {
 				return err
 			}
 		}
-		if done {
+		switch {
+		case done && !m.follow:
+			return left.fault
+		case done && left.fault == nil:
 			return nil
+		case left.fault != nil: // a follower waits for the partitions that cannot be read
+			m.cfg.Log.Warn("partitions cannot be folded yet", "group", m.cfg.Group.Name, "version", m.version, "error", left.fault)
+			if err := retry.Wait(ctx, lookAgain); err != nil {
+				return err
+			}
 		}
 	}
 }
@@ -186,7 +195,7 @@ func (m *member) foldTogether(ctx context.Context, left rest) (bool, error) {
 		return false, err
 	}
 	defer m.leases.Release(context.WithoutCancel(ctx), partitions...)
-	if m.follow {
+	if m.follow && left.fault == nil {
 		left.to = nil
 	}
 	return m.fold(ctx, partitions, left.to)

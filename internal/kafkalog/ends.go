@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/segmentio/kafka-go"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/applylens/applylens/internal/broker"
 )
@@ -55,10 +57,54 @@ func Bounds(ctx context.Context, conn *broker.Conn, topic string, partition int)
 	return 0, 0, fmt.Errorf("list offsets of %s/%d: the answer does not name the partition", topic, partition)
 }
 
+// UnlessPartial returns nil for the error of a request to several leaders of which some have answered, or which named
+// partitions without a leader: those partitions are missing in the answer, and nothing else is.
+func UnlessPartial(err error) error {
+	var some *kadm.ShardErrors
+	if errors.As(err, &some) {
+		return nil
+	}
+	return err
+}
+
+// unanswered names the partitions of which nothing was heard.
+type unanswered struct {
+	partitions []int32
+	cause      *kadm.ShardErrors
+}
+
+func (u *unanswered) Error() string {
+	return fmt.Sprintf("no answer about partitions %v: %v", u.partitions, u.cause)
+}
+
+func (u *unanswered) Unwrap() error { return u.cause }
+
+// named names the partitions that an error about some of them is about.
+func named(err error) error {
+	var some *kadm.ShardErrors
+	if !errors.As(err, &some) {
+		return err
+	}
+	u := &unanswered{cause: some}
+	for _, failed := range some.Errs {
+		request, _ := failed.Req.(*kmsg.ListOffsetsRequest)
+		if request == nil {
+			continue
+		}
+		for _, topic := range request.Topics {
+			for _, p := range topic.Partitions {
+				u.partitions = append(u.partitions, p.Partition)
+			}
+		}
+	}
+	slices.Sort(u.partitions)
+	return u
+}
+
 // known returns the offsets that were listed, and joins the faults of the others with err.
 func known(listed kadm.ListedOffsets, topic string, err error) (map[int]int64, error) {
 	offsets := map[int]int64{}
-	faults := []error{err}
+	faults := []error{named(err)}
 	for partition, offset := range listed[topic] {
 		if offset.Err != nil {
 			faults = append(faults, fmt.Errorf("%s/%d: %w", topic, partition, offset.Err))
@@ -77,7 +123,7 @@ type At struct {
 }
 
 // EpochEnds asks where the leaders' epochs end (KIP-320): the offset behind the last record that the leader of that epoch
-// wrote. Partitions of unknown epochs and those for which Kafka has no answer are missing. An end below the offset means
+// wrote. Partitions of unknown epochs and those for which Kafka has no answer, such as those without a leader, are missing. An end below the offset means
 // that the log was truncated, also when it has grown past it since.
 func EpochEnds(ctx context.Context, conn *broker.Conn, topic string, list []At) (map[int]int64, error) {
 	var request kadm.OffsetForLeaderEpochRequest
@@ -91,7 +137,7 @@ func EpochEnds(ctx context.Context, conn *broker.Conn, topic string, list []At) 
 		return ends, nil
 	}
 	answers, err := conn.Admin.OffsetForLeaderEpoch(ctx, request)
-	if err != nil {
+	if err := UnlessPartial(err); err != nil {
 		return nil, fmt.Errorf("ask for the ends of leader epochs: %w", err)
 	}
 	for partition, answer := range answers[topic] {

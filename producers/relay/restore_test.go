@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -420,7 +421,10 @@ func (w *deployment) checkWaits(restored bool, user string, want bool) {
 	if err != nil || found != restored {
 		w.Errorf("Restored = %t, %v; want %t", found, err, restored)
 	}
-	if waits, err := outbox.RestoredFor(w.Context(), w.Pool, user); err != nil || found && waits != want {
+	b := &pgx.Batch{}
+	outbox.RefuseRestored(b, user)
+	err = w.Pool.SendBatch(w.Context(), b).Close()
+	if waits := errors.Is(err, outbox.ErrRestored); err != nil && !waits || found && waits != want {
 		w.Errorf("%s waits: %t, %v; want %t", user, waits, err, want)
 	}
 }

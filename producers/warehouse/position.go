@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -13,16 +14,22 @@ import (
 	"github.com/applylens/applylens/internal/kafkalog"
 )
 
-// findPlace finds where to resume, and holds if the topic was recreated or truncated.
+// findPlace finds where to resume, and holds if the topic was recreated or truncated. Partitions of which Kafka does not tell
+// the ends, as they may have no leader, are left to a later session.
 func (r *topicReader) findPlace(ctx context.Context) error {
 	var err error
 	if r.found, err = r.topic.Broker.DescribeTopic(ctx, r.topic.Topic); err != nil {
 		return err
 	}
-	starts, ends, err := kafkalog.Ends(ctx, r.topic.Broker, r.topic.Topic)
-	if err != nil {
-		return err
+	starts, ends, unread := kafkalog.Ends(ctx, r.topic.Broker, r.topic.Topic)
+	maps.DeleteFunc(starts, func(partition int, _ int64) bool {
+		_, known := ends[partition]
+		return !known
+	})
+	if unread != nil && len(starts) == 0 {
+		return unread
 	}
+	r.unread = unread
 	stored, err := r.stored(ctx)
 	if err != nil {
 		return err

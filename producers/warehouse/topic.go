@@ -27,6 +27,7 @@ const (
 	mostIdle    = 4                // so many empty polls in a row count as the end, unless the topic is followed
 	noteEvery   = time.Minute      // how often an idle topic is recorded as synced
 	reopenEvery = 10 * time.Minute // how often the topic's partitions and identity are checked again
+	reopenSoon  = time.Minute      // the same while some partitions cannot be read
 )
 
 // SyncTopic reads a change topic up to its current end. Its error and summary are like those of Sync.
@@ -68,6 +69,7 @@ type topicReader struct {
 	found  broker.Topic
 	next   map[int32]int64 // by partition
 	ends   map[int32]int64 // at the start
+	unread error           // of partitions that are in neither
 	client *kgo.Client
 }
 
@@ -81,6 +83,10 @@ func (r *topicReader) run(ctx context.Context, follow bool) error {
 	defer r.client.Close()
 	noted, idle := time.Now(), 0
 	reopen := noted.Add(reopenEvery)
+	if follow && r.unread != nil {
+		r.Log.Warn("partitions of the change topic have to wait", "topic", r.topic.Topic, "error", r.unread)
+		reopen = noted.Add(reopenSoon)
+	}
 	for r.summary.Held == nil && (follow && time.Now().Before(reopen) || !follow && !r.caughtUp()) {
 		records, err := r.poll(ctx)
 		if err != nil {
@@ -106,7 +112,10 @@ func (r *topicReader) run(ctx context.Context, follow bool) error {
 	if r.summary.Held != nil {
 		return nil
 	}
-	return r.finish(ctx, false, false)
+	if err := r.finish(ctx, false, false); err != nil || follow {
+		return err
+	}
+	return r.unread
 }
 
 // open starts a read-committed consumer at the positions. It keeps control records, since positions move past them.

@@ -264,6 +264,28 @@ func TestPositionAndEventCommitTogether(t *testing.T) {
 	}
 }
 
+// What the other partitions hold is read, and it is said that one was not.
+func TestAPartitionOfATopicWithoutLeaderHoldsUpNoOther(t *testing.T) {
+	c := captured(t)
+	c.writeTo(0, changed("c", 1, "Onsite"))
+	c.writeTo(1, changed("c", 2, "Onsite"))
+	restore := c.Leaderless(c.topic.Topic, 1)
+	if _, err := SyncTopic(t.Context(), c.cfg, c.topic, nil); err == nil || !strings.Contains(err.Error(), "no answer about partitions [1]") {
+		t.Errorf("reading ends with %v, want the partition that was not read", err)
+	}
+	if diff := cmp.Diff(map[string]string{"greenhouse/1": "Onsite"}, c.stages()); diff != "" {
+		t.Error(diff)
+	}
+	restore()
+	c.Eventually("the other is read", func() error {
+		_, err := SyncTopic(t.Context(), c.cfg, c.topic, nil)
+		return err
+	})
+	if diff := cmp.Diff(map[string]string{"greenhouse/1": "Onsite", "greenhouse/2": "Onsite"}, c.stages()); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestFollowingATopic(t *testing.T) {
 	c := captured(t)
 	c.cfg.Now = time.Now
