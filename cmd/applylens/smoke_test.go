@@ -124,7 +124,10 @@ func TestSmokeByHTTPAlone(t *testing.T) {
 	up.until("ready at", 5*time.Minute)
 	c := &client{t, settings(t, filepath.Join(dir, "data"))}
 	load := exec.Command(path, "import", "-", "--user", localUser)
-	load.Stdin, load.Env = bytes.NewReader(meetups(count)), append(os.Environ(), "KAFKA_BROKERS="+c.env["KAFKA_BROKERS"])
+	load.Stdin, load.Env = bytes.NewReader(meetups(count)), os.Environ()
+	for name, value := range c.env {
+		load.Env = append(load.Env, name+"="+value)
+	}
 	if out, err := load.CombinedOutput(); err != nil {
 		t.Fatalf("import: %v: %s", err, out)
 	}

@@ -99,7 +99,7 @@ func (c *tokenRevoke) Run(ctx context.Context, p *process) error {
 }
 
 type tokenDemote struct {
-	config.Postgres `embed:""`
+	config.Postgres `embed:"" group:"Connections:"`
 	ID              string `arg:"" help:"The token's id, as token list prints it."`
 }
 

@@ -180,7 +180,7 @@ func TestGateIsThePersons(t *testing.T) {
 	w := newDeployment(t)
 	w.Must(outbox.AcceptIdentity(t.Context(), w.Pool))
 	alice, bob := w.person("alice"), w.person("bob")
-	const partitions = 3
+	const partitions = 5
 	if events.Partition([]byte("alice"), partitions) == events.Partition([]byte("bob"), partitions) {
 		t.Fatal("both are in one partition")
 	}
