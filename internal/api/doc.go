@@ -12,6 +12,12 @@
 // What needs nothing but the lock goes out with BEGIN, and events and the remembered answer go out with COMMIT: most
 // changes take two round trips to PostgreSQL. See write.go.
 //
+// # Before the handler
+//
+// Middlewares authenticate the caller, count what the person has under way (admit.go), refuse parameters that are given twice,
+// read and check the body (body.go, text.go), and wait for one of the person's slots (slots.go), in this order: nothing is read
+// of a stranger, and a slow body keeps no slot. What computes in a handler does it in turns (processor.go).
+//
 // # Extending
 //
 // Route registers one more operation; every operation is authenticated, limited and documented without further code.

@@ -10,10 +10,9 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
-	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
-	"github.com/twmb/franz-go/pkg/sasl/scram"
 
+	brokers "github.com/applylens/applylens/internal/broker"
 	"github.com/applylens/applylens/internal/config"
 )
 
@@ -70,8 +69,12 @@ func (b *broker) close() { b.cluster.Close() }
 func (b *broker) offerOldHandshake(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	client, err := kgo.NewClient(kgo.SeedBrokers(b.settings.KafkaBrokers...),
-		kgo.SASL(scram.Auth{User: kafkaUser, Pass: string(b.settings.KafkaSASLPassword)}.AsSha256Mechanism()))
+	conn, err := brokers.Open(b.settings)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	client, err := conn.Reader()
 	if err != nil {
 		return err
 	}
