@@ -43,6 +43,7 @@ func startBroker(ctx context.Context, dir string, state *state) (*broker, error)
 		kfake.DefaultNumPartitions(6),
 		kfake.DataDir(dir),
 		kfake.SyncWrites(),
+		kfake.ListenFn(listenGuarded),
 		kfake.EnableSASL(),
 		kfake.Superuser("SCRAM-SHA-256", kafkaUser, state.KafkaPassword),
 	)

@@ -230,6 +230,28 @@ func TestRunningServers(t *testing.T) {
 			t.Errorf("passwords are stored as %q", stored)
 		}
 	})
+	t.Run("strangers do not end the broker", func(t *testing.T) {
+		for name, request := range map[string]string{
+			"an unknown kind":        "\x00\x00\x00\x0a\x7f\xff\x00\x00\x00\x00\x00\x01\xff\xff",
+			"no request":             "\x00\x00\x00\x01\x00\x00\x00\x00",
+			"four gigabytes":         "\xff\xff\xff\xff\x00\x12\x00\x00",
+			"65 KiB before the user": "\x00\x01\x04\x00\x00\x12\x00\x00",
+		} {
+			conn, err := net.Dial("tcp", servers.Kafka.KafkaBrokers[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			_ = conn.SetDeadline(time.Now().Add(patience))
+			if _, err := io.WriteString(conn, request); err != nil {
+				t.Fatal(err)
+			}
+			if n, err := conn.Read(make([]byte, 1)); n != 0 || errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("%s: the connection stays open: %d bytes, %v", name, n, err)
+			}
+		}
+		produce(t, servers.Kafka)
+	})
 	t.Run("second start is refused", func(t *testing.T) {
 		_, err := Start(t.Context(), dir, slog.Default())
 		if !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), fmt.Sprint(os.Getpid())) {
