@@ -57,7 +57,8 @@ func TestIndexIsTheReference(t *testing.T) {
 			w.settle()
 			enriched += w.compare(fmt.Sprintf("seed %d part %d, %d days later", seed+run, i, h.days[i]), want)
 		}
-		w.Exec(`SELECT mark_mails(ARRAY(SELECT id FROM mails)); TRUNCATE mails, mail_addresses, mail_correspondents, applications, application_keys`)
+		w.Exec(`LOCK TABLE mails, mail_addresses, mail_correspondents, applications, application_keys; -- before marks, as the indexer reads and then marks
+			SELECT mark_mails(ARRAY(SELECT id FROM mails)); TRUNCATE mails, mail_addresses, mail_correspondents, applications, application_keys`)
 		w.Exec(`UPDATE users SET addresses = '{}'`)
 		w.SetClock(atNoon)
 		w.Exec(`UPDATE index_ageing SET aged_until = $1`, atNoon)
