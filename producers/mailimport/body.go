@@ -18,6 +18,7 @@ type body struct {
 	charset     string   // the first one declared by a text
 	rich        bool     // some of the text was HTML
 	forwarded   int
+	room        *room
 }
 
 // add reads a part and its subparts, in order.
@@ -51,7 +52,7 @@ var structured = map[string]bool{"text/calendar": true, "text/vcard": true, "tex
 func (b *body) alternative(p *part, depth int) {
 	var plain, rich string
 	for _, form := range p.parts {
-		one := body{charset: b.charset, forwarded: b.forwarded}
+		one := body{charset: b.charset, forwarded: b.forwarded, room: b.room}
 		one.add(form, depth+1)
 		b.links = append(b.links, one.links...)
 		b.attachments = append(b.attachments, one.attachments...)
@@ -74,7 +75,7 @@ func (b *body) forward(p *part, depth int) {
 	if b.forwarded++; b.forwarded > maxForwarded || depth >= maxDepth {
 		return
 	}
-	root := parsePart(p.content(), depth+1)
+	root := parsePart(p.content(), depth+1, b.room)
 	inner := message{root: root, charset: b.charset}
 	b.write("From: " + inner.get("From") + "\nSubject: " + inner.get("Subject"))
 	b.add(root, depth+1)

@@ -49,12 +49,13 @@ func readPage(source string, limit int) (text string, links []link) {
 			}
 			skipped = false
 		case html.StartTagToken, html.SelfClosingTagToken:
-			token := tokens.Token()
-			skipped = invisible[token.DataAtom]
-			if token.DataAtom == atom.Noscript {
+			name, more := tokens.TagName()
+			element := atom.Lookup(name)
+			skipped = invisible[element]
+			if element == atom.Noscript {
 				tokens.NextIsNotRawText() // mail is shown without scripts
 			}
-			p.open(&token)
+			p.open(element, attributeOf(tokens, element, more))
 		case html.EndTagToken:
 			name, _ := tokens.TagName()
 			skipped = false
@@ -74,9 +75,10 @@ var lineEnds = map[atom.Atom]int{
 	atom.Section: 1, atom.Header: 1, atom.Footer: 1, atom.Address: 1, atom.Form: 1, atom.Fieldset: 1, atom.Body: 1, atom.Li: 1,
 }
 
-func (p *page) open(token *html.Token) {
-	p.breaks = max(p.breaks, lineEnds[token.DataAtom])
-	switch token.DataAtom {
+// open begins an element; value is that of its shown attribute.
+func (p *page) open(element atom.Atom, value string) {
+	p.breaks = max(p.breaks, lineEnds[element])
+	switch element {
 	case atom.Br:
 		p.breaks++
 	case atom.Td, atom.Th:
@@ -86,10 +88,10 @@ func (p *page) open(token *html.Token) {
 	case atom.Pre:
 		p.pre++
 	case atom.Img:
-		p.words(attribute(token, "alt"))
+		p.words(value)
 	case atom.A:
 		p.closeLink()
-		p.target, p.from = strings.TrimSpace(attribute(token, "href")), p.text.Len()
+		p.target, p.from = strings.TrimSpace(value), p.text.Len()
 	}
 }
 
@@ -161,10 +163,17 @@ func (p *page) separate() {
 	p.breaks, p.space = 0, false
 }
 
-func attribute(token *html.Token, name string) string {
-	for _, a := range token.Attr {
-		if a.Key == name {
-			return a.Val
+// shown are the attributes that are read of elements.
+var shown = map[atom.Atom]string{atom.Img: "alt", atom.A: "href"}
+
+// attributeOf returns the shown attribute of an element. It keeps no other: a tag can have millions.
+func attributeOf(tokens *html.Tokenizer, element atom.Atom, more bool) string {
+	wanted := shown[element]
+	for more && wanted != "" {
+		var name, value []byte
+		name, value, more = tokens.TagAttr()
+		if string(name) == wanted {
+			return string(value)
 		}
 	}
 	return ""

@@ -71,7 +71,8 @@ type message struct {
 }
 
 func read(raw *Raw) (*message, error) {
-	m := &message{raw: raw, root: parsePart(raw.Bytes, 0)}
+	left := &room{parts: maxParts, names: maxNames}
+	m := &message{raw: raw, root: parsePart(raw.Bytes, 0, left), body: body{room: left}}
 	if !m.hasAny("From", "Date", "Subject", "To", "Received", "Message-Id", "Return-Path") {
 		return nil, &BrokenError{"its header is not that of a mail"}
 	}

@@ -17,11 +17,15 @@ const (
 	maxMediaType = 4 << 10
 )
 
-// Limits of a header: the number of values per name, and the bytes of each value.
+// Limits of headers: the number of names in a message, the number of values per name, and the bytes of each value.
 const (
+	maxNames  = 5000
 	maxValues = 100
 	maxValue  = 64 << 10
 )
+
+// room is how many more parts and names of headers of a message are kept, including those of forwarded messages.
+type room struct{ parts, names int }
 
 // part is a message or a part of one.
 type part struct {
@@ -34,17 +38,20 @@ type part struct {
 	parts      []*part             // of a multipart
 }
 
-// parsePart parses a message or a part of one. Anything invalid is treated as text.
-func parsePart(raw []byte, depth int) *part {
+// parsePart parses a message or a part of one. Anything invalid is treated as text. It takes
+// what it keeps from room.
+func parsePart(raw []byte, depth int, room *room) *part {
 	p := &part{}
-	p.header, p.body = parseHeader(raw)
+	p.header, p.body = parseHeader(raw, room)
 	p.kind, p.parameters = parseMediaType(p.get("Content-Type"))
 	disposition, parameters := parseMediaType(p.get("Content-Disposition"))
 	p.attachment = disposition == "attachment"
 	p.name = decodeHeader(cmp.Or(parameters["filename"], p.parameters["name"]), "")
 	if boundary := p.parameters["boundary"]; p.multipart() && boundary != "" && depth < maxDepth {
-		for _, piece := range splitParts(p.body, boundary) {
-			p.parts = append(p.parts, parsePart(piece, depth+1))
+		pieces := splitParts(p.body, boundary, room.parts)
+		room.parts -= len(pieces)
+		for _, piece := range pieces {
+			p.parts = append(p.parts, parsePart(piece, depth+1, room))
 		}
 	}
 	return p
@@ -77,12 +84,16 @@ func parseMediaType(value string) (string, map[string]string) {
 
 // parseHeader splits off the header. It ends at an empty line, or at a line that is not a header if no header follows it:
 // some senders forget the empty line, and others fold without a leading blank.
-func parseHeader(raw []byte) (header map[string][]string, body []byte) {
+func parseHeader(raw []byte, room *room) (header map[string][]string, body []byte) {
 	header = map[string][]string{}
 	name, value := "", []byte(nil)
 	finish := func() {
-		if values := header[name]; name != "" && len(values) < maxValues {
-			header[name] = append(values, string(bytes.TrimSpace(value)))
+		values, known := header[name]
+		if name == "" || len(values) == maxValues || !known && room.names == 0 {
+			return
+		}
+		if header[name] = append(values, string(bytes.TrimSpace(value))); !known {
+			room.names--
 		}
 	}
 	for len(raw) > 0 {
@@ -126,12 +137,12 @@ func headerColon(text []byte) int {
 	return end
 }
 
-// splitParts splits the body of a multipart at its boundary. An unclosed last part ends with the body.
-func splitParts(body []byte, boundary string) [][]byte {
+// splitParts splits the body of a multipart at its boundary, into most parts. An unclosed last part ends with the body.
+func splitParts(body []byte, boundary string, most int) [][]byte {
 	var parts [][]byte
 	mark := []byte("--" + strings.TrimRight(boundary, " \t"))
 	begin := -1 // of the current part
-	for at := 0; len(parts) < maxParts; {
+	for at := 0; len(parts) < most; {
 		start := bytes.Index(body[at:], mark)
 		if start < 0 {
 			break
@@ -150,7 +161,7 @@ func splitParts(body []byte, boundary string) [][]byte {
 			return parts
 		}
 	}
-	if begin >= 0 && len(parts) < maxParts {
+	if begin >= 0 && len(parts) < most {
 		parts = append(parts, body[begin:])
 	}
 	return parts
