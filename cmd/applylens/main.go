@@ -19,6 +19,7 @@ import (
 	"github.com/applylens/applylens/internal/config"
 	"github.com/applylens/applylens/internal/embedded"
 	"github.com/applylens/applylens/internal/printable"
+	"github.com/applylens/applylens/producers/warehouse"
 )
 
 // commandLine holds the parsed flags and environment variables.
@@ -61,6 +62,7 @@ func (e usageError) Unwrap() error { return e.err }
 
 func main() {
 	embedded.Child()
+	warehouse.Child()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	status := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()

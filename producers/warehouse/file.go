@@ -17,7 +17,10 @@ import (
 
 // Export reads exports of vw_applications_enriched: CSV (also gzipped) and Parquet files. A pattern names all files that match
 // it, since warehouses split large exports. A file has no cursor: it is always read completely.
-type Export struct{ pattern string }
+type Export struct {
+	pattern string
+	limits  limits
+}
 
 // NewExport returns a source of a file, or of the files that match a pattern.
 func NewExport(pattern string) (*Export, error) {
@@ -27,14 +30,14 @@ func NewExport(pattern string) (*Export, error) {
 	if _, err := filepath.Match(pattern, ""); err != nil {
 		return nil, fmt.Errorf("%q is not a valid file pattern", pattern)
 	}
-	return &Export{pattern}, nil
+	return &Export{pattern, exportLimits}, nil
 }
 
 // Name implements Source. It does not depend on the directory.
 func (e *Export) Name() string { return "file:" + filepath.Base(e.pattern) }
 
 // opener starts reading a file of a size. The caller closes the file.
-type opener func(file *os.File, size int64) (Rows, error)
+type opener func(ctx context.Context, file *os.File, size int64, unpacked *int64, most *limits) (Rows, error)
 
 func openerOf(pattern string) (opener, error) {
 	name := strings.ToLower(filepath.Base(pattern))
@@ -48,7 +51,7 @@ func openerOf(pattern string) (opener, error) {
 }
 
 // Open implements Source.
-func (e *Export) Open(context.Context, time.Time) (Rows, error) {
+func (e *Export) Open(ctx context.Context, _ time.Time) (Rows, error) {
 	open, err := openerOf(e.pattern)
 	if err != nil {
 		return nil, err
@@ -60,7 +63,7 @@ func (e *Export) Open(context.Context, time.Time) (Rows, error) {
 	if len(paths) == 0 {
 		return nil, fmt.Errorf("no file %s: %w", e.pattern, os.ErrNotExist)
 	}
-	rows := &exportRows{open: open, rest: paths}
+	rows := &exportRows{limits: &e.limits, open: open, rest: paths}
 	for _, path := range paths {
 		info, err := os.Stat(path)
 		if err != nil {
@@ -68,7 +71,7 @@ func (e *Export) Open(context.Context, time.Time) (Rows, error) {
 		}
 		rows.size += info.Size()
 	}
-	if err := rows.advance(); err != nil {
+	if err := rows.advance(ctx); err != nil {
 		return nil, errors.Join(err, rows.Close())
 	}
 	return rows, nil
@@ -76,21 +79,25 @@ func (e *Export) Open(context.Context, time.Time) (Rows, error) {
 
 // exportRows are the rows of several files, one after another.
 type exportRows struct {
-	open    opener
-	rest    []string // the files after the current one
-	file    *os.File
-	current Rows
-	columns []Column
-	passed  int64 // bytes of finished files
-	whole   int64 // bytes of the current file
-	size    int64 // bytes of all files
+	limits   *limits
+	open     opener
+	rest     []string // the files after the current one
+	name     string   // of the current file
+	file     *os.File
+	current  Rows
+	columns  []Column
+	passed   int64 // bytes of finished files
+	whole    int64 // bytes of the current file
+	size     int64 // bytes of all files
+	rows     int64 // read so far
+	unpacked int64 // bytes so far
 }
 
 // advance opens the next file, which must have the columns of the first.
-func (r *exportRows) advance() error {
+func (r *exportRows) advance(ctx context.Context) error {
 	r.passed += r.whole
 	path := r.rest[0]
-	r.rest = r.rest[1:]
+	r.name, r.rest = printable(filepath.Base(path)), r.rest[1:]
 	var err error
 	if r.file, err = os.Open(path); err != nil {
 		return err
@@ -100,14 +107,17 @@ func (r *exportRows) advance() error {
 		return err
 	}
 	r.whole = info.Size()
-	if r.current, err = r.open(r.file, r.whole); err != nil {
-		return fmt.Errorf("open %s: %w", filepath.Base(path), err)
+	if r.current, err = r.open(ctx, r.file, r.whole, &r.unpacked, r.limits); err != nil {
+		return fmt.Errorf("open %s: %w", r.name, err)
+	}
+	if n := len(r.current.Columns()); n > r.limits.columns {
+		return &DriftError{fmt.Sprintf("%s has %d columns, the most is %d", r.name, n, r.limits.columns)}
 	}
 	if r.columns == nil {
 		r.columns = r.current.Columns()
 	}
 	if !slices.Equal(r.columns, r.current.Columns()) {
-		return &DriftError{"the columns of " + shorten(filepath.Base(path)) + " differ from those of the first file"}
+		return &DriftError{"the columns of " + r.name + " differ from those of the first file"}
 	}
 	return nil
 }
@@ -120,12 +130,18 @@ func (r *exportRows) Next(ctx context.Context) ([]any, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	if r.rows++; r.rows > r.limits.rows {
+		return nil, fmt.Errorf("%s: the export has more than %d rows, the most that one may have: split it into sources of their own", r.name, r.limits.rows)
+	}
 	for {
 		values, err := r.current.Next(ctx)
-		if !errors.Is(err, io.EOF) || len(r.rest) == 0 {
+		switch {
+		case isBound(err):
+			return nil, fmt.Errorf("%s: %w", r.name, err)
+		case !errors.Is(err, io.EOF) || len(r.rest) == 0:
 			return values, err
 		}
-		if err := errors.Join(r.Close(), r.advance()); err != nil {
+		if err := errors.Join(r.Close(), r.advance(ctx)); err != nil {
 			return nil, err
 		}
 	}
@@ -152,18 +168,25 @@ func (r *exportRows) Close() error {
 
 // csvRows are the rows of a CSV file below its header.
 type csvRows struct {
+	limits  *limits
 	read    *counted
 	size    int64
+	text    *bounded
 	reader  *csv.Reader
 	columns []Column
 	values  []any
 }
 
-func openCSV(file *os.File, size int64) (Rows, error) {
-	r := &csvRows{read: &counted{in: file}, size: size}
-	text, err := unpacked(r.read)
+func openCSV(_ context.Context, file *os.File, size int64, total *int64, most *limits) (Rows, error) {
+	r := &csvRows{limits: most, read: &counted{in: file}, size: size}
+	in, err := unpacked(r.read)
 	if err != nil {
 		return nil, err
+	}
+	r.text = &bounded{in: in, limits: most, left: most.row, total: total}
+	text := bufio.NewReaderSize(r.text, csvBuffer)
+	if mark, _ := text.Peek(3); string(mark) == "\xef\xbb\xbf" {
+		_, _ = text.Discard(3)
 	}
 	if err := r.header(text); err != nil {
 		return nil, err
@@ -184,20 +207,20 @@ func (c *counted) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// unpacked returns the text of a file, without a byte order mark.
-func unpacked(in io.Reader) (*bufio.Reader, error) {
-	text := bufio.NewReaderSize(in, 64<<10)
-	if magic, _ := text.Peek(2); string(magic) == "\x1f\x8b" {
-		zipped, err := gzip.NewReader(text)
-		if err != nil {
-			return nil, fmt.Errorf("unpack: %w", err)
-		}
-		text = bufio.NewReaderSize(zipped, 64<<10)
+// csvBuffer is how far a CSV file is read ahead, in bytes.
+const csvBuffer = 64 << 10
+
+// unpacked returns the content of a file.
+func unpacked(in io.Reader) (io.Reader, error) {
+	packed := bufio.NewReaderSize(in, csvBuffer)
+	if magic, _ := packed.Peek(2); string(magic) != "\x1f\x8b" {
+		return packed, nil
 	}
-	if mark, _ := text.Peek(3); string(mark) == "\xef\xbb\xbf" {
-		_, _ = text.Discard(3)
+	zipped, err := gzip.NewReader(packed)
+	if err != nil {
+		return nil, fmt.Errorf("unpack: %w", err)
 	}
-	return text, nil
+	return zipped, nil
 }
 
 // header reads the names of the columns, separated by commas, semicolons or tabs.
@@ -216,6 +239,9 @@ func (r *csvRows) header(text *bufio.Reader) error {
 	if errors.Is(err, io.EOF) {
 		return &DriftError{"the file is empty: it has no header"}
 	}
+	if r.text.failed != nil {
+		return r.text.failed
+	}
 	if err != nil {
 		return &DriftError{"the header cannot be read"}
 	}
@@ -231,7 +257,11 @@ func (r *csvRows) Columns() []Column { return r.columns }
 
 // Next implements Rows.
 func (r *csvRows) Next(context.Context) ([]any, error) {
+	r.text.next(csvBuffer)
 	fields, err := r.reader.Read()
+	if r.text.failed != nil { // also in the middle of a quoted value, which is not the fault to report
+		return nil, r.text.failed
+	}
 	var syntax *csv.ParseError
 	if errors.As(err, &syntax) {
 		return nil, &RowError{fmt.Sprintf("line %d cannot be read: %v", syntax.StartLine, syntax.Err)}
@@ -240,6 +270,9 @@ func (r *csvRows) Next(context.Context) ([]any, error) {
 		return nil, err
 	}
 	for i, field := range fields {
+		if err := r.limits.check(r.text.row, r.columns[i].Name, len(field), 0); err != nil {
+			return nil, err
+		}
 		r.values[i] = field
 	}
 	return r.values, nil

@@ -18,6 +18,7 @@ const parquetBatch = 256
 
 // parquetRows are the rows of a Parquet file, group after group.
 type parquetRows struct {
+	limits  *limits
 	groups  []parquet.RowGroup // after the current one
 	rows    parquet.Rows       // of the current group; nil before the first and after the last
 	total   int64
@@ -34,15 +35,18 @@ type parquetRows struct {
 type leaf struct {
 	column int
 	kind   Kind
+	text   bool // its values have no fixed size
 	read   func(parquet.Value) any
 }
 
-func openParquet(file *os.File, size int64) (Rows, error) {
+// openParquetHere decodes in this process, without a limit of its memory.
+func openParquetHere(file *os.File, size int64, most *limits) (rows Rows, err error) {
+	defer recoverDamage(&err)
 	opened, err := parquet.OpenFile(file, size, parquet.SkipBloomFilters(true), parquet.SkipPageIndex(true))
 	if err != nil {
 		return nil, fmt.Errorf("read the file's footer: %w", err)
 	}
-	r := &parquetRows{groups: opened.RowGroups(), total: opened.NumRows(), buffer: make([]parquet.Row, parquetBatch)}
+	r := &parquetRows{limits: most, groups: opened.RowGroups(), total: opened.NumRows(), buffer: make([]parquet.Row, parquetBatch)}
 	for i, field := range opened.Schema().Fields() {
 		leaves := leavesOf(field, i)
 		column := Column{Name: field.Name(), Kind: KindOther}
@@ -74,7 +78,7 @@ func leavesOf(field parquet.Node, column int) []leaf {
 		} else if repeated {
 			kind = KindOther
 		}
-		all = append(all, leaf{column, kind, read})
+		all = append(all, leaf{column, kind, node.Type().Kind() == parquet.ByteArray, read})
 	}
 	walk(field, false)
 	return all
@@ -140,8 +144,19 @@ func (r *parquetRows) Next(ctx context.Context) ([]any, error) {
 	r.ready = r.ready[1:]
 	r.read++
 	clear(r.values)
+	size := 0
 	for _, value := range row {
 		at := &r.leaves[value.Column()]
+		if at.text {
+			list, _ := r.values[at.column].([]string)
+			bytes := len(value.ByteArray())
+			if err := r.limits.check(r.read, r.columns[at.column].Name, bytes, len(list)+1); err != nil {
+				return nil, err
+			}
+			if size += bytes; size > r.limits.row {
+				return nil, &RowError{fmt.Sprintf("row %d cannot be read: it has more than %d bytes", r.read, r.limits.row)}
+			}
+		}
 		switch {
 		case at.kind == KindTexts:
 			list, _ := r.values[at.column].([]string)
@@ -156,13 +171,16 @@ func (r *parquetRows) Next(ctx context.Context) ([]any, error) {
 	return r.values, nil
 }
 
-// decode reads the next rows of the file. The library panics on some damaged pages; decode returns an error instead.
+// recoverDamage returns an error where the library panics, as on some damaged pages.
+func recoverDamage(err *error) {
+	if damage := recover(); damage != nil {
+		*err = errors.New("the file is damaged")
+	}
+}
+
+// decode reads the next rows of the file.
 func (r *parquetRows) decode() (err error) {
-	defer func() {
-		if damage := recover(); damage != nil {
-			err = errors.New("the file is damaged")
-		}
-	}()
+	defer recoverDamage(&err)
 	if r.rows == nil {
 		if len(r.groups) == 0 {
 			return io.EOF

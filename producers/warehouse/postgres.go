@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
@@ -52,6 +53,7 @@ func (v *View) Open(ctx context.Context, since time.Time) (Rows, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
+	conn.PgConn().Frontend().SetMaxBodyLen(exportLimits.row)
 	rows, err := v.query(ctx, conn, since)
 	if err != nil {
 		closeConn(conn)
@@ -153,7 +155,12 @@ func (r *viewRows) Columns() []Column {
 // Next implements Rows. ctx is that of Open.
 func (r *viewRows) Next(context.Context) ([]any, error) {
 	if !r.rows.Next() {
-		if err := r.rows.Err(); err != nil {
+		err := r.rows.Err()
+		var long *pgproto3.ExceededMaxBodyLenErr
+		switch {
+		case errors.As(err, &long):
+			return nil, exceeds(r.read+1, "it has %d bytes, the most that a row of the view may have is %d: leave the row out of the view, or mend it", long.ActualBodyLen, long.MaxExpectedBodyLen)
+		case err != nil:
 			return nil, refused(err)
 		}
 		return nil, io.EOF

@@ -24,6 +24,7 @@ func (t *Topic) Name() string { return "kafka:" + t.Topic }
 
 const (
 	idleEvery   = 5 * time.Second  // how long a poll waits for records
+	mostBatch   = 16 << 20         // bytes that one batch may unpack to
 	mostIdle    = 4                // so many empty polls in a row count as the end, unless the topic is followed
 	noteEvery   = time.Minute      // how often an idle topic is recorded as synced
 	reopenEvery = 10 * time.Minute // how often the topic's partitions and identity are checked again
@@ -127,7 +128,7 @@ func (r *topicReader) open() (err error) {
 	r.client, err = r.topic.Broker.Reader(
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{r.topic.Topic: offsets}),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
-		kgo.FetchMaxBytes(8<<20), kgo.FetchMaxPartitionBytes(1<<20))
+		kgo.FetchMaxBytes(1<<20), kgo.FetchMaxPartitionBytes(256<<10), kgo.MaxDecompressBatchBytes(mostBatch))
 	return err
 }
 
@@ -148,6 +149,10 @@ func (r *topicReader) poll(ctx context.Context) ([]*kgo.Record, error) {
 	for _, failed := range fetches.Errors() {
 		if errors.Is(failed.Err, context.DeadlineExceeded) && ctx.Err() == nil {
 			continue
+		}
+		if errors.Is(failed.Err, kgo.ErrMaxDecompress) {
+			return nil, fmt.Errorf("read %s/%d: the batch at offset %d unpacks to more than %d bytes: let its producer make smaller batches, and read the table anew",
+				failed.Topic, failed.Partition, r.next[failed.Partition], mostBatch)
 		}
 		return nil, fmt.Errorf("read %s/%d: %w", failed.Topic, failed.Partition, failed.Err)
 	}
@@ -177,7 +182,10 @@ func (r *topicReader) changesOf(ctx context.Context, records []*kgo.Record) (cha
 	}
 	for _, record := range records {
 		c := change{}
-		if !record.Attrs.IsControl() {
+		switch size := len(record.Key) + len(record.Value); {
+		case size > exportLimits.row:
+			err = fmt.Errorf("has %d bytes, the most is %d", size, exportLimits.row)
+		case !record.Attrs.IsControl():
 			c, err = parseChange(record.Key, record.Value)
 		}
 		var drift *DriftError
