@@ -96,6 +96,9 @@ type request interface {
 	Do(context.Context, esapi.Transport) (*esapi.Response, error)
 }
 
+// maxAnswer bounds an answer, unpacked, in bytes. The largest that we ask for is a page of hits.
+const maxAnswer = 64 << 20
+
 // do sends a request and decodes its answer into answer, which may be nil.
 func (c *Client) do(ctx context.Context, r request, answer any) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
@@ -108,10 +111,14 @@ func (c *Client) do(ctx context.Context, r request, answer any) error {
 	if response.IsError() {
 		return refusal(response)
 	}
+	body := &io.LimitedReader{R: response.Body, N: maxAnswer}
 	if answer == nil {
-		_, err = io.Copy(io.Discard, response.Body)
+		_, err = io.Copy(io.Discard, body)
 	} else {
-		err = json.NewDecoder(response.Body).Decode(answer)
+		err = json.NewDecoder(body).Decode(answer)
+	}
+	if body.N == 0 {
+		return fmt.Errorf("the answer of Elasticsearch has more than %d bytes", maxAnswer)
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNoAnswer, err)

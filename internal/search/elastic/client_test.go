@@ -1,11 +1,14 @@
 package elastic
 
 import (
+	"bytes"
+	"compress/gzip"
 	"encoding/pem"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/applylens/applylens/internal/config"
@@ -52,5 +55,32 @@ func TestClientShowsWhoItIs(t *testing.T) {
 				t.Errorf("shown %q, want %q; %v", shown, test.want, err)
 			}
 		})
+	}
+}
+
+// TestAnAnswerIsBounded: some kilobytes unpack to more than an answer may have.
+func TestAnAnswerIsBounded(t *testing.T) {
+	var packed bytes.Buffer
+	writer := gzip.NewWriter(&packed)
+	_, _ = writer.Write([]byte(`{"index":{"mappings":{"a":"`))
+	for range maxAnswer >> 20 {
+		_, _ = writer.Write(bytes.Repeat([]byte("a"), 1<<20))
+	}
+	_, _ = writer.Write([]byte(`"}}}`))
+	if err := writer.Close(); err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Content-Encoding", "gzip")
+		_, _ = w.Write(packed.Bytes())
+	}))
+	defer server.Close()
+	client, err := Open(config.Elasticsearch{ElasticsearchURL: []string{server.URL}, ElasticsearchAlias: "emails"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found, err := client.Owners(t.Context(), "x"); err == nil || !strings.Contains(err.Error(), "more than 67108864 bytes") {
+		t.Errorf("%v, %v", found, err)
 	}
 }
