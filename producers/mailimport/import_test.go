@@ -292,9 +292,17 @@ func TestRunWaitsForKafka(t *testing.T) {
 		}
 		return response, nil, true
 	})
-	config, _ := configOf(t, []byte(threeMessages))
+	config, log := configOf(t, []byte(threeMessages))
 	if result, err := Run(t.Context(), conn, config); err != nil || result.Imported != 2 {
 		t.Fatalf("%+v, %v", result, err)
+	}
+	for line := range strings.Lines(log.String()) {
+		if said := strings.Count(strings.ToLower(line), "not enough"); said > 1 {
+			t.Errorf("the fault of two messages is told %d times: %s", said, line)
+		}
+	}
+	if !strings.Contains(log.String(), "waiting for Kafka") {
+		t.Errorf("it did not tell that it waits: %s", log)
 	}
 	got, _ := subjects(t, consume(t, conn, 2))
 	if diff := cmp.Diff([]string{"one", "three"}, got); diff != "" {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -72,7 +73,7 @@ func (p *publisher) publish(ctx context.Context, messages []kafka.Message, refus
 		if len(pending) == 0 {
 			return nil
 		}
-		p.log.Warn("waiting for Kafka", "topic", p.writer.Topic, "records", len(pending), "error", err)
+		p.log.Warn("waiting for Kafka", "topic", p.writer.Topic, "records", len(pending), "error", eachOnce(err))
 		return err
 	})
 }
@@ -113,6 +114,22 @@ func remaining(pending []int, err error, refused func(int, error)) []int {
 		}
 	}
 	return again
+}
+
+// eachOnce returns an error that names each fault once: Kafka's client repeats it for every record of a write.
+func eachOnce(err error) error {
+	var perMessage kafka.WriteErrors
+	if !errors.As(err, &perMessage) {
+		return err
+	}
+	var faults []error
+	for _, fault := range perMessage {
+		known := func(other error) bool { return other.Error() == fault.Error() }
+		if fault != nil && !slices.ContainsFunc(faults, known) {
+			faults = append(faults, fault)
+		}
+	}
+	return errors.Join(faults...)
 }
 
 // permanent reports an error that retrying does not fix. All other errors count as an outage.
