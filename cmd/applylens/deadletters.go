@@ -9,6 +9,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/applylens/applylens/consumers/ledger"
 	"github.com/applylens/applylens/consumers/operate"
 )
@@ -23,7 +25,7 @@ type deadLettersCommand struct {
 type deadLettersListCommand struct {
 	groupArgument
 	output
-	State string `help:"open, redriven, discarded or erased; all when empty." default:"open"`
+	State string `help:"open, redriven, discarded or erased; all when empty." enum:"open,redriven,discarded,erased," default:"open"`
 	Cause string `help:"Show only dead letters with this reason."`
 	Limit int    `help:"Maximum number of rows." default:"100"`
 	After int64  `help:"Show only ids above this one."`
@@ -36,15 +38,41 @@ func (c *deadLettersListCommand) Run(ctx context.Context, p *process) error {
 		return err
 	}
 	defer links.close()
+	if c.Limit < 1 {
+		return usageError{fmt.Errorf("--limit: %d is not above 0", c.Limit)}
+	}
 	letters, err := ledger.DeadLetters(ctx, cfg.Pool, ledger.LetterFilter{Group: c.Group, State: c.State, Reason: c.Cause, After: c.After, Limit: c.Limit})
 	if err != nil {
 		return err
+	}
+	if len(letters) == 0 && c.Cause != "" {
+		if err := c.checkCause(ctx, cfg.Pool); err != nil {
+			return err
+		}
 	}
 	var rows [][]string
 	for _, d := range letters {
 		rows = append(rows, []string{number(d.ID), fmt.Sprintf("%s/%d/%d", d.Topic, d.Partition, d.Offset), d.Reason, d.State, strconv.Itoa(d.Bytes), d.CreatedAt.UTC().Format(time.RFC3339), d.Detail})
 	}
 	return c.print(p.stdout, letters, []string{"ID", "RECORD", "REASON", "STATE", "BYTES", "SINCE", "DETAIL"}, rows)
+}
+
+// checkCause returns an error if no dead letter of the group, in any state, has the reason: it may be mistyped.
+func (c *deadLettersListCommand) checkCause(ctx context.Context, pool *pgxpool.Pool) error {
+	letters, err := ledger.DeadLetters(ctx, pool, ledger.LetterFilter{Group: c.Group, Reason: c.Cause, Limit: 1})
+	if err == nil && len(letters) == 0 {
+		err = fmt.Errorf("no dead letter of %s has ever had the cause %q", c.Group, c.Cause)
+	}
+	return err
+}
+
+// letter returns a dead letter of the group.
+func (g *groupArgument) letter(ctx context.Context, pool *pgxpool.Pool, id int64) (*ledger.DeadRecord, error) {
+	d, err := ledger.ShowDeadLetter(ctx, pool, id)
+	if err == nil && d.Group != g.Group {
+		err = fmt.Errorf("dead letter %d is one of %s, not of %s", id, d.Group, g.Group)
+	}
+	return d, err
 }
 
 type deadLettersShowCommand struct {
@@ -68,7 +96,7 @@ func (c *deadLettersShowCommand) Run(ctx context.Context, p *process) error {
 		return err
 	}
 	defer links.close()
-	d, err := ledger.ShowDeadLetter(ctx, cfg.Pool, c.ID)
+	d, err := c.letter(ctx, cfg.Pool, c.ID)
 	if err != nil {
 		return err
 	}
@@ -96,16 +124,20 @@ func (c *deadLettersRedriveCommand) Run(ctx context.Context, p *process) error {
 		return err
 	}
 	defer links.close()
-	return c.each(p, c.IDs, "redriven", func(id int64) error {
+	return c.each(ctx, p, links, c.IDs, "redriven", func(id int64) error {
 		return operate.Redrive(ctx, cfg.Pool, cfg.Broker, id, c.Actor, c.Force)
 	})
 }
 
-// each calls do for every id and joins the errors.
-func (groupArgument) each(p *process, ids []int64, done string, do func(int64) error) error {
+// each calls do for every id of a dead letter of the group and joins the errors.
+func (g *groupArgument) each(ctx context.Context, p *process, links *links, ids []int64, done string, do func(int64) error) error {
 	var faults []error
 	for _, id := range ids {
-		if err := do(id); err != nil {
+		_, err := g.letter(ctx, links.pool, id)
+		if err == nil {
+			err = do(id)
+		}
+		if err != nil {
 			faults = append(faults, err)
 			continue
 		}
@@ -127,5 +159,5 @@ func (c *deadLettersDiscardCommand) Run(ctx context.Context, p *process) error {
 		return err
 	}
 	defer links.close()
-	return c.each(p, c.IDs, "discarded", func(id int64) error { return operate.Discard(ctx, cfg.Pool, id, c.Actor, c.Reason) })
+	return c.each(ctx, p, links, c.IDs, "discarded", func(id int64) error { return operate.Discard(ctx, cfg.Pool, id, c.Actor, c.Reason) })
 }

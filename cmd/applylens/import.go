@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/applylens/applylens/internal/auth"
 	"github.com/applylens/applylens/internal/broker"
 	"github.com/applylens/applylens/internal/config"
 	"github.com/applylens/applylens/internal/postgres"
@@ -20,11 +21,11 @@ type importCommand struct {
 	config.Kafka `embed:"" group:"Connections:"`
 
 	// Not config.Postgres, which requires a database: only a token needs one.
-	DatabaseURL     config.Secret `name:"database-url" help:"PostgreSQL URL, to look up the user of the token." env:"DATABASE_URL" placeholder:"URL" group:"Connections:"`
+	DatabaseURL     config.Secret `name:"database-url" help:"PostgreSQL URL, to look up the user." env:"DATABASE_URL" placeholder:"URL" group:"Connections:"`
 	DatabaseURLFile string        `name:"database-url-file" help:"File that contains the PostgreSQL URL." env:"DATABASE_URL_FILE" type:"path" group:"Connections:"`
 
 	Path      string        `arg:"" help:"An mbox, a single message, a directory with such files or a Maildir; - reads standard input. Gzipped files are unpacked."`
-	User      string        `help:"Id of the user who owns the mail; default: the user of the token." env:"APPLYLENS_USER"`
+	User      string        `help:"Id of the user who owns the mail; checked if there is a database. Default: the user of the token." env:"APPLYLENS_USER"`
 	Token     config.Secret `help:"Token of the user who owns the mail." env:"APPLYLENS_TOKEN"`
 	TokenFile string        `help:"File that contains the token." env:"APPLYLENS_TOKEN_FILE" type:"path"`
 	Address   []string      `help:"An address that belongs to the user, in addition to those in Delivered-To; may be repeated."`
@@ -86,16 +87,19 @@ func (c *importCommand) stateDir(p *process) string {
 	return filepath.Join(home, ".local", "state", "applylens")
 }
 
-// user returns --user, or the id of the token's user.
+// user returns --user, or the id of the token's user. If there is a database, it must have the user: the id may be mistyped.
 func (c *importCommand) user(ctx context.Context) (string, error) {
-	if c.User != "" {
-		return c.User, nil
-	}
-	token, err := c.token()
-	if err != nil {
-		return "", usageError{err}
-	}
 	settings := config.Postgres{DatabaseURL: c.DatabaseURL, DatabaseURLFile: c.DatabaseURLFile}
+	if c.User != "" && c.DatabaseURL == "" && c.DatabaseURLFile == "" {
+		return c.User, nil // of a deployment whose database this machine does not reach
+	}
+	token := ""
+	if c.User == "" {
+		var err error
+		if token, err = c.token(); err != nil {
+			return "", usageError{err}
+		}
+	}
 	if err := settings.Validate(); err != nil {
 		return "", usageError{err}
 	}
@@ -104,7 +108,14 @@ func (c *importCommand) user(ctx context.Context) (string, error) {
 		return "", usageError{err}
 	}
 	defer db.Close()
-	return mailimport.UserOf(ctx, db, token)
+	if c.User == "" {
+		return mailimport.UserOf(ctx, db, token)
+	}
+	_, err = auth.NewStore(db).Find(ctx, c.User)
+	if errors.Is(err, auth.ErrNoUser) {
+		err = fmt.Errorf("%w; to create one: applylens token create --user %s", err, quote(c.User))
+	}
+	return c.User, err
 }
 
 func (c *importCommand) token() (string, error) {

@@ -60,6 +60,9 @@ func (c *indexCommand) forget(ctx context.Context, p *process, pool *pgxpool.Poo
 	for _, name := range names {
 		fmt.Fprintln(p.stdout, printable.Text(name))
 	}
+	if len(names) == 0 {
+		return errors.New("there is no index to delete")
+	}
 	if !c.Yes {
 		fmt.Fprintln(p.stdout, "these indices would be deleted; repeat with --yes")
 		return nil

@@ -49,6 +49,9 @@ func (a address) none() bool { return a.given && a.text == "" }
 
 // listen listens on the given address, or near the usual one. flag is for error messages.
 func (a address) listen(flag, usual string, log *slog.Logger) (net.Listener, error) {
+	if a.none() {
+		return nil, usageError{fmt.Errorf("%s is empty: write HOST:PORT", flag)}
+	}
 	listener, err := net.Listen("tcp", a.or(usual))
 	if !a.given && errors.Is(err, syscall.EADDRINUSE) {
 		host, _, _ := net.SplitHostPort(usual)

@@ -134,8 +134,14 @@ func (c *positionsAdoptCommand) Run(ctx context.Context, p *process) error {
 		return err
 	}
 	moves, err := operator.Adopt(ctx, partition)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case len(moves) == 0 && partition >= 0:
+		return fmt.Errorf("%s is not halted: there is nothing to adopt", c.Partition)
+	case len(moves) == 0 && !c.JSON:
+		fmt.Fprintln(p.stdout, "nothing is halted: only the number of partitions was accepted")
+		return nil
 	}
 	return c.report(p, moves)
 }
@@ -180,6 +186,9 @@ func (c *positionsSkipCommand) Run(ctx context.Context, p *process) error {
 	defer links.close()
 	partition, err := onePartition(c.Partition, operator.Config.Group)
 	if err != nil {
+		return err
+	}
+	if err := operator.CheckSkip(ctx, partition, c.To); err != nil {
 		return err
 	}
 	if !c.Yes {

@@ -150,8 +150,7 @@ func reportRebuild(ctx context.Context, w io.Writer, cfg consumers.Config) {
 			continue
 		}
 		rate := "rate unknown yet"
-		if before > plan.Records {
-			perSecond := (before - plan.Records) / 2
+		if perSecond := (before - plan.Records) / 2; perSecond > 0 {
 			rate = fmt.Sprintf("%d/s, %s left", perSecond, (time.Duration(plan.Records/perSecond) * time.Second).String())
 		}
 		fmt.Fprintf(w, "version %d: %d records to go, %s\n", plan.Version, plan.Records, rate)
@@ -293,6 +292,9 @@ type rebuildPaceCommand struct {
 
 // Run sets the pace of the version that is being built.
 func (c *rebuildPaceCommand) Run(ctx context.Context, p *process) error {
+	if c.Throttle < 0 {
+		return usageError{fmt.Errorf("--throttle: %d is below 0", c.Throttle)}
+	}
 	cfg, links, err := c.open(ctx, p.log)
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/auth"
 	"github.com/applylens/applylens/internal/config"
 	"github.com/applylens/applylens/internal/testkit/world"
 )
@@ -29,6 +30,9 @@ func TestAllowedSourcesLetOurImportIn(t *testing.T) {
 	w := world.New(t).Kfake()
 	settle(w, t)
 	t.Setenv("ALLOWED_SOURCES", "/payments,/mail/importer")
+	if _, err := auth.NewStore(w.Pool).CreateUser(t.Context(), auth.User{ID: "ann"}); err != nil {
+		t.Fatal(err)
+	}
 	path := filepath.Join(t.TempDir(), "mail.mbox")
 	w.Must(os.WriteFile(path, meetups(meetupMails), 0o600))
 	if got := call("import", path, "--user", "ann", "--state-dir", t.TempDir()); got.status != 0 {

@@ -31,6 +31,9 @@ func (o output) print(w io.Writer, value any, header []string, rows [][]string) 
 	return table.Flush()
 }
 
+// quote writes a word for a shell.
+func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
+
 // printJSON writes one value.
 func printJSON(w io.Writer, value any) error {
 	encoder := json.NewEncoder(printable.JSONWriter(w))

@@ -63,6 +63,9 @@ type tokenList struct {
 func (c *tokenList) Run(ctx context.Context, p *process) error {
 	return withUsers(ctx, c.Postgres, func(users *auth.Store) error {
 		tokens, err := users.Tokens(ctx, c.User)
+		if err == nil && len(tokens) == 0 && c.User != "" {
+			_, err = users.Find(ctx, c.User) // the id may be mistyped
+		}
 		if err != nil {
 			return err
 		}

@@ -80,6 +80,7 @@ type userEraseCommand struct {
 	output          `embed:""`
 	ID              string `arg:"" name:"id" help:"The user's id."`
 	Yes             bool   `help:"Do not ask for confirmation."`
+	Unknown         bool   `help:"Publish user.erased even if nothing is kept of the user, for events that are not folded yet."`
 }
 
 // remains lists what an erasure cannot reach.
@@ -106,10 +107,17 @@ func (c *userEraseCommand) Run(ctx context.Context, p *process) error {
 		return usageError{err}
 	}
 	defer pool.Close()
-	erased, err := person.Erase(ctx, pool, c.ID)
+	erase := person.EraseKnown
+	if c.Unknown {
+		erase = person.Erase
+	}
+	erased, err := erase(ctx, pool, c.ID)
 	var refused *events.Error
 	if errors.As(err, &refused) {
 		return usageError{fmt.Errorf("%q cannot be a user's id: %w", c.ID, err)}
+	}
+	if errors.Is(err, person.ErrUnknown) {
+		return fmt.Errorf("%w: %q; to publish user.erased all the same, for events that are not folded yet, add --unknown", person.ErrUnknown, c.ID)
 	}
 	if err != nil {
 		return err

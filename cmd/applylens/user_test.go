@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -50,7 +51,12 @@ func TestUserIsExportedAndErased(t *testing.T) {
 	f(2, "--yes", "user", "erase", "ann")
 	f(2, "cannot be a user's id", "user", "erase", "", "--yes")
 	f(0, "the Kafka log", "user", "erase", "ann", "--yes")
-	f(0, `"event_id"`, "user", "erase", "ann", "--yes", "--json")
+	f(1, `nothing is kept of this user: "ann"`, "user", "erase", "ann", "--yes")
+	if _, err := auth.NewStore(pool).Find(t.Context(), "ann"); !errors.Is(err, auth.ErrNoUser) {
+		t.Errorf("a refused erasure left a user: %v", err)
+	}
+	f(0, `"event_id"`, "user", "erase", "ann", "--yes", "--json", "--unknown")
+	f(1, "no such user: \"ghost\"", "token", "list", "--user", "ghost")
 	f(1, "nothing is kept of this user", "user", "export", "nobody", "--out", dir+"-again")
 	if _, err := os.Stat(dir + "-again"); err == nil {
 		t.Error("an export of nobody left a directory")

@@ -112,7 +112,10 @@ func (o *Operator) rewind(ctx context.Context, partition int, to int64) (moves [
 	if err != nil && !known { // otherwise it is about other partitions
 		return nil, err
 	}
-	if to < start {
+	switch {
+	case !known:
+		return nil, fmt.Errorf("the topic has no partition %d", partition)
+	case to < start:
 		return nil, fmt.Errorf("the log of partition %d begins at %d, above %d", partition, start, to)
 	}
 	present, err := o.present(ctx)

@@ -14,21 +14,37 @@ import (
 // reasonSkipped marks the dead letters that an operator made of records that were not read.
 const reasonSkipped = "skipped"
 
-// Skip passes over the records below offset to: those that can be read become dead letters, those that are missing
-// are counted as lost. Every rebuild honours it.
-func (o *Operator) Skip(ctx context.Context, partition int, to int64) ([]Move, error) {
+// CheckSkip returns an error if Skip cannot pass over the records below offset to, as far as the log tells.
+func (o *Operator) CheckSkip(ctx context.Context, partition int, to int64) error {
+	_, err := o.startForSkip(ctx, partition, to)
+	return err
+}
+
+// startForSkip returns the log's start.
+func (o *Operator) startForSkip(ctx context.Context, partition int, to int64) (int64, error) {
 	starts, ends, err := kafkalog.Ends(ctx, o.Config.Broker, o.topic())
 	end, known := ends[partition]
 	start, begins := starts[partition]
+	known = known && begins // then an error is about other partitions
 	switch {
-	case known && begins: // an error is about other partitions
-	case err != nil:
-		return nil, fmt.Errorf("skip: %w", err)
-	default:
-		return nil, fmt.Errorf("skip: the topic has no partition %d", partition)
+	case !known && err != nil:
+		return 0, fmt.Errorf("skip: %w", err)
+	case !known:
+		return 0, fmt.Errorf("skip: the topic has no partition %d", partition)
+	case to > end:
+		return 0, fmt.Errorf("skip: the log of partition %d ends at %d, below %d", partition, end, to)
+	case to < 0:
+		return 0, fmt.Errorf("skip: %d is below 0", to)
 	}
-	if to > end {
-		return nil, fmt.Errorf("skip: the log of partition %d ends at %d, below %d", partition, end, to)
+	return start, nil
+}
+
+// Skip passes over the records below offset to: those that can be read become dead letters, those that are missing
+// are counted as lost. Every rebuild honours it.
+func (o *Operator) Skip(ctx context.Context, partition int, to int64) ([]Move, error) {
+	start, err := o.startForSkip(ctx, partition, to)
+	if err != nil {
+		return nil, err
 	}
 	present, err := o.present(ctx)
 	if err != nil {

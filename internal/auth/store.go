@@ -25,6 +25,9 @@ FROM tokens t
 JOIN users u ON u.id = t.user_id
 WHERE t.hash = $1 AND t.kind = $2 AND (t.expires_at IS NULL OR t.expires_at > now())`
 
+// selectOwner reads a user by id.
+const selectOwner = `SELECT addresses, created_at FROM users WHERE id = $1`
+
 // selectTokens lists the secrets of one person, or of all for an empty id, newest first.
 const selectTokens = `
 SELECT encode(substring(hash FOR 8), 'hex'), user_id, kind, name, roles, created_at, expires_at
@@ -73,6 +76,19 @@ func (s *Store) CreateUser(ctx context.Context, user User) (User, error) {
 	})
 	if err != nil {
 		return User{}, fmt.Errorf("create user: %w", err)
+	}
+	return user, nil
+}
+
+// Find returns the user with an id. The error is ErrNoUser if there is none.
+func (s *Store) Find(ctx context.Context, id string) (User, error) {
+	user := User{ID: id}
+	err := s.pool.QueryRow(ctx, selectOwner, id).Scan(&user.Addresses, &user.CreatedAt)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return User{}, fmt.Errorf("%w: %q", ErrNoUser, id)
+	}
+	if err != nil {
+		return User{}, fmt.Errorf("find user: %w", err)
 	}
 	return user, nil
 }

@@ -2,6 +2,7 @@ package person
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -96,6 +97,19 @@ type Erased struct {
 	Rows    Counts `json:"rows"`     // deleted, or emptied
 }
 
+// EraseKnown does the same as Erase for a person of whom something is kept. Otherwise it changes nothing, and the error is
+// ErrUnknown: the id may be mistyped. The outbox alone does not count, since it keeps the order of an earlier erasure.
+func EraseKnown(ctx context.Context, pool *pgxpool.Pool, id string) (*Erased, error) {
+	return eraseWith(ctx, pool, id, func(rows Counts) error {
+		for table, count := range rows {
+			if table != "outbox" && count > 0 {
+				return nil
+			}
+		}
+		return ErrUnknown
+	})
+}
+
 // Erase deletes a person. It may be repeated, and run while the person is active: a change that already holds the person's
 // lock commits first and is erased too; any other finds no such person. The error is an *events.Error for an invalid id.
 //
@@ -103,6 +117,11 @@ type Erased struct {
 // transaction, and with it the order to erase. If it fails, the person is still there without what went ahead: what they
 // taught and their mail return with a rebuild, or go when Erase is repeated.
 func Erase(ctx context.Context, pool *pgxpool.Pool, id string) (*Erased, error) {
+	return eraseWith(ctx, pool, id, func(Counts) error { return nil })
+}
+
+// eraseWith erases, and rolls back if check returns an error.
+func eraseWith(ctx context.Context, pool *pgxpool.Pool, id string, check func(Counts) error) (*Erased, error) {
 	source, err := outbox.Source(ctx, pool)
 	if err != nil {
 		return nil, err
@@ -121,14 +140,19 @@ func Erase(ctx context.Context, pool *pgxpool.Pool, id string) (*Erased, error) 
 	}
 	var last Counts
 	err = despiteDeadlocks(ctx, pool, func(tx pgx.Tx) (err error) {
-		last, err = erase(ctx, tx, event)
-		return err
+		if last, err = erase(ctx, tx, event); err != nil {
+			return err
+		}
+		last.add(rows)
+		return check(last)
 	})
+	if errors.Is(err, ErrUnknown) {
+		return nil, err
+	}
 	if err != nil {
 		return nil, fmt.Errorf("erase person, begun and to be repeated: %w", err)
 	}
-	rows.add(last)
-	return &Erased{event.ID, rows}, nil
+	return &Erased{event.ID, last}, nil
 }
 
 // despiteDeadlocks runs f in a transaction, and again when it met a deadlock.

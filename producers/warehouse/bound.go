@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/applylens/applylens/internal/printable"
 )
 
 // limits bound what an export may take, whatever its files claim: a small compressed file can unpack to any size. Rows of the
@@ -70,9 +72,9 @@ func (b *bounded) Read(p []byte) (int, error) {
 func (l *limits) check(row int64, column string, size, elements int) error {
 	switch {
 	case size > l.field:
-		return &RowError{fmt.Sprintf("row %d cannot be read: column %s has %d bytes, the most is %d", row, printable(column), size, l.field)}
+		return &RowError{fmt.Sprintf("row %d cannot be read: column %s has %d bytes, the most is %d", row, printable.Text(column), size, l.field)}
 	case elements > l.list:
-		return &RowError{fmt.Sprintf("row %d cannot be read: column %s has more than %d elements", row, printable(column), l.list)}
+		return &RowError{fmt.Sprintf("row %d cannot be read: column %s has more than %d elements", row, printable.Text(column), l.list)}
 	}
 	return nil
 }

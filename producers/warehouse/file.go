@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/applylens/applylens/internal/printable"
 )
 
 // Export reads exports of vw_applications_enriched: CSV (also gzipped) and Parquet files. A pattern names all files that match
@@ -97,7 +99,7 @@ type exportRows struct {
 func (r *exportRows) advance(ctx context.Context) error {
 	r.passed += r.whole
 	path := r.rest[0]
-	r.name, r.rest = printable(filepath.Base(path)), r.rest[1:]
+	r.name, r.rest = printable.Text(filepath.Base(path)), r.rest[1:]
 	var err error
 	if r.file, err = os.Open(path); err != nil {
 		return err

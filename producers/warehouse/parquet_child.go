@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/applylens/applylens/internal/printable"
 )
 
 // A Parquet file is decoded in a process of its own. Its pages say how large they become, in a dozen ways, and the library
@@ -237,7 +239,7 @@ func (p *parquetProcess) ended(err error) error {
 	case strings.Contains(said, "out of memory"), strings.Contains(said, "address space"): // the latter with the race detector
 		return exceeds(p.read+1, "decoding needs more than the %d bytes of memory that it may take: write the file again, with smaller pages or row groups", p.limits.memory)
 	}
-	return fmt.Errorf("the file is damaged after row %d: decoding ended: %w: %s", p.read, err, printable(said))
+	return fmt.Errorf("the file is damaged after row %d: decoding ended: %w: %s", p.read, err, printable.Text(said))
 }
 
 // Columns implements Rows.
