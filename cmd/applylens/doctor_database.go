@@ -48,7 +48,7 @@ const patientWarehouse = 48 * time.Hour
 // other checks of the database cannot run.
 func (c *checkup) database(ctx context.Context) bool {
 	if err := c.pool.Ping(ctx); err != nil { // so that the time to connect does not count as clock skew
-		c.add(levelFail, "postgres", "check --database-url, and that the server is running", "no response: %v", err)
+		c.add(levelFail, "postgres", "check --database-url, that the server is running, and that its disk is not full", "no response: %v", err)
 		return false
 	}
 	var version string
@@ -57,7 +57,7 @@ func (c *checkup) database(ctx context.Context) bool {
 	var unsafe []string
 	asked := time.Now()
 	if err := c.pool.QueryRow(ctx, serverSQL).Scan(&version, &clock, &readOnly, &unsafe); err != nil {
-		c.add(levelFail, "postgres", "check --database-url, and that the server is running", "no response: %v", err)
+		c.add(levelFail, "postgres", "check --database-url, that the server is running, and that its disk is not full", "no response: %v", err)
 		return false
 	}
 	c.clock(asked, time.Now(), clock)
@@ -247,15 +247,20 @@ func (c *checkup) warehouseSource(s *warehouse.Status) {
 	const check = "warehouse"
 	switch {
 	case s.HeldAt != nil:
-		c.add(levelFail, check, s.HeldReason.ToDo(),
+		c.add(levelFail, check, s.HeldReason.ToDo()+orForget(s),
 			"%s has been held since %s for %s: %s", s.Source, moment(s.HeldAt), s.HeldReason, s.HeldDetail)
 	case s.Error != "":
-		c.add(levelWarn, check, "a running \"applylens warehouse run\" retries by itself", "the last sync of %s failed: %s", s.Source, s.Error)
+		c.add(levelWarn, check, "a running \"applylens warehouse run\" retries by itself"+orForget(s), "the last sync of %s failed: %s", s.Source, s.Error)
 	case s.NewestRow != nil && time.Since(*s.NewestRow) > patientWarehouse:
-		c.add(levelWarn, check, "check the connector that loads the warehouse", "the newest row of %s is from %s", s.Source, moment(s.NewestRow))
+		c.add(levelWarn, check, "check the connector that loads the warehouse"+orForget(s), "the newest row of %s is from %s", s.Source, moment(s.NewestRow))
 	default:
 		c.ok(check, "%d applications of %s, synced at %s", s.Applications, s.Source, moment(s.SyncedAt))
 	}
+}
+
+// orForget is the way to be rid of a source, for one that was only mistyped or is gone.
+func orForget(s *warehouse.Status) string {
+	return "; if it is no source any more: applylens warehouse forget " + quote(s.Source) + " --reason ..."
 }
 
 // partitionCounts checks that no topic has more partitions than were accepted.

@@ -26,6 +26,7 @@ type warehouseCommand struct {
 	Sync   warehouseSyncCommand   `cmd:"" help:"Read the warehouse once, publish what has changed, and print a summary."`
 	Run    warehouseRunCommand    `cmd:"" help:"Sync on a schedule, or follow a change topic."`
 	Status warehouseStatusCommand `cmd:"" help:"Show each source: its freshness, and whether and why it is held."`
+	Forget warehouseForgetCommand `cmd:"" help:"Forget a source that is none any more, such as one with a mistyped address."`
 	View   warehouseViewCommand   `cmd:"" help:"Print the SQL that creates vw_applications_enriched over the tables of a connector."`
 }
 
@@ -121,6 +122,7 @@ type warehouseSyncCommand struct {
 	output            `embed:""`
 	Incremental       bool          `help:"Read only what has changed since the last sync; removed applications are not detected."`
 	Accept            bool          `help:"Accept this sync whatever the guard finds; requires --reason."`
+	TakeOver          []string      `help:"With --accept: take over the systems of this source, which the new one replaces; may be repeated." sep:"none" placeholder:"SOURCE"`
 	Reason            string        `help:"Why it is accepted; recorded with your name."`
 	Actor             string        `help:"Your name." env:"USER" default:"operator"`
 	Wait              time.Duration `help:"How long to wait for the group enrichment, to count the mails affected." default:"10s"`
@@ -130,6 +132,9 @@ type warehouseSyncCommand struct {
 func (c *warehouseSyncCommand) Run(ctx context.Context, p *process) error {
 	if c.Accept != (c.Reason != "") {
 		return usageError{errors.New("--accept and --reason must be used together")}
+	}
+	if len(c.TakeOver) > 0 && !c.Accept {
+		return usageError{errors.New("--take-over needs --accept")}
 	}
 	s, err := c.open(ctx, p.log)
 	if err != nil {
@@ -157,7 +162,7 @@ func (c *warehouseSyncCommand) Run(ctx context.Context, p *process) error {
 func (c *warehouseSyncCommand) sync(ctx context.Context, s *syncer) (*warehouse.Summary, error) {
 	var accept *warehouse.Acceptance
 	if c.Accept {
-		accept = &warehouse.Acceptance{Actor: c.Actor, Reason: c.Reason}
+		accept = &warehouse.Acceptance{Actor: c.Actor, Reason: c.Reason, TakeOver: c.TakeOver}
 	}
 	if s.topic != nil {
 		return warehouse.SyncTopic(ctx, s.Config, s.topic, accept)

@@ -14,8 +14,8 @@ import (
 
 // compare finds the differences from the known state, and returns the guard's verdict.
 func (s *session) compare(ctx context.Context, full bool) (differences int64, hold *Hold, err error) {
-	taken, err := others(ctx, s.conn, s.source)
-	if err != nil {
+	taken, owners, err := others(ctx, s.conn, s.source)
+	if s.owners = owners; err != nil {
 		return 0, nil, err
 	}
 	if full {
@@ -52,7 +52,7 @@ func (s *session) accept(ctx context.Context, who *Acceptance, hold *Hold, diffe
 		if _, err := tx.Exec(ctx, insertAudit, shorten(who.Actor), printable.Text(who.Reason), s.source, string(hold.Reason), hold.Detail, differences); err != nil {
 			return fmt.Errorf("record the acceptance: %w", err)
 		}
-		if _, err := tx.Exec(ctx, takeSystems, s.source); err != nil {
+		if _, err := tx.Exec(ctx, takeSystems, s.source, who.TakeOver); err != nil {
 			return fmt.Errorf("take over systems: %w", err)
 		}
 		return nil

@@ -99,5 +99,8 @@ const (
 	mostStages   = 50               // stages that a summary lists
 )
 
-// Acceptance makes one sync pass, whatever the guard finds.
-type Acceptance struct{ Actor, Reason string }
+// Acceptance makes one sync pass, whatever the guard finds. Systems of other sources are taken over only from those named.
+type Acceptance struct {
+	Actor, Reason string
+	TakeOver      []string
+}

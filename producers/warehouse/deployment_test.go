@@ -147,7 +147,7 @@ func (w *deployment) sync(source Source, adjust ...func(*Options)) *Summary {
 }
 
 func partly(o *Options)   { o.Full = false }
-func accepted(o *Options) { o.Accept = &Acceptance{"ann", "it is right"} }
+func accepted(o *Options) { o.Accept = &Acceptance{Actor: "ann", Reason: "it is right"} }
 
 // published returns the events in the outbox, in order: of all systems, or of some.
 func (w *deployment) published(systems ...string) []events.Application {

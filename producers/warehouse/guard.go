@@ -55,8 +55,11 @@ const (
 
 // ToDo says what the operator should do.
 func (r HoldReason) ToDo() string {
-	if r == HoldSchema {
+	switch r {
+	case HoldSchema:
 		return "fix the view or the table that it reads"
+	case HoldSystem:
+		return "check --warehouse-url; or, if this source replaces the other for good: applylens warehouse sync --accept --take-over SOURCE --reason ..., with the other's name"
 	}
 	return "fix the warehouse; or, if its data is correct, accept it once with: applylens warehouse sync --accept --reason ..."
 }

@@ -32,6 +32,7 @@ type session struct {
 	broken  int64
 	reports int
 	stages  map[string]int64 // of all rows read in the session
+	owners  []string         // other sources that own systems read
 }
 
 // begin opens a session. It waits a while if another process holds the lock.

@@ -49,8 +49,9 @@ SELECT system, source FROM warehouse_systems
 WHERE source <> $1 AND system IN (SELECT system FROM warehouse_read)
 ORDER BY system`
 
-// takeSystems makes the source the owner of all systems read.
-const takeSystems = `UPDATE warehouse_systems SET source = $1 WHERE source <> $1 AND system IN (SELECT system FROM warehouse_read)`
+// takeSystems makes the source the owner of the systems read that belong to the sources given.
+const takeSystems = `
+UPDATE warehouse_systems SET source = $1 WHERE source = ANY ($2) AND system IN (SELECT system FROM warehouse_read)`
 
 // lockSystems locks out other sources until the transaction ends, and returns whether the source still owns all systems of
 // the differences.
@@ -228,21 +229,22 @@ func nullZero(t time.Time) *time.Time {
 	return &t
 }
 
-// others lists the systems read that another source owns.
-func others(ctx context.Context, conn *pgx.Conn, source string) (list []string, err error) {
+// others lists the systems read that another source owns, for people, and these sources.
+func others(ctx context.Context, conn *pgx.Conn, source string) (list, owners []string, err error) {
 	rows, err := conn.Query(ctx, claimSystems, source)
 	if err != nil {
-		return nil, fmt.Errorf("claim systems: %w", err)
+		return nil, nil, fmt.Errorf("claim systems: %w", err)
 	}
 	var system, owner string
 	_, err = pgx.ForEachRow(rows, []any{&system, &owner}, func() error {
 		list = append(list, fmt.Sprintf("%s belongs to the source %s", shorten(system), owner))
+		owners = append(owners, owner)
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("claim systems: %w", err)
+		return nil, nil, fmt.Errorf("claim systems: %w", err)
 	}
-	return list, nil
+	return list, owners, nil
 }
 
 // countSystems counts the differences, including those accepted since a time.

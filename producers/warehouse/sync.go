@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/applylens/applylens/internal/printable"
 )
@@ -78,11 +79,16 @@ func (s *session) pass(ctx context.Context, summary *Summary, hold *Hold, differ
 	switch {
 	case hold == nil:
 		return true, nil
-	case who == nil:
+	case who == nil || !who.takesOver(s.owners):
 		return false, s.hold(ctx, summary, hold)
 	}
 	summary.Accepted = true
 	return true, s.accept(ctx, who, hold, differences)
+}
+
+// takesOver reports whether the acceptance names all of the sources.
+func (a *Acceptance) takesOver(owners []string) bool {
+	return !slices.ContainsFunc(owners, func(owner string) bool { return !slices.Contains(a.TakeOver, owner) })
 }
 
 // hold notes that nothing is taken over, and alerts.

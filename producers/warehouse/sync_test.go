@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/testkit/world"
 )
 
 func TestOnlyDifferencesArePublished(t *testing.T) {
@@ -329,11 +330,50 @@ func TestOneSourceWritesASystem(t *testing.T) {
 	if detail := w.held(w.sync(second), HoldSystem); !strings.Contains(detail, "greenhouse belongs to the source first") {
 		t.Error(detail)
 	}
-	if got := w.sync(second, accepted).counts(); got != (counts{Changed: 39}) {
+	if detail := w.held(w.sync(second, accepted), HoldSystem); !strings.Contains(detail, "greenhouse belongs to the source first") {
+		t.Errorf("accepted without the name of the other source: %s", detail)
+	}
+	takeOver := func(o *Options) {
+		accepted(o)
+		o.Accept.TakeOver = []string{"first"}
+	}
+	if got := w.sync(second, takeOver).counts(); got != (counts{Changed: 39}) {
 		t.Errorf("taken over: %+v", got)
 	}
 	if detail := w.held(w.sync(first), HoldSystem); !strings.Contains(detail, "greenhouse belongs to the source second") {
 		t.Error(detail)
+	}
+}
+
+// A source with a mistyped address leaves nothing behind when it is forgotten, and takes nothing from another.
+func TestASourceIsForgotten(t *testing.T) {
+	w := newDeployment(t)
+	right := &memory{name: "right", rows: apps(1, 40)}
+	w.sync(right)
+	w.held(w.sync(&memory{name: "typo", rows: apps(1, 40, stage("Offer"))}), HoldSystem)
+	who := Acceptance{Actor: "ann", Reason: "mistyped\n\x1b[2J"}
+	w.Must(Forget(t.Context(), w.Pool, "typo", who))
+	if list := world.Column[string](w, "SELECT source FROM warehouse_sources"); !cmp.Equal(list, []string{"right"}) {
+		t.Errorf("sources %q", list)
+	}
+	if reasons := world.Column[string](w, "SELECT reason FROM warehouse_audit WHERE source = 'typo'"); !cmp.Equal(reasons, []string{"mistyped \uFFFD[2J"}) {
+		t.Errorf("the audit says %q", reasons)
+	}
+	if err := Forget(t.Context(), w.Pool, "typo", who); !errors.Is(err, ErrNoSource) {
+		t.Errorf("forgotten twice: %v", err)
+	}
+	if _, err := FindStatus(t.Context(), w.Pool, "typo"); !errors.Is(err, ErrNoSource) || !strings.Contains(err.Error(), "right") {
+		t.Errorf("looked for: %v", err)
+	}
+	holder, err := begin(t.Context(), &w.cfg, "right")
+	w.Must(err)
+	if err := Forget(t.Context(), w.Pool, "right", who); !errors.Is(err, ErrBusy) {
+		t.Errorf("during a sync: %v", err)
+	}
+	holder.close()
+	w.Eventually("the lock of the sync is free", func() error { return Forget(t.Context(), w.Pool, "right", who) })
+	if got := w.sync(&memory{name: "next", rows: apps(1, 40)}); got.Held != nil || got.counts() != (counts{}) {
+		t.Errorf("the next source of the system: %+v", got)
 	}
 }
 
@@ -458,7 +498,7 @@ func TestAnyHistoryConverges(t *testing.T) {
 			}
 			source.rows = slices.Collect(maps.Values(shown))
 			full := rapid.Bool().Draw(rt, "full")
-			summary := w.sync(source, func(o *Options) { o.Full = full; o.Accept = &Acceptance{"ann", "test"} })
+			summary := w.sync(source, func(o *Options) { o.Full = full; o.Accept = &Acceptance{Actor: "ann", Reason: "test"} })
 			if !summary.Full {
 				continue
 			}

@@ -82,7 +82,7 @@ func (c *capture) read(accept ...*Acceptance) *Summary {
 	return summary
 }
 
-var ann = &Acceptance{"ann", "it is right"}
+var ann = &Acceptance{Actor: "ann", Reason: "it is right"}
 
 func TestATopicIsReadOnceAndGoesOn(t *testing.T) {
 	c := captured(t)
