@@ -12,6 +12,7 @@ import (
 
 	"github.com/applylens/applylens/internal/broker"
 	"github.com/applylens/applylens/internal/config"
+	"github.com/applylens/applylens/internal/embedded"
 	"github.com/applylens/applylens/internal/postgres"
 	"github.com/applylens/applylens/internal/printable"
 	"github.com/applylens/applylens/internal/search/elastic"
@@ -22,6 +23,7 @@ type doctorCommand struct {
 	Postgres      config.Postgres      `embed:"" group:"Connections:"`
 	Elasticsearch config.Elasticsearch `embed:"" group:"Connections:"`
 	RelaySecret   config.RelaySecret   `embed:"" group:"Connections:"`
+	DataDir       string               `help:"Data directory of a running \"applylens up\", to check its disk; the file env in it sets this." env:"DATA_DIR" type:"path" placeholder:"DIR"`
 	JSON          bool                 `help:"Print JSON instead of text."`
 }
 
@@ -64,6 +66,28 @@ func (c *checkup) add(level, check, todo, format string, args ...any) {
 	c.findings = append(c.findings, finding{level, check, detail, todo})
 }
 
+// warnSpace is the free space in bytes below which the disk of "up" needs attention.
+const warnSpace = 1 << 30
+
+// disk checks that the servers of "up" have room.
+func (c *checkup) disk(dir string, warn, fail uint64) {
+	if dir == "" {
+		return
+	}
+	const check, todo = "disk", "free some space, or move the directory to another disk while \"up\" is stopped"
+	free, err := embedded.FreeSpace(dir)
+	switch {
+	case err != nil:
+		c.add(levelFail, check, "set --data-dir or DATA_DIR to the directory of \"up\", or to none", "%v", err)
+	case free < fail:
+		c.add(levelFail, check, todo, "only %d MiB are free in %s: PostgreSQL and Kafka stop when there is no space", free>>20, dir)
+	case free < warn:
+		c.add(levelWarn, check, todo, "only %d MiB are free in %s", free>>20, dir)
+	default:
+		c.ok(check, "%d GiB are free in %s", free>>30, dir)
+	}
+}
+
 func (c *checkup) ok(check, format string, args ...any) { c.add(levelOK, check, "", format, args...) }
 
 // Run runs all checks and fails if one of them does.
@@ -71,6 +95,7 @@ func (c *doctorCommand) Run(ctx context.Context, p *process) error {
 	check := &checkup{timeout: 5 * time.Second}
 	defer check.close()
 	check.settings(ctx, c)
+	check.disk(c.DataDir, warnSpace, embedded.LeastSpace)
 	check.run(ctx)
 	failed := check.failed()
 	var err error

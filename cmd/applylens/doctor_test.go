@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"math"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -123,6 +125,18 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 		p.expect(levelWarn, "warehouse", "the last sync of one failed: the network is down")
 		p.exec("UPDATE warehouse_sources SET held_at = now(), held_reason = 'empty', held_detail = 'the source has no rows'")
 		p.expect(levelFail, "warehouse", "for empty: the source has no rows")
+		t.Setenv("DATABASE_URL", string(p.command.Postgres.DatabaseURL))
+		if got := call("warehouse", "forget", "two", "--reason", "mistyped"); got.status != 1 || !strings.Contains(got.stderr, `"two": there is no such source; there are 1: one`) {
+			t.Errorf("forget a source that there is not: %+v", got)
+		}
+		if got := call("warehouse", "forget", "one", "--reason", "mistyped"); got.status != 0 {
+			t.Errorf("forget: %+v", got)
+		}
+		for _, f := range p.examine() {
+			if f.Check == "warehouse" {
+				t.Errorf("a forgotten source: %+v", f)
+			}
+		}
 	})
 	t.Run("index without a running indexer", func(t *testing.T) {
 		p := newPatient(t)
@@ -326,6 +340,27 @@ func TestDoctorJudgesClocks(t *testing.T) {
 	f(0, 0, -3*time.Second, levelWarn)
 	f(0, 0, -5*time.Minute, levelFail)
 	f(0, 0, time.Hour, levelFail)
+}
+
+func TestDoctorJudgesTheDisk(t *testing.T) {
+	dir := t.TempDir()
+	f := func(dir string, warn, fail uint64, want string) {
+		t.Helper()
+		var c checkup
+		c.disk(dir, warn, fail)
+		if got := c.findings[0]; got.Level != want || !strings.Contains(got.Detail, dir) {
+			t.Errorf("warning below %d, failing below %d: %+v, want %s", warn, fail, got, want)
+		}
+	}
+	f(dir, 0, 0, levelOK)
+	f(dir, math.MaxUint64, 0, levelWarn)
+	f(dir, math.MaxUint64, math.MaxUint64, levelFail)
+	f(filepath.Join(dir, "missing"), 0, 0, levelFail)
+	var c checkup
+	c.disk("", math.MaxUint64, math.MaxUint64)
+	if len(c.findings) > 0 {
+		t.Errorf("no directory: %+v", c.findings)
+	}
 }
 
 func TestDoctorPrintsALinePerFinding(t *testing.T) {

@@ -166,7 +166,7 @@ func (p *postgres) keep(c *child) {
 	for {
 		select {
 		case err := <-c.ended:
-			p.log.Error("embedded PostgreSQL ended, restarting it", "error", err)
+			p.log.Error("embedded PostgreSQL ended, restarting it", append(advice(p.dir, LeastSpace), "error", err)...)
 		case <-p.stopping:
 			p.finish(c)
 			return
@@ -191,7 +191,7 @@ func (p *postgres) relaunch() (c *child) {
 	err := retry.Until(ctx, firstRelaunch, lastRelaunch, func(attempt int) (err error) {
 		c, _, err = p.launch(ctx)
 		if err != nil && ctx.Err() == nil {
-			p.log.Error("embedded PostgreSQL does not start", "error", err, "attempt", attempt+1)
+			p.log.Error("embedded PostgreSQL does not start", append(advice(p.dir, LeastSpace), "error", err, "attempt", attempt+1)...)
 		}
 		return err
 	})
