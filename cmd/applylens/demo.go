@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -29,32 +27,11 @@ type demo struct {
 	token   string
 }
 
-// runDemo imports and decides at the first start only, and shows what was learned at every start.
-func runDemo(ctx context.Context, p *process, links *links, address, token, dir string) error {
-	d := &demo{p: p, links: links, address: address, token: token}
-	done := filepath.Join(dir, "demo-done")
-	if _, err := os.Stat(done); errors.Is(err, os.ErrNotExist) {
-		if err := d.play(ctx); err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
-			return fmt.Errorf("demo: %w", err)
-		}
-		if err := os.WriteFile(done, nil, 0o600); err != nil {
-			return err
-		}
-	}
-	if err := d.show(ctx, dir); err != nil && ctx.Err() == nil {
-		return fmt.Errorf("demo: %w", err)
-	}
-	return nil
-}
-
 // play imports the sample, lets the policies propose, and decides some of what they propose.
 func (d *demo) play(ctx context.Context) error {
 	began := time.Now()
 	imported, err := mailimport.Run(ctx, d.links.broker, mailimport.Config{
-		Path: mailimport.Stdin, Stdin: sample.Recent(began), UserID: localUser, Addresses: []string{sample.Owner}, Now: time.Now, Log: d.p.log,
+		Path: mailimport.Stdin, Stdin: sample.Recent(began), UserID: demoUser, Addresses: []string{sample.Owner}, Now: time.Now, Log: d.p.log,
 	})
 	if err != nil {
 		return err
@@ -83,7 +60,7 @@ ORDER BY received_at, id LIMIT 20`
 
 // learnMeetups demonstrates learning: approving some proposals raises the confidence of similar ones.
 func (d *demo) learnMeetups(ctx context.Context) error {
-	rows, err := d.links.pool.Query(ctx, meetupMailsSQL, localUser)
+	rows, err := d.links.pool.Query(ctx, meetupMailsSQL, demoUser)
 	if err != nil {
 		return err
 	}
@@ -162,8 +139,8 @@ func (d *demo) decideSome(ctx context.Context) error {
 	return d.call(ctx, http.MethodGet, "/policy/stats?timeout=10s&wait="+event, nil, nil)
 }
 
-// show prints what was learned and counted, and where to look next.
-func (d *demo) show(ctx context.Context, dir string) error {
+// show prints what was learned and counted.
+func (d *demo) show(ctx context.Context) error {
 	var preferences struct {
 		Liked, Disliked []struct {
 			Feature    string  `json:"feature"`
@@ -200,13 +177,7 @@ func (d *demo) show(ctx context.Context, dir string) error {
 	if err := d.showLag(ctx); err != nil {
 		return err
 	}
-	if err := d.showUrgent(ctx); err != nil {
-		return err
-	}
-	d.say("next: . %s && curl -H \"Authorization: Bearer $APPLYLENS_TOKEN\" $APPLYLENS_URL/actions/tray?limit=3", filepath.Join(dir, "env"))
-	d.say("      psql \"$DATABASE_URL\" -c 'SELECT * FROM policy_stats' ; applylens lag ; %s/openapi.json", d.address)
-	d.say("Ctrl-C stops it; the data stays in %s", dir)
-	return nil
+	return d.showUrgent(ctx)
 }
 
 // showLag waits until everything is folded and prints the lag.
@@ -218,13 +189,15 @@ func (d *demo) showLag(ctx context.Context) error {
 	return err
 }
 
+// foldedEvery is how often at most the demonstration looks whether everything is folded.
+const foldedEvery = 200 * time.Millisecond
+
 // errBehind tells that a group has not caught up with the log yet.
 var errBehind = errors.New("a group is behind the log")
 
 // caughtUp waits until all groups have caught up with the log, and returns the number of groups.
 func (d *demo) caughtUp(ctx context.Context) (groups int, err error) {
-	const every = 200 * time.Millisecond
-	err = retry.Until(ctx, every, every, func(int) error {
+	err = retry.Until(ctx, foldedEvery, foldedEvery, func(int) error {
 		report, err := lag.Read(ctx, lag.Config{Projections: projections(), Broker: d.links.broker, Pool: d.links.pool})
 		if err != nil {
 			return retry.Stop(err)

@@ -254,12 +254,12 @@ func writeMailbox(t *testing.T, path string) {
 }
 
 // withUp runs "applylens up" with the data directory that the guides expect.
-func withUp(t *testing.T) (home string, environment []string) {
+func withUp(t *testing.T, args ...string) (home string, environment []string) {
 	t.Helper()
 	program, home, environment := atHome(t)
 	data := filepath.Join(home, ".local", "share", "applylens")
-	up := startUp(t, program, "--data-dir", data)
-	up.until("ready at", 3*time.Minute)
+	up := startUp(t, program, append(args, "--data-dir", data)...)
+	up.until(lastLine, 3*time.Minute)
 	t.Cleanup(func() {
 		if status := up.interrupt(); status != 0 {
 			t.Errorf("up ended with status %d:\n%s", status, up.stderr)
@@ -270,7 +270,7 @@ func withUp(t *testing.T) (home string, environment []string) {
 }
 
 func TestREADME(t *testing.T) {
-	_, environment := withUp(t)
+	_, environment := withUp(t, "--demo")
 	root := filepath.Join("..", "..")
 	newShell(t, root, environment...).follow(t, filepath.Join(root, "README.md"))
 }

@@ -59,12 +59,23 @@ func (c *importCommand) Run(ctx context.Context, p *process) error {
 		report(p.stdout, result)
 	}
 	if ctx.Err() == nil {
+		if err == nil && result.Imported+result.Passed == 0 {
+			err = fmt.Errorf("there is no mail in %s", c.place())
+		}
 		return err
 	}
 	if c.Path == mailimport.Stdin {
 		return errors.New("interrupted: run the command again; standard input is then imported from its beginning, and duplicates are ignored")
 	}
 	return errors.New("interrupted: run the same command again to resume")
+}
+
+// place names what is imported.
+func (c *importCommand) place() string {
+	if c.Path == mailimport.Stdin {
+		return "standard input"
+	}
+	return c.Path
 }
 
 func report(out io.Writer, result mailimport.Result) {

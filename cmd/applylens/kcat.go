@@ -1,13 +1,12 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/applylens/applylens/internal/config"
+	"github.com/applylens/applylens/internal/private"
 )
 
 // writeKcat writes the file of settings that kcat reads if the variable KCAT_CONFIG names it, and returns its absolute path.
@@ -19,13 +18,8 @@ func writeKcat(dir string, kafka *config.Kafka) (string, error) {
 	}
 	text := fmt.Sprintf("security.protocol=SASL_PLAINTEXT\nsasl.mechanism=%s\nsasl.username=%s\nsasl.password=%s\n",
 		strings.ToUpper(kafka.KafkaSASLMechanism), kafka.KafkaSASLUsername, string(kafka.KafkaSASLPassword))
-	part, err := os.CreateTemp(dir, "kcat.conf-*")
-	if err != nil {
+	if err := private.WriteFile(path, []byte(text)); err != nil {
 		return "", fmt.Errorf("write %s: %w", path, err)
 	}
-	_, err = part.WriteString(text)
-	if err := errors.Join(err, part.Close()); err != nil {
-		return "", fmt.Errorf("write %s: %w", path, errors.Join(err, os.Remove(part.Name())))
-	}
-	return path, os.Rename(part.Name(), path)
+	return path, nil
 }

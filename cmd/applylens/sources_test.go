@@ -66,3 +66,27 @@ func TestAllowedSourcesLetOurImportIn(t *testing.T) {
 		t.Errorf("%d mails after the rebuild", mails)
 	}
 }
+
+func TestImportOfNothingIsRefused(t *testing.T) {
+	w := world.New(t).Kfake()
+	settle(w, t)
+	_, err := auth.NewStore(w.Pool).CreateUser(t.Context(), auth.User{ID: "ann"})
+	w.Must(err)
+	dir := t.TempDir()
+	mail, other := filepath.Join(dir, "mail.mbox"), filepath.Join(dir, "passwd")
+	w.Must(os.WriteFile(mail, meetups(1), 0o600))
+	w.Must(os.WriteFile(other, []byte("root:x:0:0:root:/root:/bin/bash\nann:x:1:1::/home/ann:/bin/sh\n"), 0o600))
+	f := func(want string, args ...string) {
+		t.Helper()
+		got := call(append([]string{"import", "--state-dir", dir}, args...)...)
+		if got.status != 1 || !strings.Contains(got.stderr, want) {
+			t.Errorf("import %s: %+v", strings.Join(args, " "), got)
+		}
+	}
+	f(`no such user: "typo"; to create one: applylens token create --user 'typo'`, mail, "--user", "typo")
+	f("there is no mail in "+other, other, "--user", "ann")
+	f("no such file", filepath.Join(dir, "missing"), "--user", "ann")
+	if ends, err := w.Ends(events.TopicMail); err != nil || ends[0]+ends[1]+ends[2] != 0 {
+		t.Errorf("published %v, %v", ends, err)
+	}
+}

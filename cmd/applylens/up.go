@@ -2,15 +2,11 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
-	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -25,12 +21,11 @@ import (
 	"github.com/applylens/applylens/internal/embedded"
 	"github.com/applylens/applylens/internal/outbox"
 	"github.com/applylens/applylens/internal/postgres"
-	"github.com/applylens/applylens/internal/private"
 	pgsearch "github.com/applylens/applylens/internal/search/postgres"
 	"github.com/applylens/applylens/producers/relay"
 )
 
-// localUser is the only user of an embedded deployment. Its token has both roles.
+// localUser is the user of an embedded deployment. Its token has both roles.
 const localUser = "local"
 
 // renewLag is the greatest lag of a renewed version, in records per partition, when it becomes live.
@@ -78,21 +73,22 @@ func (c *upCommand) Run(ctx context.Context, p *process) (err error) {
 	if err != nil {
 		return err
 	}
-	token, err := prepare(ctx, links, dir)
-	if err != nil {
+	env := &environment{dir: dir, url: "http://" + listener.Addr().String(), servers: servers}
+	if err := prepare(ctx, links, env); err != nil {
 		return err
 	}
-	if err := writeSettings(dir, listener.Addr(), token, servers); err != nil {
+	if err := env.write(); err != nil {
 		return err
 	}
 	running, runCtx := errgroup.WithContext(ctx)
 	if err := c.startParts(runCtx, running, p, links, secret, listener); err != nil {
 		return err
 	}
-	address := "http://" + listener.Addr().String()
-	fmt.Fprintf(p.stdout, "ApplyLens is ready at %s after %s. Settings for other commands: . %s\n", address, time.Since(began).Round(10*time.Millisecond), filepath.Join(dir, "env"))
+	fmt.Fprintf(p.stdout, "ApplyLens is ready at %s after %s\n", env.url, time.Since(began).Round(10*time.Millisecond))
 	if c.Demo {
-		running.Go(func() error { return runDemo(runCtx, p, links, address, token, dir) })
+		running.Go(func() error { return runDemo(runCtx, p, links, env) })
+	} else {
+		env.printNext(p.stdout)
 	}
 	return running.Wait()
 }
@@ -109,70 +105,24 @@ func (c *upCommand) dataDir() (string, error) {
 	return dir, nil
 }
 
-// prepare brings the schema and the topics up to date and returns the local user's token.
-func prepare(ctx context.Context, links *links, dir string) (string, error) {
+// prepare brings the schema and the topics up to date and gets the tokens of the users.
+func prepare(ctx context.Context, links *links, env *environment) error {
 	if err := postgres.Migrate(ctx, links.pool); err != nil {
-		return "", err
+		return err
 	}
 	if err := links.broker.EnsureTopics(ctx, broker.Layout{ReplicationFactor: 1}); err != nil {
-		return "", err
+		return err
 	}
 	users := auth.NewStore(links.pool)
 	if _, err := users.CreateUser(ctx, auth.User{ID: localUser}); err != nil {
-		return "", err
-	}
-	return keptToken(ctx, users, filepath.Join(dir, "token"))
-}
-
-// keptToken returns the token of an earlier start if it is still valid and has both roles, and otherwise a new one.
-func keptToken(ctx context.Context, users *auth.Store, path string) (string, error) {
-	if text, err := os.ReadFile(path); err == nil {
-		token := strings.TrimSpace(string(text))
-		request := &http.Request{Header: http.Header{"Authorization": {"Bearer " + token}}}
-		if caller, err := users.Authenticate(ctx, request); err == nil && caller.Has(auth.Owner) && caller.Has(auth.Operator) {
-			return token, nil
-		}
-	}
-	token, err := users.CreateToken(ctx, localUser, auth.Bearer, "up", time.Time{}, auth.Owner, auth.Operator)
-	if err != nil {
-		return "", err
-	}
-	return token, private.WriteFile(path, []byte(token+"\n"))
-}
-
-// relaySecretFile is the name of the file with the master secret of the relay's keys.
-const relaySecretFile = "relay-secret"
-
-// keptSecret returns the master secret of an earlier start, or makes one.
-func keptSecret(path string) ([]byte, error) {
-	kept := config.RelaySecret{RelaySecretFile: path}
-	secret, err := kept.Secret()
-	if !errors.Is(err, os.ErrNotExist) {
-		return secret, err
-	}
-	secret = []byte(rand.Text() + rand.Text())
-	return secret, private.WriteFile(path, append(secret, '\n'))
-}
-
-// shellQuoted returns a word of a shell that stands for text.
-func shellQuoted(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
-
-// writeSettings writes the settings that curl, psql, kcat and the other subcommands need.
-func writeSettings(dir string, listen net.Addr, token string, servers *embedded.Servers) error {
-	kcat, err := writeKcat(dir, &servers.Kafka)
-	if err != nil {
 		return err
 	}
-	text := fmt.Sprintf("export APPLYLENS_URL=http://%s\nexport APPLYLENS_TOKEN=%s\nexport DATABASE_URL='%s'\nexport KCAT_CONFIG=%s\nexport RELAY_SECRET_FILE=%s\n",
-		listen, token, servers.DatabaseURL, shellQuoted(kcat), shellQuoted(filepath.Join(dir, relaySecretFile)))
-	for _, setting := range config.Environ(nil, &servers.Kafka) {
-		text += "export " + setting + "\n"
+	var err error
+	if env.token, err = keptToken(ctx, users, localUser, filepath.Join(env.dir, "token"), auth.Owner, auth.Operator); err != nil {
+		return err
 	}
-	path := filepath.Join(dir, "env")
-	if err := private.WriteFile(path, []byte(text)); err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	return nil
+	env.demoToken, err = validToken(ctx, users, demoUser, demoTokenPath(env.dir))
+	return err
 }
 
 // startParts starts the API, the relay and all groups.

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -156,15 +157,53 @@ func refuses(t *testing.T, env map[string]string) {
 	}
 }
 
-func TestUpDemoLearnsAndKeepsWhatItLearned(t *testing.T) {
-	path, dir := binary(t), t.TempDir()
-	if err := os.Chmod(filepath.Dir(dir), 0o711); err != nil { // PostgreSQL's user must traverse it
+// asDemo returns the settings with which a command acts as the owner of the sample mail.
+func asDemo(env map[string]string) map[string]string {
+	env = maps.Clone(env)
+	env["APPLYLENS_TOKEN"] = env["APPLYLENS_DEMO_TOKEN"]
+	return env
+}
+
+// sums returns the part of a demonstration's report that is the same however often it is played.
+func sums(t *testing.T, printed string) string {
+	t.Helper()
+	from, to := strings.Index(printed, "learned weights"), strings.Index(printed, "lag: 0 records")
+	if from < 0 || to < from {
+		t.Fatalf("there are no sums in\n%s", printed)
+	}
+	return printed[from:to]
+}
+
+// proposed is the line of a report that counts what was proposed and decided.
+var proposed = regexp.MustCompile(`policies proposed \d+ actions; \d+ were approved and \d+ rejected`)
+
+// dataDir returns a data directory to be created. PostgreSQL's user must be able to traverse its parents.
+func newDataDir(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.Chmod(filepath.Dir(dir), 0o711); err != nil {
 		t.Fatal(err)
 	}
-	dir = filepath.Join(dir, "data")
+	return filepath.Join(dir, "data")
+}
 
+// kill ends the process without giving it time for anything.
+func (u *upProcess) kill() {
+	u.t.Helper()
+	if err := u.command.Process.Kill(); err != nil {
+		u.t.Fatal(err)
+	}
+	for range u.lines {
+	}
+	_ = u.command.Wait()
+}
+
+const lastLine = "Ctrl-C stops it"
+
+func TestUpDemoLearnsAndKeepsWhatItLearned(t *testing.T) {
+	path, dir := binary(t), newDataDir(t)
 	first := startUp(t, path, "--demo", "--data-dir", dir)
-	printed := first.until("Ctrl-C stops it", 5*time.Minute)
+	printed := first.until(lastLine, 5*time.Minute)
 	for _, want := range []string{"ApplyLens is ready at http://127.0.0.1:", "rose from", "contains:meetup", "by system       greenhouse 52, lever 21, workday 16", "urgent recruiter mail first:", "lag: 0 records"} {
 		if !strings.Contains(printed, want) {
 			t.Errorf("the demo did not print %q:\n%s", want, printed)
@@ -186,10 +225,13 @@ func TestUpDemoLearnsAndKeepsWhatItLearned(t *testing.T) {
 	if err != nil || kcat.Mode().Perm() != 0o600 {
 		t.Errorf("kcat's settings %q: mode %v (%v), want 0600", env["KCAT_CONFIG"], kcat, err)
 	}
-	learned := get(t, env, "/preferences")
 	refuses(t, env)
+	learned := get(t, asDemo(env), "/preferences")
 	if !strings.Contains(learned, "contains:meetup") {
 		t.Errorf("nothing was learned about meetups: %s", learned)
+	}
+	if own := get(t, env, "/preferences"); strings.Contains(own, "contains:meetup") {
+		t.Errorf("the local user learned of the sample mail: %s", own)
 	}
 	second := exec.Command(path, "up", "--listen", "127.0.0.1:0", "--data-dir", dir)
 	if out, err := second.CombinedOutput(); err == nil || !strings.Contains(string(out), "in use") {
@@ -200,23 +242,74 @@ func TestUpDemoLearnsAndKeepsWhatItLearned(t *testing.T) {
 	}
 
 	again := startUp(t, path, "--demo", "--data-dir", dir)
-	again.until("Ctrl-C stops it", time.Minute)
-	if kept := get(t, settings(t, dir), "/preferences"); kept != learned {
+	if reprinted := again.until(lastLine, time.Minute); sums(t, reprinted) != sums(t, printed) {
+		t.Errorf("the second start shows\n%s\ninstead of\n%s", reprinted, printed)
+	}
+	if kept := get(t, asDemo(settings(t, dir)), "/preferences"); kept != learned {
 		t.Errorf("after the second start the preferences are\n%s\ninstead of\n%s", kept, learned)
 	}
-	if err := again.command.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	for range again.lines {
-	}
-	_ = again.command.Wait()
+	again.kill()
 
 	third := startUp(t, path, "--data-dir", dir)
-	third.until("ready at", time.Minute)
-	if kept := get(t, settings(t, dir), "/preferences"); kept != learned {
+	third.until(lastLine, time.Minute)
+	if kept := get(t, asDemo(settings(t, dir)), "/preferences"); kept != learned {
 		t.Errorf("after kill -9 the preferences are\n%s\ninstead of\n%s", kept, learned)
 	}
 	if status := third.interrupt(); status != 0 {
 		t.Errorf("SIGINT ends it with status %d:\n%s", status, third.stderr)
+	}
+}
+
+// TestUpDemoIsTakenAwayAndPlayedAgain erases the user of the sample mail, plays again, is killed in the middle, and plays once
+// more: the sums are the same, and the local user's own mail stays.
+func TestUpDemoIsTakenAwayAndPlayedAgain(t *testing.T) {
+	path, dir := binary(t), newDataDir(t)
+	up := startUp(t, path, "--demo", "--data-dir", dir)
+	printed := up.until(lastLine, 5*time.Minute)
+	env := settings(t, dir)
+	applylens := func(stdin io.Reader, args ...string) {
+		t.Helper()
+		command := exec.Command(path, args...)
+		command.Stdin = stdin
+		for name, value := range env {
+			command.Env = append(command.Env, name+"="+value)
+		}
+		if out, err := command.CombinedOutput(); err != nil {
+			t.Fatalf("applylens %s: %v: %s", strings.Join(args, " "), err, out)
+		}
+	}
+	const lunch = `{"eq":["sender_domain","friends.example"]}` // no sample mail is of it
+	applylens(bytes.NewReader(meetups(3)), "import", "-")
+	(&client{t, env}).matching(lunch, 1)
+	applylens(nil, "user", "erase", demoUser, "--yes")
+	if status := up.interrupt(); status != 0 {
+		t.Errorf("SIGINT ends it with status %d:\n%s", status, up.stderr)
+	}
+
+	killed := startUp(t, path, "--demo", "--data-dir", dir)
+	killed.until("two meetups were approved", time.Minute)
+	killed.kill()
+	env = settings(t, dir)
+
+	last := startUp(t, path, "--demo", "--data-dir", dir)
+	reprinted := last.until(lastLine, 2*time.Minute)
+	if sums(t, reprinted) != sums(t, printed) || proposed.FindString(reprinted) != proposed.FindString(printed) || proposed.FindString(printed) == "" {
+		t.Errorf("played again it shows\n%s\ninstead of\n%s", reprinted, printed)
+	}
+	env = settings(t, dir)
+	(&client{t, env}).matching(lunch, 1)
+	(&client{t, env}).matching(`{"contains":["subject","meetup"]}`, 3)
+	(&client{t, asDemo(env)}).matching(lunch, 0)
+	if status := last.interrupt(); status != 0 {
+		t.Errorf("SIGINT ends it with status %d:\n%s", status, last.stderr)
+	}
+}
+
+func TestUpSaysWhatToDoNext(t *testing.T) {
+	path, dir := binary(t), newDataDir(t)
+	up := startUp(t, path, "--data-dir", dir)
+	inOrder(t, up.until(lastLine, 5*time.Minute), "ready at", ". '"+filepath.Join(dir, "env")+"'", "applylens import", "/actions/propose", "up --demo", "/openapi.json", dir)
+	if status := up.interrupt(); status != 0 {
+		t.Errorf("SIGINT ends it with status %d:\n%s", status, up.stderr)
 	}
 }
