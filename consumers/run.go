@@ -10,6 +10,7 @@ import (
 	"github.com/segmentio/kafka-go"
 
 	"github.com/applylens/applylens/consumers/ledger"
+	"github.com/applylens/applylens/internal/outbox"
 	"github.com/applylens/applylens/internal/retry"
 )
 
@@ -35,6 +36,10 @@ func runMember(ctx context.Context, cfg *Config) error {
 	if _, err := cfg.Broker.DescribeTopic(ctx, cfg.Broker.Topic(cfg.Group.Topic)); err != nil {
 		return err
 	}
+	source, err := outbox.Source(ctx, cfg.Pool)
+	if err != nil {
+		return err
+	}
 	group, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
 		ID:                     cfg.Broker.GroupID(cfg.Group.Name),
 		Brokers:                cfg.Broker.Brokers,
@@ -45,6 +50,7 @@ func runMember(ctx context.Context, cfg *Config) error {
 		RebalanceTimeout:       max(cfg.SessionTimeout, 2*cfg.BatchDeadline),
 		JoinGroupBackoff:       500 * time.Millisecond,
 		StartOffset:            kafka.FirstOffset,
+		GroupBalancers:         []kafka.GroupBalancer{assignor{name: AssignorOf(source)}},
 		WatchPartitionChanges:  true,
 		PartitionWatchInterval: 5 * time.Second,
 	})
@@ -57,6 +63,9 @@ func runMember(ctx context.Context, cfg *Config) error {
 		if err != nil {
 			if ctx.Err() != nil || errors.Is(err, kafka.ErrGroupClosed) {
 				return nil
+			}
+			if errors.Is(err, kafka.InconsistentGroupProtocol) {
+				return fmt.Errorf("join group %s: %w", cfg.Broker.GroupID(cfg.Group.Name), ErrStrangers)
 			}
 			cfg.Log.Warn("joining the group has to wait", "group", cfg.Group.Name, "error", err)
 			continue // the group itself backs off and joins again

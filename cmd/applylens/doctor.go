@@ -134,6 +134,7 @@ func (c *checkup) run(ctx context.Context) {
 	}
 	if kafka && database {
 		c.within(ctx, c.partitionCounts)
+		c.within(ctx, c.members)
 	}
 	if c.broker != nil && database {
 		c.positions(ctx)

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	"github.com/applylens/applylens/consumers"
 	"github.com/applylens/applylens/consumers/lag"
 	"github.com/applylens/applylens/consumers/ledger"
 	"github.com/applylens/applylens/events"
@@ -281,6 +283,23 @@ func (c *checkup) partitionCounts(ctx context.Context) bool {
 		}
 	}
 	return true
+}
+
+// members checks that no other deployment is in our groups.
+func (c *checkup) members(ctx context.Context) bool {
+	const remedy = "set TOPIC_PREFIX of one of the two to a prefix of its own"
+	source, err := outbox.Source(ctx, c.pool)
+	if err == nil {
+		err = consumers.CheckMembers(ctx, c.broker, knownGroups(), source)
+	}
+	for _, fault := range each(err) {
+		if errors.Is(fault, consumers.ErrStrangers) {
+			c.add(levelFail, "members", remedy, "%v", fault)
+		} else {
+			c.add(levelWarn, "members", "", "%v", fault)
+		}
+	}
+	return err == nil
 }
 
 // positions reports the status of the groups, as "applylens lag" shows it.

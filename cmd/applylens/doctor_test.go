@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"math"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/applylens/applylens/consumers"
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/broker"
 	"github.com/applylens/applylens/internal/config"
@@ -198,6 +200,28 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 		mustDo(t, err)
 		p.exec("INSERT INTO topic_partitions (cluster_id, topic_id, topic, partitions) VALUES ($1, $2, $3, 1)", topic.Cluster, topic.ID, events.TopicMail)
 		p.expect(levelFail, "partitions", "topic applylens.mail has 2 partitions instead of 1")
+	})
+	t.Run("another deployment in a group", func(t *testing.T) {
+		p := newPatient(t)
+		other, _ := testenv.Database(t)
+		_, err := other.Exec(t.Context(), "UPDATE deployment SET id = gen_random_uuid()") // all tests copy one database
+		mustDo(t, err)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		cfg := consumers.Config{Group: knownGroups().Find("weights"), Broker: p.conn, Pool: other, Log: slog.New(slog.DiscardHandler),
+			Metrics: consumers.NewMetrics(prometheus.NewRegistry()), Owner: "other"}
+		go func() { ended <- consumers.Run(ctx, cfg) }()
+		testenv.Eventually(t, 30*time.Second, 10*time.Millisecond, "the other deployment folds", func() error {
+			var owned int
+			err := other.QueryRow(ctx, "SELECT count(*) FROM positions WHERE owner = 'other'").Scan(&owned)
+			if err == nil && owned != 2 {
+				err = fmt.Errorf("it owns %d partitions", owned)
+			}
+			return err
+		})
+		p.expect(levelFail, "members", "group applylens.weights: another deployment")
+		cancel()
+		mustDo(t, <-ended)
 	})
 	t.Run("missing topic", func(t *testing.T) {
 		p := newPatient(t)
