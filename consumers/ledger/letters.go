@@ -31,6 +31,13 @@ FROM dead_letters WHERE id = $1`
 	// closeLetterSQL records what an operator made of a dead letter.
 	closeLetterSQL = `
 UPDATE dead_letters SET state = $2, state_note = $3, updated_at = now() WHERE id = $1`
+
+	// emptyClosedSQL takes the bytes of dead letters away that were closed a month ago. The rows stay as the outcome of their
+	// records. It takes more than one is closed at a time, so that they become no more.
+	emptyClosedSQL = `
+UPDATE dead_letters SET key = NULL, value = NULL, headers = NULL WHERE id = ANY (ARRAY(
+	SELECT id FROM dead_letters WHERE state IN ('redriven', 'discarded') AND value IS NOT NULL AND updated_at < now() - interval '30 days'
+	ORDER BY updated_at LIMIT 100 FOR UPDATE SKIP LOCKED))`
 )
 
 // DeadLetter is a record that could not be applied, without its bytes.
@@ -106,7 +113,8 @@ func readLetter(ctx context.Context, db Querier, statement string, id int64) (*D
 	return &d, nil
 }
 
-// Close records what an operator made of the dead letter: redriven or discarded.
+// Close records what an operator made of the dead letter: redriven or discarded. Its bytes are kept for a month.
 func (d *DeadLetter) Close(tx *postgres.Tx, state, note string) {
 	tx.Queue(closeLetterSQL, d.ID, state, note)
+	tx.Queue(emptyClosedSQL)
 }

@@ -11,6 +11,13 @@ const expireActions = `
 UPDATE actions SET status = 'expired'
 WHERE user_id = $1 AND status = 'pending' AND created_at <= now() - interval '30 days'`
 
+// deleteExpired forgets some of the proposals that nobody decided, whoever's they are, a year after they were made. It takes
+// as many as come at once.
+const deleteExpired = `
+DELETE FROM actions WHERE id = ANY (ARRAY(
+    SELECT id FROM actions WHERE status = 'expired' AND created_at < now() - interval '1 year'
+    ORDER BY created_at LIMIT 1000 FOR UPDATE SKIP LOCKED))`
+
 // insertActions inserts the proposals of a JSON array, in its order, except for mails that have a pending proposal or a
 // standing decision under the same policy. The person's lock makes the check final; the unique index guards against a
 // caller without it.
@@ -48,8 +55,9 @@ type Proposal struct {
 
 // Propose inserts proposals in their order and stores in added those that are new: a mail that has a pending proposal of
 // the same policy is not proposed again, nor one that was decided under it while the decision stands. Proposals older than
-// 30 days expire before.
+// 30 days expire before, and what expired long ago is deleted.
 func Propose(b *pgx.Batch, user string, list []Proposal, added *ByID) {
 	b.Queue(expireActions, user)
+	b.Queue(deleteExpired)
 	queueActions(b, "insert proposals", added, insertActions, user, append([]Proposal{}, list...))
 }

@@ -16,7 +16,13 @@ CREATE INDEX outbox_user ON outbox (user_id) WHERE user_id <> '';
 CREATE INDEX dead_letters_user ON dead_letters (user_id) WHERE user_id <> '';
 CREATE INDEX dead_letters_key ON dead_letters USING hash (key);
 
+-- What is kept for a while only is looked for by its age.
+CREATE INDEX idempotency_keys_age ON idempotency_keys (created_at);
+CREATE INDEX actions_age ON actions (created_at) WHERE status = 'expired';
+CREATE INDEX dead_letters_closed ON dead_letters (updated_at) WHERE state IN ('redriven', 'discarded') AND value IS NOT NULL;
+
 -- +goose Down
+DROP INDEX dead_letters_closed, actions_age, idempotency_keys_age;
 DROP INDEX dead_letters_key, dead_letters_user, outbox_user, policies_user, actions_user;
 DROP INDEX forgotten_features_order;
 DELETE FROM forgotten_features f USING forgotten_features later
