@@ -42,7 +42,7 @@ func (c *consumeCommand) Run(ctx context.Context, p *process) error {
 	registry := newRegistry()
 	groups, loop := newGroups(registry, users), consumers.NewMetrics(registry)
 	running, ctx := errgroup.WithContext(ctx)
-	if err := serveMetrics(ctx, running, p, c.MetricsListen, consumeMetrics, registry, links.pool.Ping); err != nil {
+	if err := serveMetrics(ctx, running, p, c.MetricsListen, consumeMetrics, registry, links.pool); err != nil {
 		return err
 	}
 	for _, name := range c.Groups {

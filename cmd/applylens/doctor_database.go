@@ -49,7 +49,7 @@ const patientWarehouse = 48 * time.Hour
 // database checks that PostgreSQL responds, its clock, and that the schema matches this binary. It returns false if the
 // other checks of the database cannot run.
 func (c *checkup) database(ctx context.Context) bool {
-	if err := c.pool.Ping(ctx); err != nil { // so that the time to connect does not count as clock skew
+	if err := postgres.Ping(ctx, c.pool); err != nil { // so that the time to connect does not count as clock skew
 		c.add(levelFail, "postgres", "check --database-url, that the server is running, and that its disk is not full", "no response: %v", err)
 		return false
 	}

@@ -43,7 +43,7 @@ func (c *indexCommand) Run(ctx context.Context, p *process) error {
 	}
 	registry := newRegistry()
 	running, ctx := errgroup.WithContext(ctx)
-	if err := serveMetrics(ctx, running, p, c.MetricsListen, indexMetrics, registry, pool.Ping); err != nil {
+	if err := serveMetrics(ctx, running, p, c.MetricsListen, indexMetrics, registry, pool); err != nil {
 		return err
 	}
 	running.Go(func() error {

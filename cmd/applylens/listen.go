@@ -8,10 +8,12 @@ import (
 	"net"
 	"syscall"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/applylens/applylens/internal/ops"
+	"github.com/applylens/applylens/internal/postgres"
 )
 
 // The addresses on which processes listen unless told otherwise.
@@ -65,8 +67,8 @@ func (a address) listen(flag, usual string, log *slog.Logger) (net.Listener, err
 	return listener, nil
 }
 
-// serveMetrics serves the metrics of a process without an API until ctx ends. The process is ready while ping succeeds.
-func serveMetrics(ctx context.Context, running *errgroup.Group, p *process, at address, usual string, registry prometheus.Gatherer, ping func(context.Context) error) error {
+// serveMetrics serves the metrics of a process without an API until ctx ends. The process is ready while the database answers.
+func serveMetrics(ctx context.Context, running *errgroup.Group, p *process, at address, usual string, registry prometheus.Gatherer, pool *pgxpool.Pool) error {
 	if at.none() {
 		return nil
 	}
@@ -74,6 +76,8 @@ func serveMetrics(ctx context.Context, running *errgroup.Group, p *process, at a
 	if err != nil {
 		return err
 	}
-	running.Go(func() error { return ops.Serve(ctx, listener, registry, func() error { return ping(ctx) }) })
+	running.Go(func() error {
+		return ops.Serve(ctx, listener, registry, func() error { return postgres.Ping(ctx, pool) })
+	})
 	return nil
 }

@@ -31,7 +31,7 @@ func (c *relayCommand) Run(ctx context.Context, p *process) error {
 	defer links.close()
 	registry := newRegistry()
 	running, ctx := errgroup.WithContext(ctx)
-	if err := serveMetrics(ctx, running, p, c.MetricsListen, relayMetrics, registry, links.pool.Ping); err != nil {
+	if err := serveMetrics(ctx, running, p, c.MetricsListen, relayMetrics, registry, links.pool); err != nil {
 		return err
 	}
 	if !c.MetricsListen.none() {

@@ -202,7 +202,7 @@ func (c *warehouseRunCommand) Run(ctx context.Context, p *process) error {
 	}
 	s.FoldWait = 10 * time.Second
 	running, ctx := errgroup.WithContext(ctx)
-	if err := serveMetrics(ctx, running, p, c.MetricsListen, syncMetrics, registry, s.Pool.Ping); err != nil {
+	if err := serveMetrics(ctx, running, p, c.MetricsListen, syncMetrics, registry, s.Pool); err != nil {
 		return err
 	}
 	running.Go(func() error {

@@ -9,6 +9,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/applylens/applylens/internal/postgres"
 )
 
 const (
@@ -66,9 +68,9 @@ const Comparing = -1
 func slot(partition int) int32 { return int32(partition + 1) }
 
 func (l *Leases) connect(ctx context.Context) error {
-	settings := l.pool.Config().ConnConfig
-	settings.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol // the other protocol leaves a portal, and its snapshot, open
-	conn, err := pgx.ConnectConfig(ctx, settings)
+	conn, err := postgres.Connect(ctx, l.pool, nil, func(settings *pgx.ConnConfig) {
+		settings.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol // the other protocol leaves a portal, and its snapshot, open
+	})
 	if err != nil {
 		return fmt.Errorf("connect to lease partitions: %w", err)
 	}
@@ -93,7 +95,7 @@ func (l *Leases) beat(ctx context.Context) {
 		case <-ticker.C:
 		}
 		l.mu.Lock()
-		if l.conn.Ping(ctx) != nil {
+		if postgres.Ping(ctx, l.conn) != nil {
 			_ = l.reconnect(ctx) // the next beat, or Try, tries again
 		}
 		l.mu.Unlock()

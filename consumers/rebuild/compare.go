@@ -12,6 +12,7 @@ import (
 
 	"github.com/applylens/applylens/consumers"
 	"github.com/applylens/applylens/consumers/ledger"
+	"github.com/applylens/applylens/internal/postgres"
 	"github.com/applylens/applylens/internal/retry"
 )
 
@@ -163,6 +164,8 @@ func (m *member) snapshot(ctx context.Context) (pgx.Tx, error) {
 
 // compareOnce returns nil when the version is ahead of the live one in a partition.
 func (m *member) compareOnce(ctx context.Context) (*Comparison, error) {
+	ctx, cancel := postgres.Patient(ctx)
+	defer cancel()
 	group := m.cfg.Group
 	liveTx, err := m.snapshot(ctx)
 	if err != nil {

@@ -28,7 +28,7 @@ func (s *server) mountRoot(registry *prometheus.Registry) {
 func (s *server) readyz(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), readyWithin)
 	defer cancel()
-	if err := s.pool.Ping(ctx); err != nil {
+	if err := postgres.Ping(ctx, s.pool); err != nil {
 		w.Header().Set("Retry-After", "1")
 		writeProblem(w, http.StatusServiceUnavailable, "the database cannot be reached")
 		return

@@ -46,6 +46,13 @@ type Conn struct {
 	prefix    string
 }
 
+// Time limits of what is asked of Kafka, whatever the caller's context: a broker may hang without closing its connections.
+const (
+	dialLimit    = 5 * time.Second
+	requestLimit = 5 * time.Second  // of one request, beside the time that it gives the broker
+	retryLimit   = 10 * time.Second // of a request with its retries
+)
+
 // Open returns the clients. They connect lazily, so an unavailable broker is not an error here.
 func Open(settings config.Kafka) (*Conn, error) {
 	tlsConfig, err := tlsConfig(settings)
@@ -59,7 +66,9 @@ func Open(settings config.Kafka) (*Conn, error) {
 	options := []kgo.Opt{
 		kgo.SeedBrokers(settings.KafkaBrokers...),
 		kgo.ClientID("applylens"),
-		kgo.RetryTimeout(10 * time.Second),
+		kgo.DialTimeout(dialLimit),
+		kgo.RetryTimeout(retryLimit),
+		kgo.RequestTimeoutOverhead(requestLimit),
 		kgo.MetadataMinAge(250 * time.Millisecond),
 	}
 	if tlsConfig != nil {
@@ -75,7 +84,7 @@ func Open(settings config.Kafka) (*Conn, error) {
 	}
 	transport := &kafka.Transport{
 		ClientID:    "applylens",
-		DialTimeout: 5 * time.Second,
+		DialTimeout: dialLimit,
 		MetadataTTL: 5 * time.Second,
 		TLS:         tlsConfig,
 		SASL:        mechanism,
@@ -85,8 +94,8 @@ func Open(settings config.Kafka) (*Conn, error) {
 		Addr:      addr,
 		Brokers:   settings.KafkaBrokers,
 		Transport: transport,
-		Dialer:    &kafka.Dialer{ClientID: "applylens", Timeout: 5 * time.Second, DualStack: true, TLS: tlsConfig, SASLMechanism: mechanism},
-		Client:    &kafka.Client{Addr: addr, Transport: transport},
+		Dialer:    &kafka.Dialer{ClientID: "applylens", Timeout: dialLimit, DualStack: true, TLS: tlsConfig, SASLMechanism: mechanism},
+		Client:    &kafka.Client{Addr: addr, Transport: transport, Timeout: retryLimit},
 		Admin:     kadm.NewClient(admin),
 		raw:       admin,
 		options:   options,

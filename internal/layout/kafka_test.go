@@ -4,6 +4,7 @@ import (
 	"go/ast"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"testing"
@@ -42,14 +43,20 @@ var franzUsers = map[string]string{
 	"internal/testkit":    readers["internal/testkit"],
 }
 
+// majorVersion is the last part of an import path that does not name the package.
+var majorVersion = regexp.MustCompile(`^v[0-9]+$`)
+
 // names maps the names under which a file imports packages to their paths.
 func names(file *ast.File) map[string]string {
 	result := map[string]string{}
 	for _, spec := range file.Imports {
 		imported, _ := strconv.Unquote(spec.Path.Value)
 		name := path.Base(imported)
-		if imported == kafkaGo {
+		switch {
+		case imported == kafkaGo:
 			name = "kafka"
+		case majorVersion.MatchString(name):
+			name = path.Base(path.Dir(imported))
 		}
 		if spec.Name != nil {
 			name = spec.Name.Name

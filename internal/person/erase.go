@@ -174,6 +174,8 @@ func despiteDeadlocks(ctx context.Context, pool *pgxpool.Pool, f func(pgx.Tx) er
 // erase does the last part of Erase within tx. What folds wait for comes late, and in the order in which they lock it. The
 // event comes last in the outbox, after everything that it erases.
 func erase(ctx context.Context, tx pgx.Tx, event *events.Event) (Counts, error) {
+	ctx, cancel := postgres.Patient(ctx)
+	defer cancel()
 	id := event.Erasure.UserID
 	made, now, err := actions.LockAny(ctx, tx, id) // nothing that the person does is in flight from here on
 	if err != nil {

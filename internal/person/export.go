@@ -19,6 +19,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/applylens/applylens/internal/postgres"
 	"github.com/applylens/applylens/internal/private"
 )
 
@@ -125,6 +126,8 @@ func Export(ctx context.Context, pool *pgxpool.Pool, id, dir string, progress fu
 
 // export writes all parts.
 func (m *Manifest) export(ctx context.Context, tx pgx.Tx, to *target, progress func(rows, of int64)) error {
+	ctx, cancel := postgres.Patient(ctx)
+	defer cancel()
 	if _, err := tx.Exec(ctx, unhurried); err != nil {
 		return err
 	}

@@ -77,7 +77,12 @@ func (r *Rows) Copy(ctx context.Context, tx *Tx, table string, columns ...string
 	if err := tx.Flush(ctx); err != nil {
 		return err
 	}
-	if _, err := tx.conn.Conn().PgConn().CopyFrom(ctx, bytes.NewReader(r.text), statement); err != nil {
+	conn := tx.conn.Conn()
+	if limit, ok := conn.Config().Tracer.(deadlines); ok { // pgx does not see this statement
+		ctx = limit.begin(ctx)
+		defer end(ctx)
+	}
+	if _, err := conn.PgConn().CopyFrom(ctx, bytes.NewReader(r.text), statement); err != nil {
 		return fmt.Errorf("copy to %s: %w", table, err)
 	}
 	return nil

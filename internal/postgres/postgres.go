@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -19,8 +18,8 @@ import (
 	"github.com/applylens/applylens/schema"
 )
 
-// Open returns a pool whose connections have time-outs for dead peers, idle transactions and locks. It connects lazily, so an
-// unavailable database is not an error here.
+// Open returns a pool whose connections have time-outs for dead peers, idle transactions and locks, and whose statements have
+// a deadline each, whatever their context (deadline.go). It connects lazily, so an unavailable database is not an error here.
 func Open(ctx context.Context, settings config.Postgres, application string) (*pgxpool.Pool, error) {
 	parsed, err := pgxpool.ParseConfig(string(settings.DatabaseURL))
 	if err != nil {
@@ -38,7 +37,9 @@ func Open(ctx context.Context, settings config.Postgres, application string) (*p
 		"tcp_user_timeout":                    "15s",
 		"jit":                                 "off", // JIT compilation takes longer than any of our statements
 	})
-	parsed.ConnConfig.ConnectTimeout = 5 * time.Second
+	parsed.ConnConfig.ConnectTimeout = connectLimit
+	parsed.PingTimeout = pingLimit
+	bound(parsed.ConnConfig)
 	pool, err := pgxpool.NewWithConfig(ctx, parsed)
 	if err != nil {
 		return nil, fmt.Errorf("prepare PostgreSQL pool: %w", redact(err))
@@ -68,6 +69,8 @@ func redact(err error) error {
 
 // Migrate brings the schema up to date. Concurrent migrations wait for each other.
 func Migrate(ctx context.Context, pool *pgxpool.Pool) error {
+	ctx, cancel := Patient(ctx)
+	defer cancel()
 	provider, err := migrations(pool)
 	if err != nil {
 		return err

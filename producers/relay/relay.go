@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/applylens/applylens/internal/outbox"
+	"github.com/applylens/applylens/internal/postgres"
 	"github.com/applylens/applylens/internal/retry"
 )
 
@@ -95,14 +96,10 @@ func (r *relay) serve(ctx context.Context, conn *pgx.Conn) error {
 // another can lead. Sequential scans are off since plans outlive the small outbox that they were made for: every statement
 // finds its rows by an index.
 func (r *relay) connect(ctx context.Context) (*pgx.Conn, error) {
-	config := r.Pool.Config().ConnConfig.Copy()
-	config.RuntimeParams["application_name"] = "applylens-relay"
-	config.RuntimeParams["tcp_keepalives_idle"] = "5"
-	config.RuntimeParams["tcp_keepalives_interval"] = "5"
-	config.RuntimeParams["tcp_keepalives_count"] = "3"
-	config.RuntimeParams["enable_seqscan"] = "off"
-	config.OnNotification = nil
-	conn, err := pgx.ConnectConfig(ctx, config)
+	conn, err := postgres.Connect(ctx, r.Pool, map[string]string{
+		"application_name": "applylens-relay", "enable_seqscan": "off",
+		"tcp_keepalives_idle": "5", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3",
+	})
 	if err != nil {
 		return nil, fmt.Errorf("connect the relay: %w", err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/outbox"
+	"github.com/applylens/applylens/internal/postgres"
 	"github.com/applylens/applylens/internal/relaykey"
 )
 
@@ -126,7 +127,7 @@ func (t *term) publishNext(ctx context.Context) error {
 	}
 	// An answer on the connection proves that the lock is held, before anything is published.
 	if !asked {
-		if err := t.conn.Ping(ctx); err != nil {
+		if err := postgres.Ping(ctx, t.conn); err != nil {
 			return fmt.Errorf("keep the relay's lock: %w", err)
 		}
 	}

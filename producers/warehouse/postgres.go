@@ -12,6 +12,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
 	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/applylens/applylens/internal/postgres"
 )
 
 // View reads vw_applications_enriched, or a table with the same columns, from a PostgreSQL warehouse. It writes nothing
@@ -49,7 +51,7 @@ func (v *View) Name() string {
 
 // Open implements Source.
 func (v *View) Open(ctx context.Context, since time.Time) (Rows, error) {
-	conn, err := pgx.ConnectConfig(ctx, v.config)
+	conn, err := postgres.Dial(ctx, v.config)
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}

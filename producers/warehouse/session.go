@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/applylens/applylens/internal/outbox"
+	"github.com/applylens/applylens/internal/postgres"
 	"github.com/applylens/applylens/internal/retry"
 )
 
@@ -52,14 +53,10 @@ func begin(ctx context.Context, cfg *Config, source string) (*session, error) {
 // connect opens a dedicated connection: the lock and the temporary tables last as long as it does. The server detects
 // within seconds that this process is gone.
 func connect(ctx context.Context, cfg *Config) (*pgx.Conn, error) {
-	settings := cfg.Pool.Config().ConnConfig.Copy()
-	for name, value := range map[string]string{
+	conn, err := postgres.Connect(ctx, cfg.Pool, map[string]string{
 		"application_name": "applylens-warehouse", "statement_timeout": "10min",
 		"tcp_keepalives_idle": "5", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3",
-	} {
-		settings.RuntimeParams[name] = value
-	}
-	conn, err := pgx.ConnectConfig(ctx, settings)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("connect for the sync: %w", err)
 	}

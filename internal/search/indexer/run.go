@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/applylens/applylens/internal/failpoint"
+	"github.com/applylens/applylens/internal/postgres"
 	"github.com/applylens/applylens/internal/retry"
 	"github.com/applylens/applylens/internal/search/elastic"
 )
@@ -76,7 +77,7 @@ func Run(ctx context.Context, config Config) error {
 
 // lead works while it holds the lock; without the lock it returns at once.
 func (x *indexer) lead(ctx context.Context) error {
-	conn, err := pgx.ConnectConfig(ctx, x.Pool.Config().ConnConfig)
+	conn, err := postgres.Connect(ctx, x.Pool, nil)
 	if err != nil {
 		return fmt.Errorf("connect for the lock: %w", err)
 	}
@@ -102,7 +103,7 @@ func (x *indexer) lead(ctx context.Context) error {
 // step works as soon as that succeeds, as long as conn holds the lock.
 func (x *indexer) step(ctx context.Context, conn *pgx.Conn) (busy bool, err error) {
 	err = retry.Until(ctx, firstRetry, lastRetry, func(attempt int) (err error) {
-		if err := conn.Ping(ctx); err != nil {
+		if err := postgres.Ping(ctx, conn); err != nil {
 			return retry.Stop(fmt.Errorf("hold the lock: %w", err))
 		}
 		busy, err = x.work(ctx, attempt > 0)

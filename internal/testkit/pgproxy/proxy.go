@@ -73,6 +73,9 @@ type Proxy struct {
 	running  sync.WaitGroup
 
 	commits, ackEaten, dropBefore, frozen atomic.Int64
+
+	mu   sync.Mutex
+	hung chan struct{} // closed when the connections that were open then are to fall silent
 }
 
 // Start listens on a free loopback port and forwards to upstream (host:port). Frozen responses are delayed by freeze.
@@ -81,7 +84,7 @@ func Start(upstream string, freeze time.Duration, schedule Schedule) (*Proxy, er
 	if err != nil {
 		return nil, fmt.Errorf("listen for PostgreSQL clients: %w", err)
 	}
-	p := &Proxy{listener: listener, upstream: upstream, freeze: freeze}
+	p := &Proxy{listener: listener, upstream: upstream, freeze: freeze, hung: make(chan struct{})}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.Obey(schedule)
 	p.running.Go(p.accept)
@@ -90,6 +93,21 @@ func Start(upstream string, freeze time.Duration, schedule Schedule) (*Proxy, er
 
 // Obey replaces the schedule. The count of COMMITs continues.
 func (p *Proxy) Obey(schedule Schedule) { p.schedule.Store(&schedule) }
+
+// Hang lets every connection that is open now fall silent, and none that is opened later, as a fail-over does that leaves
+// connections hanging: they stay open, and nothing passes in either direction.
+func (p *Proxy) Hang() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	close(p.hung)
+	p.hung = make(chan struct{})
+}
+
+func (p *Proxy) hanging() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.hung
+}
 
 // URL returns databaseURL with the proxy's address in place of the server's.
 func (p *Proxy) URL(databaseURL string) (string, error) {
@@ -133,7 +151,7 @@ func (p *Proxy) serve(client net.Conn) {
 		return
 	}
 	defer server.Close()
-	s := &session{proxy: p, client: client, server: server, statements: map[string]bool{}, portals: map[string]bool{}, asked: 1}
+	s := &session{proxy: p, client: client, server: server, statements: map[string]bool{}, portals: map[string]bool{}, asked: 1, hung: p.hanging()}
 	stop := context.AfterFunc(p.ctx, s.sever)
 	defer stop()
 	if err := s.startup(); err != nil {

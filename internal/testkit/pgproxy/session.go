@@ -32,6 +32,7 @@ var errEaten = errors.New("acknowledgement eaten")
 type session struct {
 	proxy          *Proxy
 	client, server net.Conn
+	hung           <-chan struct{} // closed when nothing is to pass any more
 
 	// Used only by the goroutine of the requests: the prepared statements and portals that are a COMMIT, and the number
 	// of exchanges that the client began before the current one. Each ends with a ReadyForQuery; the start-up is one.
@@ -110,6 +111,7 @@ func (s *session) requests() error {
 			}
 			s.push(fault)
 		}
+		s.passOrHang()
 		switch message[0] {
 		case 'Q', 'S', 'F': // each ends with a ReadyForQuery: Query, Sync and FunctionCall
 			s.asked++
@@ -128,12 +130,22 @@ func (s *session) replies() error {
 		if err != nil {
 			return err
 		}
+		s.passOrHang()
 		if err := s.spoil(message, out); err != nil {
 			return err
 		}
 		if err := forward(message, in, out); err != nil {
 			return err
 		}
+	}
+}
+
+// passOrHang returns at once, or when the proxy is closed if the session is to be silent.
+func (s *session) passOrHang() {
+	select {
+	case <-s.hung:
+		<-s.proxy.ctx.Done()
+	default:
 	}
 }
 
