@@ -17,6 +17,9 @@ const (
 	shortSoak   = 10 * time.Second
 )
 
+// hangsFor is how long a statement on a connection that hangs takes to fail: the server's own limit and what is added to it.
+const hangsFor = 70 * time.Second
+
 // TestSoak breaks everything in any order, round after round, each in a world of its own that must be right at its end.
 func TestSoak(t *testing.T) {
 	length := shortSoak
@@ -44,13 +47,16 @@ type nemesis struct {
 	*deployment
 	running []*process
 	did     map[string]int
+	commits pgproxy.Schedule // what happens to them ever and again
 }
 
 func newNemesis(w *deployment) *nemesis {
-	w.throughProxy(pgproxy.Seeded(w.random.Uint64(), map[pgproxy.Fault]float64{
-		pgproxy.AckEaten: 0.03, pgproxy.DropBefore: 0.03, pgproxy.Freeze: 0.02,
-	}))
 	n := &nemesis{deployment: w, did: map[string]int{}}
+	n.commits = pgproxy.Seeded(w.random.Uint64(), map[pgproxy.Fault]float64{
+		pgproxy.AckEaten: 0.03, pgproxy.DropBefore: 0.03, pgproxy.Freeze: 0.02,
+	})
+	w.throughProxy(n.commits)
+	w.Patience += hangsFor
 	for range 3 {
 		n.running = append(n.running, w.consume())
 	}
@@ -73,6 +79,8 @@ func (n *nemesis) rage(length time.Duration) {
 		{"kill broker", func() { n.kafka.Kill(); n.kafka.Start() }},
 		{"pause broker", n.pauseBroker},
 		{"forge", n.forge},
+		{"hang connections", func() { n.proxy.Hang() }},
+		{"slow down the database", n.slowDown},
 	}
 	loaded := n.load(1000)
 	for end := time.Now().Add(length); time.Now().Before(end); {
@@ -130,6 +138,13 @@ WHERE datname = current_database() AND application_name LIKE 'applylens consume%
 	if err != nil {
 		n.Log(err) // our own connection may be one that a crash has ended
 	}
+}
+
+// slowDown makes every COMMIT take half a second longer, for some time.
+func (n *nemesis) slowDown() {
+	n.proxy.Obey(pgproxy.Always(pgproxy.Freeze))
+	after(n, time.Duration(n.random.Int64N(int64(2*sessionTimeout))))
+	n.proxy.Obey(n.commits)
 }
 
 func (n *nemesis) pauseBroker() {
