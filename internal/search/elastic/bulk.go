@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/elastic/go-elasticsearch/v8/esapi"
 )
@@ -24,8 +26,38 @@ const (
 
 // Bulk collects operations. The zero value is empty.
 type Bulk struct {
-	body  bytes.Buffer
-	count int
+	body    bytes.Buffer
+	count   int
+	expires time.Time // zero: never
+}
+
+// ErrExpired tells that a bulk was not sent, or not the whole, since its documents were read too long ago.
+var ErrExpired = errors.New("the documents were read too long ago to be sent")
+
+// Expire keeps the operations from being sent from a time on. Elasticsearch forgets the version of a deleted document after a
+// while, and does not know then that an operation comes late.
+func (b *Bulk) Expire(at time.Time) { b.expires = at }
+
+// expired also looks at the wall clock, since the other one stands still in a suspended machine.
+func (b *Bulk) expired() bool {
+	now := time.Now()
+	return !b.expires.IsZero() && (!now.Before(b.expires) || !now.Round(0).Before(b.expires.Round(0)))
+}
+
+// pending is the body of a request, which ends with an error when its bulk expires.
+type pending struct {
+	bulk *Bulk
+	rest *bytes.Reader
+}
+
+func (b *Bulk) reader() *pending { return &pending{b, bytes.NewReader(b.body.Bytes())} }
+
+// Read implements io.Reader.
+func (p *pending) Read(into []byte) (int, error) {
+	if p.bulk.expired() {
+		return 0, ErrExpired
+	}
+	return p.rest.Read(into)
 }
 
 // Size is the number of bytes of the operations.
@@ -83,14 +115,14 @@ type item struct {
 }
 
 // Send sends the operations in one request and tells what became of each, in their order. After an error any of them
-// may have been carried out.
+// may have been carried out, but after ErrExpired none that had not gone out before the bulk expired.
 func (c *Client) Send(ctx context.Context, bulk *Bulk) ([]Outcome, error) {
 	var answer struct {
 		Items []map[string]item `json:"items"`
 	}
 	yes, no := true, false
 	err := c.do(ctx, esapi.BulkRequest{
-		Body:                 bytes.NewReader(bulk.body.Bytes()),
+		Body:                 bulk.reader(),
 		RequireAlias:         &yes, // so that a lost index is missed, and not made anew without our mapping
 		IncludeSourceOnError: &no,
 		FilterPath:           []string{"items.*.status", "items.*.error.type"},

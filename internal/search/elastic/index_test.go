@@ -14,7 +14,7 @@ import (
 )
 
 // versions are the mappings that there were. A changed mapping needs another version, or no index would be made of it.
-var versions = map[int]string{1: "d134aae9bb0021aa", 2: "54c95c4051a7fff8"}
+var versions = map[int]string{1: "d134aae9bb0021aa", 2: "54c95c4051a7fff8", 3: "ac12bc09d36c13d1"}
 
 func TestAChangedMappingHasAnotherVersion(t *testing.T) {
 	sum := sha256.Sum256(schema.EmailIndex)

@@ -70,7 +70,9 @@ func (x *indexer) take(ctx context.Context, targets []string) (*batch, error) {
 		if err := tx.QueryRow(ctx, drawVersion, x.Now()).Scan(&version, &b.readAt, &asOf); err != nil {
 			return err
 		}
-		return b.read(ctx, tx, targets, version, asOf)
+		err = b.read(ctx, tx, targets, version, asOf)
+		b.bulk.Expire(time.Now().Add(x.BatchLife)) // until COMMIT the locks keep anybody from reading and sending them later
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read marked mails: %w", err)

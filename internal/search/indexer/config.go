@@ -36,6 +36,10 @@ type Config struct {
 	BatchMails int
 	BatchBytes int
 	Senders    int
+
+	// BatchLife is how long after a batch was read it may be sent. It must be far below index.gc_deletes of the index, the
+	// time for which Elasticsearch knows the version of a deleted document. Default: 1 minute.
+	BatchLife time.Duration
 }
 
 // Validate lists what is missing and sets the defaults.
@@ -63,6 +67,9 @@ func (c *Config) Validate() error {
 	}
 	if c.Senders <= 0 {
 		c.Senders = 2
+	}
+	if c.BatchLife <= 0 {
+		c.BatchLife = time.Minute
 	}
 	return nil
 }

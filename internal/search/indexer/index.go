@@ -310,6 +310,9 @@ func (x *indexer) serve(ctx context.Context, found *index) error {
 	if err != nil {
 		return err
 	}
+	if err := x.held(ctx); err != nil {
+		return err
+	}
 	if err := errors.Join(x.Client.Refresh(ctx, found.Name), x.Client.Serve(ctx, found.Name)); err != nil {
 		return err
 	}
@@ -390,6 +393,9 @@ func (x *indexer) checkOne(ctx context.Context, found *index) error {
 		return pgx.BeginFunc(ctx, x.Pool, func(tx pgx.Tx) error { return freeze(ctx, tx, found) })
 	}
 	if found.State == live {
+		if err := x.held(ctx); err != nil {
+			return err
+		}
 		return x.Client.Serve(ctx, found.Name)
 	}
 	return nil

@@ -74,6 +74,8 @@ func reason(err error) string {
 	switch {
 	case errors.Is(err, errDelayed):
 		return "delayed"
+	case errors.Is(err, elastic.ErrExpired):
+		return "expired"
 	case errors.As(err, &answer), errors.Is(err, elastic.ErrNoAnswer):
 		return "elasticsearch"
 	}

@@ -39,6 +39,7 @@ const (
 type indexer struct {
 	Config
 	observers *observers
+	held      func(context.Context) error // an error unless this process leads
 
 	targets  []string // indices that take documents
 	building bool     // one of them is not searched yet
@@ -50,7 +51,8 @@ type indexer struct {
 }
 
 func newIndexer(config Config, o *observers) *indexer {
-	return &indexer{Config: config, observers: o, flying: map[*batch]bool{}, landed: make(chan landing, config.Senders)}
+	unled := func(context.Context) error { return nil }
+	return &indexer{Config: config, observers: o, held: unled, flying: map[*batch]bool{}, landed: make(chan landing, config.Senders)}
 }
 
 // Run keeps the index until ctx ends. Where there is none it makes one.
@@ -86,10 +88,16 @@ func (x *indexer) lead(ctx context.Context) error {
 	if err := conn.QueryRow(ctx, tryLock, lockKey).Scan(&leads); err != nil || !leads {
 		return err
 	}
+	x.held = func(ctx context.Context) error {
+		if err := postgres.Ping(ctx, conn); err != nil {
+			return retry.Stop(fmt.Errorf("hold the lock: %w", err))
+		}
+		return nil
+	}
 	x.observers.leader.Set(1)
 	x.Log.Info("the indexer leads")
 	for ctx.Err() == nil {
-		busy, err := x.step(ctx, conn)
+		busy, err := x.step(ctx)
 		if err != nil {
 			return err
 		}
@@ -100,11 +108,11 @@ func (x *indexer) lead(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// step works as soon as that succeeds, as long as conn holds the lock.
-func (x *indexer) step(ctx context.Context, conn *pgx.Conn) (busy bool, err error) {
+// step works as soon as that succeeds, as long as this process leads.
+func (x *indexer) step(ctx context.Context) (busy bool, err error) {
 	err = retry.Until(ctx, firstRetry, lastRetry, func(attempt int) (err error) {
-		if err := postgres.Ping(ctx, conn); err != nil {
-			return retry.Stop(fmt.Errorf("hold the lock: %w", err))
+		if err := x.held(ctx); err != nil {
+			return err
 		}
 		busy, err = x.work(ctx, attempt > 0)
 		if err != nil && ctx.Err() == nil {
@@ -191,7 +199,7 @@ type landing struct {
 	took     time.Duration
 }
 
-// launch reads and sends batches, each in a goroutine, as long as there are marks and senders.
+// launch reads and sends batches, each in a goroutine, as long as there are marks and senders, and this process leads.
 func (x *indexer) launch(ctx context.Context) error {
 	for len(x.flying) < x.Senders {
 		b, err := x.take(ctx, x.targets)
@@ -199,6 +207,9 @@ func (x *indexer) launch(ctx context.Context) error {
 			return err
 		}
 		failpoint.Hit("index_after_read")
+		if err := x.held(ctx); err != nil { // a process that stood still may find that another has taken over
+			return err
+		}
 		x.flying[b] = true
 		go func() {
 			began := time.Now()
