@@ -127,13 +127,9 @@ func (s *session) fetchChecked(ctx context.Context, at kafkalog.At, failures int
 // fresh leader's high watermark may lag for moments, so it takes some looks before the log counts as truncated.
 func (s *session) beyondEnd(ctx context.Context, at kafkalog.At, failures int) *ledger.Halt {
 	const looks = 8
-	ends, err := s.cfg.Broker.Admin.ListEndOffsets(ctx, s.topic)
-	if err != nil {
+	_, end, err := kafkalog.Bounds(ctx, s.cfg.Broker, s.topic, at.Partition)
+	if err != nil || end >= at.Offset || failures < looks {
 		return nil
 	}
-	end, ok := ends.Lookup(s.topic, int32(at.Partition))
-	if !ok || end.Err != nil || end.Offset >= at.Offset || failures < looks {
-		return nil
-	}
-	return s.truncated(at, end.Offset)
+	return s.truncated(at, end)
 }
