@@ -1,4 +1,5 @@
-// Package postgres opens the database, migrates its schema, classifies errors and writes rows by COPY. It owns no table.
+// Package postgres opens the database, migrates its schema, gives every statement a deadline, classifies errors and writes rows by
+// COPY. It owns no table.
 package postgres
 
 import (

@@ -2,6 +2,8 @@
 // delays the response. It implements just enough of the wire protocol (version 3, without TLS) to find every COMMIT, in
 // the simple and the extended protocol.
 //
+// Hang lets connections fall silent.
+//
 // A Schedule assigns faults to COMMITs, so that a seed repeats a run. Only a COMMIT that is a statement of its own counts;
 // everything else passes through unchanged.
 package pgproxy
