@@ -75,7 +75,7 @@ func (k *Kafka) Validate() error {
 type Postgres struct {
 	DatabaseURL      Secret `name:"database-url" help:"PostgreSQL URL, such as postgres://user:password@host:5432/applylens; pool_max_conns sets the size of the pool." env:"DATABASE_URL" placeholder:"URL"`
 	DatabaseURLFile  string `name:"database-url-file" help:"File that contains the PostgreSQL URL." env:"DATABASE_URL_FILE" type:"path"`
-	DatabasePoolSize int    `help:"Connections in the pool; 0: as in the URL." env:"DATABASE_POOL_SIZE" default:"0"`
+	DatabasePoolSize int    `help:"Most connections in the pool; 0: as in the URL, or 16." env:"DATABASE_POOL_SIZE" default:"0"`
 }
 
 // Validate lists every fault of the settings.

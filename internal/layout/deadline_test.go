@@ -38,6 +38,7 @@ var bounded = map[string]string{
 	"internal/testkit":             "its callers are tests, which have a deadline",
 	"producers/client":             "its Writer has a time limit for each batch",
 	"producers/relay":              "WaitForNotification only saves the wait for the next poll",
+	"producers/warehouse":          "PgConn only bounds the size of an answer",
 	"producers/warehouse/bigquery": "every call has a deadline of its own",
 	"cmd/applylens":                "the demo asks the server in its own process",
 }

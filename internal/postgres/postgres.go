@@ -19,6 +19,10 @@ import (
 	"github.com/applylens/applylens/schema"
 )
 
+// usualPoolSize is the number of connections that a pool opens at most, if need be. pgx's own is 4 on a small machine: with a
+// server 2 ms away, 200 decisions a second and those who wait for them need more.
+const usualPoolSize = 16
+
 // Open returns a pool whose connections have time-outs for dead peers, idle transactions and locks, and whose statements have
 // a deadline each, whatever their context (deadline.go). It connects lazily, so an unavailable database is not an error here.
 func Open(ctx context.Context, settings config.Postgres, application string) (*pgxpool.Pool, error) {
@@ -26,8 +30,11 @@ func Open(ctx context.Context, settings config.Postgres, application string) (*p
 	if err != nil {
 		return nil, fmt.Errorf("--database-url is not a PostgreSQL URL: %w", redact(err))
 	}
-	if settings.DatabasePoolSize > 0 {
+	switch {
+	case settings.DatabasePoolSize > 0:
 		parsed.MaxConns = int32(settings.DatabasePoolSize)
+	case !strings.Contains(string(settings.DatabaseURL), "pool_max_conns"):
+		parsed.MaxConns = max(parsed.MaxConns, usualPoolSize)
 	}
 	setDefaults(parsed.ConnConfig.RuntimeParams, map[string]string{
 		"application_name":                    application,
