@@ -59,9 +59,10 @@ func (w *group) position(version, partition int, next int64) {
 	topic, err := w.Conn.DescribeTopic(w.Context(), w.Conn.Topic(events.TopicActions))
 	w.Must(err)
 	w.Exec(`
+		WITH moved AS (UPDATE positions SET next_offset = $6
+			WHERE group_name = 'weights' AND version = $1 AND cluster_id = $2 AND topic_id = $4 AND partition = $5)
 		INSERT INTO positions (group_name, version, cluster_id, topic, topic_id, partition, next_offset, began_at, owner)
-		VALUES ('weights', $1, $2, $3, $4, $5, $6, 0, 'host/1')
-		ON CONFLICT (group_name, version, cluster_id, topic_id, partition) DO UPDATE SET next_offset = excluded.next_offset`,
+		VALUES ('weights', $1, $2, $3, $4, $5, $6, 0, 'host/1') -- unless it has one`,
 		version, topic.Cluster, events.TopicActions, topic.ID, partition, next)
 }
 

@@ -9,13 +9,21 @@ import (
 )
 
 // positionsSQL reads, in one snapshot, the versions that are live or being built and where they stand. A version that
-// nobody has read yet has one row without a position.
+// nobody has read yet has one row without a position. Positions are looked for one by one: there may be many dead versions of
+// their rows, all with lower offsets.
 const positionsSQL = `
 SELECT v.group_name, v.version, v.version = j.live_version, v.paused,
        p.topic, p.cluster_id, p.topic_id, p.partition, p.next_offset, p.state, p.halt_reason, p.halt_detail, p.owner
 FROM projections j
 JOIN versions v ON v.group_name = j.group_name AND (v.version = j.live_version OR v.state = 'building')
-LEFT JOIN positions p ON p.group_name = v.group_name AND p.version = v.version AND p.state <> 'replaced'
+LEFT JOIN (
+    SELECT p.* FROM position_keys k
+    CROSS JOIN LATERAL (
+        SELECT * FROM positions p
+        WHERE p.group_name = k.group_name AND p.version = k.version AND p.cluster_id = k.cluster_id
+          AND p.topic_id = k.topic_id AND p.partition = k.partition
+        ORDER BY p.next_offset DESC LIMIT 1) p
+) p ON p.group_name = v.group_name AND p.version = v.version AND p.state <> 'replaced'
 WHERE j.group_name = ANY ($1::text[])
 ORDER BY v.group_name, v.version, p.partition`
 

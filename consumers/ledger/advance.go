@@ -13,26 +13,31 @@ import (
 )
 
 const (
+	// byIndexSQL has all that follows in the transaction find its rows by an index: plans are kept from when tables were small,
+	// and a table that is updated all the time is large beside a long snapshot, however few rows it has.
+	byIndexSQL = `SET LOCAL enable_seqscan TO off`
+
 	// advanceSQL is the compare-and-set of positions. It takes the rows in order, and changes fewer than were named when
-	// one of them has another owner or another offset.
+	// one of them has another owner or another offset. LATERAL and OFFSET 0 look them up one by one, each by its whole key.
 	advanceSQL = `
 WITH wanted AS (
 	SELECT * FROM unnest($5::int[], $6::bigint[], $7::bigint[], $8::bigint[], $9::int[], $10::timestamptz[],
 	                     $11::bigint[], $12::bigint[], $13::bigint[])
 	AS t (partition, expected, owner_epoch, next_offset, leader_epoch, last_event_at, applied, repeated, dead_lettered)),
 mine AS (
-	SELECT p.partition FROM positions p JOIN wanted w USING (partition)
-	WHERE p.group_name = $1 AND p.version = $2 AND p.cluster_id = $3 AND p.topic_id = $4
-	  AND p.next_offset = w.expected AND p.owner_epoch = w.owner_epoch AND p.state = 'running'
-	ORDER BY p.partition FOR UPDATE OF p)
+	SELECT p.* FROM (SELECT * FROM wanted ORDER BY partition) w
+	CROSS JOIN LATERAL (
+		SELECT partition, ctid AS place FROM positions
+		WHERE group_name = $1 AND version = $2 AND cluster_id = $3 AND topic_id = $4 AND partition = w.partition
+		  AND next_offset = w.expected AND owner_epoch = w.owner_epoch AND state = 'running'
+		OFFSET 0 FOR UPDATE) p)
 UPDATE positions p
 SET next_offset = w.next_offset, leader_epoch = w.leader_epoch,
     last_event_at = COALESCE(w.last_event_at, p.last_event_at), updated_at = now(),
     fetched = p.fetched + w.applied + w.repeated + w.dead_lettered, applied = p.applied + w.applied,
     repeated = p.repeated + w.repeated, dead_lettered = p.dead_lettered + w.dead_lettered
 FROM wanted w, mine
-WHERE w.partition = mine.partition AND p.partition = mine.partition
-  AND p.group_name = $1 AND p.version = $2 AND p.cluster_id = $3 AND p.topic_id = $4`
+WHERE w.partition = mine.partition AND p.ctid = mine.place`
 
 	// advanceUnguardedSQL is advanceSQL without the comparison, for the control that proves the comparison is needed.
 	advanceUnguardedSQL = `
@@ -48,11 +53,13 @@ WHERE p.group_name = $1 AND p.version = $2 AND p.cluster_id = $3 AND p.topic_id 
 
 	// compareSQL locks positions in order and returns those that are where they are expected.
 	compareSQL = `
-SELECT p.partition FROM positions p
-JOIN unnest($5::int[], $6::bigint[], $7::bigint[]) AS w (partition, expected, owner_epoch) USING (partition)
-WHERE p.group_name = $1 AND p.version = $2 AND p.cluster_id = $3 AND p.topic_id = $4
-  AND p.next_offset = w.expected AND p.owner_epoch = w.owner_epoch AND p.state = 'running'
-ORDER BY p.partition FOR UPDATE OF p`
+SELECT p.partition
+FROM (SELECT * FROM unnest($5::int[], $6::bigint[], $7::bigint[]) AS t (partition, expected, owner_epoch) ORDER BY partition) w
+CROSS JOIN LATERAL (
+	SELECT partition FROM positions
+	WHERE group_name = $1 AND version = $2 AND cluster_id = $3 AND topic_id = $4 AND partition = w.partition
+	  AND next_offset = w.expected AND owner_epoch = w.owner_epoch AND state = 'running'
+	OFFSET 0 FOR UPDATE) p`
 
 	// ownersSQL reads back where positions are and who owns them.
 	ownersSQL = `
@@ -81,6 +88,7 @@ func (l *Log) Compare(tx *postgres.Tx, advances []Advance) {
 	for i, a := range advances {
 		partitions[i], expected[i], owners[i] = int32(a.Partition), a.Expected, a.OwnerEpoch
 	}
+	tx.Queue(byIndexSQL)
 	tx.Queue(compareSQL, l.Group, l.Version, l.Cluster, l.TopicID, partitions, expected, owners).Query(func(rows pgx.Rows) error {
 		found := 0
 		for rows.Next() {
@@ -111,6 +119,7 @@ func (l *Log) Advance(tx *postgres.Tx, advances []Advance) {
 			times[i] = &at
 		}
 	}
+	tx.Queue(byIndexSQL)
 	statement, guarded := advanceSQL, !failpoint.Broken("cas")
 	if !guarded {
 		statement = advanceUnguardedSQL

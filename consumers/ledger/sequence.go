@@ -20,12 +20,20 @@ FROM relay_sequences s LEFT JOIN relays r USING (relay_id)
 WHERE s.group_name = $1 AND s.version = $2 AND s.topic = $3 AND s.partition = ANY ($4::int[])`
 
 	// raiseSequencesSQL remembers the last number applied of each relay term, and which event had it. The number never falls, or
-	// what was applied would be applied again.
+	// what was applied would be applied again. Whoever runs it holds the positions of the partitions, so that nobody else adds
+	// a row meanwhile.
 	raiseSequencesSQL = `
-INSERT INTO relay_sequences AS s (group_name, version, topic, partition, relay_id, last_seq, last_id)
-SELECT $1, $2, $3, t.* FROM unnest($4::int[], $5::uuid[], $6::bigint[], $7::text[]) AS t
-ON CONFLICT (group_name, version, topic, partition, relay_id)
-DO UPDATE SET last_seq = excluded.last_seq, last_id = excluded.last_id WHERE s.last_seq < excluded.last_seq`
+WITH raised AS MATERIALIZED (
+	SELECT t.*, s.place, s.before
+	FROM unnest($4::int[], $5::uuid[], $6::bigint[], $7::text[]) AS t (partition, relay_id, last_seq, last_id)
+	LEFT JOIN LATERAL (
+		SELECT ctid AS place, last_seq AS before FROM relay_sequences
+		WHERE group_name = $1 AND version = $2 AND topic = $3 AND partition = t.partition AND relay_id = t.relay_id
+		ORDER BY last_seq DESC LIMIT 1) s ON true),
+moved AS (
+	UPDATE relay_sequences s SET last_seq = r.last_seq, last_id = r.last_id FROM raised r WHERE s.ctid = r.place AND r.last_seq > r.before)
+INSERT INTO relay_sequences (group_name, version, topic, partition, relay_id, last_seq, last_id)
+SELECT $1, $2, $3, partition, relay_id, last_seq, last_id FROM raised WHERE before IS NULL`
 
 	// relayTermSQL finds a relay term of ours, and its key.
 	relayTermSQL = `

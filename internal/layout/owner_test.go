@@ -57,6 +57,7 @@ var owners = map[string]owner{
 
 	// The loop of the consumers.
 	"positions":        {loopFolder, nil},
+	"position_keys":    {loopFolder, nil},
 	"topic_partitions": {loopFolder, nil},
 	"relay_sequences":  {loopFolder, nil},
 	"erasure_places":   {loopFolder, nil},

@@ -8,21 +8,24 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// selectBacklog counts the unpublished rows. The row with the lowest seq is the oldest, or within a transaction of it.
+// selectBacklog counts the unpublished rows, from where the relay knows that there may be some.
 const selectBacklog = `
 SELECT count(*),
-       coalesce(extract(epoch FROM clock_timestamp() - (
-           SELECT recorded_at FROM outbox WHERE published_at IS NULL ORDER BY seq LIMIT 1)), 0)::double precision
+       coalesce(extract(epoch FROM clock_timestamp() - min(recorded_at)), 0)::double precision
 FROM outbox
-WHERE published_at IS NULL`
+WHERE published_at IS NULL AND seq > (SELECT coalesce(max(published_to), 0) FROM relays)`
 
-// deleteSent deletes a batch of the oldest rows that were sent before a time. Unsent rows stay.
+// deleteSent deletes a batch of the oldest rows that were sent before a time, above a seq, and tells how many, and the last
+// seq. Unsent rows stay.
 const deleteSent = `
-DELETE FROM outbox
-WHERE seq IN (
-    SELECT seq
-    FROM (SELECT seq, published_at FROM outbox WHERE published_at IS NOT NULL ORDER BY seq LIMIT $2) oldest
-    WHERE published_at < now() - $1::interval)`
+WITH gone AS (
+    DELETE FROM outbox
+    WHERE seq = ANY (ARRAY(
+        SELECT seq
+        FROM (SELECT seq, published_at FROM outbox WHERE published_at IS NOT NULL AND seq > $3 ORDER BY seq LIMIT $2) oldest
+        WHERE published_at < now() - $1::interval))
+    RETURNING seq)
+SELECT count(*), coalesce(max(seq), 0) FROM gone`
 
 // pruneBatch bounds the rows that one statement deletes.
 const pruneBatch = 5000
@@ -51,15 +54,14 @@ type Execer interface {
 
 // Prune deletes rows that were sent longer than keep ago and returns how many. The relay publishes sent rows again when
 // Kafka has lost them, so keep must exceed the time until such a loss is noticed.
-func Prune(ctx context.Context, db Execer, keep time.Duration) (int64, error) {
-	var pruned int64
+func Prune(ctx context.Context, db Querier, keep time.Duration) (int64, error) {
+	var pruned, after int64
 	for {
-		tag, err := db.Exec(ctx, deleteSent, keep, pruneBatch)
-		if err != nil {
+		var rows int64
+		if err := db.QueryRow(ctx, deleteSent, keep, pruneBatch, after).Scan(&rows, &after); err != nil {
 			return pruned, fmt.Errorf("prune outbox: %w", err)
 		}
-		pruned += tag.RowsAffected()
-		if tag.RowsAffected() < pruneBatch {
+		if pruned += rows; rows < pruneBatch {
 			return pruned, nil
 		}
 	}

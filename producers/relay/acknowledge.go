@@ -18,12 +18,17 @@ SET published_at = clock_timestamp(), log_offset = m.log_offset
 FROM unnest($1::bigint[], $2::bigint[]) AS m (seq, log_offset)
 WHERE o.seq = m.seq`
 
-// saveEndSQL stores the offset behind the last record of a partition that is known to be ours.
+// saveEndSQL stores the offset behind the last record of a partition that is known to be ours. It is stored so often that it
+// must not look at what was stored before a long snapshot ends: older versions of the row have lower offsets. Nobody but the
+// leader stores any.
 const saveEndSQL = `
+WITH known AS MATERIALIZED (
+    SELECT ctid AS place FROM relay_partitions WHERE cluster_id = $1 AND topic_id = $3 AND partition = $4
+    ORDER BY next_offset DESC LIMIT 1),
+moved AS (
+    UPDATE relay_partitions p SET next_offset = $5, updated_at = now() FROM known WHERE p.ctid = known.place)
 INSERT INTO relay_partitions (cluster_id, topic, topic_id, partition, next_offset)
-VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT (cluster_id, topic_id, partition)
-DO UPDATE SET next_offset = excluded.next_offset, updated_at = now()`
+SELECT $1, $2::text, $3, $4, $5 WHERE NOT EXISTS (SELECT FROM known)`
 
 // asyncCommitSQL lets a transaction commit without waiting for the disk.
 const asyncCommitSQL = `SET LOCAL synchronous_commit TO off`
@@ -89,6 +94,7 @@ func (t *term) notePublished(ctx context.Context) error {
 		return fmt.Errorf("note published rows: %w", err)
 	}
 	failpoint.Hit("relay_after_mark")
+	t.floors.sent += len(t.acked.seqs)
 	t.acked = acknowledged{partitions: map[*partition]bool{}}
 	return nil
 }

@@ -15,7 +15,8 @@ import (
 
 // selectEndSQL reads what saveEndSQL stored.
 const selectEndSQL = `
-SELECT next_offset FROM relay_partitions WHERE cluster_id = $1 AND topic_id = $2 AND partition = $3`
+SELECT next_offset FROM relay_partitions WHERE cluster_id = $1 AND topic_id = $2 AND partition = $3
+ORDER BY next_offset DESC LIMIT 1`
 
 // applyLayout takes a new layout over. A partition whose topic id or leader epoch has changed is inspected again.
 func (t *term) applyLayout(ctx context.Context, found *layout) error {

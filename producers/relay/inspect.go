@@ -96,7 +96,11 @@ func (t *term) publishAgain(ctx context.Context, p *partition, from int64) error
 		if err != nil {
 			return err
 		}
-		rows = tag.RowsAffected()
+		if rows = tag.RowsAffected(); rows > 0 {
+			if _, err := tx.Exec(ctx, lowerFloorSQL); err != nil {
+				return err
+			}
+		}
 		_, err = tx.Exec(ctx, saveEndSQL, t.layout.cluster, p.topic, [16]byte(p.topicID), p.partition, p.next)
 		return err
 	})
@@ -104,6 +108,7 @@ func (t *term) publishAgain(ctx context.Context, p *partition, from int64) error
 		return fmt.Errorf("prepare publishing again: %w", err)
 	}
 	if rows > 0 {
+		t.floors.published = 0
 		t.Log.Warn("searching the log for published rows; lost ones are published again",
 			"topic", p.topic, "partition", p.partition, "offset", from, "rows", rows)
 	}

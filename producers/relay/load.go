@@ -8,14 +8,14 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// selectSequencedSQL finds the next unpublished rows of some partitions by their relay sequences, in the order in which
-// they must stand in the log: earlier terms first.
+// selectSequencedSQL finds the next unpublished rows of some partitions by their relay sequences, above the floor, in the order
+// in which they must stand in the log: earlier terms first.
 const selectSequencedSQL = `
 SELECT o.seq, octet_length(o.payload) + octet_length(o.headers::text)
 FROM outbox o
 JOIN unnest($1::text[], $2::integer[]) AS p (topic, number) ON o.aggregatetype = p.topic AND o.partition = p.number
 JOIN relays r ON r.relay_id = o.relay_id
-WHERE o.published_at IS NULL
+WHERE o.published_at IS NULL AND o.seq > $4
 ORDER BY r.started_at, o.relay_seq
 LIMIT $3`
 
@@ -56,7 +56,7 @@ func (t *term) loadSpilled(ctx context.Context) error {
 	if len(wanting) == 0 {
 		return nil
 	}
-	found, err := selectSequenced(ctx, t.conn, wanting)
+	found, err := selectSequenced(ctx, t.conn, wanting, t.floors.published)
 	if err != nil {
 		return err
 	}
@@ -80,12 +80,12 @@ func (t *term) loadSpilled(ctx context.Context) error {
 	return nil
 }
 
-func selectSequenced(ctx context.Context, conn *pgx.Conn, partitions []*partition) ([]candidate, error) {
+func selectSequenced(ctx context.Context, conn *pgx.Conn, partitions []*partition, floor int64) ([]candidate, error) {
 	topics, numbers := make([]string, len(partitions)), make([]int, len(partitions))
 	for i, p := range partitions {
 		topics[i], numbers[i] = p.topic, p.partition
 	}
-	rows, err := conn.Query(ctx, selectSequencedSQL, topics, numbers, assignRows)
+	rows, err := conn.Query(ctx, selectSequencedSQL, topics, numbers, assignRows, floor)
 	if err != nil {
 		return nil, fmt.Errorf("read sequenced rows: %w", err)
 	}

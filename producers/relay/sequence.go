@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"time"
 
@@ -15,8 +14,8 @@ import (
 	"github.com/applylens/applylens/internal/failpoint"
 )
 
-// selectUnsequencedSQL finds rows without a relay sequence in the order of seq. It keeps no cursor: a row whose
-// transaction committed late has a seq below others that were published long ago.
+// selectUnsequencedSQL finds rows without a relay sequence in the order of seq, above the floor. That is no cursor: a row
+// whose transaction committed late has a seq below others that were published long ago.
 const selectUnsequencedSQL = `
 SELECT seq, aggregatetype, aggregateid, octet_length(payload) + octet_length(headers::text)
 FROM outbox
@@ -93,7 +92,7 @@ func (t *term) assignSequences(ctx context.Context) (rows []*row, full bool, err
 // are passed over: in a database that was restored they may be in the log under sequences of an earlier term. full tells
 // that more rows may wait behind them.
 func (t *term) nextUnsequenced(ctx context.Context) (list []candidate, full bool, err error) {
-	behind := int64(math.MinInt64)
+	behind := t.floors.sequenced
 	for {
 		page, err := selectUnsequenced(ctx, t.conn, t.topics, behind)
 		if err != nil || len(page) == 0 {

@@ -32,6 +32,7 @@ type term struct {
 	reconciled bool                        // every partition was read to its end
 	more       bool                        // the table has more rows to sequence
 	acked      acknowledged
+	floors     floors
 
 	results chan result
 	helpers sync.WaitGroup
@@ -58,6 +59,10 @@ func newTerm(ctx context.Context, r *relay, conn *pgx.Conn) (*term, error) {
 	if err != nil {
 		return nil, err
 	}
+	floors, err := readFloors(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
 	failed := func(err error) { r.Log.Warn("Kafka does not answer the relay", "error", err) }
 	return &term{
 		relay: r, conn: conn, id: id, source: source, trust: trust,
@@ -66,6 +71,7 @@ func newTerm(ctx context.Context, r *relay, conn *pgx.Conn) (*term, error) {
 		sequences:  map[topicPartition]sequence{},
 		results:    make(chan result),
 		acked:      acknowledged{partitions: map[*partition]bool{}},
+		floors:     floors,
 	}, nil
 }
 
@@ -104,9 +110,11 @@ func (t *term) turn(ctx context.Context) error {
 		}
 	}
 	if t.noteDue() {
-		return t.notePublished(ctx)
+		if err := t.notePublished(ctx); err != nil {
+			return err
+		}
 	}
-	return nil
+	return t.raiseFloors(ctx)
 }
 
 // publishNext inspects the partitions that need it, and publishes what waits for the others. A partition that cannot be
