@@ -19,7 +19,7 @@ func TestText(t *testing.T) {
 	}
 	f("", "")
 	f("Grüße, 日本語 – 👩‍🚀", "Grüße, 日本語 – 👩‍🚀")
-	f("می‌خواهم", "می‌خواهم")
+	f("می\u200cخواهم", "می\u200cخواهم")
 	f("a\tb\nc\r\nd\u2028e\u00a0f", "a b c  d e f")
 	f("\x1b[2J\x07\x00\x7f", "\uFFFD[2J\uFFFD\uFFFD\uFFFD")
 	f("\u009b31m\u0085", "\uFFFD31m ")
