@@ -47,30 +47,31 @@ type mark struct {
 	generation int64
 }
 
-// batch are documents as of one version, ready to be sent.
+// batch are mails as of one version, and their documents once build was called.
 type batch struct {
 	marks    []mark
+	mails    []*elastic.Mail // of the marks, in their order; nil: gone
+	version  int64
 	readAt   time.Time // the database's clock before they were read
+	targets  []string  // indices; each mail has an operation for each
 	bulk     elastic.Bulk
-	targets  int             // operations of each mail, one for each index
 	enriched map[string]bool // ids of the mails that have an application
 }
 
 // take locks marks, draws a version, and reads under the locks, which are gone when it returns. It returns nil when
 // there is nothing to do.
 func (x *indexer) take(ctx context.Context, targets []string) (*batch, error) {
-	b := &batch{targets: len(targets), enriched: map[string]bool{}}
+	b := &batch{targets: targets, enriched: map[string]bool{}}
 	err := x.transact(ctx, func(tx pgx.Tx) error {
 		var err error
 		if b.marks, err = x.lock(ctx, tx); err != nil || len(b.marks) == 0 {
 			return err
 		}
-		var version int64
 		var asOf time.Time
-		if err := tx.QueryRow(ctx, drawVersion, x.Now()).Scan(&version, &b.readAt, &asOf); err != nil {
+		if err := tx.QueryRow(ctx, drawVersion, x.Now()).Scan(&b.version, &b.readAt, &asOf); err != nil {
 			return err
 		}
-		err = b.read(ctx, tx, targets, version, asOf)
+		err = b.read(ctx, tx, asOf)
 		b.bulk.Expire(time.Now().Add(x.BatchLife)) // until COMMIT the locks keep anybody from reading and sending them later
 		return err
 	})
@@ -101,7 +102,7 @@ func (x *indexer) lock(ctx context.Context, tx pgx.Tx) ([]mark, error) {
 	return marks, err
 }
 
-func (b *batch) read(ctx context.Context, tx pgx.Tx, targets []string, version int64, asOf time.Time) error {
+func (b *batch) read(ctx context.Context, tx pgx.Tx, asOf time.Time) error {
 	rows, err := tx.Query(ctx, readMails, ids(b.marks), asOf)
 	if err != nil {
 		return err
@@ -121,22 +122,35 @@ func (b *batch) read(ctx context.Context, tx pgx.Tx, targets []string, version i
 		if err != nil {
 			return err
 		}
-		b.marks = append(b.marks, order[parsed])
-		for _, target := range targets {
-			if err := b.add(target, mail, id, version); err != nil {
-				return err
-			}
-		}
+		b.marks, b.mails = append(b.marks, order[parsed]), append(b.mails, mail)
 	}
 	return rows.Err()
 }
 
-func (b *batch) add(target string, mail *elastic.Mail, id string, version int64) error {
-	if mail == nil {
-		return b.bulk.Delete(target, id, version)
+// build makes the documents. It is not part of read, so that the next batch can be read meanwhile.
+func (b *batch) build() error {
+	for i, mail := range b.mails {
+		id := b.marks[i].id.String()
+		var document *elastic.Document
+		if mail != nil {
+			document = elastic.NewDocument(mail)
+			b.enriched[id] = mail.ATS != nil
+		}
+		for _, target := range b.targets {
+			if err := b.add(target, id, document); err != nil {
+				return err
+			}
+		}
+		b.mails[i] = nil
 	}
-	b.enriched[id] = mail.ATS != nil
-	return b.bulk.Put(target, elastic.NewDocument(mail), version)
+	return nil
+}
+
+func (b *batch) add(target, id string, document *elastic.Document) error {
+	if document == nil {
+		return b.bulk.Delete(target, id, b.version)
+	}
+	return b.bulk.Put(target, document, b.version)
 }
 
 // scan reads a row of readMails. The mail is nil when it is gone.

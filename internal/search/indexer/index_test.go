@@ -403,6 +403,7 @@ func TestBulksAreBounded(t *testing.T) {
 	w.Exec(`DELETE FROM dirty_mails WHERE mail_id = $1`, mailID("ada", "large"))
 	b, err = x.take(t.Context(), []string{"x"})
 	w.Must(err)
+	w.Must(b.build())
 	if len(b.marks) != 2 || b.bulk.Size() > 120_000 {
 		t.Errorf("%d mails of 40 kB each and %d bytes", len(b.marks), b.bulk.Size())
 	}

@@ -213,12 +213,20 @@ func (x *indexer) launch(ctx context.Context) error {
 		x.flying[b] = true
 		go func() {
 			began := time.Now()
-			outcomes, err := x.Client.Send(ctx, &b.bulk)
+			outcomes, err := x.send(ctx, b)
 			failpoint.Hit("index_after_bulk")
 			x.landed <- landing{b, outcomes, err, time.Since(began)}
 		}()
 	}
 	return nil
+}
+
+// send makes the documents of a batch and sends them.
+func (x *indexer) send(ctx context.Context, b *batch) ([]elastic.Outcome, error) {
+	if err := b.build(); err != nil {
+		return nil, err
+	}
+	return x.Client.Send(ctx, &b.bulk)
 }
 
 // land waits until one of the batches has landed, and notes what became of it.

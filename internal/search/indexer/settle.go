@@ -59,7 +59,7 @@ func (b *batch) judge(outcomes []elastic.Outcome) result {
 	var r result
 	for i, m := range b.marks {
 		worst := elastic.Written
-		for _, outcome := range outcomes[i*b.targets : (i+1)*b.targets] {
+		for _, outcome := range outcomes[i*len(b.targets) : (i+1)*len(b.targets)] {
 			worst = max(worst, outcome)
 			switch outcome {
 			case elastic.Written:
