@@ -13,9 +13,9 @@ import (
 )
 
 const (
-	// byIndexSQL has all that follows in the transaction find its rows by an index: plans are kept from when tables were small,
-	// and a table that is updated all the time is large beside a long snapshot, however few rows it has.
-	byIndexSQL = `SET LOCAL enable_seqscan TO off`
+	// byIndexSQL has all that follows in the transaction find its rows by an index, and in its order: plans are kept from when
+	// tables were small, and a table that is updated all the time is large beside a long snapshot, however few rows it has.
+	byIndexSQL = `SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true)`
 
 	// advanceSQL is the compare-and-set of positions. It takes the rows in order, and changes fewer than were named when
 	// one of them has another owner or another offset. LATERAL and OFFSET 0 look them up one by one, each by its whole key.
@@ -36,8 +36,8 @@ SET next_offset = w.next_offset, leader_epoch = w.leader_epoch,
     last_event_at = COALESCE(w.last_event_at, p.last_event_at), updated_at = now(),
     fetched = p.fetched + w.applied + w.repeated + w.dead_lettered, applied = p.applied + w.applied,
     repeated = p.repeated + w.repeated, dead_lettered = p.dead_lettered + w.dead_lettered
-FROM wanted w, mine
-WHERE w.partition = mine.partition AND p.ctid = mine.place`
+FROM wanted w
+WHERE p.ctid = ANY (ARRAY(SELECT place FROM mine)) AND p.partition = w.partition`
 
 	// advanceUnguardedSQL is advanceSQL without the comparison, for the control that proves the comparison is needed.
 	advanceUnguardedSQL = `

@@ -31,7 +31,8 @@ WITH raised AS MATERIALIZED (
 		WHERE group_name = $1 AND version = $2 AND topic = $3 AND partition = t.partition AND relay_id = t.relay_id
 		ORDER BY last_seq DESC LIMIT 1) s ON true),
 moved AS (
-	UPDATE relay_sequences s SET last_seq = r.last_seq, last_id = r.last_id FROM raised r WHERE s.ctid = r.place AND r.last_seq > r.before)
+	UPDATE relay_sequences s SET last_seq = r.last_seq, last_id = r.last_id FROM raised r
+	WHERE s.ctid = ANY (ARRAY(SELECT place FROM raised WHERE last_seq > before)) AND s.partition = r.partition AND s.relay_id = r.relay_id)
 INSERT INTO relay_sequences (group_name, version, topic, partition, relay_id, last_seq, last_id)
 SELECT $1, $2, $3, partition, relay_id, last_seq, last_id FROM raised WHERE before IS NULL`
 

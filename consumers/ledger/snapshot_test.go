@@ -50,7 +50,7 @@ func TestAdvancingIsBoundedBesideALongSnapshot(t *testing.T) {
 	for range 1500 {
 		advance()
 	}
-	if pages := advance(); pages > first+30 {
+	if pages := advance(); pages > first+20 {
 		t.Errorf("a batch reads %d pages of positions and numbers, and %d in a new database", pages, first)
 	}
 	var size int

@@ -26,7 +26,8 @@ WITH known AS MATERIALIZED (
     SELECT ctid AS place FROM relay_partitions WHERE cluster_id = $1 AND topic_id = $3 AND partition = $4
     ORDER BY next_offset DESC LIMIT 1),
 moved AS (
-    UPDATE relay_partitions p SET next_offset = $5, updated_at = now() FROM known WHERE p.ctid = known.place)
+    UPDATE relay_partitions p SET next_offset = $5, updated_at = now()
+    WHERE p.ctid = ANY (ARRAY(SELECT place FROM known)))
 INSERT INTO relay_partitions (cluster_id, topic, topic_id, partition, next_offset)
 SELECT $1, $2::text, $3, $4, $5 WHERE NOT EXISTS (SELECT FROM known)`
 

@@ -94,10 +94,10 @@ func (r *relay) serve(ctx context.Context, conn *pgx.Conn) error {
 
 // connect opens a connection of the relay's own. The server notices within seconds when this process is gone, so that
 // another can lead. Sequential scans are off since plans outlive the small outbox that they were made for: every statement
-// finds its rows by an index.
+// finds its rows by an index, and in its order.
 func (r *relay) connect(ctx context.Context) (*pgx.Conn, error) {
 	conn, err := postgres.Connect(ctx, r.Pool, map[string]string{
-		"application_name": "applylens-relay", "enable_seqscan": "off",
+		"application_name": "applylens-relay", "enable_seqscan": "off", "enable_bitmapscan": "off",
 		"tcp_keepalives_idle": "5", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3",
 	})
 	if err != nil {
