@@ -125,22 +125,23 @@ func (w *deployment) logOf(name string) []logged {
 	ctx, cancel := context.WithTimeout(w.Context(), w.Patience)
 	defer cancel()
 	var list []logged
+	decoder := events.NewDecoder() // for all records: each has a table of 128 KiB
 	for int64(len(list)) < want {
 		fetches := client.PollFetches(ctx)
 		if err := fetches.Err(); err != nil {
 			w.Fatal(err)
 		}
-		fetches.EachRecord(func(r *kgo.Record) { list = append(list, w.read(r)) })
+		fetches.EachRecord(func(r *kgo.Record) { list = append(list, w.read(decoder, r)) })
 	}
 	return list
 }
 
-func (w *deployment) read(r *kgo.Record) logged {
+func (w *deployment) read(decoder *events.Decoder, r *kgo.Record) logged {
 	headers := make([]events.Header, len(r.Headers))
 	for i, h := range r.Headers {
 		headers[i] = events.Header{Key: h.Key, Value: h.Value}
 	}
-	head, err := events.NewDecoder().Head(headers)
+	head, err := decoder.Head(headers)
 	if err != nil {
 		w.Fatal(err)
 	}
