@@ -55,7 +55,7 @@ func newTerm(ctx context.Context, r *relay, conn *pgx.Conn) (*term, error) {
 	if err != nil {
 		return nil, err
 	}
-	trust, err := loadTrust(ctx, conn, keys)
+	trust, err := r.loadTrust(ctx, conn, keys, source)
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"sync"
 
 	"github.com/jackc/pgx/v5"
 
@@ -17,11 +18,13 @@ const selectTermKeysSQL = `SELECT relay_id, coalesce(key_number, 0) FROM relays`
 
 // trust is by what the relay recognises its own records. It is immutable.
 type trust struct {
-	keys  *relaykey.Keys
-	terms map[events.UUID]int // the number of each term's key; 0: it began before records were signed
+	keys   *relaykey.Keys
+	terms  map[events.UUID]int // the number of each term's key; 0: it began before records were signed
+	source string
+	warn   func(key int) // is told of a record that may be ours, but for a key that is not known
 }
 
-func loadTrust(ctx context.Context, conn *pgx.Conn, keys *relaykey.Keys) (*trust, error) {
+func (r *relay) loadTrust(ctx context.Context, conn *pgx.Conn, keys *relaykey.Keys, source string) (*trust, error) {
 	rows, err := conn.Query(ctx, selectTermKeysSQL)
 	if err != nil {
 		return nil, fmt.Errorf("read relay terms: %w", err)
@@ -35,14 +38,21 @@ func loadTrust(ctx context.Context, conn *pgx.Conn, keys *relaykey.Keys) (*trust
 	}); err != nil {
 		return nil, fmt.Errorf("read relay terms: %w", err)
 	}
-	return &trust{keys, terms}, nil
+	var once sync.Once // anybody can write such records
+	warn := func(key int) {
+		once.Do(func() {
+			r.Log.Error("the log has records with our source that are signed by a key which is not known here. If the database was restored from a backup, "+
+				"they are decisions that it lacks: give the relay the master secret (RELAY_SECRET_FILE) and start it again", "key", key)
+		})
+	}
+	return &trust{keys, terms, source, warn}, nil
 }
 
 // with returns a trust that knows more terms.
 func (t *trust) with(terms map[events.UUID]int) *trust {
 	all := maps.Clone(t.terms)
 	maps.Copy(all, terms)
-	return &trust{t.keys, all}
+	return &trust{t.keys, all, t.source, t.warn}
 }
 
 // keyOf returns the key by which a term signs, nil if it signs nothing.
@@ -67,6 +77,9 @@ func (t *trust) recognise(signers signers, at topicPartition, head *events.Head,
 		return nil, false
 	}
 	if key, _ = t.keys.Find(signature.Key); key == nil {
+		if signature.Key > 0 && head.Source == t.source {
+			t.warn(signature.Key)
+		}
 		return nil, false
 	}
 	return key, signers.of(key).Verify(signature, at.topic, at.partition, r.Key, r.Value, r.Headers)

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -109,6 +110,35 @@ func TestKeyThatTheBackupLacksIsDerived(t *testing.T) {
 		t.Errorf("%d repeats, want none: the rows are in the log", repeats)
 	}
 	w.checkSignatures(w.keys(), map[int]int{1: 10, 2: 15})
+}
+
+// Without the secret nobody can tell such records from forged ones: the relay says what is missing, and takes nothing over.
+func TestKeyThatIsNotKnownIsNamed(t *testing.T) {
+	w := newDeployment(t)
+	w.secret = secret
+	stop := w.start()
+	w.add(3, "ann")
+	w.AwaitPublished()
+	stop()
+	_, err := relaykey.Rotate(t.Context(), w.Pool, secret, w.Source)
+	w.Must(err)
+	stop = w.start()
+	w.add(3, "ann")
+	w.AwaitPublished()
+	stop()
+	w.forget(3, 3)
+	w.Exec("DELETE FROM relays WHERE key_number = 2")
+	w.Exec("DELETE FROM relay_keys WHERE number = 2")
+	terms := w.Int("SELECT count(*) FROM relays")
+	w.secret = nil
+	w.start()
+	w.accepted()
+	if !strings.Contains(w.Logs.String(), "RELAY_SECRET_FILE") {
+		t.Error("the log does not say what is missing")
+	}
+	if n := w.Int("SELECT count(*) FROM relays"); n != terms+1 {
+		t.Errorf("%d terms, want %d", n, terms+1)
+	}
 }
 
 // forged returns an event with our source and a relay sequence, as anybody who reads the topic can make it.
