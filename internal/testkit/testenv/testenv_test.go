@@ -176,7 +176,7 @@ func TestBrokerPausesAndAdvertises(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	proxy.Close() // only its address is needed
+	defer proxy.Close() // only its address is needed, and nobody else may listen there
 	broker := testenv.StartKafka(t, testenv.Advertised(proxy.Addr().String()))
 	metadata, err := newAdmin(t, broker.Addr()).BrokerMetadata(t.Context())
 	if err != nil {
@@ -200,7 +200,7 @@ func TestBrokerPausesAndAdvertises(t *testing.T) {
 
 func newAdmin(t *testing.T, brokers ...string) *kadm.Client {
 	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.RetryTimeout(10*time.Second), kgo.RequestTimeoutOverhead(time.Second))
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.RetryTimeout(time.Minute), kgo.RequestTimeoutOverhead(5*time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -187,11 +187,14 @@ func (e *Elasticsearch) awaitGroupGone() error {
 	})
 }
 
-// Pause stops the node with SIGSTOP: its connections stay open, without responses.
+// Pause stops the node with SIGSTOP, and returns when it has stopped: its connections stay open, without responses.
 func (e *Elasticsearch) Pause() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.signalAll(syscall.SIGSTOP)
+	if err := e.signalAll(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	return awaitStopped(e.process.Command.Process.Pid)
 }
 
 // Continue resumes a paused node.

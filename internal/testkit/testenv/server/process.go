@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
+	"strconv"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -66,18 +68,31 @@ func (p *process) await(ctx context.Context, ready func(context.Context) error) 
 
 var errEnded = errors.New("process ended")
 
+// Ports for servers. They are below those that systems give to outgoing connections (ip_local_port_range on Linux): one of
+// these could be taken in the seconds until the server listens.
+const (
+	lowestPort  = 12_000
+	highestPort = 32_000
+	portTries   = 1000
+)
+
 // freePorts returns ports that were free a moment ago, all different.
 func freePorts(count int) ([]int, error) {
 	ports := make([]int, 0, count)
-	for range count {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, fmt.Errorf("find a free port: %w", err)
+	var last error
+	for range portTries {
+		if len(ports) == count {
+			return ports, nil
 		}
-		defer listener.Close()
+		listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(lowestPort+rand.IntN(highestPort-lowestPort))))
+		if err != nil {
+			last = err
+			continue
+		}
+		defer listener.Close() // when all are found, so that they differ
 		ports = append(ports, listener.Addr().(*net.TCPAddr).Port)
 	}
-	return ports, nil
+	return nil, fmt.Errorf("find a free port: %w", last)
 }
 
 // tail returns the last lines of a log file, for an error message.
