@@ -73,7 +73,7 @@ func TestMarksWaitForAnIndexThatIsBeingPlanned(t *testing.T) {
 		w.fold(received("ada", "1"))
 	}()
 	w.Eventually("marking waits", func() error {
-		if !world.Scalar[bool](w, `SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'dirty_mails'::regclass)`) {
+		if !world.Scalar[bool](w, `SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation IN ('dirty_addresses'::regclass, 'dirty_mails'::regclass))`) {
 			return errors.New("it does not")
 		}
 		return nil
