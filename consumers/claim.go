@@ -168,6 +168,9 @@ func (s *session) readMemory(ctx context.Context, tx *postgres.Tx) error {
 	if err != nil {
 		return err
 	}
+	if s.unsigned, err = s.log.Unsigned(ctx, tx); err != nil {
+		return err
+	}
 	aside, err := s.log.Aside(ctx, tx, ids)
 	if err != nil {
 		return err

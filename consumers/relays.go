@@ -53,6 +53,7 @@ func (r *relayTerms) find(ctx context.Context, id events.UUID) (*ledger.RelayTer
 type Verifier struct {
 	terms   *relayTerms
 	topic   string                 // without prefix
+	ends    map[int]int64          // up to where partitions may have unsigned records of ours
 	signers map[int]*events.Signer // by the numbers of their keys
 
 	relay  events.UUID // the last one found, which is nearly always the next one too
@@ -60,9 +61,10 @@ type Verifier struct {
 	signer *events.Signer
 }
 
-// NewVerifier returns a Verifier for the records of a topic, named without prefix.
-func NewVerifier(db ledger.Querier, topic string) *Verifier {
-	return &Verifier{terms: &relayTerms{db: db}, topic: topic}
+// NewVerifier returns a Verifier for the records of a log.
+func NewVerifier(ctx context.Context, db ledger.Querier, log *ledger.Log) (*Verifier, error) {
+	ends, err := log.Unsigned(ctx, db)
+	return &Verifier{terms: &relayTerms{db: db}, topic: log.Topic, ends: ends}, err
 }
 
 // Check returns the term of a record that carries a relay sequence. It returns a refusal as its error if the record is not as
@@ -78,9 +80,11 @@ func (v *Verifier) Check(ctx context.Context, partition int, relay events.UUID, 
 	case v.term == nil:
 		return nil, v.refuseUnknown(ctx, partition, signature, r)
 	case failpoint.Broken("signatures"):
+	case v.term.Key.Number == 0:
+		return v.term, v.checkEarly(ctx, partition, signature, r)
 	case v.term.Key.Number != signature.Key:
 		return nil, refuse(reasonSignature, "it carries the stamp of our relay, but not the signature of that relay's key %d", v.term.Key.Number)
-	case v.term.Key.Number > 0 && !v.signer.Verify(signature, v.topic, partition, r.Key, r.Value, r.Headers):
+	case !v.signer.Verify(signature, v.topic, partition, r.Key, r.Value, r.Headers):
 		return nil, refuse(reasonSignature, "it carries the stamp of our relay and a wrong signature: somebody else wrote or changed it")
 	}
 	return v.term, nil
@@ -116,17 +120,40 @@ func (v *Verifier) signerOf(key *ledger.RelayKey) *events.Signer {
 	return signer
 }
 
+// checkEarly checks a record of a term that began before records were signed. What was published then is unsigned; what waited
+// then is signed by a later term's key.
+func (v *Verifier) checkEarly(ctx context.Context, partition int, signature events.Signature, r *kafkalog.Record) error {
+	if signature.Key == 0 && r.Offset < v.ends[partition] {
+		return nil
+	}
+	signed, err := v.signedByUs(ctx, partition, signature, r)
+	if err == nil && !signed {
+		err = refuse(reasonSignature, "it carries the stamp of our relay and no right signature, and stands behind offset %d, up to which there were none", v.ends[partition])
+	}
+	return err
+}
+
+// signedByUs tells whether any of our keys signed a record.
+func (v *Verifier) signedByUs(ctx context.Context, partition int, signature events.Signature, r *kafkalog.Record) (bool, error) {
+	if signature.Key == 0 {
+		return false, nil
+	}
+	key, err := ledger.FindRelayKey(ctx, v.terms.db, signature.Key)
+	if err != nil || key == nil {
+		return false, err
+	}
+	return v.signerOf(key).Verify(signature, v.topic, partition, r.Key, r.Value, r.Headers), nil
+}
+
 // refuseUnknown refuses the record of an unknown term. One that is signed by a key of ours proves that the database lost the
 // term: it waits for the relay to put that back.
 func (v *Verifier) refuseUnknown(ctx context.Context, partition int, signature events.Signature, r *kafkalog.Record) error {
-	if signature.Key > 0 {
-		key, err := ledger.FindRelayKey(ctx, v.terms.db, signature.Key)
-		if err != nil {
-			return err
-		}
-		if key != nil && v.signerOf(key).Verify(signature, v.topic, partition, r.Key, r.Value, r.Headers) {
-			return outbox.ErrRestored
-		}
+	signed, err := v.signedByUs(ctx, partition, signature, r)
+	if err != nil {
+		return err
+	}
+	if signed {
+		return outbox.ErrRestored
 	}
 	return refuse(reasonSource, "it carries the stamp of a relay that is not ours")
 }

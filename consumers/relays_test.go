@@ -124,19 +124,28 @@ func TestReplacedKeySignsNothingNew(t *testing.T) {
 	}
 }
 
-// Terms from before records were signed go on until the first signed record.
+// Terms from before records were signed have unsigned records up to where the log ended then. What waited then is signed by the
+// next term's key. Anybody else's record under such a term is none of them.
 func TestTermsFromBeforeSignatures(t *testing.T) {
 	w := grouptest.New(t)
-	w.Start(w.Weights())
 	before := events.NewUUIDv7(world.Noon)
 	w.Exec("INSERT INTO relays (relay_id, started_at) VALUES ($1, now() - interval '1 hour')", before)
+	topic, err := w.Conn.DescribeTopic(t.Context(), w.Conn.Topic(events.TopicActions))
+	w.Must(err)
+	w.Exec("INSERT INTO relay_partitions (cluster_id, topic, topic_id, partition, next_offset, unsigned_to) VALUES ($1, $2, $3, $4, 2, 2)",
+		topic.Cluster, events.TopicActions, topic.ID, w.PartitionOf("ann"))
 	own := func(n int) *kgo.Record {
 		return w.Record(world.Decision("ann", n, func(e *events.Event) { e.Source = w.Source }))
 	}
-	w.Publish(world.Stamp(own(1), before, 1), world.Stamp(own(2), before, 2), w.Own(world.Decision("ann", 3)),
-		world.Stamp(own(2), before, 2), world.Stamp(own(4), before, 3))
+	w.Publish(world.Stamp(own(1), before, 1), world.Stamp(own(2), before, 2), // as they were
+		world.Stamp(own(3), before, 3), world.Stamp(own(2), before, 2), // forged
+		w.Sign(world.Stamp(own(4), before, 3)), w.Own(world.Decision("ann", 5)), w.Sign(world.Stamp(own(4), before, 3)))
+	w.Start(w.Weights())
 	w.AwaitWeights()
-	if diff := cmp.Diff(world.Ledger{Fetched: 5, Applied: 3, Repeated: 1, DeadLettered: 1}, w.Ledger("weights")); diff != "" {
+	if diff := cmp.Diff(world.Ledger{Fetched: 7, Applied: 4, Repeated: 1, DeadLettered: 2}, w.Ledger("weights")); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(map[string]int{"signature": 2}, w.DeadLetters("weights")); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -28,7 +28,8 @@ type session struct {
 	waiting []int
 	mirror  *mirror // nil for a version that is not live
 
-	relays relayTerms
+	unsigned map[int]int64 // up to where partitions may have unsigned records of ours
+	relays   relayTerms
 }
 
 // partition is what a session knows of one partition.

@@ -76,7 +76,7 @@ type batch struct {
 
 func newWorker(s *session, parts []*partition) *worker {
 	return &worker{
-		s: s, parts: parts, forgetful: s.cfg.Group.forgetful(), decoder: events.NewDecoder(), verifier: &Verifier{terms: &s.relays, topic: s.log.Topic}, limit: s.cfg.BatchRecords,
+		s: s, parts: parts, forgetful: s.cfg.Group.forgetful(), decoder: events.NewDecoder(), verifier: &Verifier{terms: &s.relays, topic: s.log.Topic, ends: s.unsigned}, limit: s.cfg.BatchRecords,
 		cursors: map[*partition]*cursor{},
 		batch:   batch{effects: s.cfg.Group.NewBatch()},
 	}

@@ -42,6 +42,10 @@ SELECT r.started_at, coalesce(k.number, 0), k.key
 FROM relays r LEFT JOIN relay_keys k ON k.number = r.key_number
 WHERE r.relay_id = $1`
 
+	// unsignedSQL tells up to where partitions may have unsigned records of relay terms.
+	unsignedSQL = `
+SELECT partition, unsigned_to FROM relay_partitions WHERE cluster_id = $1 AND topic_id = $2 AND unsigned_to > 0`
+
 	// relayKeySQL finds a key.
 	relayKeySQL = `SELECT number, key FROM relay_keys WHERE number = $1`
 )
@@ -96,6 +100,24 @@ func (l *Log) RaiseSequences(tx *postgres.Tx, sequences map[int]Sequences) {
 	if len(numbers) > 0 {
 		tx.Queue(raiseSequencesSQL, l.Group, l.Version, l.Topic, partitions, relays, numbers, ids)
 	}
+}
+
+// Unsigned returns up to which offset each partition may have unsigned records of relay terms from before records were signed.
+func (l *Log) Unsigned(ctx context.Context, db Querier) (map[int]int64, error) {
+	rows, err := db.Query(ctx, unsignedSQL, l.Cluster, l.TopicID)
+	if err != nil {
+		return nil, fmt.Errorf("read where unsigned records end: %w", err)
+	}
+	ends := map[int]int64{}
+	var partition int
+	var end int64
+	if _, err := pgx.ForEachRow(rows, []any{&partition, &end}, func() error {
+		ends[partition] = end
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("read where unsigned records end: %w", err)
+	}
+	return ends, nil
 }
 
 // RelayTerm is one leadership of our relay.

@@ -82,7 +82,11 @@ func (o *Operator) giveUpMissing(ctx context.Context, tx *postgres.Tx, at *ledge
 		return err
 	}
 	defer chunk.Release()
-	sequences, verifier := ledger.Sequences{}, consumers.NewVerifier(tx, at.Topic)
+	verifier, err := consumers.NewVerifier(ctx, tx, &at.Log)
+	if err != nil {
+		return err
+	}
+	sequences := ledger.Sequences{}
 	for r := chunk.Read(); r != nil; r = chunk.Read() {
 		stamp, err := verifier.Stamp(ctx, at.Partition, r)
 		if err != nil {

@@ -142,7 +142,10 @@ func (o *Operator) skipRecords(ctx context.Context, tx *postgres.Tx, at *ledger.
 		sequences = ledger.Sequences{}
 	}
 	var letters []ledger.Letter
-	verifier := consumers.NewVerifier(tx, at.Topic)
+	verifier, err := consumers.NewVerifier(ctx, tx, &at.Log)
+	if err != nil {
+		return err
+	}
 	move.To = min(chunk.Next, to)
 	size := 0
 	for r := chunk.Read(); r != nil && r.Offset < to; r = chunk.Read() {

@@ -45,7 +45,7 @@ func (t *term) reconcile(ctx context.Context, p *partition, entries []entry) err
 			return err
 		}
 		for _, e := range own {
-			if e.key != nil {
+			if _, known := t.trust.terms[e.head.Relay]; !known {
 				learned[e.head.Relay] = e.key.Number
 			}
 		}

@@ -28,7 +28,7 @@ type row struct {
 	headers    []events.Header
 	headerText []byte // as stored
 	recordedAt time.Time
-	signedBy   *relaykey.Key // of its term; nil: the term signs nothing
+	signedBy   *relaykey.Key // of its term
 	void       bool          // goes out without content: void or dead
 	again      bool          // may have been published before
 }
@@ -74,10 +74,7 @@ func (r *row) size() int {
 // record is the row as kafka-go sends it, signed with the key of its term. Its time is the row's.
 func (r *row) record(signers signers) kafka.Record {
 	all := append(slices.Clone(r.headers), r.Stamp.Headers()...)
-	if r.signedBy != nil {
-		signature := signers.of(r.signedBy).Sign(r.topic, r.partition, r.key, r.value, all)
-		all = append(all, signature.Header())
-	}
+	all = append(all, signers.of(r.signedBy).Sign(r.topic, r.partition, r.key, r.value, all).Header())
 	headers := make([]kafka.Header, len(all))
 	for i, header := range all {
 		headers[i] = kafka.Header{Key: header.Key, Value: header.Value}

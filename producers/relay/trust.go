@@ -55,11 +55,12 @@ func (t *trust) with(terms map[events.UUID]int) *trust {
 	return &trust{t.keys, all, t.source, t.warn}
 }
 
-// keyOf returns the key by which a term signs, nil if it signs nothing.
+// keyOf returns the key by which the rows of a term are signed: the term's own or, if it began before records were signed,
+// the current one.
 func (t *trust) keyOf(relay events.UUID) *relaykey.Key {
 	number := t.terms[relay]
 	if number == 0 {
-		return nil
+		return t.keys.Current()
 	}
 	key, _ := t.keys.Find(number)
 	return key
@@ -70,10 +71,10 @@ func (t *trust) keyOf(relay events.UUID) *relaykey.Key {
 func (t *trust) recognise(signers signers, at topicPartition, head *events.Head, r *kafkalog.Record) (key *relaykey.Key, ours bool) {
 	signature := events.SignatureOf(r.Headers)
 	number, known := t.terms[head.Relay]
-	if known && number == 0 {
-		return nil, signature.Key == 0
+	if known && number == 0 && signature.Key == 0 {
+		return nil, true
 	}
-	if known && number != signature.Key {
+	if known && number != 0 && number != signature.Key {
 		return nil, false
 	}
 	if key, _ = t.keys.Find(signature.Key); key == nil {

@@ -11,6 +11,10 @@ CREATE TABLE relay_keys (
 -- A term signs all of its records with one key. Terms without one began before records were signed.
 ALTER TABLE relays ADD COLUMN key_number integer REFERENCES relay_keys (number);
 
+-- Below this offset stand unsigned records of such terms; there are none behind it.
+ALTER TABLE relay_partitions ADD COLUMN unsigned_to bigint NOT NULL DEFAULT 0;
+UPDATE relay_partitions SET unsigned_to = next_offset;
+
 -- The id of the event that had the last number: another event under the same number is not its repeat.
 ALTER TABLE relay_sequences ADD COLUMN last_id text NOT NULL DEFAULT '';
 
@@ -49,5 +53,6 @@ CREATE TABLE set_aside (
 DROP TABLE set_aside, erasure_places;
 ALTER TABLE positions DROP COLUMN created_at, DROP COLUMN reread_to;
 ALTER TABLE relay_sequences DROP COLUMN last_id;
+ALTER TABLE relay_partitions DROP COLUMN unsigned_to;
 ALTER TABLE relays DROP COLUMN key_number;
 DROP TABLE relay_keys;
