@@ -2,7 +2,6 @@ package consumers
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/applylens/applylens/consumers/ledger"
@@ -69,16 +68,10 @@ func (w *worker) takeOverSources(ctx context.Context, part *partition) error {
 func (w *worker) setAside(ctx context.Context, part *partition, source string, from int64, quota breaker) error {
 	at := ledger.Position{Next: part.next, OwnerEpoch: part.ownerEpoch}
 	detail := fmt.Sprintf("%d of its last %d records could not be applied", quota.dead, quota.records)
-	var lost error
-	err := w.retry(ctx, "setting a source aside", func() error {
-		err := w.s.log.SetAside(ctx, w.s.cfg.Pool, part.id, at, source, from, detail)
-		if errors.Is(err, ledger.ErrFenced) {
-			lost = err
-			return nil
-		}
-		return err
+	err := w.retryUnlessFenced(ctx, "setting a source aside", func() error {
+		return w.s.log.SetAside(ctx, w.s.cfg.Pool, part.id, at, source, from, detail)
 	})
-	if err = errors.Join(lost, err); err != nil {
+	if err != nil {
 		return err
 	}
 	part.aside = append(part.aside, ledger.Aside{Source: source, From: from})

@@ -171,15 +171,13 @@ func (s *session) readMemory(ctx context.Context, tx *postgres.Tx) error {
 	if s.unsigned, err = s.log.Unsigned(ctx, tx); err != nil {
 		return err
 	}
-	aside, err := s.log.Aside(ctx, tx, ids)
-	if err != nil {
+	if err := s.readAside(ctx, tx, s.parts); err != nil {
 		return err
 	}
 	for _, part := range s.parts {
 		if part.ownerEpoch == 0 {
 			continue
 		}
-		part.aside = aside[part.id]
 		if found := sequences[part.id]; found != nil {
 			part.sequences = found
 			for _, last := range found {
@@ -193,11 +191,20 @@ func (s *session) readMemory(ctx context.Context, tx *postgres.Tx) error {
 	return nil
 }
 
-// readAside loads anew which sources are set aside.
-func (s *session) readAside(ctx context.Context, part *partition) error {
-	aside, err := s.log.Aside(ctx, s.cfg.Pool, []int{part.id})
-	part.aside = aside[part.id]
-	return err
+// readAside loads which sources are set aside in partitions.
+func (s *session) readAside(ctx context.Context, db ledger.Querier, parts []*partition) error {
+	ids := make([]int, len(parts))
+	for i, part := range parts {
+		ids[i] = part.id
+	}
+	aside, err := s.log.Aside(ctx, db, ids)
+	if err != nil {
+		return err
+	}
+	for _, part := range parts {
+		part.aside = aside[part.id]
+	}
+	return nil
 }
 
 // readDead loads the offsets from the position on whose outcome an earlier version or run decided.

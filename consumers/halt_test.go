@@ -102,12 +102,7 @@ func TestRecreatedTopicHaltsAndAdoptGoesOn(t *testing.T) {
 	w.Publish(w.Own(world.Decision("ann", 0)), w.Own(world.Decision("ann", 1)))
 	w.AwaitWeights()
 	stop()
-	topic := w.Conn.Topic(events.TopicActions)
-	_, err := w.Conn.Admin.DeleteTopics(t.Context(), topic)
-	w.Must(err)
-	_, err = w.Conn.Admin.CreateTopics(t.Context(), int32(w.Partitions), 1, nil, topic)
-	w.Must(err)
-	w.Producer.PurgeTopicsFromClient(topic)
+	w.RecreateTopic(events.TopicActions)
 	w.NewRelay()
 	w.Publish(w.Own(world.Decision("ann", 2)), w.Own(world.Decision("ann", 3)), w.Own(world.Decision("ann", 4)))
 	w.Start(w.Weights())
@@ -148,10 +143,7 @@ func TestRewindRepeats(t *testing.T) {
 	w.AwaitWeights()
 	_, err := w.Operator().Rewind(t.Context(), w.PartitionOf("ann"), 0)
 	w.Must(err)
-	w.Eventually("the records are read again", func() error {
-		l := w.Ledger("weights")
-		return world.Want(l.Fetched == 6, "%+v", l)
-	})
+	w.AwaitFetched("weights", 6)
 	if diff := cmp.Diff(world.Ledger{Fetched: 6, Applied: 3, Repeated: 3}, w.Ledger("weights")); diff != "" {
 		t.Error(diff)
 	}

@@ -73,8 +73,8 @@ func TestBadRecordsBecomeDeadLetters(t *testing.T) {
 	broken.Value = []byte(`{"action_id":`)
 	headless := w.Foreign(world.Decision("ann", 3))
 	headless.Headers = nil
-	pretender := w.Record(world.Decision("ann", 4, func(e *events.Event) { e.Source = w.Source }))
-	stranger := world.Stamp(w.Record(world.Decision("ann", 5, func(e *events.Event) { e.Source = w.Source })), events.DeriveUUID("nobody's"), 1)
+	pretender := unstamped(w, "ann", 4)
+	stranger := world.Stamp(unstamped(w, "ann", 5), events.DeriveUUID("nobody's"), 1)
 	wrongKey := w.Foreign(world.Decision("ann", 6))
 	wrongKey.Key = []byte("bob")
 	wrongPartition := w.Foreign(world.Decision("ann", 7))
@@ -103,9 +103,14 @@ func replace(value []byte, old, with string) []byte {
 	return []byte(strings.Replace(string(value), old, with, 1))
 }
 
+// unstamped returns the n-th decision of a person with our source, as anybody can write it.
+func unstamped(w *grouptest.Loop, user string, n int) *kgo.Record {
+	return w.Record(world.Decision(user, n, func(e *events.Event) { e.Source = w.Source }))
+}
+
 // ourJunk returns a record of our relay that cannot be decoded.
 func ourJunk(w *grouptest.Loop, user string, n int) *kgo.Record {
-	junk := w.Record(world.Decision(user, n, func(e *events.Event) { e.Source = w.Source }))
+	junk := unstamped(w, user, n)
 	junk.Value = []byte("junk")
 	return w.Next(junk)
 }
@@ -136,8 +141,7 @@ func ofType(r *kgo.Record, name string) *kgo.Record {
 
 // ourNext returns a record of our relay that has another type than decision n.
 func ourNext(w *grouptest.Loop, n int, name string) *kgo.Record {
-	record := ofType(w.Record(world.Decision("ann", n, func(e *events.Event) { e.Source = w.Source })), name)
-	return w.Next(record)
+	return w.Next(ofType(unstamped(w, "ann", n), name))
 }
 
 func TestUnknownTypeOfOursHalts(t *testing.T) {
@@ -192,6 +196,12 @@ func TestEmptyPartitionsDoNotDelay(t *testing.T) {
 func TestUnknownTermsWaitWhileTheDatabaseIsBehind(t *testing.T) {
 	w := grouptest.New(t)
 	w.Exec("UPDATE deployment SET system_identifier = 1, timeline_id = 1") // another server's
+	termWaits(w)
+}
+
+// termWaits loses the relay's term, and checks that its records wait until it is back.
+func termWaits(w *grouptest.Loop) {
+	w.Helper()
 	w.Exec("DELETE FROM relays")
 	w.Publish(w.Own(world.Decision("ann", 0)))
 	w.Start(w.Weights())
@@ -199,6 +209,6 @@ func TestUnknownTermsWaitWhileTheDatabaseIsBehind(t *testing.T) {
 	w.Exec("INSERT INTO relays (relay_id, key_number) VALUES ($1, 1)", w.Relay)
 	w.AwaitWeights()
 	if diff := cmp.Diff(world.Ledger{Fetched: 1, Applied: 1}, w.Ledger("weights")); diff != "" {
-		t.Error(diff)
+		w.Error(diff)
 	}
 }

@@ -355,15 +355,15 @@ func (w *worker) checkSequence(ctx context.Context, c *cursor, head *events.Head
 		return false, refuse(reasonNumber, "number %d of relay term %s was event %s before", head.Seq, head.Relay, last.ID)
 	case head.Seq <= last.Seq:
 		return true, nil
-	case term.Key.Number < c.newestKey:
+	case term.Key < c.newestKey:
 		// Terms are published one after the other. Whoever has got hold of a key that was replaced cannot go on with its terms.
-		return false, refuse(reasonSignature, "it is a new record by relay key %d, which key %d has replaced in this partition", term.Key.Number, c.newestKey)
+		return false, refuse(reasonSignature, "it is a new record by relay key %d, which key %d has replaced in this partition", term.Key, c.newestKey)
 	case head.Seq == last.Seq+1, !seen && e.part.beganAt > 0 && !term.Began.After(e.part.createdAt):
 	default:
 		return false, ledger.NewHalt(ledger.ReasonSequence, w.s.where(e.part.id, -1),
 			"number %d of relay term %s follows %d: the records between them are not before it in the log", head.Seq, head.Relay, last.Seq)
 	}
-	e.stamp, e.id, e.key = head.Stamp, head.ID, term.Key.Number
+	e.stamp, e.id, e.key = head.Stamp, head.ID, term.Key
 	return false, nil
 }
 

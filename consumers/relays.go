@@ -10,6 +10,7 @@ import (
 	"github.com/applylens/applylens/internal/failpoint"
 	"github.com/applylens/applylens/internal/kafkalog"
 	"github.com/applylens/applylens/internal/outbox"
+	"github.com/applylens/applylens/internal/relaykey"
 )
 
 // relayTerms remembers the relay terms that are ours, and the keys of the deployment. Both are added all the time, so what is
@@ -18,6 +19,7 @@ type relayTerms struct {
 	db    ledger.Querier
 	mu    sync.Mutex
 	known map[events.UUID]*ledger.RelayTerm
+	keys  map[int]*relaykey.Key
 }
 
 // find returns a term, nil if it is not ours. It returns outbox.ErrRestored if the database may lack it: then it is for the
@@ -49,12 +51,33 @@ func (r *relayTerms) find(ctx context.Context, id events.UUID) (*ledger.RelayTer
 	return term, nil
 }
 
+// key returns a key of ours, nil if there is none with that number.
+func (r *relayTerms) key(ctx context.Context, number int) (*relaykey.Key, error) {
+	r.mu.Lock()
+	key := r.keys[number]
+	r.mu.Unlock()
+	if key != nil {
+		return key, nil
+	}
+	key, err := relaykey.FindStored(ctx, r.db, number)
+	if err != nil || key == nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.keys == nil {
+		r.keys = map[int]*relaykey.Key{}
+	}
+	r.keys[number] = key
+	return key, nil
+}
+
 // Verifier tells which records our relay published. It is for use by one goroutine.
 type Verifier struct {
 	terms   *relayTerms
-	topic   string                 // without prefix
-	ends    map[int]int64          // up to where partitions may have unsigned records of ours
-	signers map[int]*events.Signer // by the numbers of their keys
+	topic   string        // without prefix
+	ends    map[int]int64 // up to where partitions may have unsigned records of ours
+	signers relaykey.Signers
 
 	relay  events.UUID // the last one found, which is nearly always the next one too
 	term   *ledger.RelayTerm
@@ -64,7 +87,11 @@ type Verifier struct {
 // NewVerifier returns a Verifier for the records of a log.
 func NewVerifier(ctx context.Context, db ledger.Querier, log *ledger.Log) (*Verifier, error) {
 	ends, err := log.Unsigned(ctx, db)
-	return &Verifier{terms: &relayTerms{db: db}, topic: log.Topic, ends: ends}, err
+	return newVerifier(&relayTerms{db: db}, log.Topic, ends), err
+}
+
+func newVerifier(terms *relayTerms, topic string, ends map[int]int64) *Verifier {
+	return &Verifier{terms: terms, topic: topic, ends: ends, signers: relaykey.Signers{}}
 }
 
 // Check returns the term of a record that carries a relay sequence. It returns a refusal as its error if the record is not as
@@ -80,44 +107,35 @@ func (v *Verifier) Check(ctx context.Context, partition int, relay events.UUID, 
 	case v.term == nil:
 		return nil, v.refuseUnknown(ctx, partition, signature, r)
 	case failpoint.Broken("signatures"):
-	case v.term.Key.Number == 0:
+	case v.term.Key == 0:
 		return v.term, v.checkEarly(ctx, partition, signature, r)
-	case v.term.Key.Number != signature.Key:
-		return nil, refuse(reasonSignature, "it carries the stamp of our relay, but not the signature of that relay's key %d", v.term.Key.Number)
+	case v.term.Key != signature.Key:
+		return nil, refuse(reasonSignature, "it carries the stamp of our relay, but not the signature of that relay's key %d", v.term.Key)
 	case !v.signer.Verify(signature, v.topic, partition, r.Key, r.Value, r.Headers):
 		return nil, refuse(reasonSignature, "it carries the stamp of our relay and a wrong signature: somebody else wrote or changed it")
 	}
 	return v.term, nil
 }
 
-// turnTo makes a term the one to check records by.
+// turnTo makes a term the one to check records by. One that is not ours is looked up again for its next record.
 func (v *Verifier) turnTo(ctx context.Context, relay events.UUID) error {
+	v.relay, v.term, v.signer = events.UUID{}, nil, nil
 	term, err := v.terms.find(ctx, relay)
-	if err != nil {
+	if err != nil || term == nil {
 		return err
 	}
-	v.term, v.signer = term, nil
-	if term == nil {
-		v.relay = events.UUID{} // to be looked up again
-		return nil
-	}
-	v.relay, v.signer = relay, v.signerOf(&term.Key)
-	return nil
-}
-
-func (v *Verifier) signerOf(key *ledger.RelayKey) *events.Signer {
-	if key.Number == 0 {
-		return nil
-	}
-	signer := v.signers[key.Number]
-	if signer == nil {
-		signer = events.NewSigner(key.Number, key.Bytes)
-		if v.signers == nil {
-			v.signers = map[int]*events.Signer{}
+	if term.Key > 0 {
+		key, err := v.terms.key(ctx, term.Key)
+		switch {
+		case err != nil:
+			return err
+		case key == nil: // the term was read before the restore, the key after it
+			return outbox.ErrRestored
 		}
-		v.signers[key.Number] = signer
+		v.signer = v.signers.Of(key)
 	}
-	return signer
+	v.relay, v.term = relay, term
+	return nil
 }
 
 // checkEarly checks a record of a term that began before records were signed. What was published then is unsigned; what waited
@@ -138,11 +156,11 @@ func (v *Verifier) signedByUs(ctx context.Context, partition int, signature even
 	if signature.Key == 0 {
 		return false, nil
 	}
-	key, err := ledger.FindRelayKey(ctx, v.terms.db, signature.Key)
+	key, err := v.terms.key(ctx, signature.Key)
 	if err != nil || key == nil {
 		return false, err
 	}
-	return v.signerOf(key).Verify(signature, v.topic, partition, r.Key, r.Value, r.Headers), nil
+	return v.signers.Of(key).Verify(signature, v.topic, partition, r.Key, r.Value, r.Headers), nil
 }
 
 // refuseUnknown refuses the record of an unknown term. One that is signed by a key of ours proves that the database lost the

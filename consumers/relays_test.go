@@ -29,9 +29,7 @@ func signatureOf(r *kgo.Record) kgo.RecordHeader {
 func TestForgedStampsAreDeadLetters(t *testing.T) {
 	w := grouptest.New(t)
 	w.Start(w.Weights())
-	own := func(n int) *kgo.Record {
-		return w.Record(world.Decision("ann", n, func(e *events.Event) { e.Source = w.Source }))
-	}
+	own := func(n int) *kgo.Record { return unstamped(w, "ann", n) }
 	with := func(r *kgo.Record, more ...kgo.RecordHeader) *kgo.Record {
 		r.Headers = append(r.Headers, more...)
 		return r
@@ -134,9 +132,7 @@ func TestTermsFromBeforeSignatures(t *testing.T) {
 	w.Must(err)
 	w.Exec("INSERT INTO relay_partitions (cluster_id, topic, topic_id, partition, next_offset, unsigned_to) VALUES ($1, $2, $3, $4, 2, 2)",
 		topic.Cluster, events.TopicActions, topic.ID, w.PartitionOf("ann"))
-	own := func(n int) *kgo.Record {
-		return w.Record(world.Decision("ann", n, func(e *events.Event) { e.Source = w.Source }))
-	}
+	own := func(n int) *kgo.Record { return unstamped(w, "ann", n) }
 	w.Publish(world.Stamp(own(1), before, 1), world.Stamp(own(2), before, 2), // as they were
 		world.Stamp(own(3), before, 3), world.Stamp(own(2), before, 2), // forged
 		w.Sign(world.Stamp(own(4), before, 3)), w.Own(world.Decision("ann", 5)), w.Sign(world.Stamp(own(4), before, 3)))
@@ -152,18 +148,7 @@ func TestTermsFromBeforeSignatures(t *testing.T) {
 
 // Records of a term that the database does not know, but signed by its key, show that the database is behind the log although
 // it is on the server that it was always on: they wait for the relay.
-func TestSignedRecordsOfUnknownTermsWait(t *testing.T) {
-	w := grouptest.New(t)
-	w.Exec("DELETE FROM relays")
-	w.Publish(w.Own(world.Decision("ann", 0)))
-	w.Start(w.Weights())
-	w.Until("the group meets the term", func() bool { return strings.Contains(w.Logs.String(), "restored from a backup") })
-	w.Exec("INSERT INTO relays (relay_id, key_number) VALUES ($1, 1)", w.Relay)
-	w.AwaitWeights()
-	if diff := cmp.Diff(world.Ledger{Fetched: 1, Applied: 1}, w.Ledger("weights")); diff != "" {
-		t.Error(diff)
-	}
-}
+func TestSignedRecordsOfUnknownTermsWait(t *testing.T) { termWaits(grouptest.New(t)) }
 
 // Where reading begins in the middle of a log, terms that began earlier lack their first numbers. Those that begin later do
 // not.
@@ -194,7 +179,7 @@ func TestAdoptFollowsSignedNumbersOnly(t *testing.T) {
 	w.Publish(w.Own(world.Decision("ann", 1)))
 	w.AwaitWeights()
 	w.Seqs[int32(w.PartitionOf("ann"))]++ // lost
-	forged := world.Stamp(w.Record(world.Decision("ann", 9, func(e *events.Event) { e.Source = w.Source })), w.Relay, 5000)
+	forged := world.Stamp(unstamped(w, "ann", 9), w.Relay, 5000)
 	w.Publish(w.Own(world.Decision("ann", 3)), forged, w.Own(world.Decision("ann", 4)))
 	w.AwaitHalt(ledger.ReasonSequence)
 	w.FollowRemedy(1, -1)

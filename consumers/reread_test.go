@@ -106,11 +106,7 @@ func TestErasedMailStaysAwayAfterRewind(t *testing.T) {
 			fetched := w.Ledger("mailbox").Fetched
 			_, err := w.operator().Rewind(w.Context(), w.PartitionOf("ann"), to)
 			w.Must(err)
-			again := int64(len(records)) - to
-			w.Eventually("the records are read again", func() error {
-				l := w.Ledger("mailbox")
-				return world.Want(int64(l.Fetched) == int64(fetched)+again, "%+v", l)
-			})
+			w.AwaitFetched("mailbox", fetched+int64(len(records))-to)
 			w.check("read again", newMail...)
 		}
 		// What comes later is new again: an erasure sent once more takes nothing, a new one takes all.
@@ -130,12 +126,7 @@ func TestErasedMailStaysAwayInAMirroredTopic(t *testing.T) {
 		w.Publish(records...)
 		w.await()
 		stop()
-		topic := w.Conn.Topic(events.TopicMail)
-		_, err := w.Conn.Admin.DeleteTopics(w.Context(), topic)
-		w.Must(err)
-		_, err = w.Conn.Admin.CreateTopics(w.Context(), int32(w.Partitions), 1, nil, topic)
-		w.Must(err)
-		w.Producer.PurgeTopicsFromClient(topic)
+		w.RecreateTopic(events.TopicMail)
 		fill := w.foreign(mail("bob", 1)) // the mirror need not have the same offsets
 		fill.Partition = records[0].Partition
 		w.Publish(slices.Concat([]*kgo.Record{fill}, records)...)
@@ -145,7 +136,7 @@ func TestErasedMailStaysAwayInAMirroredTopic(t *testing.T) {
 			w.Must(err)
 			return world.Want(slices.ContainsFunc(positions, func(p world.Position) bool { return p.Reason == string(ledger.ReasonRecreated) }), "%+v", positions)
 		})
-		_, err = w.operator().Adopt(w.Context(), -1)
+		_, err := w.operator().Adopt(w.Context(), -1)
 		w.Must(err)
 		w.await()
 		w.check("mirrored", newMail...)
@@ -163,10 +154,7 @@ func TestErasureReadAgainTakesNoNewWeights(t *testing.T) {
 	w.AwaitWeights()
 	_, err := w.Operator().Rewind(t.Context(), w.PartitionOf("ann"), 0)
 	w.Must(err)
-	w.Eventually("the records are read again", func() error {
-		l := w.Ledger("weights")
-		return world.Want(l.Fetched == 6, "%+v", l)
-	})
+	w.AwaitFetched("weights", 6)
 	if got := w.Weight("ann", "category:promo"); got != 0.2 {
 		t.Errorf("weight %v, want 0.2: of the decision after the erasure", got)
 	}

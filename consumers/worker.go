@@ -76,7 +76,7 @@ type batch struct {
 
 func newWorker(s *session, parts []*partition) *worker {
 	return &worker{
-		s: s, parts: parts, forgetful: s.cfg.Group.forgetful(), decoder: events.NewDecoder(), verifier: &Verifier{terms: &s.relays, topic: s.log.Topic, ends: s.unsigned}, limit: s.cfg.BatchRecords,
+		s: s, parts: parts, forgetful: s.cfg.Group.forgetful(), decoder: events.NewDecoder(), verifier: newVerifier(&s.relays, s.log.Topic, s.unsigned), limit: s.cfg.BatchRecords,
 		cursors: map[*partition]*cursor{},
 		batch:   batch{effects: s.cfg.Group.NewBatch()},
 	}
@@ -209,11 +209,8 @@ func (w *worker) refreshDead(ctx context.Context) error {
 		if err := w.retry(ctx, "reading dead letters", func() error { return w.s.readDead(ctx, w.s.cfg.Pool, part) }); err != nil {
 			return err
 		}
-		if err := w.retry(ctx, "reading which sources are set aside", func() error { return w.s.readAside(ctx, part) }); err != nil {
-			return err
-		}
 	}
-	return nil
+	return w.retry(ctx, "reading which sources are set aside", func() error { return w.s.readAside(ctx, w.s.cfg.Pool, w.parts) })
 }
 
 // retry tries until it succeeds, however long a server is away, or ctx ends.
@@ -225,6 +222,20 @@ func (w *worker) retry(ctx context.Context, what string, try func() error) error
 		}
 		return err
 	})
+}
+
+// retryUnlessFenced is retry that ends when the partition has another owner.
+func (w *worker) retryUnlessFenced(ctx context.Context, what string, try func() error) error {
+	var lost error
+	err := w.retry(ctx, what, func() error {
+		err := try()
+		if errors.Is(err, ledger.ErrFenced) {
+			lost = err
+			return nil
+		}
+		return err
+	})
+	return errors.Join(lost, err)
 }
 
 // alreadyOver is a timer that has fired, for a receive that does not wait.

@@ -291,16 +291,7 @@ func (w *worker) takeOver(ctx context.Context, part *partition, more bool) error
 
 // haltPatiently halts a partition, waiting for PostgreSQL as long as it is away.
 func (w *worker) haltPatiently(ctx context.Context, part *partition, halt *ledger.Halt) error {
-	var lost error
-	err := w.retry(ctx, "halting a partition", func() error {
-		err := w.s.halt(ctx, part, halt)
-		if errors.Is(err, ledger.ErrFenced) {
-			lost = err
-			return nil
-		}
-		return err
-	})
-	return errors.Join(lost, err)
+	return w.retryUnlessFenced(ctx, "halting a partition", func() error { return w.s.halt(ctx, part, halt) })
 }
 
 // split makes the next transaction be about half the records, since the database refused them or took too long. A record

@@ -36,18 +36,12 @@ moved AS (
 INSERT INTO relay_sequences (group_name, version, topic, partition, relay_id, last_seq, last_id)
 SELECT $1, $2, $3, partition, relay_id, last_seq, last_id FROM raised WHERE before IS NULL`
 
-	// relayTermSQL finds a relay term of ours, and its key.
-	relayTermSQL = `
-SELECT r.started_at, coalesce(k.number, 0), k.key
-FROM relays r LEFT JOIN relay_keys k ON k.number = r.key_number
-WHERE r.relay_id = $1`
+	// relayTermSQL finds a relay term of ours.
+	relayTermSQL = `SELECT started_at, coalesce(key_number, 0) FROM relays WHERE relay_id = $1`
 
 	// unsignedSQL tells up to where partitions may have unsigned records of relay terms.
 	unsignedSQL = `
 SELECT partition, unsigned_to FROM relay_partitions WHERE cluster_id = $1 AND topic_id = $2 AND unsigned_to > 0`
-
-	// relayKeySQL finds a key.
-	relayKeySQL = `SELECT number, key FROM relay_keys WHERE number = $1`
 )
 
 // Sequence is the last record of a relay term that was applied.
@@ -123,34 +117,18 @@ func (l *Log) Unsigned(ctx context.Context, db Querier) (map[int]int64, error) {
 // RelayTerm is one leadership of our relay.
 type RelayTerm struct {
 	Began time.Time
-	Key   RelayKey
-}
-
-// RelayKey is the key by which a relay term signs. Number is 0 for terms from before records were signed.
-type RelayKey struct {
-	Number int
-	Bytes  []byte
+	Key   int // the number of the key by which it signs; 0 if it began before records were signed
 }
 
 // FindRelayTerm returns a relay term of this deployment, nil if there is no such term.
 func FindRelayTerm(ctx context.Context, db Querier, relay events.UUID) (*RelayTerm, error) {
 	var term RelayTerm
-	return found(&term, "look up relay term", db.QueryRow(ctx, relayTermSQL, relay).Scan(&term.Began, &term.Key.Number, &term.Key.Bytes))
-}
-
-// FindRelayKey returns the key with that number, nil if there is none.
-func FindRelayKey(ctx context.Context, db Querier, number int) (*RelayKey, error) {
-	var key RelayKey
-	return found(&key, "look up relay key", db.QueryRow(ctx, relayKeySQL, number).Scan(&key.Number, &key.Bytes))
-}
-
-// found returns what a row was scanned into, nil if there is no such row.
-func found[T any](value *T, what string, err error) (*T, error) {
+	err := db.QueryRow(ctx, relayTermSQL, relay).Scan(&term.Began, &term.Key)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return nil, nil
 	case err != nil:
-		return nil, fmt.Errorf("%s: %w", what, err)
+		return nil, fmt.Errorf("look up relay term: %w", err)
 	}
-	return value, nil
+	return &term, nil
 }

@@ -26,15 +26,22 @@ import (
 // SecretSize is the number of bytes that a master secret has at least.
 const SecretSize = 32
 
-// DB is a pool, a connection or a transaction.
-type DB interface {
+// Querier is what reads from a pool, a connection or a transaction.
+type Querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// DB is a pool, a connection or a transaction.
+type DB interface {
+	Querier
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 }
 
 const (
 	selectKeys = `SELECT number, key, derived, created_at FROM relay_keys ORDER BY number`
+
+	selectKey = `SELECT number, key, derived, created_at FROM relay_keys WHERE number = $1`
 
 	selectNewest = `SELECT coalesce(max(number), 0) FROM relay_keys`
 
@@ -52,6 +59,23 @@ type Key struct {
 // Signer returns a Signer of the key. A Signer is for one goroutine.
 func (k *Key) Signer() *events.Signer { return events.NewSigner(k.Number, k.bytes) }
 
+// Signers are the signers of one goroutine, by the numbers of their keys.
+type Signers map[int]*events.Signer
+
+// Of returns the signer of a key.
+func (s Signers) Of(key *Key) *events.Signer {
+	signer := s[key.Number]
+	if signer == nil {
+		signer = key.Signer()
+		s[key.Number] = signer
+	}
+	return signer
+}
+
+func scanKey(row pgx.Row) (k Key, err error) {
+	return k, row.Scan(&k.Number, &k.bytes, &k.Derived, &k.Created)
+}
+
 // Keys are the keys of a deployment. They are immutable.
 type Keys struct {
 	list   []Key
@@ -64,7 +88,7 @@ type Keys struct {
 var ErrNoSecret = errors.New("the master secret of the relay's keys is not set: set --relay-secret-file or RELAY_SECRET_FILE")
 
 // Load reads the keys of the deployment with that ce_source. secret is the master secret, nil if it is not known here.
-func Load(ctx context.Context, db DB, secret []byte, source string) (*Keys, error) {
+func Load(ctx context.Context, db Querier, secret []byte, source string) (*Keys, error) {
 	if err := CheckSecret(secret); err != nil {
 		return nil, err
 	}
@@ -72,9 +96,7 @@ func Load(ctx context.Context, db DB, secret []byte, source string) (*Keys, erro
 	if err != nil {
 		return nil, fmt.Errorf("read relay keys: %w", err)
 	}
-	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (k Key, err error) {
-		return k, row.Scan(&k.Number, &k.bytes, &k.Derived, &k.Created)
-	})
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Key, error) { return scanKey(row) })
 	if err != nil {
 		return nil, fmt.Errorf("read relay keys: %w", err)
 	}
@@ -120,8 +142,20 @@ func Rotate(ctx context.Context, db DB, secret []byte, source string) (*Key, err
 	return &next, Add(ctx, db, &next)
 }
 
+// FindStored returns the stored key with that number, nil if there is none.
+func FindStored(ctx context.Context, db Querier, number int) (*Key, error) {
+	key, err := scanKey(db.QueryRow(ctx, selectKey, number))
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("look up relay key %d: %w", number, err)
+	}
+	return &key, nil
+}
+
 // Newest returns the greatest number of a key, 0 if there is none.
-func Newest(ctx context.Context, db DB) (number int, err error) {
+func Newest(ctx context.Context, db Querier) (number int, err error) {
 	if err := db.QueryRow(ctx, selectNewest).Scan(&number); err != nil {
 		return 0, fmt.Errorf("read the newest relay key: %w", err)
 	}

@@ -31,7 +31,7 @@ func readLog(ctx context.Context, conn *broker.Conn, trust *trust, at topicParti
 	}
 	defer chunk.Release()
 	var entries []entry
-	decoder, signers, size := events.NewDecoder(), signers{}, 0
+	decoder, signers, size := events.NewDecoder(), relaykey.Signers{}, 0
 	for r := chunk.Read(); r != nil; r = chunk.Read() {
 		if r.Transactional || r.Err != nil {
 			continue

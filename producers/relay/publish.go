@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
+
+	"github.com/applylens/applylens/internal/relaykey"
 )
 
 // publishAll starts a request for every partition that has rows to send.
@@ -46,7 +48,7 @@ func dated(recordedAt, now time.Time, untimed bool) time.Time {
 
 // publish sends rows and waits for the acknowledgement of all in-sync replicas.
 func (t *term) publish(ctx context.Context, at topicPartition, rows []*row, untimed bool) result {
-	records, signers, now := make([]kafka.Record, len(rows)), signers{}, time.Now()
+	records, signers, now := make([]kafka.Record, len(rows)), relaykey.Signers{}, time.Now()
 	for i, r := range rows {
 		records[i] = r.record(signers)
 		records[i].Time = dated(r.recordedAt, now, untimed)

@@ -72,9 +72,9 @@ func (r *row) size() int {
 }
 
 // record is the row as kafka-go sends it, signed with the key of its term. Its time is the row's.
-func (r *row) record(signers signers) kafka.Record {
+func (r *row) record(signers relaykey.Signers) kafka.Record {
 	all := append(slices.Clone(r.headers), r.Stamp.Headers()...)
-	all = append(all, signers.of(r.signedBy).Sign(r.topic, r.partition, r.key, r.value, all).Header())
+	all = append(all, signers.Of(r.signedBy).Sign(r.topic, r.partition, r.key, r.value, all).Header())
 	headers := make([]kafka.Header, len(all))
 	for i, header := range all {
 		headers[i] = kafka.Header{Key: header.Key, Value: header.Value}

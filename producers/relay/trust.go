@@ -68,7 +68,7 @@ func (t *trust) keyOf(relay events.UUID) *relaykey.Key {
 
 // recognise tells whether a record with a relay sequence is ours: signed by the key of its term or, if the database does not
 // know the term, by any of our keys. key is the one that signed it.
-func (t *trust) recognise(signers signers, at topicPartition, head *events.Head, r *kafkalog.Record) (key *relaykey.Key, ours bool) {
+func (t *trust) recognise(signers relaykey.Signers, at topicPartition, head *events.Head, r *kafkalog.Record) (key *relaykey.Key, ours bool) {
 	signature := events.SignatureOf(r.Headers)
 	number, known := t.terms[head.Relay]
 	if known && number == 0 && signature.Key == 0 {
@@ -83,17 +83,5 @@ func (t *trust) recognise(signers signers, at topicPartition, head *events.Head,
 		}
 		return nil, false
 	}
-	return key, signers.of(key).Verify(signature, at.topic, at.partition, r.Key, r.Value, r.Headers)
-}
-
-// signers are the signers of one goroutine by the numbers of their keys.
-type signers map[int]*events.Signer
-
-func (s signers) of(key *relaykey.Key) *events.Signer {
-	signer := s[key.Number]
-	if signer == nil {
-		signer = key.Signer()
-		s[key.Number] = signer
-	}
-	return signer
+	return key, signers.Of(key).Verify(signature, at.topic, at.partition, r.Key, r.Value, r.Headers)
 }

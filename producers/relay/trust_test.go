@@ -34,7 +34,7 @@ func (w *deployment) records() []*kgo.Record {
 // checkSignatures fails unless every record of the log that has a relay sequence is signed by the key with that number.
 func (w *deployment) checkSignatures(keys *relaykey.Keys, want map[int]int) {
 	w.Helper()
-	got, signers := map[int]int{}, signers{}
+	got, signers := map[int]int{}, relaykey.Signers{}
 	for _, r := range w.records() {
 		headers := make([]events.Header, len(r.Headers))
 		for i, h := range r.Headers {
@@ -42,7 +42,7 @@ func (w *deployment) checkSignatures(keys *relaykey.Keys, want map[int]int) {
 		}
 		signature := events.SignatureOf(headers)
 		key, _ := keys.Find(signature.Key)
-		if key == nil || !signers.of(key).Verify(signature, events.TopicActions, int(r.Partition), r.Key, r.Value, headers) {
+		if key == nil || !signers.Of(key).Verify(signature, events.TopicActions, int(r.Partition), r.Key, r.Value, headers) {
 			w.Errorf("partition %d offset %d is not signed", r.Partition, r.Offset)
 		}
 		got[signature.Key]++

@@ -58,19 +58,29 @@ func (w *deployment) open(address string) *elastic.Client {
 func (w *deployment) alias() string { return w.prefix + "emails" }
 
 // config is that of an indexer that is quick to look.
-func (w *deployment) config() Config {
+func (w *deployment) config(adjust ...func(*Config)) Config {
+	w.Helper()
 	c := Config{Pool: w.Pool, Client: w.client, Log: w.Logger, Now: w.Now, Poll: 5 * time.Millisecond}
 	w.Must(c.Validate())
+	for _, each := range adjust {
+		each(&c)
+	}
 	return c
+}
+
+// indexer returns an indexer whose steps the test takes.
+func (w *deployment) indexer(adjust ...func(*Config)) *indexer {
+	w.Helper()
+	c := w.config(adjust...)
+	o, err := newObservers(c.Registry)
+	w.Must(err)
+	return newIndexer(c, o)
 }
 
 // start runs an indexer until the test ends or the function that it returns is called.
 func (w *deployment) start(adjust ...func(*Config)) (stop func()) {
 	w.Helper()
-	c := w.config()
-	for _, each := range adjust {
-		each(&c)
-	}
+	c := w.config(adjust...)
 	return w.Background("the indexer", func(ctx context.Context) error { return Run(ctx, c) })
 }
 

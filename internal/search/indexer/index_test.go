@@ -298,11 +298,7 @@ func TestTwoAtOnceDoNoHarm(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	for range 3 {
-		c := w.config()
-		c.BatchMails = 7
-		o, err := newObservers(c.Registry)
-		w.Must(err)
-		x := newIndexer(c, o)
+		x := w.indexer(func(c *Config) { c.BatchMails = 7 })
 		running.Go(func() {
 			for ctx.Err() == nil {
 				if _, err := x.work(ctx, false); err != nil && ctx.Err() == nil && !strings.Contains(err.Error(), "no longer") {
@@ -331,10 +327,7 @@ func TestSettledTellsNothingTooEarly(t *testing.T) {
 	w := newDeployment(t)
 	_, err := Plan(t.Context(), w.Pool, w.client, false)
 	w.Must(err)
-	c := w.config()
-	o, err := newObservers(c.Registry)
-	w.Must(err)
-	x := newIndexer(c, o)
+	x := w.indexer()
 	ctx := t.Context()
 	step := func() {
 		t.Helper()

@@ -95,10 +95,7 @@ func TestAnOldBatchIsReadAgain(t *testing.T) {
 	w := newDeployment(t)
 	_, err := Plan(t.Context(), w.Pool, w.client, false)
 	w.Must(err)
-	c := w.config()
-	o, err := newObservers(c.Registry)
-	w.Must(err)
-	x := newIndexer(c, o)
+	x := w.indexer()
 	for x.building || len(x.targets) == 0 {
 		_, err := x.work(t.Context(), false)
 		w.Must(err)

@@ -79,6 +79,19 @@ func (w *World) DeleteBefore(topic string, partition int, offset int64) {
 	w.Must(deleted.Error())
 }
 
+// RecreateTopic deletes a topic with its records, and makes another of the same name.
+func (w *World) RecreateTopic(topic string) {
+	w.Helper()
+	name := w.Conn.Topic(topic)
+	deleted, err := w.Conn.Admin.DeleteTopics(w.Context(), name)
+	w.Must(err)
+	w.Must(deleted.Error())
+	created, err := w.Conn.Admin.CreateTopics(w.Context(), int32(w.Partitions), 1, nil, name)
+	w.Must(err)
+	w.Must(created.Error())
+	w.Producer.PurgeTopicsFromClient(name)
+}
+
 // CommitOffsets commits a group's offsets of partition 0, partition 1 and so on; the group must have no member.
 func (w *World) CommitOffsets(group, topic string, offsets ...int64) {
 	w.Helper()

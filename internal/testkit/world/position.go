@@ -74,6 +74,15 @@ func (w *World) Ledger(group string) Ledger {
 	return Rows[Ledger](w, selectLedger, group)[0]
 }
 
+// AwaitFetched waits until a group has met so many records: those that are read again count again.
+func (w *World) AwaitFetched(group string, count int64) {
+	w.Helper()
+	w.Eventually("the records are read", func() error {
+		l := w.Ledger(group)
+		return Want(l.Fetched == count, "%+v", l)
+	})
+}
+
 // DeadLetters returns how many records of a group were dead-lettered for each reason.
 func (w *World) DeadLetters(group string) map[string]int {
 	w.Helper()
