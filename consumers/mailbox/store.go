@@ -24,6 +24,10 @@ DELETE FROM mail_addresses WHERE version = $1 AND user_id = ANY ($2::text[]) RET
 DELETE FROM mail_correspondents WHERE version = $1 AND user_id = ANY ($2::text[])`
 )
 
+// lockMarks is what whoever changes marks calls first; markAddresses and markMails do.
+const lockMarks = `
+SELECT lock_marks()`
+
 // unmarkAddresses takes back what markAddresses told of addresses that are nobody's own any more. It locks marks in the order
 // in which they are made.
 const unmarkAddresses = `
@@ -226,6 +230,9 @@ func mark(ctx context.Context, tx *postgres.Tx, version int, changed changes) er
 		}
 	}
 	if len(changed.forgotten) > 0 {
+		if _, err := tx.Exec(ctx, lockMarks); err != nil {
+			return fmt.Errorf("lock marks: %w", err)
+		}
 		if _, err := tx.Exec(ctx, unmarkAddresses, version, changed.forgotten); err != nil {
 			return fmt.Errorf("take marks off addresses: %w", err)
 		}

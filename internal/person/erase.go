@@ -29,9 +29,14 @@ SELECT address FROM own_addresses WHERE user_id = $1
 UNION
 SELECT address_key(address) FROM mail_addresses WHERE user_id = $1`
 
-// lockMarks locks what unmarkAddresses will delete before any mail is marked, in the order in which everybody marks.
-const lockMarks = `
+// lockMarks is what whoever changes marks calls first. lockAddressMarks locks what unmarkAddresses will delete before any mail
+// is marked, in the order in which everybody marks.
+const (
+	lockMarks = `
+SELECT lock_marks()`
+	lockAddressMarks = `
 SELECT FROM dirty_addresses WHERE address = ANY ($1) AND company = '*' ORDER BY address COLLATE "C", company COLLATE "C" FOR UPDATE`
+)
 
 // unmarkAddresses deletes the marks of own addresses that no longer belong to anybody.
 const unmarkAddresses = `
@@ -185,7 +190,10 @@ func erase(ctx context.Context, tx pgx.Tx, event *events.Event) (Counts, error) 
 	if err != nil {
 		return nil, fmt.Errorf("read own addresses: %w", err)
 	}
-	if _, err := tx.Exec(ctx, lockMarks, addresses); err != nil {
+	if _, err := tx.Exec(ctx, lockMarks); err != nil {
+		return nil, fmt.Errorf("lock marks: %w", err)
+	}
+	if _, err := tx.Exec(ctx, lockAddressMarks, addresses); err != nil {
 		return nil, fmt.Errorf("lock marks of addresses: %w", err)
 	}
 	rows := Counts{}

@@ -16,10 +16,10 @@ import (
 )
 
 const (
-	// lockMarks waits for every transaction that may have marked nothing because there was no index, and lets later
-	// ones wait until they can see it.
-	lockMarks = `
-LOCK TABLE dirty_mails, dirty_addresses, dirty_versions IN SHARE ROW EXCLUSIVE MODE`
+	// excludeMarkers waits for every transaction that may have marked nothing because there was no index, and lets later
+	// ones wait until they can see it. It is one lock, which each of them takes before any other lock of marks.
+	excludeMarkers = `
+LOCK TABLE dirty_mails IN SHARE ROW EXCLUSIVE MODE`
 
 	// selectIndices lists what there is.
 	selectIndices = `
@@ -139,7 +139,7 @@ func Plan(ctx context.Context, pool *pgxpool.Pool, client *elastic.Client, upgra
 
 // plan does under the lock what survey asks for.
 func plan(ctx context.Context, tx pgx.Tx, alias string, upgrade bool) (string, error) {
-	if _, err := tx.Exec(ctx, lockMarks); err != nil {
+	if _, err := tx.Exec(ctx, excludeMarkers); err != nil {
 		return "", err
 	}
 	now, err := survey(ctx, tx, upgrade)
@@ -280,10 +280,10 @@ func (x *indexer) create(ctx context.Context, found *index) error {
 		return err
 	}
 	err = pgx.BeginFunc(ctx, x.Pool, func(tx pgx.Tx) error {
-		if err := move(ctx, tx, found.Name, planned, building); err != nil {
+		if _, err := tx.Exec(ctx, markEverything); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, markEverything); err != nil {
+		if err := move(ctx, tx, found.Name, planned, building); err != nil {
 			return err
 		}
 		_, err := tx.Exec(ctx, beginAgeing, x.Now())
@@ -427,7 +427,7 @@ func Forget(ctx context.Context, pool *pgxpool.Pool, client *elastic.Client) err
 		}
 	}
 	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, lockMarks); err != nil {
+		if _, err := tx.Exec(ctx, excludeMarkers); err != nil {
 			return err
 		}
 		_, err := tx.Exec(ctx, forget)

@@ -85,6 +85,59 @@ func TestMarksWaitForAnIndexThatIsBeingPlanned(t *testing.T) {
 	}
 }
 
+// TestPlanningMeetsNoDeadlock: who plans or forgets an index while marks are being changed waits for them, whatever was
+// locked first.
+func TestPlanningMeetsNoDeadlock(t *testing.T) {
+	id := mailID("ada", "1")
+	for name, steps := range map[string][2]string{
+		"a fold":             {`SELECT mark_addresses('{ada@example.org}', '{*}')`, `SELECT mark_mails('{` + id + `}')`},
+		"a dropped version":  {`SELECT mark_versions('{1}')`, `SELECT mark_mails('{` + id + `}')`},
+		"turned addresses":   {begin + `; SELECT FROM dirty_addresses FOR UPDATE`, `SELECT mark_mails('{` + id + `}'); DELETE FROM dirty_addresses`},
+		"a turned version":   {begin + `; SELECT FROM dirty_versions FOR UPDATE`, `SELECT mark_mails('{` + id + `}'); DELETE FROM dirty_versions`},
+		"cleared marks":      {begin + `; SELECT FROM dirty_mails FOR UPDATE`, `DELETE FROM dirty_mails`},
+		"an added address":   {`UPDATE users SET addresses = '{x@example.org}'`, `SELECT mark_mails('{` + id + `}')`},
+		"a person's erasure": {`SELECT lock_marks(); SELECT FROM dirty_addresses FOR UPDATE`, `DELETE FROM users; DELETE FROM dirty_addresses`},
+	} {
+		for _, how := range []string{"plan", "forget"} {
+			t.Run(name+"/"+how, func(t *testing.T) {
+				w := newDeployment(t)
+				if how == "forget" {
+					_, err := Plan(t.Context(), w.Pool, w.client, false)
+					w.Must(err)
+				}
+				w.Exec(`INSERT INTO users (id, addresses) VALUES ('ada', '{ada@example.org}')`)
+				w.Exec(`INSERT INTO dirty_mails (mail_id) VALUES ($1)`, id)
+				w.Exec(`INSERT INTO dirty_addresses (address, company) VALUES ('ada@example.org', '*') ON CONFLICT DO NOTHING`)
+				w.Exec(`INSERT INTO dirty_versions (version) VALUES (1) ON CONFLICT DO NOTHING`)
+				marker, err := w.Pool.Begin(t.Context())
+				w.Must(err)
+				defer marker.Rollback(context.Background()) //nolint:errcheck // after a commit it does nothing
+				_, err = marker.Conn().PgConn().Exec(t.Context(), steps[0]).ReadAll()
+				w.Must(err)
+				ended := make(chan error, 1)
+				go func() {
+					if how == "forget" {
+						ended <- Forget(context.Background(), w.Pool, w.client)
+						return
+					}
+					_, err := Plan(context.Background(), w.Pool, w.client, false)
+					ended <- err
+				}()
+				w.Eventually("it waits for the marks", func() error {
+					if !world.Scalar[bool](w, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')`) {
+						return errors.New("it does not")
+					}
+					return nil
+				})
+				_, err = marker.Conn().PgConn().Exec(t.Context(), steps[1]).ReadAll()
+				w.Must(err)
+				w.Must(marker.Commit(t.Context()))
+				w.Must(<-ended)
+			})
+		}
+	}
+}
+
 // TestUpgradeWithoutAGap: an index of a newer mapping is filled beside the old one, and searches always find everything.
 func TestUpgradeWithoutAGap(t *testing.T) {
 	w := newDeployment(t)

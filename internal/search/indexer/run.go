@@ -280,14 +280,15 @@ func (x *indexer) flush(ctx context.Context, more bool) error {
 	return nil
 }
 
-// customPlans lets a transaction plan for the tables as they are: a plan kept from when they were empty would read them
-// as a whole.
-const customPlans = `SET LOCAL plan_cache_mode = force_custom_plan`
+// begin takes the lock that whoever changes marks takes first, and lets the transaction plan for the tables as they are: a
+// plan kept from when they were empty would read them as a whole.
+const begin = `
+SELECT lock_marks(), set_config('plan_cache_mode', 'force_custom_plan', true)`
 
-// transact runs work in a transaction.
+// transact runs work in a transaction that may change marks.
 func (x *indexer) transact(ctx context.Context, work func(pgx.Tx) error) error {
 	return pgx.BeginFunc(ctx, x.Pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, customPlans); err != nil {
+		if _, err := tx.Exec(ctx, begin); err != nil {
 			return err
 		}
 		return work(tx)
