@@ -59,13 +59,21 @@ func seed(t *testing.T) uint64 {
 // servers are a broker and a PostgreSQL that belong to one test.
 type servers struct {
 	kafka    *testenv.Broker
+	second   *testenv.Broker // another broker of the cluster, after widen
 	postgres *testenv.Postgres
 }
 
 func startServers(t *testing.T) *servers {
 	t.Helper()
 	executable(t) // built before anything waits
-	return &servers{testenv.StartKafka(t), testenv.StartPostgres(t)}
+	return &servers{kafka: testenv.StartKafka(t), postgres: testenv.StartPostgres(t, testenv.Clock())}
+}
+
+// widen adds a second broker, which leads some partitions of each topic that is created from then on, and nothing that
+// groups need. It ends with the test.
+func (s *servers) widen(t *testing.T) {
+	t.Helper()
+	s.second = testenv.StartKafka(t, testenv.Beside(s.kafka))
 }
 
 var program testenv.Program

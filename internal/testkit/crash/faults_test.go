@@ -3,12 +3,14 @@ package crash
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/testkit/pgproxy"
+	"github.com/applylens/applylens/internal/testkit/world"
 )
 
 // windows are the moments at which a process may die, and the greatest number of the hit at which it does.
@@ -87,6 +89,12 @@ func TestFaults(t *testing.T) {
 		}
 	})
 	t.Run("of the topic", func(t *testing.T) { madeAnew(servers.deploy(t, "made anew", seed+200, busy)) })
+	t.Run("of one broker", func(t *testing.T) {
+		servers.widen(t)
+		w := servers.deploy(t, "partitions without a leader", seed+300, busy)
+		withoutLeader(w)
+		w.settle()
+	})
 }
 
 // killedAtAnyMoment kills one of two processes, again and again.
@@ -244,6 +252,55 @@ func brokerKilled(w *deployment) {
 	})
 	w.kafka.Start()
 	loaded()
+}
+
+// withoutLeader takes the leader of some partitions away, from a process that starts then and from one that reads them: it folds
+// the others to their ends meanwhile.
+func withoutLeader(w *deployment) {
+	var p *process
+	for range 2 {
+		w.write(2000, 0)
+		ends, err := w.Ends(events.TopicActions)
+		w.Must(err)
+		w.second.Kill()
+		w.Eventually("some partitions have no leader, and only some", func() error {
+			for _, partition := range w.leaderless() {
+				delete(ends, partition)
+			}
+			return world.Want(len(ends) > 0 && len(ends) < w.Partitions, "%d of %d partitions have a leader", len(ends), w.Partitions)
+		})
+		if p == nil {
+			p = w.consume()
+		}
+		for _, group := range w.group {
+			w.Eventually(group+" is at the end of the others", func() error {
+				positions, err := w.Positions(group, events.TopicActions)
+				left := maps.Clone(ends)
+				for _, at := range positions {
+					if at.Next == left[at.Partition] {
+						delete(left, at.Partition)
+					}
+				}
+				return errors.Join(err, world.Want(len(left) == 0, "left are %v of %+v", left, positions))
+			})
+		}
+		w.second.Start()
+		w.awaitFolded()
+	}
+}
+
+// leaderless returns the partitions that have no leader.
+func (w *deployment) leaderless() (list []int32) {
+	w.Helper()
+	topic := w.Conn.Topic(events.TopicActions)
+	metadata, err := w.Conn.Admin.Metadata(w.Context(), topic)
+	w.Must(err)
+	for _, partition := range metadata.Topics[topic].Partitions {
+		if partition.Leader < 0 {
+			list = append(list, partition.Partition)
+		}
+	}
+	return list
 }
 
 // killedBeforeTheMirror kills a process after its last commit, before that is mirrored to Kafka: the next owner must

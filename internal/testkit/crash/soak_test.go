@@ -14,7 +14,7 @@ import (
 // How long the faults of one world go on, and of all worlds when SOAK does not say.
 const (
 	roundLength = 30 * time.Second
-	shortSoak   = 10 * time.Second
+	shortSoak   = 20 * time.Second
 )
 
 // hangsFor is how long a statement on a connection that hangs takes to fail: the server's own limit and what is added to it.
@@ -29,6 +29,7 @@ func TestSoak(t *testing.T) {
 		world.Must(t, err)
 	}
 	seed, servers := seed(t), startServers(t)
+	servers.widen(t)
 	end := time.Now().Add(length)
 	for round := uint64(0); time.Now().Before(end); round++ {
 		t.Run(fmt.Sprint("round ", round), func(t *testing.T) {
@@ -65,10 +66,11 @@ func newNemesis(w *deployment) *nemesis {
 
 // rage goes on for a time, under load, and then lets everything heal.
 func (n *nemesis) rage(length time.Duration) {
-	faults := []struct {
+	type fault struct {
 		name string
 		do   func()
-	}{
+	}
+	faults := []fault{
 		{"kill", func() { n.victim().kill() }},
 		{"kill", func() { n.victim().kill() }},
 		{"stop in order", n.stop},
@@ -81,18 +83,30 @@ func (n *nemesis) rage(length time.Duration) {
 		{"forge", n.forge},
 		{"hang connections", func() { n.proxy.Hang() }},
 		{"slow down the database", n.slowDown},
+		{"take leaders away", n.takeLeaders},
+	}
+	if os.Getenv("LIBFAKETIME") == "" {
+		n.Log("set LIBFAKETIME to libfaketime's shared library (make test does) to have the database's clock jump")
+	} else {
+		faults = append(faults, fault{"set the database's clock", n.setClock})
 	}
 	loaded := n.load(1000)
+	var order []int // in which the faults come that have not come yet
 	for end := time.Now().Add(length); time.Now().Before(end); {
-		fault := faults[n.random.IntN(len(faults))]
-		fault.do()
-		n.did[fault.name]++
+		if len(order) == 0 {
+			order = n.random.Perm(len(faults))
+		}
+		next := faults[order[0]]
+		order = order[1:]
+		next.do()
+		n.did[next.name]++
 		after(n, time.Duration(n.random.IntN(2000))*time.Millisecond)
 		for len(n.running) < 3 {
 			n.running = append(n.running, n.consume())
 		}
 	}
 	n.proxy.Obey(pgproxy.Healthy)
+	n.postgres.SetClock(0)
 	loaded()
 	n.Logf("did %v; commits %+v", n.did, n.proxy.Counts())
 }
@@ -151,4 +165,25 @@ func (n *nemesis) pauseBroker() {
 	n.kafka.Pause()
 	after(n, time.Duration(n.random.Int64N(int64(2*sessionTimeout))))
 	n.kafka.Continue()
+}
+
+// takeLeaders takes the second broker away until its partitions have had no leader for some time.
+func (n *nemesis) takeLeaders() {
+	n.second.Kill()
+	n.Eventually("some partitions have no leader", func() error { return world.Want(len(n.leaderless()) > 0, "all have one") })
+	after(n, time.Duration(n.random.Int64N(int64(sessionTimeout))))
+	n.second.Start()
+}
+
+// setClock lets the database's clock jump, forwards or back, within two days before the machine's.
+func (n *nemesis) setClock() {
+	behind := time.Duration(n.random.IntN(48*60*60)) * time.Second
+	n.postgres.SetClock(behind)
+	n.Eventually("the database's clock is wrong", func() error {
+		var now time.Time
+		if err := n.Pool.QueryRow(n.Context(), "SELECT clock_timestamp()").Scan(&now); err != nil {
+			return err
+		}
+		return world.Want((time.Since(now)-behind).Abs() < 10*time.Second, "it is %s", now)
+	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/applylens/applylens/internal/testkit/testenv/server"
 )
@@ -25,6 +26,11 @@ func Setting(name, value string) PostgresOption {
 		}
 		config.Settings[name] = value
 	}
+}
+
+// Clock lets SetClock change the server's clock. Without the variable LIBFAKETIME it does nothing.
+func Clock() PostgresOption {
+	return func(config *server.PostgresConfig) { config.Faketime = os.Getenv("LIBFAKETIME") }
 }
 
 // StartPostgres starts a dedicated PostgreSQL server. It ends with the test. The test is skipped if PG_BIN is unset.
@@ -68,6 +74,9 @@ func (p *Postgres) Restart(immediate bool) {
 // Kill kills the postmaster with SIGKILL.
 func (p *Postgres) Kill() { p.t.Helper(); p.must(p.server.Kill()) }
 
+// SetClock makes the clock of a server with Clock be behind the machine's by a number of whole seconds.
+func (p *Postgres) SetClock(behind time.Duration) { p.t.Helper(); p.must(p.server.SetClock(behind)) }
+
 func (p *Postgres) must(err error) {
 	p.t.Helper()
 	if err != nil {
@@ -94,6 +103,11 @@ func Property(name, value string) BrokerOption {
 	return func(config *server.KafkaConfig) {
 		config.Properties[name] = value
 	}
+}
+
+// Beside makes the broker the second one of another's cluster.
+func Beside(first *Broker) BrokerOption {
+	return func(config *server.KafkaConfig) { config.Beside = first.server }
 }
 
 // StartKafka starts a dedicated Kafka broker that is its own controller. It ends with the test. The test is skipped if

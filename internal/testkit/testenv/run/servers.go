@@ -33,6 +33,7 @@ func startServers(ctx context.Context, withElasticsearch, durable bool) (*server
 	if withElasticsearch {
 		group.Go(func() { s.add(s.elasticsearch(ctx), "tests that need Elasticsearch") })
 	}
+	group.Go(func() { s.add(s.faketime(), "wrong clocks of PostgreSQL in the crash tests") })
 	group.Wait()
 	if err := ctx.Err(); err != nil {
 		return s, err
@@ -120,6 +121,18 @@ func (s *servers) elasticsearch(ctx context.Context) error {
 		}
 		return started.URL(), started.Close, nil
 	})
+}
+
+// faketime sets LIBFAKETIME, unless it is set.
+func (s *servers) faketime() error {
+	if _, given := os.LookupEnv("LIBFAKETIME"); given {
+		return nil
+	}
+	path, err := server.FindFaketime()
+	if err == nil {
+		s.set("LIBFAKETIME", path)
+	}
+	return err
 }
 
 // findPostgres returns an installed PostgreSQL, or else the one that "applylens up" downloads.

@@ -125,3 +125,15 @@ func isProgram(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
 }
+
+// FindFaketime returns the path of libfaketime's shared library.
+func FindFaketime() (string, error) {
+	found, err := filepath.Glob("/usr/lib*/*/faketime/libfaketime.so.1")
+	if err == nil && len(found) == 0 {
+		err = errors.New("libfaketime is not installed")
+	}
+	if err != nil {
+		return "", err
+	}
+	return found[0], nil
+}

@@ -27,6 +27,7 @@ type KafkaConfig struct {
 	Dir        string            // parent of the data directory. Default: the system's temporary directory
 	Advertised string            // advertised host:port, such as that of a proxy. Default: the listener's
 	Properties map[string]string // added to kafkaProperties, or replacing them, such as log.segment.bytes
+	Beside     *Kafka            // the controller of the cluster that it joins as node 2. Default: a cluster of its own, as node 1
 }
 
 // startTimeout is for a machine that runs much else: a broker that has it to itself is ready within ten seconds.
@@ -52,9 +53,10 @@ var kafkaProperties = map[string]string{
 	"transaction.state.log.min.isr":            "1",
 }
 
-// Kafka is a broker that is its own controller. Its methods may be called concurrently.
+// Kafka is a broker that is its own controller, or joins another's cluster. Its methods may be called concurrently.
 type Kafka struct {
 	config     KafkaConfig
+	cluster    string
 	addr       string // the clients' listener
 	internal   string
 	controller string
@@ -76,7 +78,10 @@ func NewKafka(ctx context.Context, config KafkaConfig) (*Kafka, error) {
 		return nil, err
 	}
 	address := func(index int) string { return "127.0.0.1:" + strconv.Itoa(ports[index]) }
-	k := &Kafka{config: config, addr: address(0), internal: address(1), controller: address(2), dir: dir}
+	k := &Kafka{config: config, cluster: newClusterID(), addr: address(0), internal: address(1), controller: address(2), dir: dir}
+	if config.Beside != nil {
+		k.cluster, k.controller = config.Beside.cluster, config.Beside.controller
+	}
 	if err := k.format(ctx); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
@@ -90,7 +95,11 @@ func (k *Kafka) format(ctx context.Context) error {
 	if err := k.writeProperties(); err != nil {
 		return err
 	}
-	command := k.java(ctx, "kafka.tools.StorageTool", "format", "--standalone", "--cluster-id", newClusterID(), "--config", k.propertiesPath())
+	arguments := []string{"format", "--cluster-id", k.cluster, "--config", k.propertiesPath()}
+	if k.config.Beside == nil {
+		arguments = append(arguments, "--standalone")
+	}
+	command := k.java(ctx, "kafka.tools.StorageTool", arguments...)
 	if output, err := command.CombinedOutput(); err != nil {
 		return fmt.Errorf("format Kafka's directory: %w\n%s", err, output)
 	}
@@ -109,7 +118,12 @@ func (k *Kafka) writeProperties() error {
 		advertised = k.addr
 	}
 	properties := maps.Clone(kafkaProperties)
-	properties["listeners"] = "PLAINTEXT://" + k.addr + ",INTERNAL://" + k.internal + ",CONTROLLER://" + k.controller
+	properties["listeners"] = "PLAINTEXT://" + k.addr + ",INTERNAL://" + k.internal
+	if k.config.Beside == nil {
+		properties["listeners"] += ",CONTROLLER://" + k.controller
+	} else {
+		properties["process.roles"], properties["node.id"] = "broker", "2"
+	}
 	properties["advertised.listeners"] = "PLAINTEXT://" + advertised + ",INTERNAL://" + k.internal
 	properties["controller.quorum.bootstrap.servers"] = k.controller
 	properties["log.dirs"] = k.DataDir()

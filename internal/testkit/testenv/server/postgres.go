@@ -25,6 +25,7 @@ type PostgresConfig struct {
 	BinDir   string            // directory of initdb and postgres
 	Dir      string            // parent of the data directory. Default: the system's temporary directory
 	Settings map[string]string // added to postgresSettings, or replacing them
+	Faketime string            // libfaketime's shared library, which SetClock needs. Default: the machine's clock
 }
 
 // postgresSettings are for tests: a crash of the server loses nothing, but a crash of the machine may.
@@ -62,6 +63,9 @@ func NewPostgres(ctx context.Context, config PostgresConfig) (*Postgres, error) 
 		return nil, err
 	}
 	p := &Postgres{config: config, port: ports[0], dir: dir}
+	if err := p.SetClock(0); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
 	if err := p.initialise(ctx); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
@@ -91,6 +95,25 @@ func (p *Postgres) initialise(ctx context.Context) error {
 
 func (p *Postgres) data() string    { return filepath.Join(p.dir, "data") }
 func (p *Postgres) logPath() string { return filepath.Join(p.dir, "log") }
+
+// clockPath is of a file that tells how wrong the server's clock is.
+func (p *Postgres) clockPath() string { return filepath.Join(p.dir, "clock") }
+
+// SetClock sets how many seconds the server's clock is behind the machine's, from the next look at it on. It cannot be ahead: where
+// libfaketime waits for the kernel, PostgreSQL's timer would see the true time and take every time-out for one in the future.
+func (p *Postgres) SetClock(behind time.Duration) error {
+	if behind < 0 {
+		return fmt.Errorf("set PostgreSQL's clock: %s behind", behind)
+	}
+	next := p.clockPath() + ".next"
+	if err := os.WriteFile(next, fmt.Appendf(nil, "-%d\n", int(behind.Seconds())), 0o644); err != nil {
+		return fmt.Errorf("set PostgreSQL's clock: %w", err)
+	}
+	if err := os.Rename(next, p.clockPath()); err != nil {
+		return fmt.Errorf("set PostgreSQL's clock: %w", err)
+	}
+	return nil
+}
 
 func (p *Postgres) command(ctx context.Context, credential *syscall.Credential, name string, args ...string) *exec.Cmd {
 	command := exec.CommandContext(ctx, filepath.Join(p.config.BinDir, name), args...)
@@ -138,6 +161,10 @@ func (p *Postgres) startOnce(ctx context.Context) error {
 	defer log.Close()
 	command := p.command(context.WithoutCancel(ctx), credential, "postgres", p.arguments()...)
 	command.Stdout, command.Stderr = log, log
+	if p.config.Faketime != "" {
+		command.Env = append(os.Environ(), "LD_PRELOAD="+p.config.Faketime, "FAKETIME_TIMESTAMP_FILE="+p.clockPath(),
+			"FAKETIME_NO_CACHE=1", "FAKETIME_DONT_RESET=1", "FAKETIME_DONT_FAKE_MONOTONIC=1")
+	}
 	// SIGQUIT makes the postmaster end all its children at once; after SIGKILL they would survive for a moment.
 	process, err := start(command, syscall.SIGQUIT)
 	if err != nil {
