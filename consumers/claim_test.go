@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/applylens/applylens/consumers"
@@ -134,6 +135,52 @@ func TestRebuildFoldsAroundAPartitionWithoutLeader(t *testing.T) {
 	})
 	if n := w.Int(folded, version); n != w.Partitions {
 		t.Errorf("%d partitions are folded, want all", n)
+	}
+}
+
+// A version that has folded all that the live one has is compared and swapped in, whether or not the partitions can be read
+// now; one that lacks something of a partition that cannot is neither, and the error names the partition.
+func TestVersionsAreComparedAroundAPartitionWithoutLeader(t *testing.T) {
+	for name, lacks := range map[string]bool{"has all": false, "lacks something": true} {
+		t.Run(name, func(t *testing.T) {
+			w := grouptest.New(t)
+			away := w.PartitionOf("ann")
+			for partition := range w.Partitions {
+				w.Publish(w.Own(world.Decision(w.UsersOf(partition, 1)[0], 0)))
+			}
+			w.Start(w.Weights())
+			version, err := rebuild.Run(t.Context(), w.Weights(), false)
+			w.Must(err)
+			if lacks {
+				w.Publish(w.Own(world.Decision("ann", 1)))
+			}
+			w.Publish(w.Own(world.Decision(w.UsersOf((away+1)%w.Partitions, 1)[0], 1)))
+			w.AwaitWeights()
+			w.Leaderless(events.TopicActions, away)
+			cfg := w.Weights()
+			plan, err := rebuild.MakePlan(t.Context(), &cfg)
+			w.Must(err)
+			if diff := cmp.Diff([]int{away}, plan.Unknown); diff != "" || len(plan.Ranges) != w.Partitions-1 || plan.Records != 1 {
+				t.Errorf("the plan is %+v", plan)
+			}
+			compared, err := rebuild.Compare(t.Context(), cfg)
+			_, _, swapErr := rebuild.SwapWhenClose(t.Context(), cfg, 0, "tester", "test")
+			if !lacks {
+				w.Must(errors.Join(err, swapErr))
+				if live := w.Int("SELECT live_version FROM projections WHERE group_name = 'weights'"); !compared.Equal() || live != version {
+					t.Errorf("compared %+v; live is %d", compared, live)
+				}
+				return
+			}
+			for what, err := range map[string]error{"compare": err, "swap": swapErr} {
+				if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("no answer about partitions [%d]", away)) {
+					t.Errorf("%s: %v, want the partition's name", what, err)
+				}
+			}
+			if !errors.Is(swapErr, rebuild.ErrBehind) {
+				t.Errorf("swap: %v", swapErr)
+			}
+		})
 	}
 }
 

@@ -84,6 +84,9 @@ func (c *rebuildPlanCommand) Run(ctx context.Context, p *process) error {
 		into = fmt.Sprintf("unfinished version %d", plan.Version)
 	}
 	fmt.Fprintf(p.stdout, "%d records into %s; about %s; version %d is live\n", plan.Records, into, plan.Estimate, plan.LiveVersion)
+	if len(plan.Unknown) > 0 {
+		fmt.Fprintf(p.stdout, "WARNING: Kafka does not tell where partitions %v begin and end, so that they are not counted: they may have no leader\n", plan.Unknown)
+	}
 	if plan.Missing > 0 {
 		fmt.Fprintf(p.stdout, "WARNING: %d records are missing from the log: the new version would lack their effects\n", plan.Missing)
 	}

@@ -94,22 +94,56 @@ func Compare(ctx context.Context, cfg consumers.Config) (*Comparison, error) {
 	}
 }
 
-// livePositions are a destination.
+// livePositions are a destination. Missing are partitions in which something is left to be folded but cannot be read.
 func (m *member) livePositions(ctx context.Context) (map[int]int64, error) {
 	live, _, err := ledger.LiveVersion(ctx, m.cfg.Pool, m.cfg.Group.Name)
 	if err != nil {
 		return nil, err
 	}
-	return ledger.NextOffsets(ctx, m.cfg.Pool, m.cfg.Group.Name, live)
+	to, err := ledger.NextOffsets(ctx, m.cfg.Pool, m.cfg.Group.Name, live)
+	if err != nil {
+		return nil, err
+	}
+	own, err := ledger.NextOffsets(ctx, m.cfg.Pool, m.cfg.Group.Name, m.version)
+	if err != nil {
+		return nil, err
+	}
+	ends, fault := m.logEnds(ctx)
+	unread := false
+	for p := range behind(own, to) {
+		if _, ok := ends[p]; !ok {
+			delete(to, p)
+			unread = true
+		}
+	}
+	if !unread {
+		return to, nil
+	}
+	return to, fault
+}
+
+// behind returns the offsets that a version has not reached.
+func behind(own, to map[int]int64) map[int]int64 {
+	left := map[int]int64{}
+	for p, end := range to {
+		if own[p] < end {
+			left[p] = end
+		}
+	}
+	return left
 }
 
 // seize leases all partitions and takes those that others hold away from them. Another comparison goes on to its end.
 func (m *member) seize(ctx context.Context) error {
-	ends, err := m.logEnds(ctx)
+	topic, err := m.cfg.Broker.DescribeTopic(ctx, m.cfg.Broker.Topic(m.cfg.Group.Topic))
 	if err != nil {
 		return err
 	}
-	comparing, wanted := false, slices.Sorted(maps.Keys(ends))
+	wanted := make([]int, topic.Partitions)
+	for p := range wanted {
+		wanted[p] = p
+	}
+	comparing := false
 	for {
 		if comparing, err = m.leases.Try(ctx, ledger.Comparing); err != nil {
 			return err
@@ -184,8 +218,10 @@ func (m *member) compareOnce(ctx context.Context) (*Comparison, error) {
 	if err != nil || ahead(own, vector) {
 		return nil, err
 	}
-	if err := consumers.Fold(ctx, m.cfg, m.version, slices.Sorted(maps.Keys(vector)), vector); err != nil {
-		return nil, err
+	if left := behind(own, vector); len(left) > 0 {
+		if err := consumers.Fold(ctx, m.cfg, m.version, slices.Sorted(maps.Keys(left)), left); err != nil {
+			return nil, err
+		}
 	}
 	tx, err := m.snapshot(ctx)
 	if err != nil {

@@ -18,6 +18,9 @@ type Plan struct {
 	Records     int64       `json:"records"` // offsets to read; compacted and control records count too
 	Missing     int64       `json:"missing"` // offsets that the log no longer holds
 	Estimate    string      `json:"estimate"`
+	// Unknown are the partitions of which Kafka does not tell where they begin and end, such as those without a leader. They are
+	// in no other field.
+	Unknown []int `json:"unknown,omitempty"`
 }
 
 // PlanRange is what is to be read of one partition: the offsets from From to below To. The log begins at Start.
@@ -49,15 +52,26 @@ func MakePlan(ctx context.Context, cfg *consumers.Config) (*Plan, error) {
 			return nil, err
 		}
 	}
-	starts, ends, err := kafkalog.Ends(ctx, cfg.Broker, cfg.Broker.Topic(cfg.Group.Topic))
+	name := cfg.Broker.Topic(cfg.Group.Topic)
+	topic, err := cfg.Broker.DescribeTopic(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	for p := range len(ends) {
-		from := max(starts[p], positions[p])
-		plan.Ranges = append(plan.Ranges, PlanRange{Partition: p, Start: starts[p], From: from, To: ends[p]})
-		plan.Records += ends[p] - from
-		plan.Missing += starts[p] - min(starts[p], positions[p])
+	starts, ends, err := kafkalog.Ends(ctx, cfg.Broker, name)
+	if err != nil && len(ends) == 0 {
+		return nil, err
+	}
+	for p := range topic.Partitions {
+		start, begins := starts[p]
+		end, ok := ends[p]
+		if !begins || !ok {
+			plan.Unknown = append(plan.Unknown, p)
+			continue
+		}
+		from := max(start, positions[p])
+		plan.Ranges = append(plan.Ranges, PlanRange{Partition: p, Start: start, From: from, To: end})
+		plan.Records += end - from
+		plan.Missing += start - min(start, positions[p])
 	}
 	plan.Estimate = (time.Duration(plan.Records) * time.Second / planRate).Round(time.Second).String()
 	return plan, nil

@@ -79,6 +79,10 @@ func Renew(ctx context.Context, cfg consumers.Config, maxLag int64, actor string
 	if err != nil {
 		return err
 	}
+	if len(plan.Unknown) > 0 {
+		return fmt.Errorf("Kafka does not tell where partitions %v of %s begin, so that a version built from the log might lack something: they may have no leader",
+			plan.Unknown, cfg.Broker.Topic(cfg.Group.Topic))
+	}
 	for _, r := range plan.Ranges {
 		if r.Start > 0 {
 			return fmt.Errorf("partition %d of %s begins at %d: a version built from the log would lack what came before; applylens rebuild run %s and swap %[4]s accept that",

@@ -27,6 +27,9 @@ const lookAgain = 500 * time.Millisecond
 // errSwappedIn tells that the version became the live one meanwhile.
 var errSwappedIn = errors.New("it was swapped in")
 
+// errUnread tells of partitions that could not be folded, when all others were.
+var errUnread = errors.New("not everything could be folded")
+
 // member is one process of those that build a version together. While much is left each leases one partition per worker,
 // folds it to its end and takes the next free one. The rest, and what comes in while a member follows the log, is folded by
 // one member that leases all partitions; the others wait, and one of them goes on when it ends.
@@ -59,6 +62,7 @@ type rest struct {
 // destination reads the offsets to fold to, by partition. Beside offsets, an error is about the partitions that are missing.
 type destination func(ctx context.Context) (map[int]int64, error)
 
+// logEnds are a destination.
 func (m *member) logEnds(ctx context.Context) (map[int]int64, error) {
 	_, ends, err := kafkalog.Ends(ctx, m.cfg.Broker, m.cfg.Broker.Topic(m.cfg.Group.Topic))
 	return ends, err
@@ -135,10 +139,10 @@ func (m *member) catchUp(ctx context.Context, to destination) error {
 			}
 		}
 		switch {
-		case done && !m.follow:
-			return left.fault
 		case done && left.fault == nil:
 			return nil
+		case done && !m.follow:
+			return fmt.Errorf("version %d of %s: %w: %w", m.version, m.cfg.Group.Name, errUnread, left.fault)
 		case left.fault != nil: // a follower waits for the partitions that cannot be read
 			m.cfg.Log.Warn("partitions cannot be folded yet", "group", m.cfg.Group.Name, "version", m.version, "error", left.fault)
 			if err := retry.Wait(ctx, lookAgain); err != nil {

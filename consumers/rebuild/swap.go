@@ -132,12 +132,18 @@ func findBegun(ctx context.Context, cfg *consumers.Config) (ledger.Version, erro
 // swapWhenClose does not wait between attempts, since the version would only fall behind.
 func swapWhenClose(ctx context.Context, cfg *consumers.Config, version int, maxLag int64, actor, reason string) (time.Duration, error) {
 	for attempt := 1; ; attempt++ {
-		if err := catchUp(ctx, cfg, version, false); err != nil {
-			return 0, err
+		unread := catchUp(ctx, cfg, version, false)
+		if unread != nil && !errors.Is(unread, errUnread) {
+			return 0, unread
 		}
 		locked, err := Swap(ctx, cfg.Pool, cfg.Group.Name, version, maxLag, actor, reason)
-		if !errors.Is(err, ErrBehind) || attempt == swapAttempts {
+		switch {
+		case !errors.Is(err, ErrBehind):
 			return locked, err
+		case unread != nil:
+			return 0, fmt.Errorf("%w; %w", err, unread)
+		case attempt == swapAttempts:
+			return 0, err
 		}
 	}
 }
