@@ -36,6 +36,17 @@ func Starts(ctx context.Context, conn *broker.Conn, topic string) (map[int]int64
 	return starts, nil
 }
 
+// HighWatermarks returns where the log of every partition of a topic ends, as Ends does, but whatever can be read of it: open
+// transactions do not hold it back.
+func HighWatermarks(ctx context.Context, conn *broker.Conn, topic string) (map[int]int64, error) {
+	listed, err := conn.Admin.ListEndOffsets(ctx, topic)
+	marks, err := known(listed, topic, err)
+	if err != nil {
+		return marks, fmt.Errorf("list high watermarks: %w", err)
+	}
+	return marks, nil
+}
+
 // Bounds returns the first offset of one partition and its high watermark, behind the last record of any kind: open
 // transactions do not hold it back. Only the partition's leader is asked, so that no other partition's fault is one here.
 func Bounds(ctx context.Context, conn *broker.Conn, topic string, partition int) (first, highWatermark int64, err error) {

@@ -205,6 +205,32 @@ func TestABatchOfATopicIsBounded(t *testing.T) {
 	wants(t, err, "at offset 0 unpacks to more than 16777216 bytes", "smaller batches")
 }
 
+// TestManyBatchesOfATopicAreBounded: those that come with one answer unpack to some hundred times the answer.
+func TestManyBatchesOfATopicAreBounded(t *testing.T) {
+	for name, compression := range map[string]kgo.CompressionCodec{
+		"gzip": kgo.GzipCompression(), "snappy": kgo.SnappyCompression(), "lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression(),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := captured(t)
+			producer := c.Client(kgo.DefaultProduceTopic(c.topic.Topic), kgo.ProducerBatchMaxBytes(mostBatch), kgo.ProducerBatchCompression(compression))
+			const batches, records = 12, 8
+			for batch := range batches {
+				var list []*kgo.Record
+				for n := range records {
+					record := changed("r", batch*records+n, "Onsite")
+					record.Value = append(record.Value, bytes.Repeat([]byte(" "), 1_000_000)...)
+					list = append(list, record)
+				}
+				c.Must(producer.ProduceSync(t.Context(), list...).FirstErr())
+			}
+			if summary := c.read(); summary.Added != batches*records {
+				t.Errorf("%+v", summary)
+			}
+		})
+	}
+}
+
 // TestALargeRecordOfATopicIsSkipped: it is reported, and the records after it are read.
 func TestALargeRecordOfATopicIsSkipped(t *testing.T) {
 	c := captured(t)

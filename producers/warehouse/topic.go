@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/applylens/applylens/internal/broker"
+	"github.com/applylens/applylens/internal/kafkalog"
 )
 
 // Topic is a change topic in Debezium's format, of a table with the columns of vw_applications_enriched. It is not one of the
@@ -25,8 +27,9 @@ func (t *Topic) Name() string { return "kafka:" + t.Topic }
 const (
 	idleEvery   = 5 * time.Second  // how long a poll waits for records
 	mostBatch   = 16 << 20         // bytes that one batch may unpack to
+	mostUnpack  = 32 << 20         // bytes that batches may have unpacked to when another one of the same answer is begun
 	mostIdle    = 4                // so many empty polls in a row count as the end, unless the topic is followed
-	noteEvery   = time.Minute      // how often an idle topic is recorded as synced
+	noteEvery   = time.Minute      // how often an idle topic is recorded as synced, and open transactions are looked for
 	reopenEvery = 10 * time.Minute // how often the topic's partitions and identity are checked again
 	reopenSoon  = time.Minute      // the same while some partitions cannot be read
 )
@@ -71,7 +74,13 @@ type topicReader struct {
 	next   map[int32]int64 // by partition
 	ends   map[int32]int64 // at the start
 	unread error           // of partitions that are in neither
-	client *kgo.Client
+
+	client   *kgo.Client
+	unpacker *kafkalog.Unpacker
+	more     bool // the last poll left something of what it was given
+
+	firstOpen map[int32]int64 // the first offset that an open transaction holds up, of each partition that had one at the last look
+	stuck     error           // of those that had the same one at the look before
 }
 
 func (r *topicReader) run(ctx context.Context, follow bool) error {
@@ -96,15 +105,14 @@ func (r *topicReader) run(ctx context.Context, follow bool) error {
 		if err := r.fold(ctx, records); err != nil {
 			return err
 		}
-		if idle++; len(records) > 0 {
+		if idle++; len(records) > 0 || r.more {
 			idle = 0
 		}
 		if idle == mostIdle && !follow {
 			break // the end: compaction has removed the last records
 		}
-		if len(records) == 0 && time.Since(noted) > noteEvery {
-			r.tick()
-			if err := r.finish(ctx, false, false); err != nil {
+		if time.Since(noted) > noteEvery {
+			if err := r.note(ctx, len(records) == 0); err != nil {
 				return err
 			}
 			noted = time.Now()
@@ -113,10 +121,77 @@ func (r *topicReader) run(ctx context.Context, follow bool) error {
 	if r.summary.Held != nil {
 		return nil
 	}
-	if err := r.finish(ctx, false, false); err != nil || follow {
+	if err := r.note(ctx, true); err != nil || follow {
 		return err
 	}
-	return r.unread
+	return errors.Join(r.unread, r.awaitTransactions(ctx))
+}
+
+// note records an idle topic as synced, unless there is more that cannot be read.
+func (r *topicReader) note(ctx context.Context, idle bool) error {
+	if err := r.look(ctx); err != nil {
+		return err
+	}
+	if r.stuck != nil {
+		r.Log.Warn("changes cannot be read", "topic", r.topic.Topic, "error", r.stuck)
+		r.noteFailure(ctx, r.stuck)
+		return nil
+	}
+	if !idle {
+		return nil
+	}
+	r.tick()
+	return r.finish(ctx, false, false)
+}
+
+// awaitTransactions reads what stands behind the transactions that are open at the first look, if they end before the next one.
+func (r *topicReader) awaitTransactions(ctx context.Context) error {
+	waited := maps.Clone(r.firstOpen)
+	for r.stuck == nil && r.summary.Held == nil {
+		maps.DeleteFunc(waited, func(partition int32, first int64) bool { return r.next[partition] > first })
+		if len(waited) == 0 {
+			return nil
+		}
+		records, err := r.poll(ctx)
+		if err != nil {
+			return err
+		}
+		if err := r.fold(ctx, records); err != nil {
+			return err
+		}
+		if err := r.look(ctx); err != nil {
+			return err
+		}
+	}
+	return r.stuck
+}
+
+// look looks for transactions that are open. The high watermarks come first, so that what is written between the two questions
+// is not taken for one.
+func (r *topicReader) look(ctx context.Context) error {
+	marks, err := kafkalog.HighWatermarks(ctx, r.topic.Broker, r.topic.Topic)
+	if err != nil && len(marks) == 0 {
+		return err
+	}
+	_, ends, err := kafkalog.Ends(ctx, r.topic.Broker, r.topic.Topic)
+	if err != nil && len(ends) == 0 {
+		return err
+	}
+	open, stuck := map[int32]int64{}, []error(nil)
+	for number, mark := range marks {
+		partition := int32(number)
+		end, known := ends[number]
+		if !known || end >= mark {
+			continue
+		}
+		open[partition] = end
+		if before, again := r.firstOpen[partition]; again && before == end {
+			stuck = append(stuck, fmt.Errorf("an open transaction of another producer holds up %d records of %s/%d from offset %d on: it has to be ended or aborted",
+				mark-end, r.topic.Topic, partition, end))
+		}
+	}
+	r.firstOpen, r.stuck = open, errors.Join(stuck...)
+	return nil
 }
 
 // open starts a read-committed consumer at the positions. It keeps control records, since positions move past them.
@@ -125,10 +200,11 @@ func (r *topicReader) open() (err error) {
 	for partition, next := range r.next {
 		offsets[partition] = kgo.NewOffset().At(next)
 	}
+	r.unpacker = kafkalog.NewUnpacker(mostBatch, mostUnpack)
 	r.client, err = r.topic.Broker.Reader(
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{r.topic.Topic: offsets}),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
-		kgo.FetchMaxBytes(1<<20), kgo.FetchMaxPartitionBytes(256<<10), kgo.MaxDecompressBatchBytes(mostBatch))
+		kgo.FetchMaxBytes(1<<20), kgo.FetchMaxPartitionBytes(256<<10), kgo.WithDecompressor(r.unpacker))
 	return err
 }
 
@@ -145,8 +221,14 @@ func (r *topicReader) caughtUp() bool {
 func (r *topicReader) poll(ctx context.Context) ([]*kgo.Record, error) {
 	limited, cancel := context.WithTimeout(ctx, idleEvery)
 	defer cancel()
+	r.unpacker.Renew()
+	r.more = false
 	fetches := r.client.PollRecords(limited, chunkRows)
 	for _, failed := range fetches.Errors() {
+		if errors.Is(failed.Err, kafkalog.ErrEnough) {
+			r.more = true
+			continue
+		}
 		if errors.Is(failed.Err, context.DeadlineExceeded) && ctx.Err() == nil {
 			continue
 		}
@@ -238,7 +320,13 @@ func (r *topicReader) foldChanges(ctx context.Context, changes []change, records
 	for _, record := range records {
 		r.next[record.Partition] = record.Offset + 1
 	}
-	return r.finish(ctx, false, hold != nil)
+	if err := r.finish(ctx, false, hold != nil); err != nil {
+		return err
+	}
+	if r.stuck != nil {
+		r.noteFailure(ctx, r.stuck)
+	}
+	return nil
 }
 
 // load copies the last readable state of each application.

@@ -319,3 +319,45 @@ func TestTransactionsOfATopic(t *testing.T) {
 		t.Errorf("again: %+v after %s", got, time.Since(began))
 	}
 }
+
+// What stands behind a transaction that is open for long is no part of what was synced, and is not passed over in silence.
+func TestAnOpenTransactionOfATopicIsTold(t *testing.T) {
+	t.Parallel()
+	w := newDeployment(t)
+	w.Kafka()
+	c := newCapture(w)
+	producer := c.Client(kgo.DefaultProduceTopic(c.topic.Topic), kgo.TransactionalID(c.topic.Topic+" debezium"))
+	begin := func(n int) {
+		w.Must(producer.BeginTransaction())
+		w.Must(producer.ProduceSync(t.Context(), changed("c", n, "Onsite")).FirstErr())
+	}
+	begin(1)
+	const told = "an open transaction of another producer holds up 1 records of"
+	if _, err := SyncTopic(t.Context(), c.cfg, c.topic, nil); err == nil || !strings.Contains(err.Error(), told) {
+		t.Errorf("reading ends with %v, want the open transaction", err)
+	}
+	list, err := ReadStatus(t.Context(), c.Pool)
+	w.Must(err)
+	if len(list) != 1 || !strings.Contains(list[0].Error, told) {
+		t.Errorf("the status is %+v", list)
+	}
+	w.Must(producer.EndTransaction(t.Context(), kgo.TryCommit))
+	if got := c.read().counts(); got != (counts{Added: 1}) {
+		t.Errorf("after its end: %+v", got)
+	}
+	// One that ends soon is awaited.
+	begin(2)
+	ended := make(chan error, 1)
+	go func() {
+		_, err := SyncTopic(context.Background(), c.cfg, c.topic, nil)
+		ended <- err
+	}()
+	w.Must(producer.EndTransaction(t.Context(), kgo.TryCommit))
+	w.Must(<-ended)
+	if got := c.read().counts(); got != (counts{}) && got != (counts{Added: 1}) {
+		t.Errorf("again: %+v", got)
+	}
+	if diff := cmp.Diff(map[string]string{"greenhouse/1": "Onsite", "greenhouse/2": "Onsite"}, c.stages()); diff != "" {
+		t.Error(diff)
+	}
+}
