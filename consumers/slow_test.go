@@ -35,3 +35,28 @@ func TestASlowDatabaseGetsSmallerBatches(t *testing.T) {
 		})
 	}
 }
+
+// A single record that takes longer than the deadline gets more time, and does not stop its partition for ever.
+func TestASlowRecordGetsMoreTime(t *testing.T) {
+	for name, test := range map[string]struct {
+		slow  string // what takes a second in all
+		write func(w *grouptest.Loop)
+	}{
+		"an own event":    {"INSERT", func(w *grouptest.Loop) { w.Publish(w.Own(world.Decision("ann", 1))) }},
+		"a foreign event": {"INSERT", func(w *grouptest.Loop) { w.Publish(w.Foreign(world.Decision("ann", 1))) }},
+		"an erasure":      {"DELETE", func(w *grouptest.Loop) { w.Publish(w.Own(erased("ann", 1))) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := grouptest.New(t)
+			w.Exec("INSERT INTO weight_counts_1 (version, user_id, feature, approvals, rejections, updated_at) VALUES (1, 'ann', 'domain:x', 1, 0, now())")
+			w.Exec("CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(1); RETURN COALESCE(NEW, OLD); END $$")
+			w.Exec("CREATE TRIGGER slow BEFORE " + test.slow + " ON weight_counts_1 FOR EACH ROW EXECUTE FUNCTION slow()")
+			test.write(w)
+			w.Start(w.Weights(func(c *consumers.Config) { c.BatchDeadline = 300 * time.Millisecond }))
+			w.AwaitWeights()
+			if diff := cmp.Diff(world.Ledger{Fetched: 1, Applied: 1}, w.Ledger("weights")); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}

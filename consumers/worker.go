@@ -26,10 +26,11 @@ type worker struct {
 	verifier  *Verifier
 	event     events.Event
 
-	limit    int  // most records of the next batch
-	holding  bool // the records of a batch are held
-	closing  bool // the batch ends before the current record, which the next one holds
-	suspects int  // records that are held at least, since the database refused one of them
+	limit    int           // most records of the next batch
+	deadline time.Duration // of the next transaction
+	holding  bool          // the records of a batch are held
+	closing  bool          // the batch ends before the current record, which the next one holds
+	suspects int           // records that are held at least, since the database refused one of them
 
 	cursors map[*partition]*cursor
 	current *partition // whose chunk is half consumed; nil when none is
@@ -76,7 +77,7 @@ type batch struct {
 
 func newWorker(s *session, parts []*partition) *worker {
 	return &worker{
-		s: s, parts: parts, forgetful: s.cfg.Group.forgetful(), decoder: events.NewDecoder(), verifier: newVerifier(&s.relays, s.log.Topic, s.unsigned), limit: s.cfg.BatchRecords,
+		s: s, parts: parts, forgetful: s.cfg.Group.forgetful(), decoder: events.NewDecoder(), verifier: newVerifier(&s.relays, s.log.Topic, s.unsigned), limit: s.cfg.BatchRecords, deadline: s.cfg.BatchDeadline,
 		cursors: map[*partition]*cursor{},
 		batch:   batch{effects: s.cfg.Group.NewBatch()},
 	}

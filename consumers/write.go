@@ -55,6 +55,9 @@ func (w *worker) flush(ctx context.Context) error {
 		case broken:
 			return w.haltAll(ctx, err)
 		}
+		if postgres.Classify(err) == postgres.Timeout {
+			w.allowLonger()
+		}
 		w.s.cfg.Metrics.retries.WithLabelValues(w.s.log.Group).Inc()
 		w.s.cfg.Log.Warn("folding has to wait", "group", w.s.log.Group, "version", w.s.log.Version, "attempt", attempt+1, "error", err)
 		if err := pause(ctx, attempt); err != nil {
@@ -103,7 +106,7 @@ const (
 	truncated            // repeat without what is behind a halt
 	unacceptable         // repeat with dead letters for some records
 	refused              // a record is not acceptable to the database: find it
-	slow                 // the transaction did not end in time: repeat with fewer records
+	slow                 // the transaction did not end in time: repeat with fewer records, or more time for a single one
 	broken               // the schema, the rights or our code
 )
 
@@ -146,6 +149,19 @@ func (w *worker) advances() []ledger.Advance {
 	return result
 }
 
+// allowStatements lets the statements of a transaction take as many milliseconds as the transaction may.
+const allowStatements = `
+SELECT set_config('statement_timeout', $1, true)`
+
+// mostDeadline bounds how long one transaction may take.
+const mostDeadline = 6 * time.Hour
+
+// allowLonger lets the next transaction take twice as long, since no smaller one would do: a single record may take longer than
+// all others, such as the erasure of a person with a million mails.
+func (w *worker) allowLonger() {
+	w.deadline = min(2*w.deadline, max(mostDeadline, w.s.cfg.BatchDeadline))
+}
+
 // write runs the transaction. sent tells whether COMMIT was sent, after which an error leaves the outcome open.
 func (w *worker) write(ctx context.Context) (sent bool, err error) {
 	if w.batch.held.take == 0 && len(w.advances()) == 0 {
@@ -153,13 +169,16 @@ func (w *worker) write(ctx context.Context) (sent bool, err error) {
 		return false, nil
 	}
 	// A generation that ends must not cut a transaction short: it has its own deadline.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.s.cfg.BatchDeadline)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.deadline)
 	defer cancel()
 	tx, err := postgres.Begin(ctx, w.s.cfg.Pool)
 	if err != nil {
 		return false, err
 	}
 	defer tx.Rollback(ctx)
+	if w.deadline > w.s.cfg.BatchDeadline {
+		tx.Queue(allowStatements, fmt.Sprint(w.deadline.Milliseconds()))
+	}
 	if err := w.writeWithin(ctx, tx); err != nil {
 		return false, err
 	}
@@ -247,11 +266,12 @@ func (w *worker) committed(ctx context.Context, began time.Time) (more bool, err
 		}
 	}
 	if more {
+		w.deadline = w.s.cfg.BatchDeadline
 		b.held.take = min(2*written, len(b.held.entries))
 		b.clearFolded()
 		return true, nil
 	}
-	w.limit = min(2*w.limit, w.s.cfg.BatchRecords)
+	w.limit, w.deadline = min(2*w.limit, w.s.cfg.BatchRecords), w.s.cfg.BatchDeadline
 	w.suspects = max(0, w.suspects-b.records)
 	switch {
 	case w.closing:
@@ -320,6 +340,7 @@ func (w *worker) split(ctx context.Context, why verdict, cause error) (again boo
 	e := &b.held.entries[0]
 	switch {
 	case why == slow:
+		w.allowLonger()
 		return true, pause(ctx, 1)
 	case e.outcome == none:
 		return false, fmt.Errorf("the database refused to move a position: %w", cause)
