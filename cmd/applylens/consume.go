@@ -35,7 +35,10 @@ func (c *consumeCommand) Run(ctx context.Context, p *process) error {
 		return err
 	}
 	defer links.close()
-	users, err := newUserLabel(ctx, c.UserLabel, links.pool)
+	users, err := newUserLabel(ctx, c.UserLabel, links.pool, p.log)
+	if ctx.Err() != nil {
+		return nil // told to end while it waited for the database
+	}
 	if err != nil {
 		return err
 	}

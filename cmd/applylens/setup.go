@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"runtime/debug"
 	"time"
@@ -37,14 +38,16 @@ func boundMemory(mebibytes int) {
 const databaseEvery = time.Second
 
 // newUserLabel reads the deployment's key for hashing the label user. It waits while the database is unavailable.
-func newUserLabel(ctx context.Context, mode string, pool *pgxpool.Pool) (*metrics.UserLabel, error) {
+func newUserLabel(ctx context.Context, mode string, pool *pgxpool.Pool, log *slog.Logger) (*metrics.UserLabel, error) {
 	if mode != metrics.UserHash {
 		return metrics.NewUserLabel(mode, nil)
 	}
 	var key [16]byte
 	var last error
 	err := retry.Until(ctx, databaseEvery, databaseEvery, func(int) error {
-		last = pool.QueryRow(ctx, "SELECT metrics_key FROM deployment").Scan(&key)
+		if last = pool.QueryRow(ctx, "SELECT metrics_key FROM deployment").Scan(&key); last != nil && ctx.Err() == nil {
+			log.Warn("the key of the metrics cannot be read, will retry", "error", last)
+		}
 		return last
 	})
 	if err != nil {

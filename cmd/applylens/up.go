@@ -128,7 +128,7 @@ func prepare(ctx context.Context, links *links, env *environment) error {
 // startParts starts the API, the relay and all groups.
 func (c *upCommand) startParts(ctx context.Context, running *errgroup.Group, p *process, links *links, secret []byte, listener net.Listener) error {
 	registry := newRegistry()
-	users, err := newUserLabel(ctx, c.UserLabel, links.pool)
+	users, err := newUserLabel(ctx, c.UserLabel, links.pool, p.log)
 	if err != nil {
 		return err
 	}
