@@ -80,7 +80,7 @@ func Renew(ctx context.Context, cfg consumers.Config, maxLag int64, actor string
 		return err
 	}
 	if len(plan.Unknown) > 0 {
-		return fmt.Errorf("Kafka does not tell where partitions %v of %s begin, so that a version built from the log might lack something: they may have no leader",
+		return fmt.Errorf("partitions %v of %s may have no leader: Kafka does not tell where they begin, so that a version built from the log might lack something",
 			plan.Unknown, cfg.Broker.Topic(cfg.Group.Topic))
 	}
 	for _, r := range plan.Ranges {
