@@ -11,6 +11,7 @@ import (
 	"github.com/applylens/applylens/consumers/ledger"
 	"github.com/applylens/applylens/internal/failpoint"
 	"github.com/applylens/applylens/internal/postgres"
+	"github.com/applylens/applylens/internal/retry"
 )
 
 // flush writes the batch, however long PostgreSQL takes to accept it, and then halts what met a fault.
@@ -55,8 +56,8 @@ func (w *worker) flush(ctx context.Context) error {
 		case broken:
 			return w.haltAll(ctx, err)
 		}
-		if postgres.Classify(err) == postgres.Timeout {
-			w.allowLonger()
+		if postgres.Classify(err) == postgres.Timeout && w.batch.records <= 1 {
+			w.allowLonger(ctx)
 		}
 		w.s.cfg.Metrics.retries.WithLabelValues(w.s.log.Group).Inc()
 		w.s.cfg.Log.Warn("folding has to wait", "group", w.s.log.Group, "version", w.s.log.Version, "attempt", attempt+1, "error", err)
@@ -149,17 +150,29 @@ func (w *worker) advances() []ledger.Advance {
 	return result
 }
 
-// allowStatements lets the statements of a transaction take as many milliseconds as the transaction may.
-const allowStatements = `
-SELECT set_config('statement_timeout', $1, true)`
-
 // mostDeadline bounds how long one transaction may take.
 const mostDeadline = 6 * time.Hour
 
 // allowLonger lets the next transaction take twice as long, since no smaller one would do: a single record may take longer than
-// all others, such as the erasure of a person with a million mails.
-func (w *worker) allowLonger() {
-	w.deadline = min(2*w.deadline, max(mostDeadline, w.s.cfg.BatchDeadline))
+// all others, such as the erasure of a person with a million mails. A server that does not answer at all gets no more time.
+func (w *worker) allowLonger(ctx context.Context) {
+	if postgres.Ping(ctx, w.s.cfg.Pool) == nil {
+		w.deadline = min(2*w.deadline, max(mostDeadline, w.s.cfg.BatchDeadline))
+	}
+}
+
+// limited returns the context of a transaction. When ctx ends, a long one may go on for as long as a usual one may take.
+func (w *worker) limited(ctx context.Context) (context.Context, context.CancelFunc) {
+	usual := w.s.cfg.BatchDeadline
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.deadline)
+	if w.deadline <= usual {
+		return limited, cancel
+	}
+	stop := context.AfterFunc(ctx, func() {
+		defer cancel()
+		_ = retry.Wait(limited, usual)
+	})
+	return limited, func() { stop(); cancel() }
 }
 
 // write runs the transaction. sent tells whether COMMIT was sent, after which an error leaves the outcome open.
@@ -169,7 +182,7 @@ func (w *worker) write(ctx context.Context) (sent bool, err error) {
 		return false, nil
 	}
 	// A generation that ends must not cut a transaction short: it has its own deadline.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.deadline)
+	ctx, cancel := w.limited(ctx)
 	defer cancel()
 	tx, err := postgres.Begin(ctx, w.s.cfg.Pool)
 	if err != nil {
@@ -177,7 +190,7 @@ func (w *worker) write(ctx context.Context) (sent bool, err error) {
 	}
 	defer tx.Rollback(ctx)
 	if w.deadline > w.s.cfg.BatchDeadline {
-		tx.Queue(allowStatements, fmt.Sprint(w.deadline.Milliseconds()))
+		tx.AllowStatements(w.deadline)
 	}
 	if err := w.writeWithin(ctx, tx); err != nil {
 		return false, err
@@ -340,7 +353,7 @@ func (w *worker) split(ctx context.Context, why verdict, cause error) (again boo
 	e := &b.held.entries[0]
 	switch {
 	case why == slow:
-		w.allowLonger()
+		w.allowLonger(ctx)
 		return true, pause(ctx, 1)
 	case e.outcome == none:
 		return false, fmt.Errorf("the database refused to move a position: %w", cause)

@@ -94,7 +94,8 @@ func Compare(ctx context.Context, cfg consumers.Config) (*Comparison, error) {
 	}
 }
 
-// livePositions are a destination. Missing are partitions in which something is left to be folded but cannot be read.
+// livePositions are a destination, of the partitions that can be read. The error is about those in which something is left to
+// be folded but cannot be read.
 func (m *member) livePositions(ctx context.Context) (map[int]int64, error) {
 	live, _, err := ledger.LiveVersion(ctx, m.cfg.Pool, m.cfg.Group.Name)
 	if err != nil {
@@ -109,11 +110,12 @@ func (m *member) livePositions(ctx context.Context) (map[int]int64, error) {
 		return nil, err
 	}
 	ends, fault := m.logEnds(ctx)
-	unread := false
-	for p := range behind(own, to) {
+	left, unread := behind(own, to), false
+	for p := range to {
 		if _, ok := ends[p]; !ok {
+			_, lacks := left[p]
+			unread = unread || lacks
 			delete(to, p)
-			unread = true
 		}
 	}
 	if !unread {
@@ -206,9 +208,15 @@ func (m *member) compareOnce(ctx context.Context) (*Comparison, error) {
 		return nil, err
 	}
 	defer liveTx.Rollback(ctx) //nolint:errcheck // it only read
+	if err := m.check(ctx); err != nil {
+		return nil, err
+	}
 	live, _, err := ledger.LiveVersion(ctx, liveTx, group.Name)
 	if err != nil {
 		return nil, err
+	}
+	if live == m.version {
+		return nil, fmt.Errorf("version %d of %s cannot be compared with itself: %w", live, group.Name, errSwappedIn)
 	}
 	vector, err := ledger.NextOffsets(ctx, liveTx, group.Name, live)
 	if err != nil {

@@ -58,7 +58,7 @@ func MakePlan(ctx context.Context, cfg *consumers.Config) (*Plan, error) {
 		return nil, err
 	}
 	starts, ends, err := kafkalog.Ends(ctx, cfg.Broker, name)
-	if err != nil && len(ends) == 0 {
+	if err := kafkalog.UnlessPartial(err); err != nil && len(ends) == 0 {
 		return nil, err
 	}
 	for p := range topic.Partitions {

@@ -27,8 +27,28 @@ const lookAgain = 500 * time.Millisecond
 // errSwappedIn tells that the version became the live one meanwhile.
 var errSwappedIn = errors.New("it was swapped in")
 
-// errUnread tells of partitions that could not be folded, when all others were.
-var errUnread = errors.New("not everything could be folded")
+// unreadError tells of partitions that could not be folded, when all others were.
+type unreadError struct {
+	version int
+	group   string
+	read    map[int]int64 // the others
+	cause   error
+}
+
+func (e *unreadError) Error() string {
+	return fmt.Sprintf("version %d of %s lacks what cannot be read: %v", e.version, e.group, e.cause)
+}
+
+func (e *unreadError) Unwrap() error { return e.cause }
+
+// canRead tells whether a partition could be read; without an error, all could.
+func (e *unreadError) canRead(partition int) bool {
+	if e == nil {
+		return true
+	}
+	_, read := e.read[partition]
+	return read
+}
 
 // member is one process of those that build a version together. While much is left each leases one partition per worker,
 // folds it to its end and takes the next free one. The rest, and what comes in while a member follows the log, is folded by
@@ -74,8 +94,8 @@ func (m *member) look(ctx context.Context, to destination) (rest, error) {
 		return rest{}, err
 	}
 	ends, fault := to(ctx)
-	if fault != nil && len(ends) == 0 {
-		return rest{}, fault
+	if err := kafkalog.UnlessPartial(fault); err != nil && len(ends) == 0 {
+		return rest{}, err
 	}
 	from, err := ledger.NextOffsets(ctx, m.cfg.Pool, m.cfg.Group.Name, m.version)
 	if err != nil {
@@ -142,7 +162,7 @@ func (m *member) catchUp(ctx context.Context, to destination) error {
 		case done && left.fault == nil:
 			return nil
 		case done && !m.follow:
-			return fmt.Errorf("version %d of %s: %w: %w", m.version, m.cfg.Group.Name, errUnread, left.fault)
+			return &unreadError{m.version, m.cfg.Group.Name, left.to, left.fault}
 		case left.fault != nil: // a follower waits for the partitions that cannot be read
 			m.cfg.Log.Warn("partitions cannot be folded yet", "group", m.cfg.Group.Name, "version", m.version, "error", left.fault)
 			if err := retry.Wait(ctx, lookAgain); err != nil {
@@ -194,6 +214,9 @@ func (m *member) fold(ctx context.Context, partitions []int, to map[int]int64) (
 // foldTogether folds what is left in one session, if it can lease all partitions.
 func (m *member) foldTogether(ctx context.Context, left rest) (bool, error) {
 	partitions := slices.Sorted(maps.Keys(left.to))
+	if len(partitions) == 0 {
+		return true, nil
+	}
 	leased, err := m.leaseAll(ctx, partitions)
 	if err != nil || !leased {
 		return false, err

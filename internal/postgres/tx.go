@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -54,6 +55,17 @@ func (t *Tx) Batch() *pgx.Batch { return t.queued }
 // Queue adds a statement to those that go out with the next round trip. Its arguments must not change until then. What
 // the returned query is told to do with the answer happens during that round trip, whose error it may determine.
 func (t *Tx) Queue(sql string, args ...any) *pgx.QueuedQuery { return t.queued.Queue(sql, args...) }
+
+// allowStatements lets the statements of a transaction take as many milliseconds. Where the server can notice that its client is
+// gone, it does, and lets go of what the transaction has locked: on Linux.
+const allowStatements = `
+SELECT set_config('statement_timeout', $1, true),
+       (SELECT set_config(name, '5s', true) FROM pg_settings WHERE name = 'client_connection_check_interval' AND version() LIKE '%linux%')`
+
+// AllowStatements lets the statements of the transaction take so long, rather than as long as those of the pool may.
+func (t *Tx) AllowStatements(limit time.Duration) {
+	t.Queue(allowStatements, strconv.FormatInt(limit.Milliseconds(), 10))
+}
 
 // Flush sends what is queued and waits for the answers.
 func (t *Tx) Flush(ctx context.Context) error {

@@ -19,6 +19,14 @@ import (
 type Topic struct {
 	Broker *broker.Conn
 	Topic  string
+
+	blocked map[int32]blocked // the partitions in which a transaction was open at the last look
+}
+
+// blocked is where an open transaction holds up a partition, and since when that is known.
+type blocked struct {
+	at    int64
+	since time.Time
 }
 
 // Name identifies the topic as a source.
@@ -30,6 +38,8 @@ const (
 	mostUnpack  = 32 << 20         // bytes that batches may have unpacked to when another one of the same answer is begun
 	mostIdle    = 4                // so many empty polls in a row count as the end, unless the topic is followed
 	noteEvery   = time.Minute      // how often an idle topic is recorded as synced, and open transactions are looked for
+	openFor     = 4 * time.Second  // how long a transaction is open before it is told of
+	lookAgain   = time.Second      // how often at most an open transaction is looked for that is awaited
 	reopenEvery = 10 * time.Minute // how often the topic's partitions and identity are checked again
 	reopenSoon  = time.Minute      // the same while some partitions cannot be read
 )
@@ -76,11 +86,11 @@ type topicReader struct {
 	unread error           // of partitions that are in neither
 
 	client   *kgo.Client
-	unpacker *kafkalog.Unpacker
+	unpacker *unpacker
 	more     bool // the last poll left something of what it was given
 
-	firstOpen map[int32]int64 // the first offset that an open transaction holds up, of each partition that had one at the last look
-	stuck     error           // of those that had the same one at the look before
+	looked time.Time // for open transactions
+	stuck  error     // of partitions in which one has been open for long
 }
 
 func (r *topicReader) run(ctx context.Context, follow bool) error {
@@ -91,6 +101,9 @@ func (r *topicReader) run(ctx context.Context, follow bool) error {
 		return err
 	}
 	defer r.client.Close()
+	if err := r.look(ctx); err != nil {
+		return err
+	}
 	noted, idle := time.Now(), 0
 	reopen := noted.Add(reopenEvery)
 	if follow && r.unread != nil {
@@ -121,13 +134,19 @@ func (r *topicReader) run(ctx context.Context, follow bool) error {
 	if r.summary.Held != nil {
 		return nil
 	}
-	if err := r.note(ctx, true); err != nil || follow {
+	if follow {
+		return r.note(ctx, true)
+	}
+	if err := r.awaitTransactions(ctx); err != nil || r.summary.Held != nil {
 		return err
 	}
-	return errors.Join(r.unread, r.awaitTransactions(ctx))
+	if err := r.finish(ctx, false, false); err != nil {
+		return err
+	}
+	return r.unread
 }
 
-// note records an idle topic as synced, unless there is more that cannot be read.
+// note records an idle topic as synced, unless there is more that cannot be read yet.
 func (r *topicReader) note(ctx context.Context, idle bool) error {
 	if err := r.look(ctx); err != nil {
 		return err
@@ -137,18 +156,18 @@ func (r *topicReader) note(ctx context.Context, idle bool) error {
 		r.noteFailure(ctx, r.stuck)
 		return nil
 	}
-	if !idle {
+	if !idle || len(r.topic.blocked) > 0 {
 		return nil
 	}
 	r.tick()
 	return r.finish(ctx, false, false)
 }
 
-// awaitTransactions reads what stands behind the transactions that are open at the first look, if they end before the next one.
+// awaitTransactions reads what stands behind the transactions that were open at the last look, unless they stay open.
 func (r *topicReader) awaitTransactions(ctx context.Context) error {
-	waited := maps.Clone(r.firstOpen)
+	waited := maps.Clone(r.topic.blocked)
 	for r.stuck == nil && r.summary.Held == nil {
-		maps.DeleteFunc(waited, func(partition int32, first int64) bool { return r.next[partition] > first })
+		maps.DeleteFunc(waited, func(partition int32, b blocked) bool { return r.next[partition] > b.at })
 		if len(waited) == 0 {
 			return nil
 		}
@@ -159,6 +178,9 @@ func (r *topicReader) awaitTransactions(ctx context.Context) error {
 		if err := r.fold(ctx, records); err != nil {
 			return err
 		}
+		if time.Since(r.looked) < lookAgain {
+			continue
+		}
 		if err := r.look(ctx); err != nil {
 			return err
 		}
@@ -166,8 +188,8 @@ func (r *topicReader) awaitTransactions(ctx context.Context) error {
 	return r.stuck
 }
 
-// look looks for transactions that are open. The high watermarks come first, so that what is written between the two questions
-// is not taken for one.
+// look looks for open transactions. The high watermarks come first, so that what is written between the two questions is not
+// taken for one.
 func (r *topicReader) look(ctx context.Context) error {
 	marks, err := kafkalog.HighWatermarks(ctx, r.topic.Broker, r.topic.Topic)
 	if err != nil && len(marks) == 0 {
@@ -177,20 +199,24 @@ func (r *topicReader) look(ctx context.Context) error {
 	if err != nil && len(ends) == 0 {
 		return err
 	}
-	open, stuck := map[int32]int64{}, []error(nil)
+	before := r.topic.blocked
+	r.topic.blocked, r.stuck, r.looked = map[int32]blocked{}, nil, time.Now()
 	for number, mark := range marks {
 		partition := int32(number)
 		end, known := ends[number]
-		if !known || end >= mark {
+		if _, reads := r.next[partition]; !reads || !known || end >= mark {
 			continue
 		}
-		open[partition] = end
-		if before, again := r.firstOpen[partition]; again && before == end {
-			stuck = append(stuck, fmt.Errorf("an open transaction of another producer holds up %d records of %s/%d from offset %d on: it has to be ended or aborted",
+		b, again := before[partition]
+		if !again || b.at != end {
+			b = blocked{end, time.Now()}
+		}
+		r.topic.blocked[partition] = b
+		if time.Since(b.since) >= openFor {
+			r.stuck = errors.Join(r.stuck, fmt.Errorf("an open transaction of another producer holds up %d records of %s/%d from offset %d on: it has to be ended or aborted",
 				mark-end, r.topic.Topic, partition, end))
 		}
 	}
-	r.firstOpen, r.stuck = open, errors.Join(stuck...)
 	return nil
 }
 
@@ -200,7 +226,7 @@ func (r *topicReader) open() (err error) {
 	for partition, next := range r.next {
 		offsets[partition] = kgo.NewOffset().At(next)
 	}
-	r.unpacker = kafkalog.NewUnpacker(mostBatch, mostUnpack)
+	r.unpacker = &unpacker{batch: mostBatch, answer: mostUnpack}
 	r.client, err = r.topic.Broker.Reader(
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{r.topic.Topic: offsets}),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
@@ -221,11 +247,11 @@ func (r *topicReader) caughtUp() bool {
 func (r *topicReader) poll(ctx context.Context) ([]*kgo.Record, error) {
 	limited, cancel := context.WithTimeout(ctx, idleEvery)
 	defer cancel()
-	r.unpacker.Renew()
+	r.unpacker.renew()
 	r.more = false
 	fetches := r.client.PollRecords(limited, chunkRows)
 	for _, failed := range fetches.Errors() {
-		if errors.Is(failed.Err, kafkalog.ErrEnough) {
+		if errors.Is(failed.Err, errEnough) {
 			r.more = true
 			continue
 		}

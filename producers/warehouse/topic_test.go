@@ -20,7 +20,7 @@ type capture struct {
 
 func newCapture(w *deployment) *capture {
 	w.Helper()
-	c := &capture{deployment: w, topic: &Topic{w.Conn, w.Settings.TopicPrefix + "acme.public.applications"}}
+	c := &capture{deployment: w, topic: &Topic{Broker: w.Conn, Topic: w.Settings.TopicPrefix + "acme.public.applications"}}
 	c.create()
 	c.producer = c.Client(kgo.DefaultProduceTopic(c.topic.Topic))
 	return c

@@ -2,26 +2,32 @@
 -- Who marks first takes one lock that all share and that the planning of an index takes alone, then locks addresses or
 -- versions, then mails, each in the order of the keys. So none of them meets another in a deadlock.
 
--- lock_marks is what whoever changes or clears marks calls first. To insert into dirty_mails takes the same lock.
+-- lock_marks is what whoever changes or clears marks calls first. To insert into dirty_mails takes the same lock. Whether there is
+-- an index is looked at by a statement of its own, which sees what was committed while the lock was waited for.
 CREATE FUNCTION lock_marks() RETURNS void LANGUAGE sql AS $$
 LOCK TABLE dirty_mails IN ROW EXCLUSIVE MODE
 $$;
 
 -- +goose StatementBegin
-CREATE OR REPLACE FUNCTION mark_addresses(addresses text[], companies text[]) RETURNS void LANGUAGE sql AS $$
-SELECT lock_marks();
-INSERT INTO dirty_addresses AS d (address, company)
-SELECT address, company FROM unnest(addresses, companies) AS x(address, company) WHERE index_wanted()
-GROUP BY address, company ORDER BY address COLLATE "C", company COLLATE "C"
-ON CONFLICT (address, company) DO UPDATE SET generation = d.generation + 1
+CREATE OR REPLACE FUNCTION mark_addresses(addresses text[], companies text[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM lock_marks();
+    INSERT INTO dirty_addresses AS d (address, company)
+    SELECT x.address, x.company FROM unnest(addresses, companies) AS x(address, company) WHERE index_wanted()
+    GROUP BY x.address, x.company ORDER BY x.address COLLATE "C", x.company COLLATE "C"
+    ON CONFLICT (address, company) DO UPDATE SET generation = d.generation + 1;
+END
 $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-CREATE OR REPLACE FUNCTION mark_versions(versions integer[]) RETURNS void LANGUAGE sql AS $$
-SELECT lock_marks();
-INSERT INTO dirty_versions AS d (version) SELECT DISTINCT version FROM unnest(versions) AS version WHERE index_wanted() ORDER BY version
-ON CONFLICT (version) DO UPDATE SET after = excluded.after
+CREATE OR REPLACE FUNCTION mark_versions(versions integer[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM lock_marks();
+    INSERT INTO dirty_versions AS d (version)
+    SELECT DISTINCT x.version FROM unnest(versions) AS x(version) WHERE index_wanted() ORDER BY x.version
+    ON CONFLICT (version) DO UPDATE SET after = excluded.after;
+END
 $$;
 -- +goose StatementEnd
 

@@ -46,12 +46,7 @@ func TestAFirstIndexGetsWhatWasFoldedBefore(t *testing.T) {
 		_, err := Plan(context.Background(), w.Pool, w.client, false)
 		ended <- err
 	}()
-	w.Eventually("planning waits for the transaction", func() error {
-		if !world.Scalar[bool](w, `SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'dirty_mails'::regclass)`) {
-			return errors.New("it does not")
-		}
-		return nil
-	})
+	w.awaitLock("planning waits for the transaction")
 	_, err = tx.Commit(t.Context())
 	w.Must(err)
 	w.Must(<-ended)
@@ -62,27 +57,47 @@ func TestAFirstIndexGetsWhatWasFoldedBefore(t *testing.T) {
 
 // TestMarksWaitForAnIndexThatIsBeingPlanned: who marks while the first index is being planned sees it.
 func TestMarksWaitForAnIndexThatIsBeingPlanned(t *testing.T) {
-	w := newDeployment(t)
-	tx, err := w.Pool.Begin(t.Context())
-	w.Must(err)
-	_, err = plan(t.Context(), tx, "x", false)
-	w.Must(err)
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		w.fold(received("ada", "1"))
-	}()
-	w.Eventually("marking waits", func() error {
-		if !world.Scalar[bool](w, `SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation IN ('dirty_addresses'::regclass, 'dirty_mails'::regclass))`) {
+	for name, test := range map[string]struct {
+		mark  func(w *deployment)
+		marks int
+	}{
+		"a fold":        {func(w *deployment) { w.fold(received("ada", "1")) }, 2}, // the mail, and the address to which it came
+		"mails":         {func(w *deployment) { w.Exec(`SELECT mark_mails(ARRAY[gen_random_uuid()])`) }, 1},
+		"addresses":     {func(w *deployment) { w.Exec(`SELECT mark_addresses('{ada@example.org}', '{*}')`) }, 1},
+		"own addresses": {func(w *deployment) { w.Exec(`INSERT INTO users (id, addresses) VALUES ('ada', '{ada@example.org}')`) }, 1},
+		"a version":     {func(w *deployment) { w.Exec(`SELECT mark_versions('{1}')`) }, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newDeployment(t)
+			tx, err := w.Pool.Begin(t.Context())
+			w.Must(err)
+			_, err = plan(t.Context(), tx, "x", false)
+			w.Must(err)
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				test.mark(w)
+			}()
+			w.awaitLock("marking waits")
+			w.Must(tx.Commit(t.Context()))
+			<-ended
+			const marks = `SELECT (SELECT count(*) FROM dirty_mails) + (SELECT count(*) FROM dirty_addresses) + (SELECT count(*) FROM dirty_versions)`
+			if n := world.Scalar[int](w, marks); n != test.marks {
+				t.Errorf("%d marks, want %d", n, test.marks)
+			}
+		})
+	}
+}
+
+// awaitLock waits until a session waits for a lock.
+func (w *deployment) awaitLock(what string) {
+	w.Helper()
+	w.Eventually(what, func() error {
+		if !world.Scalar[bool](w, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')`) {
 			return errors.New("it does not")
 		}
 		return nil
 	})
-	w.Must(tx.Commit(t.Context()))
-	<-ended
-	if n := world.Scalar[int](w, `SELECT count(*) FROM dirty_mails`); n != 1 {
-		t.Errorf("%d marks, want 1", n)
-	}
 }
 
 // TestPlanningMeetsNoDeadlock: who plans or forgets an index while marks are being changed waits for them, whatever was
@@ -123,12 +138,7 @@ func TestPlanningMeetsNoDeadlock(t *testing.T) {
 					_, err := Plan(context.Background(), w.Pool, w.client, false)
 					ended <- err
 				}()
-				w.Eventually("it waits for the marks", func() error {
-					if !world.Scalar[bool](w, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')`) {
-						return errors.New("it does not")
-					}
-					return nil
-				})
+				w.awaitLock("it waits for the marks")
 				_, err = marker.Conn().PgConn().Exec(t.Context(), steps[1]).ReadAll()
 				w.Must(err)
 				w.Must(marker.Commit(t.Context()))

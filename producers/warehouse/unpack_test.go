@@ -1,4 +1,4 @@
-package kafkalog
+package warehouse
 
 import (
 	"bytes"
@@ -23,7 +23,7 @@ func TestUnpackerIsBounded(t *testing.T) {
 				b, compression := compressor.Compress(&packed, bytes.Repeat([]byte("a"), size))
 				return b, compression
 			}
-			u := NewUnpacker(batch, answer)
+			u := &unpacker{batch: batch, answer: answer}
 			packed, compression := pack(batch)
 			for range 2 { // as often as it is renewed
 				for n := range 3 {
@@ -31,19 +31,19 @@ func TestUnpackerIsBounded(t *testing.T) {
 						t.Fatalf("batch %d: %d bytes, %v", n, len(got), err)
 					}
 				}
-				if _, err := u.Decompress(packed, compression); !errors.Is(err, ErrEnough) {
+				if _, err := u.Decompress(packed, compression); !errors.Is(err, errEnough) {
 					t.Errorf("behind the limit: %v", err)
 				}
 				if got, err := u.Decompress(packed, kgo.CodecNone); err != nil || !bytes.Equal(got, packed) {
 					t.Errorf("what is not packed: %d bytes, %v", len(got), err)
 				}
-				u.Renew()
+				u.renew()
 			}
 			packed, compression = pack(batch + 1)
 			if _, err := u.Decompress(packed, compression); !errors.Is(err, kgo.ErrMaxDecompress) {
 				t.Errorf("a large batch: %v", err)
 			}
-			if _, err := u.Decompress([]byte("no batch"), compression); err == nil || errors.Is(err, ErrEnough) {
+			if _, err := u.Decompress([]byte("no batch"), compression); err == nil || errors.Is(err, errEnough) {
 				t.Errorf("what is damaged: %v", err)
 			}
 		})
