@@ -1,8 +1,12 @@
 package mailimport
 
 import (
+	"bytes"
 	"regexp"
 	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/text/encoding/htmlindex"
 
 	"github.com/applylens/applylens/events"
 )
@@ -16,6 +20,7 @@ type body struct {
 	links       []link
 	attachments []string // their names, including those of forwarded messages
 	charset     string   // the first one declared by a text
+	guessed     string   // of a text that declares none
 	rich        bool     // some of the text was HTML
 	forwarded   int
 	room        *room
@@ -37,11 +42,19 @@ func (b *body) add(p *part, depth int) {
 			}
 			b.add(inner, depth+1)
 		}
-	case strings.HasPrefix(p.kind, "text/") && !structured[p.kind], p.multipart(), !strings.Contains(p.kind, "/"):
+	case strings.HasPrefix(p.kind, "text/") && !structured[p.kind], p.multipart(), !strings.Contains(p.kind, "/"), p.misnamed():
 		b.read(p)
 	default:
 		b.attachments = append(b.attachments, p.name)
 	}
+}
+
+// understood are the families of media types that are known, and those that anybody may invent.
+var understood = regexp.MustCompile(`^(?:text|multipart|message|application|image|audio|video|font|model|chemical|x-[^/]*)/`)
+
+// misnamed tells whether a part is text by all but its media type, which is of no family that there is.
+func (p *part) misnamed() bool {
+	return !understood.MatchString(p.kind) && p.name == "" && bytes.IndexByte(p.content(), 0) < 0
 }
 
 // structured are text types that are data, or an alternative form of a page.
@@ -52,11 +65,11 @@ var structured = map[string]bool{"text/calendar": true, "text/vcard": true, "tex
 func (b *body) alternative(p *part, depth int) {
 	var plain, rich string
 	for _, form := range p.parts {
-		one := body{charset: b.charset, forwarded: b.forwarded, room: b.room}
+		one := body{charset: b.charset, guessed: b.guessed, forwarded: b.forwarded, room: b.room}
 		one.add(form, depth+1)
 		b.links = append(b.links, one.links...)
 		b.attachments = append(b.attachments, one.attachments...)
-		b.charset, b.forwarded = one.charset, one.forwarded
+		b.charset, b.guessed, b.forwarded = one.charset, one.guessed, one.forwarded
 		switch text := one.text.String(); {
 		case one.rich:
 			rich = text
@@ -88,6 +101,9 @@ func (b *body) read(p *part) {
 		b.charset = label
 	}
 	content := p.content()
+	if label == "" && b.guessed == "" && !utf8.Valid(content) {
+		b.guessed, _ = htmlindex.Name(guess(content))
+	}
 	if p.kind != "text/html" && !isHTML.Match(content) {
 		b.write(decodeText(content, label))
 		return

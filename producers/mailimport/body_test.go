@@ -42,6 +42,18 @@ func TestParseText(t *testing.T) {
 	f("no type", "Content-Type:\n\nplain\n", "plain")
 	f("invalid type", "Content-Type: ;;; text\n\nplain\n", "plain")
 	f("obsolete type", "Content-Type: text\n\nplain\n", "plain")
+	for _, kind := range []string{
+		"text/plain charset=utf-8", "text/plain, charset=utf-8", "text/plain: charset=utf-8", "text/plain;; charset=utf-8;", "text / plain; charset=utf-8", "text\\plain; charset=utf-8",
+		"\"text/plain\"; charset=utf-8", "'text/plain'; charset=utf-8", "Content-Type: text/plain; charset=utf-8", "text/plain; charset=utf-8, format=flowed", "text/plain; charset=utf-8 (Unicode)",
+		"text/plain; (Unicode) charset=utf-8", "text/plain; charset=utf-8; a stray word", "text/plain; = ; charset = \"utf-8", "text/plain/x; charset=utf-8", "text/; charset=utf-8",
+		"plain/text; charset=utf-8", "*/*; charset=utf-8", "/plain", "=?utf-8?q?text/plain?=", "(text/plain) charset=utf-8", "text/plain charset=\"utf-8\" format=flowed",
+	} {
+		f(kind, "Content-Type: "+kind+"\n\ncafé\n", "café")
+	}
+	f("parts without a semicolon", strings.Replace(multipart("mixed", "o", plain), ";", "", 1), "plain")
+	f("parts with a comma", strings.Replace(multipart("mixed", "o", plain), ";", ",", 1), "plain")
+	f("a file of an unknown family", "Content-Type: strange/file\n\n\x00\x01\n", "")
+	f("a named file of an unknown family", "Content-Type: strange/file; name=a.bin\n\nABC\n", "")
 	f("HTML only", "Content-Type: text/html\n\n<html><style>p{}</style><p>Hello <b>you</b></p></html>", "Hello you")
 	f("HTML that claims to be plain", "Content-Type: text/plain\n\n\n<HTML><p>Hello</p></HTML>", "Hello")
 	f("plain and rich", multipart("alternative", "o", plain, page), "plain")

@@ -3,6 +3,7 @@ package mailimport
 import (
 	"bytes"
 	"encoding/base64"
+	"regexp"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -11,6 +12,8 @@ import (
 	"golang.org/x/text/encoding/charmap"
 	"golang.org/x/text/encoding/htmlindex"
 	"golang.org/x/text/encoding/ianaindex"
+	"golang.org/x/text/encoding/japanese"
+	"golang.org/x/text/encoding/korean"
 	"golang.org/x/text/encoding/unicode"
 )
 
@@ -24,6 +27,9 @@ func decodeText(raw []byte, label string) string {
 		return text
 	}
 	label = strings.ToLower(strings.Trim(label, " \"'"))
+	if escaped := escapedSet(raw); escaped != nil {
+		return escaped(raw)
+	}
 	if label == "utf-7" || label == "unicode-1-1-utf-7" {
 		return decodeUTF7(raw)
 	}
@@ -61,9 +67,9 @@ func decodeMarked(raw []byte) (string, bool) {
 	return "", false
 }
 
-// aliases are names of character sets that occur in mail, but are listed by neither WHATWG nor IANA.
-var aliases = map[string]string{"cp932": "shift_jis", "ms932": "shift_jis", "cp936": "gbk", "cp949": "euc-kr", "ks_c_5601": "euc-kr",
-	"cp950": "big5", "utf8mb4": "utf-8", "8859-1": "iso-8859-1", "latin-1": "iso-8859-1", "cp-850": "ibm850", "cp850": "ibm850"}
+// aliases are names of character sets that occur in mail, but are listed by neither WHATWG nor IANA, and are no form of one that is.
+var aliases = map[string]string{"cp932": "shift_jis", "ms932": "shift_jis", "cp936": "gbk", "cp949": "euc-kr", "cp950": "big5", "utf8mb4": "utf-8",
+	"latin-1": "iso-8859-1"}
 
 // encodingOf returns nil for UTF-8, for unknown sets, and for ASCII, since eight-bit text declared as ASCII can be in any
 // set.
@@ -82,7 +88,76 @@ func encodingOf(label string) encoding.Encoding {
 	if e, err := ianaindex.MIME.Encoding(label); err == nil {
 		return e
 	}
+	if name := usual(label); name != label {
+		return encodingOf(name)
+	}
 	return nil
+}
+
+// setForms are how senders write names of character sets, beside those that are listed.
+var setForms = []struct {
+	form *regexp.Regexp
+	name string
+}{
+	{regexp.MustCompile(`^(?:x-)?(?:windows|win|cp|ms|microsoft-cp|ansi)?[-_ ]?(125[0-8])$`), "windows-$1"},
+	{regexp.MustCompile(`^(?:x-)?(?:iso)?[-_ ]?8859[-_ ]?(\d{1,2})(?:[-_:].*)?$`), "iso-8859-$1"},
+	{regexp.MustCompile(`^(?:x-)?(?:ibm|cp|dos)[-_ ]?(437|850|852|855|858|860|862|863|865|866)$`), "ibm$1"},
+	{regexp.MustCompile(`^.*big[-_ ]?5.*$`), "big5"},
+	{regexp.MustCompile(`^.*gb[-_ ]?18030.*$`), "gb18030"},
+	{regexp.MustCompile(`^.*(?:gb[-_ ]?2312|gbk).*$`), "gbk"},
+	{regexp.MustCompile(`^.*(?:shift[-_ ]?jis|sjis|windows-?31j).*$`), "shift_jis"},
+	{regexp.MustCompile(`^.*euc[-_ ]?jp.*$`), "euc-jp"},
+	{regexp.MustCompile(`^.*(?:euc[-_ ]?kr|ks[-_ ]?c[-_ ]?5601|ks[-_ ]?x[-_ ]?1001|\buhc\b).*$`), "euc-kr"},
+	{regexp.MustCompile(`^.*2022[-_ ]?jp.*$`), "iso-2022-jp"},
+	{regexp.MustCompile(`^(?:x-)?koi8[-_ ]?r?$`), "koi8-r"},
+	{regexp.MustCompile(`^(?:x-)?koi8[-_ ]?u$`), "koi8-u"},
+	{regexp.MustCompile(`^(?:x-)?utf[-_ ]?16[-_ ]?([bl]e)$`), "utf-16$1"},
+}
+
+// usual returns the name by which a character set is listed.
+func usual(label string) string {
+	for _, f := range setForms {
+		if f.form.MatchString(label) {
+			return f.form.ReplaceAllString(label, f.name)
+		}
+	}
+	return label
+}
+
+// escapedSet returns what decodes text of seven bits that switches between sets by escape sequences, whatever set it declares; nil
+// for all other text.
+func escapedSet(raw []byte) func(raw []byte) string {
+	at := bytes.Index(raw, []byte("\x1b$"))
+	switch {
+	case at < 0 || countHigh(raw) > 0:
+		return nil
+	case bytes.HasPrefix(raw[at:], []byte("\x1b$)C")):
+		return decodeKorean
+	case bytes.HasPrefix(raw[at:], []byte("\x1b$@")), bytes.HasPrefix(raw[at:], []byte("\x1b$B")), bytes.HasPrefix(raw[at:], []byte("\x1b$(D")):
+		return func(raw []byte) string { return decodeWith(japanese.ISO2022JP, raw) }
+	}
+	return nil
+}
+
+// decodeKorean decodes ISO-2022-KR (RFC 1557): between SO and SI are the pairs of EUC-KR without their eighth bits.
+func decodeKorean(raw []byte) string {
+	raw = bytes.ReplaceAll(raw, []byte("\x1b$)C"), nil)
+	plain := make([]byte, 0, len(raw))
+	shifted := false
+	for _, b := range raw {
+		switch {
+		case b == '\x0e', b == '\x0f':
+			shifted = b == '\x0e'
+		case b == '\n':
+			shifted = false
+			plain = append(plain, b)
+		case shifted && b > ' ':
+			plain = append(plain, b|0x80)
+		default:
+			plain = append(plain, b)
+		}
+	}
+	return decodeWith(korean.EUCKR, plain)
 }
 
 // garbled reports whether decoding failed at more than a tenth of the non-ASCII bytes.

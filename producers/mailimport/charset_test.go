@@ -59,7 +59,24 @@ func TestDecodeText(t *testing.T) {
 	f("declared as Chinese, but Western European", "caf\xe9 cr\xe8me \xe0 la", "gb2312", "café crème à la")
 	f("a Chinese character cut in two", encode(t, simplifiedchinese.GBK, strings.Repeat("你好", 20))+"\xc4", "gb2312", strings.Repeat("你好", 20)+"\uFFFD")
 	f("unknown set", "caf\xe9", "x-unknown", "café")
-	f("unsupported set", "caf\xe9", "iso-2022-kr", "café")
+	f("no escapes of the declared set", "caf\xe9", "iso-2022-kr", "café")
+	f("ISO-2022-KR", "\x1b$)C\x0e>H3gGO<<?d\x0f, Ann\n", "iso-2022-kr", "안녕하세요, Ann\n")
+	f("ISO-2022-KR, undeclared", "\x1b$)CA\x0e>H3g\x0f", "", "A안녕")
+	f("ISO-2022-JP, undeclared", encode(t, japanese.ISO2022JP, "こんにちは, Ann"), "", "こんにちは, Ann")
+	f("ISO-2022-JP, declared as ASCII", encode(t, japanese.ISO2022JP, "こんにちは"), "us-ascii", "こんにちは")
+	f("an escape sequence of a terminal", "\x1b[1mbold\x1b[0m", "", "\x1b[1mbold\x1b[0m")
+	for label, set := range map[string]encoding.Encoding{
+		"CHINESEBIG5": traditionalchinese.Big5, "big-5": traditionalchinese.Big5, "big5-eten": traditionalchinese.Big5, "x-gb2312": simplifiedchinese.GBK, "GB_2312-80": simplifiedchinese.GBK,
+		"gb-18030": simplifiedchinese.GB18030, "X-GBK": simplifiedchinese.GBK, "windows-31j": japanese.ShiftJIS, "sjis": japanese.ShiftJIS, "EUCJP": japanese.EUCJP,
+		"ks_c_5601": korean.EUCKR, "euc_kr": korean.EUCKR, "cp949": korean.EUCKR, "win-1251": charmap.Windows1251, "CP-1251": charmap.Windows1251, "ansi-1251": charmap.Windows1251,
+		"koi8": charmap.KOI8R, "iso8859_5": charmap.ISO8859_5, "8859-5": charmap.ISO8859_5, "iso-8859-5:1988": charmap.ISO8859_5, "dos-866": charmap.CodePage866,
+	} {
+		text := "Привет"
+		if _, single := set.(*charmap.Charmap); !single {
+			text = "一二三"
+		}
+		f(label, encode(t, set, text), label, text)
+	}
 }
 
 // TestGuess checks texts without a declaration that are long enough for a guess.

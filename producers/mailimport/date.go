@@ -1,6 +1,7 @@
 package mailimport
 
 import (
+	"cmp"
 	"regexp"
 	"strconv"
 	"strings"
@@ -60,12 +61,18 @@ func near(t time.Time, hops []time.Time) bool {
 	return len(hops) == 0
 }
 
-// The formats of a date, found anywhere in a text: RFC 5322 and its predecessors, asctime as in mbox, and ISO 8601.
+// The formats of a date, found anywhere in a text: RFC 5322 and its predecessors, asctime as in mbox, the month first as
+// Americans write it, in words or digits, and ISO 8601.
 var (
-	mailDate    = regexp.MustCompile(`(?i)\b(\d{1,2})[ -]+([a-z]{3})[a-z]*[., -]+(\d{4}|\d{2})[, ]+(\d{1,2})[:.](\d{2})(?:[:.](\d{2}))?(?: *([ap])m)? *([+-]\d{4}|[a-z]{1,5}\b)?`)
-	asctimeDate = regexp.MustCompile(`(?i)\b([a-z]{3}) +(\d{1,2}) +(\d{1,2}):(\d{2})(?::(\d{2}))? +(?:([+-]\d{4}|[a-z]{1,5}) +)?(\d{4})(?: +([+-]\d{4}))?`)
-	isoDate     = regexp.MustCompile(`\b(\d{4})-(\d{2})-(\d{2})[T ](\d{2}):(\d{2})(?::(\d{2}))?(?:\.\d+)? *(Z|[+-]\d{2}:?\d{2})?`)
+	mailDate    = regexp.MustCompile(`(?i)\b(\d{1,2})[ -]+([a-z]{3})[a-z]*[., -]+(\d{4}|\d{2})[, ]+(\d{1,2})[:.](\d{2})(?:[:.](\d{1,2}))?(?: *([ap])m)?(?: *` + zone + `)?`)
+	asctimeDate = regexp.MustCompile(`(?i)\b([a-z]{3}) +(\d{1,2}) +(\d{1,2}):(\d{2})(?::(\d{1,2}))? +(?:` + zone + ` +)?(\d{4})(?: +` + zone + `)?`)
+	wordsDate   = regexp.MustCompile(`(?i)\b([a-z]{3})[a-z]*[. ]+(\d{1,2})(?:st|nd|rd|th)?[, ]+(\d{4})[, ]+(?:at +)?(\d{1,2})[:.](\d{2})(?:[:.](\d{1,2}))?(?: *([ap])m)?(?: *` + zone + `)?`)
+	digitsDate  = regexp.MustCompile(`(?i)\b(\d{1,2})/(\d{1,2})/(\d{4}|\d{2})[, ]+(\d{1,2}):(\d{2})(?::(\d{1,2}))?(?: *([ap])m)?(?: *` + zone + `)?`)
+	isoDate     = regexp.MustCompile(`(?i)\b(\d{4})-(\d{2})-(\d{2})[T ](\d{1,2}):(\d{2})(?::(\d{1,2}))?(?:[.,]\d+)?(?: *` + zone + `)?`)
 )
+
+// zone is a zone by its offset, also behind the name of the zone that it is counted from, or by its name.
+const zone = `((?:(?:gmt|utc?) *)?[+-] ?\d{1,2}:?\d{2}\b|(?:(?:gmt|utc?) *)?[+-]\d{1,2}\b|[a-z]{1,5}\b)`
 
 // parseDate finds a date in text. A missing or unknown zone means UTC, as in RFC 5322.
 func parseDate(text string) (time.Time, bool) {
@@ -77,10 +84,20 @@ func parseDate(text string) (time.Time, bool) {
 		return build(m[3], monthOf(m[2]), m[1], m[4], m[5], m[6], m[7], m[8])
 	}
 	if m := asctimeDate.FindStringSubmatch(text); m != nil {
-		return build(m[7], monthOf(m[1]), m[2], m[3], m[4], m[5], "", m[6]+m[8])
+		return build(m[7], monthOf(m[1]), m[2], m[3], m[4], m[5], "", cmp.Or(m[8], m[6]))
+	}
+	if m := wordsDate.FindStringSubmatch(text); m != nil {
+		return build(m[3], monthOf(m[1]), m[2], m[4], m[5], m[6], m[7], m[8])
+	}
+	if m := digitsDate.FindStringSubmatch(text); m != nil {
+		month, day := number(m[1]), m[2]
+		if month > 12 { // the day first, as elsewhere
+			month, day = number(m[2]), m[1]
+		}
+		return build(m[3], month, day, m[4], m[5], m[6], m[7], m[8])
 	}
 	if m := isoDate.FindStringSubmatch(text); m != nil {
-		return build(m[1], number(m[2]), m[3], m[4], m[5], m[6], "", strings.Replace(m[7], ":", "", 1))
+		return build(m[1], number(m[2]), m[3], m[4], m[5], m[6], "", m[7])
 	}
 	return time.Time{}, false
 }
@@ -99,7 +116,7 @@ func build(yearText string, month int, dayText, hourText, minuteText, secondText
 			hour += 12
 		}
 	}
-	if month == 0 || day < 1 || day > 31 || hour > 23 || minute > 59 || second > 60 {
+	if month < 1 || month > 12 || day < 1 || day > 31 || hour > 23 || minute > 59 || second > 60 {
 		return time.Time{}, false
 	}
 	local := time.Date(year, time.Month(month), day, hour, minute, min(second, 59), 0, time.UTC)
@@ -126,13 +143,25 @@ func monthOf(name string) int {
 var zoneHours = map[string]int{"EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7,
 	"CET": 1, "CEST": 2, "MET": 1, "MEST": 2, "EET": 2, "EEST": 3, "BST": 1, "IST": 1}
 
+// maxOffset is the greatest offset of a zone that there is. One with a greater offset is unknown.
+const maxOffset = 14 * time.Hour
+
 func zoneOffset(zone string) time.Duration {
-	if len(zone) == 5 && (zone[0] == '+' || zone[0] == '-') {
-		offset := time.Duration(number(zone[1:3]))*time.Hour + time.Duration(number(zone[3:]))*time.Minute
-		if zone[0] == '-' {
-			offset = -offset
-		}
-		return offset
+	sign := strings.IndexAny(zone, "+-")
+	if sign < 0 {
+		return time.Duration(zoneHours[strings.ToUpper(zone)]) * time.Hour
 	}
-	return time.Duration(zoneHours[strings.ToUpper(zone)]) * time.Hour
+	digits := strings.NewReplacer(":", "", " ", "").Replace(zone[sign+1:])
+	if len(digits) < 3 { // hours alone
+		digits += "00"
+	}
+	hours, minutes := number(digits[:len(digits)-2]), number(digits[len(digits)-2:])
+	offset := time.Duration(hours)*time.Hour + time.Duration(minutes)*time.Minute
+	if offset > maxOffset || minutes > 59 {
+		return 0
+	}
+	if zone[sign] == '-' {
+		return -offset
+	}
+	return offset
 }

@@ -13,9 +13,12 @@ import (
 	"strings"
 )
 
-// maxKept is how many bytes of a message are kept: headers and the first parts. The rest, usually attachments, is only
-// hashed.
-const maxKept = 8 << 20
+// maxKept is how many bytes of a message are kept, and maxEncoded how many of a run of lines of base64, which is longer only
+// for an attachment. The rest is only hashed.
+const (
+	maxKept    = 8 << 20
+	maxEncoded = 1 << 20
+)
 
 // window is how far a reader looks ahead, in bytes. A longer line is read in pieces, and a greater Content-Length is
 // ignored.
@@ -42,8 +45,9 @@ type Raw struct {
 	Envelope string // the rest of the "From " line in an mbox: sender and time of delivery; otherwise empty
 	Fragment bool   // the text before the first separator of an mbox whose beginning is missing
 	// Bytes is the message without mbox quoting, with LF line endings and without trailing empty lines, up to the first
-	// 8 MiB. It is valid until the next message is read.
+	// 8 MiB, of which each file in base64 takes one at most. It is valid until the next message is read.
 	Bytes []byte
+	Cut   bool              // the end of the message is missing in Bytes
 	Hash  [sha256.Size]byte // of the whole message in that form
 }
 
@@ -54,6 +58,7 @@ var errNoMail = errors.New("it is neither an mbox nor a message")
 // returned when those bytes are read, after the messages before them.
 type Reader struct {
 	in      *bufio.Reader
+	from    io.Reader // what in reads
 	file    string
 	started bool
 	single  bool // the stream is one message
@@ -61,9 +66,11 @@ type Reader struct {
 	offset  int64
 	next    Raw // place and envelope of the next message
 
-	kept   []byte
-	sum    hash.Hash
-	blanks int // pending empty lines: trailing ones belong to no message
+	kept    []byte
+	cut     bool
+	encoded int // bytes of the run of lines of base64 that goes on
+	sum     hash.Hash
+	blanks  int // pending empty lines: trailing ones belong to no message
 }
 
 // NewReader returns a reader of the messages of in; file is its name in Place. An mbox is recognised by its name or its
@@ -78,6 +85,7 @@ func NewReader(in io.Reader, file string) *Reader {
 // zero is the beginning of any file.
 func (r *Reader) reset(in io.Reader, from Place) {
 	r.in.Reset(in)
+	r.from = in
 	r.file, r.offset = from.File, from.Offset
 	r.started, r.single, r.ended = false, false, false
 	r.next = Raw{Place: Place{File: from.File, Number: from.Number}}
@@ -86,6 +94,7 @@ func (r *Reader) reset(in io.Reader, from Place) {
 // resumes reports whether a message begins at the offset given to reset.
 func (r *Reader) resumes() (bool, error) {
 	r.started = true
+	r.convert()
 	return r.separator(true)
 }
 
@@ -108,7 +117,7 @@ func (r *Reader) Next() (*Raw, error) {
 		return nil, io.EOF
 	}
 	raw := r.next
-	r.kept, r.blanks = r.kept[:0], 0
+	r.kept, r.cut, r.encoded, r.blanks = r.kept[:0], false, 0, 0
 	r.sum.Reset()
 	if err := r.message(); err != nil {
 		r.ended = true
@@ -117,13 +126,45 @@ func (r *Reader) Next() (*Raw, error) {
 	if raw.Fragment && r.ended {
 		return nil, fmt.Errorf("read %s: %w", r.file, errNoMail)
 	}
-	raw.Bytes = r.kept
+	raw.Bytes, raw.Cut = r.kept, r.cut
 	r.sum.Sum(raw.Hash[:0])
 	return &raw, nil
 }
 
+// convert makes carriage returns line ends, if the stream has them alone, as on old Macs.
+func (r *Reader) convert() {
+	for n := 1; n <= maxHeader; n = r.in.Buffered() + 1 {
+		_, err := r.in.Peek(n)
+		head, _ := r.in.Peek(min(r.in.Buffered(), maxHeader))
+		switch {
+		case bytes.IndexByte(head, '\n') >= 0:
+			return
+		case err == nil && len(head) < maxHeader:
+			continue
+		case bytes.IndexByte(head, '\r') >= 0:
+			all, _ := r.in.Peek(r.in.Buffered())
+			r.in.Reset(returns{io.MultiReader(bytes.NewReader(bytes.Clone(all)), r.from)})
+		}
+		return
+	}
+}
+
+// returns reads carriage returns as line ends.
+type returns struct{ in io.Reader }
+
+func (r returns) Read(p []byte) (int, error) {
+	n, err := r.in.Read(p)
+	for i, b := range p[:n] {
+		if b == '\r' {
+			p[i] = '\n'
+		}
+	}
+	return n, err
+}
+
 // start skips a byte order mark and leading empty lines, and detects the format.
 func (r *Reader) start() error {
+	r.convert()
 	if mark, _ := r.in.Peek(3); string(mark) == "\xef\xbb\xbf" {
 		r.discard(3)
 	}
@@ -215,33 +256,31 @@ type literal struct {
 // literal checks whether the body that begins here ends after length bytes. A writer of Content-Length does not quote
 // (mboxcl2), or quotes all the same (mboxcl). A line that begins with From shows that it does not.
 func (r *Reader) literal(length int) literal {
-	if length < 0 || length > window-2*maxSeparator {
+	if length < 0 || length > window-maxHeader {
 		return literal{}
 	}
-	ahead, _ := r.in.Peek(length + maxSeparator)
+	ahead, _ := r.in.Peek(length + maxHeader)
 	if len(ahead) < length {
 		return literal{}
 	}
 	body, rest := ahead[:length], bytes.TrimLeft(ahead[length:], "\r\n")
-	line, _, _ := bytes.Cut(rest, []byte("\n"))
-	if len(rest) > 0 && !isSeparator(line) || len(rest) == 0 && len(ahead) == length+maxSeparator {
+	if len(rest) > 0 && !separates(rest, true) || len(rest) == 0 && len(ahead) == length+maxHeader {
 		return literal{}
 	}
 	verbatim := bytes.HasPrefix(body, []byte("From ")) || bytes.Contains(body, []byte("\nFrom "))
 	return literal{end: r.offset + int64(length), verbatim: verbatim}
 }
 
-// separator consumes the next line if it is a separator, and records the message that begins there. Without an empty line
-// before it, a header must follow, since a text may quote such a line.
+// separator consumes the next line if it is a separator, and records the message that begins there.
 func (r *Reader) separator(afterBlank bool) (bool, error) {
 	if start, _ := r.in.Peek(len("From ")); string(start) != "From " {
 		return false, nil // also at the end of the stream, which line reports
 	}
-	head, _ := r.in.Peek(2 * maxSeparator)
-	line, rest, _ := bytes.Cut(head, []byte("\n"))
-	if !isSeparator(line) || !afterBlank && !isHeader(rest) {
+	head, _ := r.in.Peek(maxHeader)
+	if !separates(head, afterBlank) {
 		return false, nil
 	}
+	line, _, _ := bytes.Cut(head, []byte("\n"))
 	r.next = Raw{Place: Place{r.file, r.next.Number + 1, r.offset}, Envelope: string(bytes.TrimSpace(line[len("From "):]))}
 	_, err := r.line()
 	return true, err
@@ -286,10 +325,29 @@ var manyBlanks = bytes.Repeat([]byte("\n"), 4096)
 
 func (r *Reader) keep(line []byte) {
 	r.sum.Write(line)
-	r.kept = append(r.kept, line[:min(len(line), maxKept-len(r.kept))]...)
+	if !isBase64Line(line) {
+		r.encoded = 0
+	} else if r.encoded += len(line); r.encoded > maxEncoded {
+		return
+	}
+	fits := min(len(line), maxKept-len(r.kept))
+	r.kept, r.cut = append(r.kept, line[:fits]...), r.cut || fits < len(line)
 }
 
-// fromLine matches an mbox "From " line: a sender and a time in the format of asctime, RFC 5322 or ISO 8601. Prose that
+// isBase64Line tells whether a line is one of many of encoded bytes.
+func isBase64Line(line []byte) bool {
+	if len(line) < 40 || len(line) > 1000 || line[len(line)-1] != '\n' {
+		return false
+	}
+	for _, b := range bytes.TrimRight(line, "=\n") {
+		if !isBase64(rune(b)) {
+			return false
+		}
+	}
+	return true
+}
+
+// fromLine matches the usual form of a separator: a sender and a time in the format of asctime, RFC 5322 or ISO 8601. Prose that
 // begins with From does not end in such a time.
 var fromLine = regexp.MustCompile(`(?i)^From (?:.* )? *(?:` +
 	`(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,? +` + months + ` +\d{1,2},? +\d{1,2}:\d{2}(?::\d{2})?(?: +[a-z0-9+-]{1,6})* +\d{4}(?: +[+-]\d{4})?(?: +remote from .*)?` +
@@ -299,9 +357,56 @@ var fromLine = regexp.MustCompile(`(?i)^From (?:.* )? *(?:` +
 
 const months = `(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*`
 
-func isSeparator(line []byte) bool {
-	return bytes.HasPrefix(line, []byte("From ")) && len(line) < maxSeparator && fromLine.Match(line)
+// maxHeader is how far behind a line that may be a separator a header is looked at, in bytes.
+const maxHeader = 8 << 10
+
+// separates reports whether text begins with a separator of messages: a line that begins with "From ", behind an empty line
+// and before the header of a mail. What that line says differs from writer to writer, and a text may have such a line too; but
+// prose follows there. Without the empty line, the line must have the usual form as well.
+func separates(text []byte, afterBlank bool) bool {
+	line, rest, _ := bytes.Cut(text, []byte("\n"))
+	if !bytes.HasPrefix(line, []byte("From ")) || len(line) >= maxSeparator {
+		return false
+	}
+	usual := fromLine.Match(line)
+	rest = bytes.TrimLeft(rest, "\r") // of line ends that were converted twice
+	if usual && afterBlank && len(rest) == 0 {
+		return true // a message without anything ends the file
+	}
+	return (usual || afterBlank) && beginsMail(rest, usual)
 }
+
+// mailFields are headers of which nearly every mail has one.
+var mailFields = regexp.MustCompile(`(?im)^(?:from|sender|to|cc|bcc|subject|date|received|message-id|return-path|delivered-to|reply-to|mime-version|content-type|` +
+	`status|x-[a-z0-9-]+|list-[a-z]+|resent-[a-z]+|dkim-signature|authentication-results)[ \t]*:`)
+
+// beginsMail reports whether text begins with the header of a mail. Behind a separator of the usual form, one header will do,
+// or a field of mails among lines that are none.
+func beginsMail(text []byte, usual bool) bool {
+	block := text
+	if end := blankLine.FindIndex(text); end != nil {
+		block = text[:end[0]]
+	}
+	if usual {
+		return isHeader(block) || mailFields.Match(block)
+	}
+	if !isHeader(block) || !mailFields.Match(block) {
+		return false
+	}
+	lines := bytes.Split(bytes.TrimRight(block, "\r\n"), []byte("\n"))
+	if len(text) == len(block) && len(lines) > 1 {
+		lines = lines[:len(lines)-1] // it may be cut
+	}
+	for _, line := range lines {
+		if !isHeader(line) && line[0] != ' ' && line[0] != '\t' {
+			return false
+		}
+	}
+	return true
+}
+
+// blankLine is the end of a header.
+var blankLine = regexp.MustCompile(`(?:^|\n)\r*\n`)
 
 // isHeader reports whether text begins with a header, or with the quoted separator that some servers put before it.
 func isHeader(text []byte) bool {

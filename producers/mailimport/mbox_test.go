@@ -2,6 +2,7 @@ package mailimport
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -69,6 +70,13 @@ func TestReader(t *testing.T) {
 		found{"1@0", envelope, "A: 1\n\nFrom now on we meet at 10:30 in 2003\n"})
 	f("NUL", from+"A: 1\n\nx\x00y\n\n"+from+"B: 2\n", found{"1@0", envelope, "A: 1\n\nx\x00y\n"}, found{"2@54", envelope, "B: 2\n"})
 	f("line endings converted twice", strings.ReplaceAll(from+"A: 1\n\nx\n", "\n", "\r\r\n"), found{"1@0", envelope, "A: 1\n\nx\n"})
+	f("carriage returns alone", strings.ReplaceAll(from+"A: 1\n\nx\n\n"+from+"B: 2\n\ny\n", "\n", "\r"),
+		found{"1@0", envelope, "A: 1\n\nx\n"}, found{"2@52", envelope, "B: 2\n\ny\n"})
+	f("a single message with carriage returns alone", "A: 1\r\rx\r", found{"1@0", "", "A: 1\n\nx\n"})
+	f("separators of other forms", from+"A: 1\n\nx\n\nFrom nobody\nFrom: a@b\nSubject: y\n\ny\n\nFrom -\nDate: z\n\nz\n",
+		found{"1@0", envelope, "A: 1\n\nx\n"}, found{"2@52", "nobody", "From: a@b\nSubject: y\n\ny\n"}, found{"3@89", "-", "Date: z\n\nz\n"})
+	f("a separator before prose", from+"A: 1\n\nx\n\n"+from+"is what the log says\n\ny\n",
+		found{"1@0", envelope, "A: 1\n\nx\n\n" + from + "is what the log says\n\ny\n"})
 	f("byte order mark", "\xef\xbb\xbf"+from+"A: 1\n", found{"1@3", envelope, "A: 1\n"})
 	f("separator quoted by the receiving server", from+">From b@c Thu Aug 22 12:36:23 2002 remote from x\nA: 1\n",
 		found{"1@0", envelope, "From b@c Thu Aug 22 12:36:23 2002 remote from x\nA: 1\n"})
@@ -122,25 +130,57 @@ func TestReaderBelievesContentLength(t *testing.T) {
 	})
 }
 
-func TestIsSeparator(t *testing.T) {
-	for _, line := range []string{
+func TestSeparates(t *testing.T) {
+	const (
+		mail  = "From: Ann Example <ann@example.org>\nTo: me@example.net,\n you@example.net\nSubject: Hello\n\nFrom: text\nmore text\n"
+		prose = "is what the log says\nSubject to change: all of it\n\nimportant ending\n"
+		notes = "Note: this is a text\nand has more lines\n\nFrom: ann@example.org\n"
+		other = "A: 1\nB: 2\n\ntext\n"
+	)
+	usual := []string{
 		"From a@b Thu Aug 22 12:36:23 2002", "From a@b Thu Aug  2 12:36 2002\r", "From - Thu Aug 22 12:36:23 2002", "From  Thu Aug 22 12:36:23 2002",
 		"From 17@xxx Thu Aug 22 12:36:23 +0000 2002", "From a@b Thu Aug 22 12:36:23 EDT 2002", "From a@b Thu Aug 22 12:36:23 2002 +0200",
 		"From a at b.example  Thu Aug 22 12:36:23 2002", "From a@b Thu, 22 Aug 2002 12:36:23 +0000", "From a@b 22 Aug 2002 12:36 GMT",
 		"From a@b 2002-08-22 12:36:23", "From a@b 2002-08-22T12:36:23.123+02:00", "From x!y Thu Aug 22 12:36:23 2002 remote from z",
-	} {
-		if !isSeparator([]byte(line)) {
-			t.Errorf("%q is not a separator", line)
+	}
+	others := []string{
+		"From nobody", "From nobody\r", "From -", "From ", "From a@b", "From a@b Thu, 22 Aug 2024 13:17:22 +0200 (CEST)", "From a@b Aug 22 13:17:22 2024",
+		"From a@b 8/22/2024 1:17:22 PM", "From a@b Do Aug 22 13:17:22 2024", "From a@b jeu. 22 août 2024 13:17:22", "From \"Ann Example\" <a@b> Thu Aug 22 12:36:23 2002 it rained",
+		"From here on I quote:", "From 10:30 to 12:00 in 2002", "From Thursday we open at 10:30", "From a@b Foo Bar 22 12:36:23 2002",
+	}
+	check := func(line, rest string, afterBlank, want bool) {
+		t.Helper()
+		if got := separates([]byte(line+"\n"+rest), afterBlank); got != want {
+			t.Errorf("%q before %q, after an empty line: %t; separates: %t", line, rest, afterBlank, got)
 		}
 	}
+	for _, line := range usual {
+		check(line, mail, true, true)
+		check(line, mail, false, true)
+		check(line, other, true, true)
+		check(line, "garbage\n"+mail, true, true)
+		check(line, ">From c@d Thu Aug 22 12:36:23 2002 remote from x\n"+other, true, true)
+		check(line, "", true, true)
+		check(line, "", false, false)
+		check(line, prose, true, false)
+		check(line, prose, false, false)
+	}
+	for _, line := range others {
+		check(line, mail, true, true)
+		check(line, strings.ReplaceAll(mail, "\n", "\r\n"), true, true)
+		check(line, mail[:40], true, true) // what is behind it is not read yet, or was cut off
+		check(line, mail, false, false)
+		check(line, other, true, false)
+		check(line, "", true, false)
+		check(line, prose, true, false)
+		check(line, notes, true, false)
+		check(line, "\n"+mail, true, false)
+	}
 	for _, line := range []string{
-		"From here", "From 10:30 to 12:00 in 2002", "From Thursday we open at 10:30", "from a@b Thu Aug 22 12:36:23 2002", ">From a@b Thu Aug 22 12:36:23 2002",
-		"From a@b Thu Aug 22 12:36:23 2002 it rained", "From: a@b Thu Aug 22 12:36:23 2002", "From a@b Foo Bar 22 12:36:23 2002",
+		"from a@b Thu Aug 22 12:36:23 2002", ">From a@b Thu Aug 22 12:36:23 2002", "From: a@b Thu Aug 22 12:36:23 2002",
 		"From a@b " + strings.Repeat("x", maxSeparator) + " Thu Aug 22 12:36:23 2002",
 	} {
-		if isSeparator([]byte(line)) {
-			t.Errorf("%q is a separator", line)
-		}
+		check(line, mail, true, false)
 	}
 }
 
@@ -192,6 +232,32 @@ func TestReaderReportsAReadError(t *testing.T) {
 	in := io.MultiReader(strings.NewReader(from+"A: 1\n"), iotest.ErrReader(broken))
 	if _, err := readAll(t, in); !errors.Is(err, broken) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestReaderKeepsWhatIsBehindAnAttachment checks a message of two large files in base64: of each a part is kept, and all text.
+func TestReaderKeepsWhatIsBehindAnAttachment(t *testing.T) {
+	file := strings.Repeat(strings.Repeat("QUJD", 19)+"\n", 6<<20/77)
+	text := "Subject: x\n\nbefore\n" + file + "between\n" + file + "behind\n"
+	raw, err := NewReader(strings.NewReader(text), "f").Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []string{"before\nQUJD", "QUJD\nbetween\nQUJD", "QUJD\nbehind\n"} {
+		if !bytes.Contains(raw.Bytes, []byte(part)) {
+			t.Errorf("%q is missing", part)
+		}
+	}
+	if raw.Cut || len(raw.Bytes) > 2*maxEncoded+1000 || len(raw.Bytes) < 2*maxEncoded-1000 || raw.Hash != sha256.Sum256([]byte(text)) {
+		t.Errorf("%d bytes are kept, cut: %t, hash %x", len(raw.Bytes), raw.Cut, raw.Hash)
+	}
+	cut, err := NewReader(strings.NewReader("Subject: x\n\n"+strings.Repeat("some words\n", maxKept/10)), "f").Next()
+	if err != nil || !cut.Cut {
+		t.Errorf("a text that is too long counts as whole: %v", err)
+	}
+	event, err := Parse(cut, Options{UserID: "u", RecordedAt: importTime})
+	if err != nil || !event.Mail.Truncated {
+		t.Errorf("its mail is not truncated: %v", err)
 	}
 }
 

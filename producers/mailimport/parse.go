@@ -1,6 +1,7 @@
 package mailimport
 
 import (
+	"cmp"
 	"encoding/hex"
 	"regexp"
 	"slices"
@@ -67,7 +68,7 @@ type message struct {
 	raw     *Raw
 	root    *part
 	body    body
-	charset string // of header bytes that are neither ASCII nor encoded: the one declared by the text
+	charset string // of header bytes that are neither ASCII nor encoded: that of the text, which is longer
 }
 
 func read(raw *Raw) (*message, error) {
@@ -77,7 +78,7 @@ func read(raw *Raw) (*message, error) {
 		return nil, &BrokenError{"its header is not that of a mail"}
 	}
 	m.body.add(m.root, 0)
-	m.charset = m.body.charset
+	m.charset = cmp.Or(m.body.charset, m.body.guessed)
 	return m, nil
 }
 
@@ -96,7 +97,7 @@ func (m *message) mail(options Options) *events.Mail {
 		Recipients:  m.recipients(),
 		DeliveredTo: m.deliveredTo(options.Addresses),
 		ListID:      listID,
-		Unsubscribe: m.get("List-Unsubscribe") != "",
+		Unsubscribe: m.unsubscribes(),
 		ReceivedAt: dates{
 			date:     m.get("Date"),
 			received: m.all("Received"),
@@ -156,7 +157,7 @@ func (m *message) hasAny(names ...string) bool {
 func (m *message) text() (text string, truncated bool) {
 	text = strings.TrimSpace(m.body.text.String())
 	cut := events.CleanText(text, events.MaxText)
-	return cut, len(cut) < len(text) && len(text) > events.MaxText
+	return cut, len(cut) < len(text) && len(text) > events.MaxText || m.raw.Cut
 }
 
 var angled = regexp.MustCompile(`<([^<>\s]+)>`)
@@ -234,17 +235,29 @@ func (m *message) deliveredTo(own []string) []string {
 	return found
 }
 
-// listID returns the part of List-Id in brackets, lower case.
+// listID returns the part of List-Id in brackets, lower case: of RFC 2919, where the name before it may be quoted and have
+// brackets too.
 func (m *message) listID() string {
-	id := m.get("List-Id")
-	if match := angled.FindStringSubmatch(id); match != nil {
-		id = match[1]
-	} else if at := strings.LastIndexByte(id, ' '); at >= 0 {
-		id = id[at+1:]
+	id := quoted.ReplaceAllString(m.get("List-Id"), " ")
+	if found := angled.FindAllStringSubmatch(id, -1); found != nil {
+		id = found[len(found)-1][1]
+	} else {
+		words := strings.Fields(cmp.Or(strings.TrimSpace(id), m.get("List-Id"), "-"))
+		id = words[len(words)-1]
 	}
-	id = strings.ToLower(strings.Trim(id, "<>"))
+	id = strings.ToLower(strings.Trim(id, `<>"-`))
 	if len(id) > events.MaxListID {
 		return ""
 	}
 	return id
+}
+
+// quoted is a quoted string.
+var quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
+
+// unsubscribes tells whether the message names a way to unsubscribe. RFC 2369 has "NO" for a list that has none.
+func (m *message) unsubscribes() bool {
+	way := strings.TrimSpace(m.get("List-Unsubscribe"))
+	word, _, _ := strings.Cut(way, " ")
+	return way != "" && !strings.EqualFold(word, "no")
 }

@@ -105,6 +105,18 @@ func TestParseHeaders(t *testing.T) {
 	listID := func(m *events.Mail) any { return m.ListID }
 	f("list in brackets", "List-Id: \"The <x\" list <News.Lists.example>\n", listID, "news.lists.example")
 	f("list without brackets", "List-Id: The list news.lists.example\n", listID, "news.lists.example")
+	f("list with brackets in its quoted name", "List-Id: \"The <b> list\" <news.lists.example>\n", listID, "news.lists.example")
+	f("list with an escaped quote", "List-Id: \"A \\\" <b> list\" <news.lists.example>\n", listID, "news.lists.example")
+	f("list with brackets in its name", "List-Id: The <b> list <news.lists.example>\n", listID, "news.lists.example")
+	f("list in quotes alone", "List-Id: \"news.lists.example\"\n", listID, "news.lists.example")
+	f("no list", "List-Id:\n", listID, "")
+
+	unsubscribe := func(m *events.Mail) any { return m.Unsubscribe }
+	f("a way to unsubscribe", "List-Unsubscribe: <mailto:x@y.example>\n", unsubscribe, true)
+	f("no way to unsubscribe", "List-Unsubscribe: NO\n", unsubscribe, false)
+	f("no way, with a comment", "List-Unsubscribe: no (moderated)\n", unsubscribe, false)
+	f("an empty way", "List-Unsubscribe: \n", unsubscribe, false)
+	f("an address that begins with no", "List-Unsubscribe: no-reply@y.example\n", unsubscribe, true)
 	f("list id that is too long", "List-Id: <"+strings.Repeat("x", events.MaxListID+1)+">\n", listID, "")
 
 	expires := func(m *events.Mail) any { return m.ExpiresAt }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"net/textproto"
+	"regexp"
 	"strings"
 
 	"github.com/jhillyerd/enmime/v2/mediatype"
@@ -12,9 +13,10 @@ import (
 // Limits of a message's structure. Parts beyond them are left out, so that time and memory are proportional to the
 // message's size.
 const (
-	maxDepth     = 20 // levels of parts, including those of forwarded messages
-	maxParts     = 1000
-	maxMediaType = 4 << 10
+	maxDepth      = 20 // levels of parts, including those of forwarded messages
+	maxParts      = 1000
+	maxMediaType  = 4 << 10
+	maxParameters = 50 // of a media type in bad form
 )
 
 // Limits of headers: the number of names in a message, the number of values per name, and the bytes of each value.
@@ -72,14 +74,46 @@ func (p *part) content() []byte {
 	return decodeTransfer(p.body, p.get("Content-Transfer-Encoding"))
 }
 
-// parseMediaType parses the valid part of a Content-Type or Content-Disposition.
-func parseMediaType(value string) (string, map[string]string) {
+// The forms of a media type and of parameters, as people and programs write them: without the semicolon, with a comma or a
+// colon in its place, in quotes, or with the name of the header once more.
+var (
+	mediaType = regexp.MustCompile(`(?i)^(?:content-type:)?[\s"'(]*([a-z*][a-z0-9*.+-]*)\s*[/\\]\s*([a-z0-9*][a-z0-9!#$&^_.+*-]*)?`)
+	oneWord   = regexp.MustCompile(`^[\s"'(]*([A-Za-z0-9_.-]+)`)
+	parameter = regexp.MustCompile(`([A-Za-z][A-Za-z0-9_-]*)\s*=\s*(?:"((?:[^"\\]|\\.)*)"?|([^\s;,"]+))`)
+)
+
+// parseMediaType parses a Content-Type or Content-Disposition, and what can be understood of one in bad form.
+func parseMediaType(value string) (kind string, parameters map[string]string) {
 	value = value[:min(len(value), maxMediaType)]
-	kind, parameters, _, err := mediatype.ParseWithOptions(value, mediatype.ParseOptions{StripMediaTypeInvalidCharacters: true})
-	if err != nil {
-		kind, _, _ = strings.Cut(value, ";")
+	rest := value
+	if found := mediaType.FindStringSubmatchIndex(value); found != nil {
+		kind, rest = value[found[2]:found[3]]+"/", value[found[1]:]
+		switch {
+		case found[4] >= 0:
+			kind += value[found[4]:found[5]]
+		case strings.EqualFold(kind, "text/"):
+			kind += "plain"
+		}
+	} else if found := oneWord.FindStringSubmatchIndex(value); found != nil {
+		kind, rest = value[found[2]:found[3]], value[found[1]:]
 	}
-	return strings.ToLower(strings.TrimSpace(kind)), parameters
+	rest = strings.TrimLeft(rest, "\"' \t,;:)")
+	_, parameters, _, _ = mediatype.ParseWithOptions("a/b; "+rest, mediatype.ParseOptions{StripMediaTypeInvalidCharacters: true})
+	if parameters == nil {
+		parameters = map[string]string{}
+	}
+	if strings.Count(rest, "=") > len(parameters) || strings.ContainsAny(parameters["charset"]+parameters["boundary"], `"`) {
+		for _, found := range parameter.FindAllStringSubmatch(rest, maxParameters) {
+			if name := strings.ToLower(found[1]); parameters[name] == "" || parameters[name][0] == '"' {
+				parameters[name] = found[2] + found[3]
+			}
+		}
+	}
+	if charset := parameters["charset"]; charset != "" { // "utf-8, format=flowed", "utf-8 (Unicode)"
+		parameters["charset"], _, _ = strings.Cut(strings.TrimLeft(charset, " "), " ")
+		parameters["charset"] = strings.TrimRight(parameters["charset"], ",;")
+	}
+	return strings.ToLower(kind), parameters
 }
 
 // parseHeader splits off the header. It ends at an empty line, or at a line that is not a header if no header follows it:

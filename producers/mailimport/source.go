@@ -86,17 +86,16 @@ func isMailFile(path string) bool {
 	return slices.ContainsFunc(mailEndings, func(ending string) bool { return strings.HasSuffix(name, ending) })
 }
 
-// beginsAsMbox checks the first line of a file: mail programs store folders in files without extension.
+// beginsAsMbox checks the beginning of a file: mail programs store folders in files without extension.
 func beginsAsMbox(path string) bool {
 	file, err := os.Open(path)
 	if err != nil {
 		return false
 	}
 	defer file.Close()
-	head := make([]byte, maxSeparator)
+	head := make([]byte, maxHeader)
 	n, _ := io.ReadFull(file, head)
-	line, _, _ := strings.Cut(string(head[:n]), "\n")
-	return isSeparator([]byte(line))
+	return separates(head[:n], true)
 }
 
 // fingerprint identifies a file by its size and beginning, whatever its name.
@@ -130,14 +129,45 @@ func (i input) open(stdin io.Reader, buffer *bufio.Reader, read *atomic.Int64) (
 	sum := sha256.Sum256(fmt.Appendf(nil, "%d %s", i.size, head))
 	copy(s.fingerprint[:], sum[:])
 	s.Reader = buffer
-	if s.packed = len(head) > 1 && string(head[:2]) == "\x1f\x8b"; s.packed {
+	if s.packed = kindOf(head) == gzipped; s.packed {
 		unpacked, err := gzip.NewReader(buffer)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("unpack %s: %w", i.path, err), s.close())
 		}
-		s.Reader = unpacked
+		inner := bufio.NewReader(unpacked)
+		head, _ = inner.Peek(tarMagic + len("ustar"))
+		s.Reader = inner
+	}
+	if kind := kindOf(head); kind != "" {
+		return nil, errors.Join(fmt.Errorf("%s is %s: unpack it, and import the directory", i.path, kind), s.close())
 	}
 	return s, nil
+}
+
+// The kinds of files that hold others, and how they begin.
+const (
+	gzipped  = "a gzip file"
+	tarMagic = 257 // where a tar file has its magic
+)
+
+var kinds = []struct {
+	magic string
+	at    int
+	name  string
+}{
+	{"\x1f\x8b", 0, gzipped}, {"PK\x03\x04", 0, "a zip archive"}, {"PK\x05\x06", 0, "a zip archive"}, {"ustar", tarMagic, "a tar archive"},
+	{"BZh", 0, "a bzip2 file"}, {"\xfd7zXZ\x00", 0, "an xz file"}, {"(\xb5/\xfd", 0, "a zstd file"}, {"7z\xbc\xaf\x27\x1c", 0, "a 7z archive"},
+	{"Rar!\x1a\x07", 0, "a rar archive"}, {"!BDN", 0, "an Outlook data file"},
+}
+
+// kindOf names what a file is that holds others; empty for all other files.
+func kindOf(head []byte) string {
+	for _, kind := range kinds {
+		if end := kind.at + len(kind.magic); len(head) >= end && string(head[kind.at:end]) == kind.magic {
+			return kind.name
+		}
+	}
+	return ""
 }
 
 // skip skips the first bytes of the unpacked file. Nothing may have been read before.
