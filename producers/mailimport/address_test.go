@@ -1,10 +1,12 @@
 package mailimport
 
 import (
+	"net/mail"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"github.com/applylens/applylens/events"
 )
@@ -33,10 +35,30 @@ func TestParseAddresses(t *testing.T) {
 	f("quote without an end", `"A <x@y.example>, b@y.example`, x(`"A`), events.Address{Address: "b@y.example"})
 	f("comment without an end", "Joe :( <x@y.example>, b@y.example", x("Joe :("), events.Address{Address: "b@y.example"})
 	f("bracket without an end", "A <x@y.example, b@y.example", x("A"), events.Address{Address: "b@y.example"})
-	f("empty brackets", "x@y.example <>", x("x@y.example"))
+	f("empty brackets", "x@y.example <>", x(""))
 	f("upper case stays", "X@Y.example", events.Address{Address: "X@Y.example"})
 	f("dot at the end", "x@y.example.", x(""))
 	f("bare bytes", "Andr\xe9 <x@y.example>", x("André"))
+	at := func(name, address string) events.Address { return events.Address{Name: name, Address: address} }
+	f("quoted local part with an address in it", `"hr@acme.example"@evil.example`, at("", `"hr@acme.example"@evil.example`))
+	f("an address before brackets with a quoted local part", `ann@bank.example <"x y"@evil.example>`, at("ann@bank.example", `"x y"@evil.example`))
+	f("an address in a comment", "(ann@bank.example) x@y.example", x("ann@bank.example"))
+	f("an address in a comment in brackets' front", "A (<ann@bank.example>) <x@y.example>", x("A"))
+	f("brackets in a quoted name", `"A <ann@bank.example>" <x@y.example>`, x("A <ann@bank.example>"))
+	f("brackets in a quoted name alone", `"A <ann@bank.example>" x@y.example`, x(""))
+	f("a comment in a comment", "x@y.example (A (B) C)", x("A (B) C"))
+	f("an escaped parenthesis", `x@y.example (A \) <ann@bank.example>)`, x("A ) <ann@bank.example>"))
+	f("a quoted local part with a space", `"john smith"@y.example`, at("", `"john smith"@y.example`))
+	f("a quoted local part that needs no quotes", `"x"@y.example`, x(""))
+	f("a quoted local part in brackets", `A <"john smith"@y.example>`, at("A", `"john smith"@y.example`))
+	f("an escape in a quoted local part", `"a\"b"@y.example`, at("", `"a\"b"@y.example`))
+	f("of the archive of a list", "x at y.example (Ann Example)", x("Ann Example"))
+	f("two words that are no address", "x at home (Ann Example)")
+	f("an obsolete route", "<@a.example,@b.example:x@y.example>", x(""))
+	f("a control character", "A <\x06@y.example>")
+	f("bytes in the local part", "\xa4O\xb1 <\xa4O\xb1@y.example>")
+	f("UTF-8 in the local part", "münchen@y.example", at("", "münchen@y.example"))
+	f("a comment within an address", "x@(home)y.example", x("home"))
 	f("no address", "A B")
 	f("empty", "")
 	f("long name", strings.Repeat("n", 500)+" <x@y.example>", x(strings.Repeat("n", maxDisplayName)))
@@ -57,4 +79,47 @@ func FuzzParseAddresses(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestAddressesAreThoseOfNetMail: whatever that parser accepts has the same addresses here.
+func TestAddressesAreThoseOfNetMail(t *testing.T) {
+	atom := rapid.SampledFrom([]string{"ann", "x", "A.B", "hr", "o'neil", "a+b", "=?utf-8?q?M=C3=BC?="})
+	quoted := rapid.SampledFrom([]string{`"hr@acme.example"`, `"x y"`, `"a\"b"`, `"<ann@bank.example>"`, `"(c"`, `"ann"`, `"a, b"`, `"a; b:"`})
+	comment := rapid.SampledFrom([]string{"", "", "", " ", "(ann@bank.example)", "(a (b) c)", `(\))`, "(<x@y.example>)", "(a, b)"})
+	domain := rapid.SampledFrom([]string{"acme.example", "evil.example", "y.example", "Mail.Y.example"})
+	accepted := 0
+	rapid.Check(t, func(t *rapid.T) {
+		mailbox := func() string {
+			local := rapid.OneOf(rapid.SampledFrom([]string{"ann", "x", "A.B", "o'neil", "a+b"}), quoted).Draw(t, "local")
+			address := local + "@" + domain.Draw(t, "domain")
+			if rapid.Bool().Draw(t, "bare") {
+				return comment.Draw(t, "before") + address + comment.Draw(t, "behind")
+			}
+			name := strings.Join(rapid.SliceOfN(rapid.OneOf(atom, quoted), 0, 3).Draw(t, "name"), " ")
+			return name + comment.Draw(t, "before") + " <" + address + ">" + comment.Draw(t, "behind")
+		}
+		header := mailbox()
+		for range rapid.IntRange(0, 2).Draw(t, "more") {
+			header += ", " + mailbox()
+		}
+		want, err := mail.ParseAddressList(header)
+		if err != nil {
+			return
+		}
+		accepted++
+		var got, expected []string
+		for _, a := range parseAddresses(header, "") {
+			at := strings.LastIndexByte(a.Address, '@')
+			got = append(got, unquote(a.Address[:at])+a.Address[at:])
+		}
+		for _, a := range want {
+			expected = append(expected, a.Address)
+		}
+		if diff := cmp.Diff(expected, got); diff != "" {
+			t.Fatalf("%s: %s", header, diff)
+		}
+	})
+	if accepted == 0 {
+		t.Error("it accepts nothing")
+	}
 }

@@ -143,21 +143,23 @@ func monthOf(name string) int {
 var zoneHours = map[string]int{"EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7,
 	"CET": 1, "CEST": 2, "MET": 1, "MEST": 2, "EET": 2, "EEST": 3, "BST": 1, "IST": 1}
 
-// maxOffset is the greatest offset of a zone that there is. One with a greater offset is unknown.
-const maxOffset = 14 * time.Hour
+// maxOffset is more than the offset of any zone. One with such an offset is unknown.
+const maxOffset = 24 * time.Hour
+
+var offsetSigns = strings.NewReplacer(":", "", " ", "")
 
 func zoneOffset(zone string) time.Duration {
 	sign := strings.IndexAny(zone, "+-")
 	if sign < 0 {
 		return time.Duration(zoneHours[strings.ToUpper(zone)]) * time.Hour
 	}
-	digits := strings.NewReplacer(":", "", " ", "").Replace(zone[sign+1:])
+	digits := offsetSigns.Replace(zone[sign+1:])
 	if len(digits) < 3 { // hours alone
 		digits += "00"
 	}
 	hours, minutes := number(digits[:len(digits)-2]), number(digits[len(digits)-2:])
 	offset := time.Duration(hours)*time.Hour + time.Duration(minutes)*time.Minute
-	if offset > maxOffset || minutes > 59 {
+	if offset >= maxOffset || minutes > 59 {
 		return 0
 	}
 	if zone[sign] == '-' {

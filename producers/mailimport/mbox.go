@@ -376,37 +376,45 @@ func separates(text []byte, afterBlank bool) bool {
 	return (usual || afterBlank) && beginsMail(rest, usual)
 }
 
-// mailFields are headers of which nearly every mail has one.
-var mailFields = regexp.MustCompile(`(?im)^(?:from|sender|to|cc|bcc|subject|date|received|message-id|return-path|delivered-to|reply-to|mime-version|content-type|` +
-	`status|x-[a-z0-9-]+|list-[a-z]+|resent-[a-z]+|dkim-signature|authentication-results)[ \t]*:`)
+// mailFields are headers of which nearly every mail has one. Those that begin with X-, List- or Resent- are some, too.
+var mailFields = map[string]bool{"from": true, "sender": true, "to": true, "cc": true, "bcc": true, "subject": true, "date": true, "received": true, "message-id": true,
+	"return-path": true, "delivered-to": true, "reply-to": true, "mime-version": true, "content-type": true, "status": true, "dkim-signature": true,
+	"authentication-results": true}
 
 // beginsMail reports whether text begins with the header of a mail. Behind a separator of the usual form, one header will do,
 // or a field of mails among lines that are none.
 func beginsMail(text []byte, usual bool) bool {
-	block := text
-	if end := blankLine.FindIndex(text); end != nil {
-		block = text[:end[0]]
+	if isHeader(text) == usual {
+		return usual
 	}
-	if usual {
-		return isHeader(block) || mailFields.Match(block)
-	}
-	if !isHeader(block) || !mailFields.Match(block) {
-		return false
-	}
-	lines := bytes.Split(bytes.TrimRight(block, "\r\n"), []byte("\n"))
-	if len(text) == len(block) && len(lines) > 1 {
-		lines = lines[:len(lines)-1] // it may be cut
-	}
-	for _, line := range lines {
-		if !isHeader(line) && line[0] != ' ' && line[0] != '\t' {
+	found := false
+	for rest := text; len(rest) > 0; {
+		line, after, ended := bytes.Cut(rest, []byte("\n"))
+		rest = after
+		line = bytes.TrimRight(line, "\r")
+		switch {
+		case len(line) == 0:
+			return found
+		case isMailField(line):
+			if found = true; usual {
+				return true
+			}
+		case !usual && ended && !isHeader(line) && line[0] != ' ' && line[0] != '\t':
 			return false
 		}
 	}
-	return true
+	return found
 }
 
-// blankLine is the end of a header.
-var blankLine = regexp.MustCompile(`(?:^|\n)\r*\n`)
+// isMailField reports whether a line begins with one of mailFields.
+func isMailField(line []byte) bool {
+	colon := headerColon(line)
+	if colon <= 0 || colon > 40 {
+		return false
+	}
+	name := strings.ToLower(string(bytes.TrimRight(line[:colon], " \t")))
+	return mailFields[name] || strings.HasPrefix(name, "x-") || strings.HasPrefix(name, "list-") || strings.HasPrefix(name, "resent-")
+}
 
 // isHeader reports whether text begins with a header, or with the quoted separator that some servers put before it.
 func isHeader(text []byte) bool {

@@ -238,7 +238,7 @@ func (m *message) deliveredTo(own []string) []string {
 // listID returns the part of List-Id in brackets, lower case: of RFC 2919, where the name before it may be quoted and have
 // brackets too.
 func (m *message) listID() string {
-	id := quoted.ReplaceAllString(m.get("List-Id"), " ")
+	id := quotedText.ReplaceAllString(m.get("List-Id"), " ")
 	if found := angled.FindAllStringSubmatch(id, -1); found != nil {
 		id = found[len(found)-1][1]
 	} else {
@@ -252,8 +252,8 @@ func (m *message) listID() string {
 	return id
 }
 
-// quoted is a quoted string.
-var quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
+// quotedText is a quoted string.
+var quotedText = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
 
 // unsubscribes tells whether the message names a way to unsubscribe. RFC 2369 has "NO" for a list that has none.
 func (m *message) unsubscribes() bool {
