@@ -300,7 +300,7 @@ func order(holds func(sign int) bool) func(kind, []byte, string) (test, error) {
 	return func(k kind, source []byte, at string) (test, error) {
 		if k == timeKind {
 			want, err := timeLiteral(source, at)
-			return func(value any, now time.Time) bool { return holds(value.(time.Time).Compare(want.At(now))) }, err
+			return func(value any, now time.Time) bool { return holds(against(value.(time.Time), want, now)) }, err
 		}
 		var want float64
 		if err := json.Unmarshal(source, &want); err != nil || isNull(source) {
@@ -308,6 +308,18 @@ func order(holds func(sign int) bool) func(kind, []byte, string) (test, error) {
 		}
 		return func(value any, _ time.Time) bool { return holds(sign(value.(float64) - want)) }, nil
 	}
+}
+
+// against tells whether a time lies before (-1), in (0) or behind (1) a period.
+func against(at time.Time, period moment.Period, now time.Time) int {
+	begin, next := period.Bounds(now)
+	switch {
+	case at.Before(begin):
+		return -1
+	case at.Equal(begin), at.Before(next):
+		return 0
+	}
+	return 1
 }
 
 func sign(x float64) int {
@@ -403,11 +415,11 @@ func textLiteral(source []byte, at string) (string, error) {
 	return s, nil
 }
 
-func timeLiteral(source []byte, at string) (moment.Moment, error) {
-	fault := &Error{at, `The right side must be a time: RFC 3339 such as "2026-01-31T09:00:00Z", or relative such as "now-7d".`}
+func timeLiteral(source []byte, at string) (moment.Period, error) {
+	fault := &Error{at, `The right side must be a time: a date such as "2026-01-31", RFC 3339 such as "2026-01-31T09:00:00Z", or relative such as "now-7d" or "now/d".`}
 	var s string
 	if err := json.Unmarshal(source, &s); err != nil {
-		return moment.Moment{}, fault
+		return moment.Period{}, fault
 	}
 	m, err := moment.Parse(s)
 	switch {

@@ -193,7 +193,7 @@ var decimal = regexp.MustCompile(`^-?[0-9]{1,15}(?:\.[0-9]{1,15})?$`)
 
 func (p *parser) limit(c column, t token, text string, excluded bool) (*limit, error) {
 	if c.kind == timeKind {
-		period, err := moment.ParsePeriod(text)
+		period, err := moment.Parse(text)
 		switch {
 		case errors.Is(err, moment.ErrFar):
 			return nil, p.fault(t, "A relative time lies at most 100 years from now.")

@@ -232,7 +232,7 @@ func TestParseTellsWhereAndWhy(t *testing.T) {
 	f("risk_score:NaN", 11, "NaN", "number")
 	f("risk_score:>= 5", 11, ">=", "number")
 	f("received_at:>yesterday", 12, ">yesterday", "now-7d")
-	f("received_at:[now-7y TO now]", 13, "now-7y", "time is expected")
+	f("received_at:[now-7x TO now]", 13, "now-7x", "time is expected")
 	f("received_at:>now-999999999w", 12, ">now-999999999w", "100 years")
 	f("age_days:99999", 9, "99999", "36500")
 	f("quarantined:yes", 12, "yes", "true or false")
