@@ -15,6 +15,7 @@ import (
 
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/ats"
+	"github.com/applylens/applylens/internal/domain"
 )
 
 // Row is one mail as the table keeps it.
@@ -167,7 +168,7 @@ func (a addresses) sorted() []address {
 
 func rowOf(m *events.Mail, id events.UUID, hash uint64) Row {
 	sender := strings.ToLower(m.Sender.Address)
-	domain := Registrable(sender)
+	senderDomain := domain.OfAddress(sender)
 	row := Row{
 		ID:           id,
 		UserID:       m.UserID,
@@ -176,11 +177,11 @@ func rowOf(m *events.Mail, id events.UUID, hash uint64) Row {
 		Subject:      m.Subject,
 		Sender:       sender,
 		SenderName:   m.Sender.Name,
-		SenderDomain: domain,
+		SenderDomain: senderDomain,
 		Recipients:   make([]string, 0, len(m.Recipients)),
 		ListID:       strings.ToLower(m.ListID),
 		ReceivedAt:   m.ReceivedAt,
-		Category:     Category(m, domain),
+		Category:     Category(m, senderDomain),
 		Quarantined:  m.Quarantined,
 		Labels:       slices.Clone(m.Labels),
 		Text:         m.Text,

@@ -5,32 +5,13 @@ import (
 	"testing"
 
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/domain"
 )
-
-func TestRegistrable(t *testing.T) {
-	f := func(address, want string) {
-		t.Helper()
-		if got := Registrable(address); got != want {
-			t.Errorf("%q: got %q, want %q", address, got, want)
-		}
-	}
-	f("a@example.com", "example.com")
-	f("a@Mail.Shop.Example.co.uk", "example.co.uk")
-	f("a@user.github.io", "user.github.io")
-	f("a@github.io", "github.io")
-	f("a@mail.bücher.de", "xn--bcher-kva.de")
-	f("a@localhost", "localhost")
-	f("a@[192.0.2.7]", "192.0.2.7")
-	f("a@example.com.", "example.com")
-	f(`"a@b"@example.com`, "example.com")
-	f("nobody", "")
-	f("", "")
-}
 
 func TestCategory(t *testing.T) {
 	f := func(name string, m events.Mail, want string) {
 		t.Run(name, func(t *testing.T) {
-			if got := Category(&m, Registrable(m.Sender.Address)); got != want {
+			if got := Category(&m, domain.OfAddress(m.Sender.Address)); got != want {
 				t.Errorf("got %q, want %q", got, want)
 			}
 		})

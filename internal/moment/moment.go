@@ -125,6 +125,22 @@ func (p Period) Bounds(now time.Time) (begin, next time.Time) {
 	return at, move(at, 1, unit)
 }
 
+// After tells whether a period begins after another one has ended, whenever it is now; false when that depends.
+func (p Period) After(other Period) bool {
+	if p.now != other.now {
+		return false
+	}
+	for month := time.January; month <= time.December; month++ { // whose lengths differ
+		now := time.Date(2001, month, 1, 12, 0, 0, 0, time.UTC)
+		begin, _ := p.Bounds(now)
+		last, next := other.Bounds(now)
+		if !begin.After(last) || begin.Before(next) {
+			return false
+		}
+	}
+	return true
+}
+
 // floor returns the beginning of the unit in which a time lies.
 func floor(at time.Time, unit byte) time.Time {
 	day := time.Date(at.Year(), at.Month(), at.Day(), 0, 0, 0, 0, time.UTC)

@@ -204,7 +204,11 @@ func (p *parser) compare(op string, operand []byte, at string) (node, error) {
 	if compile.kinds&(1<<left.kind) == 0 {
 		return nil, &Error{at, fmt.Sprintf("The operator %s does not apply to a field that is %s.", op, kindNames[left.kind])}
 	}
-	compiled, err := compile.compile(left.kind, parts[1], at+"/1")
+	right, err := left.stored(op, parts[1], at+"/1")
+	if err != nil {
+		return nil, err
+	}
+	compiled, err := compile.compile(left.kind, right, at+"/1")
 	if err != nil {
 		return nil, err
 	}
@@ -212,6 +216,32 @@ func (p *parser) compare(op string, operand []byte, at string) (node, error) {
 		err = p.weigh(parts[1], at+"/1")
 	}
 	return comparison{left.value, compiled}, err
+}
+
+// stored returns the right side of a comparison in the form in which the field's values are stored. What is no text is left to
+// the operator.
+func (f field) stored(op string, source []byte, at string) ([]byte, error) {
+	var list []json.RawMessage
+	var text string
+	switch {
+	case f.whole == nil || op != "eq" && op != "neq" && op != "in":
+	case op == "in" && json.Unmarshal(source, &list) == nil:
+		for i, part := range list {
+			stored, err := f.stored("eq", part, at+"/"+strconv.Itoa(i))
+			if err != nil {
+				return nil, err
+			}
+			list[i] = stored
+		}
+		return json.Marshal(list)
+	case op != "in" && json.Unmarshal(source, &text) == nil && text != "":
+		stored, detail := f.whole(text)
+		if detail != "" {
+			return nil, &Error{at, detail}
+		}
+		return json.Marshal(stored)
+	}
+	return source, nil
 }
 
 // weigh limits the total cost of the condition's regular expressions: counted repetitions multiply, so a short expression

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/domain"
 )
 
 // Mail is the input of conditions and confidence. A zero or empty field is missing.
@@ -57,12 +58,16 @@ var kindNames = [...]string{"text", "a number", "a time", "true or false", "a li
 type field struct {
 	kind  kind
 	value func(mail *Mail, now time.Time) any
+
+	// whole makes of a text the form in which the field's values are stored, for comparisons with all of a value, or tells
+	// people why no value is like that; nil: as it is.
+	whole func(text string) (stored, detail string)
 }
 
 var fields = map[string]field{
 	"category":      text(func(m *Mail) string { return m.Category }),
-	"sender":        text(func(m *Mail) string { return m.Sender }),
-	"sender_domain": text(func(m *Mail) string { return m.SenderDomain }),
+	"sender":        text(func(m *Mail) string { return m.Sender }).with(wholeSender),
+	"sender_domain": text(func(m *Mail) string { return m.SenderDomain }).with(wholeDomain),
 	"subject":       text(func(m *Mail) string { return m.Subject }),
 	"list_id":       text(func(m *Mail) string { return m.ListID }),
 	"ats.stage":     atsText(func(a *ATS) string { return a.Stage }),
@@ -72,20 +77,20 @@ var fields = map[string]field{
 	"expires_at":    instant(func(m *Mail) time.Time { return m.ExpiresAt }),
 	"age_days":      daysSince(func(m *Mail) time.Time { return m.ReceivedAt }),
 	"expired_days":  daysSince(func(m *Mail) time.Time { return m.ExpiresAt }),
-	"quarantined":   {flagKind, func(m *Mail, _ time.Time) any { return m.Quarantined }},
-	"risk_score": {numberKind, func(m *Mail, _ time.Time) any {
+	"quarantined":   {kind: flagKind, value: func(m *Mail, _ time.Time) any { return m.Quarantined }},
+	"risk_score": {kind: numberKind, value: func(m *Mail, _ time.Time) any {
 		if m.RiskScore == nil {
 			return nil
 		}
 		return float64(*m.RiskScore)
 	}},
-	"ats.ghosting_risk": {numberKind, func(m *Mail, _ time.Time) any {
+	"ats.ghosting_risk": {kind: numberKind, value: func(m *Mail, _ time.Time) any {
 		if m.ATS == nil {
 			return nil
 		}
 		return m.ATS.GhostingRisk
 	}},
-	"labels": {listKind, func(m *Mail, _ time.Time) any {
+	"labels": {kind: listKind, value: func(m *Mail, _ time.Time) any {
 		if len(m.Labels) == 0 {
 			return nil
 		}
@@ -93,8 +98,29 @@ var fields = map[string]field{
 	}},
 }
 
+func (f field) with(whole func(string) (stored, detail string)) field {
+	f.whole = whole
+	return f
+}
+
+// wholeSender refuses what is no address but part of many.
+func wholeSender(text string) (stored, detail string) {
+	if strings.HasPrefix(text, "*") || strings.HasPrefix(text, "@") {
+		return "", "An address is compared as a whole: for everybody at a domain, compare sender_domain, or use contains."
+	}
+	return text, ""
+}
+
+// wholeDomain reduces a domain, or that of an address, to the registrable one, as those of mail are.
+func wholeDomain(text string) (stored, detail string) {
+	if strings.HasPrefix(text, "*") {
+		return "", "A domain is compared as a whole: the registrable one, such as example.com; for part of one, use contains or regex."
+	}
+	return domain.Of(text[strings.LastIndexByte(text, '@')+1:]), ""
+}
+
 func text(get func(*Mail) string) field {
-	return field{textKind, func(m *Mail, _ time.Time) any {
+	return field{kind: textKind, value: func(m *Mail, _ time.Time) any {
 		if s := get(m); s != "" {
 			return s
 		}
@@ -112,7 +138,7 @@ func atsText(get func(*ATS) string) field {
 }
 
 func instant(get func(*Mail) time.Time) field {
-	return field{timeKind, func(m *Mail, _ time.Time) any {
+	return field{kind: timeKind, value: func(m *Mail, _ time.Time) any {
 		if t := get(m); !t.IsZero() {
 			return t
 		}
@@ -121,7 +147,7 @@ func instant(get func(*Mail) time.Time) field {
 }
 
 func daysSince(get func(*Mail) time.Time) field {
-	return field{numberKind, func(m *Mail, now time.Time) any {
+	return field{kind: numberKind, value: func(m *Mail, now time.Time) any {
 		t := get(m)
 		if t.IsZero() {
 			return nil

@@ -16,6 +16,7 @@ import (
 
 	"github.com/applylens/applylens/consumers/mailbox"
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/domain"
 	"github.com/applylens/applylens/producers/mailimport"
 )
 
@@ -62,7 +63,7 @@ func byHand(t *testing.T) []sorted {
 			if half := []string{tuning, heldOut}[sha256.Sum256([]byte(id))[0]&1]; one.half != half {
 				t.Errorf("%s belongs to the half %s", id, half)
 			}
-			one.found = mailbox.Category(m, mailbox.Registrable(m.Sender.Address))
+			one.found = mailbox.Category(m, domain.OfAddress(m.Sender.Address))
 			if m.RiskScore != nil {
 				one.score = *m.RiskScore
 			}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/applylens/applylens/consumers/mailbox"
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/domain"
 	"github.com/applylens/applylens/internal/policy"
 	"github.com/applylens/applylens/internal/sample"
 	"github.com/applylens/applylens/producers/mailimport"
@@ -105,7 +106,7 @@ func TestRecentIsDeterministic(t *testing.T) {
 
 // seen returns a mail as policies see it after the mailbox fold.
 func seen(m *events.Mail) policy.Mail {
-	domain := mailbox.Registrable(m.Sender.Address)
+	domain := domain.OfAddress(m.Sender.Address)
 	return policy.Mail{ID: mailbox.MailID(m).String(), Category: mailbox.Category(m, domain), Sender: m.Sender.Address, SenderDomain: domain,
 		ListID: m.ListID, Subject: m.Subject, RiskScore: m.RiskScore, Quarantined: m.Quarantined, ReceivedAt: m.ReceivedAt}
 }

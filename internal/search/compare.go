@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/domain"
 	"github.com/applylens/applylens/internal/moment"
 	"github.com/applylens/applylens/internal/tokenize"
 )
@@ -82,6 +83,9 @@ func Named(text string) (Node, bool) {
 
 // person compares with the whole address when the text looks like one, and else with each word.
 func (p *parser) person(c column, t token, text string, prefix bool) (Node, error) {
+	if strings.HasPrefix(text, "*") || strings.HasPrefix(text, "@") {
+		return nil, p.fault(t, "An address is compared as a whole, or with a * at its end: for everybody at a domain, use sender_domain:example.com.")
+	}
 	if strings.Contains(text, "@") {
 		return p.value(c, t, text, prefix)
 	}
@@ -99,6 +103,14 @@ func (p *parser) person(c column, t token, text string, prefix bool) (Node, erro
 func (p *parser) value(c column, t token, text string, prefix bool) (Node, error) {
 	if text == "" {
 		return nil, p.fault(t, fmt.Sprintf("The value is empty: to find mail without this field, use NOT %s:*.", c.field))
+	}
+	if c.field == SenderDomain {
+		if strings.HasPrefix(text, "*") {
+			return nil, p.fault(t, "A sender's domain is the registrable one, such as example.com, and compared as a whole, or with a * at its end.")
+		}
+		if text = text[strings.LastIndexByte(text, '@')+1:]; !prefix {
+			text = domain.Of(text)
+		}
 	}
 	return Value{c.field, tokenize.Lower(text), prefix}, nil
 }
@@ -167,6 +179,9 @@ func (p *parser) between(c column) (Node, error) {
 		high.excluded = p.text[p.at] == '}'
 	}
 	p.at++
+	if open.stop = p.at; low != nil && high != nil && low.after(high) {
+		return nil, p.fault(open, "This range ends before it begins: the lower end comes first.")
+	}
 	if low == nil && high == nil {
 		return exists(c), nil
 	}
@@ -178,6 +193,14 @@ type limit struct {
 	number   float64
 	period   moment.Period
 	excluded bool
+}
+
+// after tells whether one end lies after another, as far as that does not depend on when it is now.
+func (l *limit) after(other *limit) bool {
+	if l.number != other.number {
+		return l.number > other.number
+	}
+	return l.period.After(other.period)
 }
 
 // limitOf reads one end of a range; a star is none.

@@ -100,11 +100,8 @@ func (p *parser) all(level int) (Node, error) {
 // part reads a comparison, a negation or what stands in parentheses.
 func (p *parser) part(level int) (Node, error) {
 	t := p.token
-	if level > MaxLevels {
-		return nil, p.fault(t, fmt.Sprintf("A query is nested at most %d levels deep.", MaxLevels))
-	}
-	if p.nodes++; p.nodes > MaxNodes {
-		return nil, p.fault(t, fmt.Sprintf("A query has at most %d parts.", MaxNodes))
+	if err := p.count(t, level); err != nil {
+		return nil, err
 	}
 	switch t.kind {
 	case openToken:
@@ -124,6 +121,17 @@ func (p *parser) part(level int) (Node, error) {
 		return p.compared(p.scope)
 	}
 	return nil, p.missing(t)
+}
+
+// count counts a part of the query.
+func (p *parser) count(t token, level int) error {
+	if level > MaxLevels {
+		return p.fault(t, fmt.Sprintf("A query is nested at most %d levels deep.", MaxLevels))
+	}
+	if p.nodes++; p.nodes > MaxNodes {
+		return p.fault(t, fmt.Sprintf("A query has at most %d parts.", MaxNodes))
+	}
+	return nil
 }
 
 // missing is the error for an operator, a closing parenthesis or an end where something to search for is expected.
@@ -162,6 +170,18 @@ func (p *parser) named(level int) (Node, error) {
 	if !known {
 		return nil, p.unknown(name)
 	}
+	if !p.negated(c) {
+		return p.valued(name, c, level)
+	}
+	if err := p.count(name, level+1); err != nil {
+		return nil, err
+	}
+	inner, err := p.valued(name, c, level+1)
+	return Not{inner}, err
+}
+
+// valued reads a value or a group of values for a field.
+func (p *parser) valued(name token, c column, level int) (Node, error) {
 	var err error
 	if p.token, err = p.scan(true, true); err != nil {
 		return nil, err

@@ -176,6 +176,29 @@ func TestParse(t *testing.T) {
 	f("age_days:<=3", "received_at>11-22T15:04:05")
 	f("age_days:[2.5 TO 3.5]", "received_at>11-22T15:04:05<=11-23T15:04:05")
 
+	f("received_at:[now-1M TO now-30d]", "received_at>=10-26T15:04:05<=10-27T15:04:05")
+	f("received_at:[2002-07-29/d TO now/d+1h]", "received_at>=07-29<=11-26T01:00:00")
+	f("received_at:[now TO 2002]", "received_at>=11-26T15:04:05<01-01") // what it means depends on when it is now
+
+	// signs before values, curly quotes, domains
+	f("subject:-alpha", "!subject:alpha")
+	f("subject:!alpha", "!subject:alpha")
+	f("category:-personal", "!category=personal")
+	f("subject: -alpha beta", "(!subject:alpha & sb:beta)")
+	f(`subject:-"a b"`, "!subject:a_b")
+	f("category:-(promo OR event)", "!(category=promo | category=event)")
+	f("risk_score:!80", "!risk_score>=80<=80")
+	f("risk_score:-5", "risk_score>=-5<=-5")
+	f("quarantined:!true", "!quarantined=true")
+	f("NOT subject:-alpha", "!!subject:alpha")
+	f("“next steps” subject:„a b“", "(sb:next_steps & subject:a_b)")
+	f("label:”To do”", "labels=to do")
+	f("sender_domain:mail.Example.co.uk", "sender_domain=example.co.uk")
+	f("sender_domain:@example.net", "sender_domain=example.net")
+	f("sender_domain:ann@mail.example.net", "sender_domain=example.net")
+	f("sender_domain:bücher.example", "sender_domain=xn--bcher-kva.example")
+	f("sender_domain:exam*", "sender_domain=exam*")
+
 	f("category:promo AND received_at:[now-7d TO now]", "(category=promo & received_at>=11-19T15:04:05<=11-26T15:04:05)")
 }
 
@@ -222,6 +245,13 @@ func TestParseTellsWhereAndWhy(t *testing.T) {
 	f("foo^3", 0, "foo^3", "nor ^")
 	f("/a+$/", 0, "/a+$/", "no regular expressions")
 	f("subject:/a+/", 8, "/a+/", "no regular expressions")
+	f("sender:*@example.net", 7, "*@example.net", "sender_domain:example.com")
+	f("to:@example.net", 3, "@example.net", "sender_domain:example.com")
+	f("sender_domain:*.net", 14, "*.net", "registrable")
+	f("risk_score:[80 TO 20]", 11, "[80 TO 20]", "ends before it begins")
+	f("age_days:[5 TO 3]", 9, "[5 TO 3]", "ends before it begins")
+	f("received_at:[now TO now-7d]", 12, "[now TO now-7d]", "ends before it begins")
+	f("received_at:[2026-02 TO 2026-01-31]", 12, "[2026-02 TO 2026-01-31]", "ends before it begins")
 	f("subject:[a TO b]", 8, "[", "Ranges are for numbers")
 	f("risk_score:[1 TO 2", 11, "[1 TO", "never closed")
 	f("risk_score:[1 TO", 16, "", "end of a range")

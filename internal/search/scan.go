@@ -70,7 +70,7 @@ func (s *scanner) scan(value, brackets bool) (token, error) {
 			return s.take(openToken, 1), nil
 		case r == ')':
 			return s.take(closeToken, 1), nil
-		case r == '"':
+		case isQuote(r):
 			return s.quoted()
 		case brackets && (r == '[' || r == '{'):
 			return s.take(rangeToken, 1), nil
@@ -119,6 +119,19 @@ func (s *scanner) operator() (token, bool) {
 	return s.take(notToken, 1), true
 }
 
+// negated takes the sign before a value, as in "subject:-word", and tells whether there is one. Numbers have signs of their own.
+func (s *scanner) negated(c column) bool {
+	s.skipSpaces()
+	if s.at+1 >= len(s.text) || s.text[s.at] != '!' && (s.text[s.at] != '-' || c.ordered()) {
+		return false
+	}
+	if next := s.text[s.at+1]; unicode.IsSpace(next) || next == ')' || isSign(next) {
+		return false
+	}
+	s.at++
+	return true
+}
+
 func isSign(r rune) bool { return r == '-' || r == '+' || r == '!' }
 
 // double tells whether the next two characters are r.
@@ -154,8 +167,11 @@ func (s *scanner) bare(value bool) token {
 
 func (s *scanner) stops() bool {
 	r := s.text[s.at]
-	return unicode.IsSpace(r) || r == '(' || r == ')' || r == '"' || s.double('&') || s.double('|')
+	return unicode.IsSpace(r) || r == '(' || r == ')' || isQuote(r) || s.double('&') || s.double('|')
 }
+
+// isQuote tells whether a character begins or ends a phrase: as typed, or as programs replace what is typed.
+func isQuote(r rune) bool { return r == '"' || r == '“' || r == '”' || r == '„' || r == '‟' }
 
 // isName tells whether characters look like the name of a field.
 func isName(chars []char) bool {
@@ -190,9 +206,10 @@ func inWord(r rune) bool { return unicode.IsLetter(r) || unicode.IsNumber(r) || 
 // quoted takes what stands between two quotes.
 func (s *scanner) quoted() (token, error) {
 	t := token{kind: quoteToken, start: s.at}
+	straight := s.text[s.at] == '"'
 	for s.at++; s.at < len(s.text); s.at++ {
 		r := s.text[s.at]
-		if r == '"' {
+		if r == '"' || !straight && isQuote(r) {
 			s.at++
 			t.stop = s.at
 			return t, s.trailing(t)
@@ -219,7 +236,7 @@ func (s *scanner) trailing(t token) error {
 // endpoint takes one end of a range.
 func (s *scanner) endpoint() (token, error) {
 	s.skipSpaces()
-	if s.at < len(s.text) && s.text[s.at] == '"' {
+	if s.at < len(s.text) && isQuote(s.text[s.at]) {
 		return s.quoted()
 	}
 	t := token{kind: bareToken, start: s.at}

@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/applylens/applylens/consumers/mailbox"
 	"github.com/applylens/applylens/internal/config"
+	"github.com/applylens/applylens/internal/domain"
 	"github.com/applylens/applylens/internal/search"
 	"github.com/applylens/applylens/internal/testkit/searchtest"
 	"github.com/applylens/applylens/internal/testkit/testenv"
@@ -34,7 +34,7 @@ func settled(context.Context, string, time.Time) (bool, error) { return true, ni
 func mailOf(m *searchtest.Mail) *Mail {
 	mail := &Mail{
 		ID: m.ID().String(), UserID: m.UserID, ReceivedAt: m.ReceivedAt, Subject: m.Subject, Text: m.Text, SenderName: m.Sender.Name, Sender: m.Sender.Address,
-		SenderDomain: mailbox.Registrable(m.Sender.Address), Category: m.Category, Labels: m.Labels, ListID: m.ListID, RiskScore: m.RiskScore,
+		SenderDomain: domain.OfAddress(m.Sender.Address), Category: m.Category, Labels: m.Labels, ListID: m.ListID, RiskScore: m.RiskScore,
 		Quarantined: m.Quarantined,
 	}
 	for _, recipient := range m.Recipients {

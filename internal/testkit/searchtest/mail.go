@@ -8,6 +8,7 @@ import (
 
 	"github.com/applylens/applylens/consumers/mailbox"
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/domain"
 	"github.com/applylens/applylens/internal/search"
 	"github.com/applylens/applylens/internal/tokenize"
 )
@@ -116,7 +117,7 @@ func (m *Mail) values(field search.Field) []string {
 			list = append(list, recipient.Address)
 		}
 	case search.SenderDomain:
-		list = []string{mailbox.Registrable(m.Sender.Address)}
+		list = []string{domain.OfAddress(m.Sender.Address)}
 	case search.Category:
 		list = []string{m.Category}
 	case search.Labels:
