@@ -148,7 +148,8 @@ func testFinds(t *testing.T, s Subject) {
 	f("to:me@home.example", "meetup")
 	f("to:bob", "meetup")
 	f("sender_domain:meetup.example", "meetup")
-	f("sender_domain:mail.meetup.example", "")
+	f("sender_domain:mail.meetup.example", "meetup")
+	f("sender_domain:eetup.example", "")
 
 	// Whole values.
 	f("category:Promo", "promo")
