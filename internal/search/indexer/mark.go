@@ -188,11 +188,11 @@ func (x *indexer) turnVersions(ctx context.Context) (turned bool, err error) {
 
 // age marks what has grown old by the clock, and tells whether anything has.
 func (x *indexer) age(ctx context.Context) (aged bool, err error) {
-	now := x.Now().UTC()
 	err = x.transact(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, lockAgeing); err != nil {
 			return err
 		}
+		now := x.Now().UTC() // under the lock, so that nobody who looked at the clock before passes who looked after
 		var count int
 		if err := tx.QueryRow(ctx, markAged, now).Scan(nil, &count); err != nil {
 			return err
