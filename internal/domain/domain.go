@@ -12,17 +12,16 @@ import (
 
 // OfAddress returns the registrable domain of an address, as Of does; an address without a domain has none.
 func OfAddress(address string) string {
-	at := strings.LastIndexByte(address, '@')
-	if at < 0 {
+	if !strings.Contains(address, "@") {
 		return ""
 	}
-	return Of(address[at+1:])
+	return Of(address)
 }
 
-// Of returns the registrable domain of a host by the public suffix list, in ASCII and lower case: example.co.uk for
+// Of returns the registrable domain of a host, or of that of an address, by the public suffix list, in ASCII and lower case: example.co.uk for
 // mail.example.co.uk. A host without one, such as localhost or an IP address, stands for itself.
-func Of(host string) string {
-	host = strings.Trim(strings.ToLower(host), ".[] ")
+func Of(text string) string {
+	host := strings.Trim(strings.ToLower(text[strings.LastIndexByte(text, '@')+1:]), ".[] ")
 	if _, err := netip.ParseAddr(host); err == nil {
 		return host
 	}

@@ -116,7 +116,7 @@ func wholeDomain(text string) (stored, detail string) {
 	if strings.HasPrefix(text, "*") {
 		return "", "A domain is compared as a whole: the registrable one, such as example.com; for part of one, use contains or regex."
 	}
-	return domain.Of(text[strings.LastIndexByte(text, '@')+1:]), ""
+	return domain.Of(text), ""
 }
 
 func text(get func(*Mail) string) field {

@@ -108,7 +108,9 @@ func (p *parser) value(c column, t token, text string, prefix bool) (Node, error
 		if strings.HasPrefix(text, "*") {
 			return nil, p.fault(t, "A sender's domain is the registrable one, such as example.com, and compared as a whole, or with a * at its end.")
 		}
-		if text = text[strings.LastIndexByte(text, '@')+1:]; !prefix {
+		if prefix {
+			text = text[strings.LastIndexByte(text, '@')+1:]
+		} else {
 			text = domain.Of(text)
 		}
 	}

@@ -384,8 +384,11 @@ var mailFields = map[string]bool{"from": true, "sender": true, "to": true, "cc":
 // beginsMail reports whether text begins with the header of a mail. Behind a separator of the usual form, one header will do,
 // or a field of mails among lines that are none.
 func beginsMail(text []byte, usual bool) bool {
-	if isHeader(text) == usual {
-		return usual
+	switch header := isHeader(text); {
+	case usual && header:
+		return true
+	case !usual && !header:
+		return false
 	}
 	found := false
 	for rest := text; len(rest) > 0; {
