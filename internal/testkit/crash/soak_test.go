@@ -88,7 +88,7 @@ func (n *nemesis) rage(length time.Duration) {
 	if os.Getenv("LIBFAKETIME") == "" {
 		n.Log("set LIBFAKETIME to libfaketime's shared library (make test does) to have the database's clock jump")
 	} else {
-		faults = append(faults, fault{"set the database's clock", n.setClock})
+		faults = append(faults, fault{"crash PostgreSQL, with another clock", n.setClock})
 	}
 	loaded := n.load(1000)
 	var order []int // in which the faults come that have not come yet
@@ -107,6 +107,7 @@ func (n *nemesis) rage(length time.Duration) {
 	}
 	n.proxy.Obey(pgproxy.Healthy)
 	n.postgres.SetClock(0)
+	n.postgres.Restart(true)
 	loaded()
 	n.Logf("did %v; commits %+v", n.did, n.proxy.Counts())
 }
@@ -175,10 +176,12 @@ func (n *nemesis) takeLeaders() {
 	n.second.Start()
 }
 
-// setClock lets the database's clock jump, forwards or back, within two days before the machine's.
+// setClock crashes the database and lets it go on with another clock, as after a failover to another machine. It jumps forwards
+// or back, within two days before the machine's.
 func (n *nemesis) setClock() {
 	behind := time.Duration(n.random.IntN(48*60*60)) * time.Second
 	n.postgres.SetClock(behind)
+	n.postgres.Restart(true)
 	n.Eventually("the database's clock is wrong", func() error {
 		var now time.Time
 		if err := n.Pool.QueryRow(n.Context(), "SELECT clock_timestamp()").Scan(&now); err != nil {

@@ -74,7 +74,7 @@ func (p *Postgres) Restart(immediate bool) {
 // Kill kills the postmaster with SIGKILL.
 func (p *Postgres) Kill() { p.t.Helper(); p.must(p.server.Kill()) }
 
-// SetClock makes the clock of a server with Clock be behind the machine's by a number of whole seconds.
+// SetClock makes the clock of a server with Clock be behind the machine's by a number of whole seconds, from its next start on.
 func (p *Postgres) SetClock(behind time.Duration) { p.t.Helper(); p.must(p.server.SetClock(behind)) }
 
 func (p *Postgres) must(err error) {

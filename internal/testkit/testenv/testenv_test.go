@@ -2,6 +2,8 @@ package testenv_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -12,8 +14,10 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/applylens/applylens/internal/postgres"
 	"github.com/applylens/applylens/internal/testkit/testenv"
@@ -142,6 +146,50 @@ func TestPostgresKeepsDataOverCrashes(t *testing.T) {
 	err := pool.QueryRow(t.Context(), "SELECT count(*), current_setting('max_connections')::int FROM kept").Scan(&rows, &connections)
 	if err != nil || rows != 3 || connections != 20 {
 		t.Fatalf("%d rows and %d connections (%v), want 3 and 20", rows, connections, err)
+	}
+}
+
+// A server whose clock is wrong says so, and none of its sessions hangs when the timer's signal meets it while it looks at the
+// clock.
+func TestPostgresWithAWrongClock(t *testing.T) {
+	if os.Getenv("LIBFAKETIME") == "" {
+		t.Skip("set LIBFAKETIME to libfaketime's shared library (make test does) to run PostgreSQL with a wrong clock")
+	}
+	p := testenv.StartPostgres(t, testenv.Clock())
+	const behind = 26 * time.Hour
+	p.SetClock(behind)
+	p.Restart(true)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	sessions, ctx := errgroup.WithContext(ctx)
+	for range 4 {
+		sessions.Go(func() error {
+			conn, err := pgx.Connect(ctx, p.URL())
+			if err != nil {
+				return err
+			}
+			defer conn.Close(context.Background())
+			var now time.Time
+			if err := conn.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&now); err != nil {
+				return err
+			}
+			if wrong := time.Since(now) - behind; wrong.Abs() > 10*time.Second {
+				return fmt.Errorf("the clock is %s off", wrong)
+			}
+			if _, err := conn.Exec(ctx, "SET statement_timeout = 1"); err != nil {
+				return err
+			}
+			for range 500 {
+				_, err := conn.Exec(ctx, "SELECT count(clock_timestamp()) FROM generate_series(1, 1000000)")
+				if failure := new(pgconn.PgError); !errors.As(err, &failure) || failure.Code != "57014" {
+					return fmt.Errorf("a statement that is to time out ends with: %w", err)
+				}
+			}
+			return nil
+		})
+	}
+	if err := sessions.Wait(); err != nil {
+		t.Error(err)
 	}
 }
 

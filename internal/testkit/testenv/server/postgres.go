@@ -50,6 +50,7 @@ type Postgres struct {
 
 	mu      sync.Mutex
 	process *process
+	behind  time.Duration // of the server's clock, from the next start on
 }
 
 // NewPostgres initialises a data directory, starts a server on it and waits until it is ready.
@@ -63,9 +64,6 @@ func NewPostgres(ctx context.Context, config PostgresConfig) (*Postgres, error) 
 		return nil, err
 	}
 	p := &Postgres{config: config, port: ports[0], dir: dir}
-	if err := p.SetClock(0); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
-	}
 	if err := p.initialise(ctx); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
@@ -96,22 +94,17 @@ func (p *Postgres) initialise(ctx context.Context) error {
 func (p *Postgres) data() string    { return filepath.Join(p.dir, "data") }
 func (p *Postgres) logPath() string { return filepath.Join(p.dir, "log") }
 
-// clockPath is of a file that tells how wrong the server's clock is.
-func (p *Postgres) clockPath() string { return filepath.Join(p.dir, "clock") }
-
-// SetClock sets how many seconds the server's clock is behind the machine's, from the next look at it on. It cannot be ahead: where
-// libfaketime waits for the kernel, PostgreSQL's timer would see the true time and take every time-out for one in the future.
+// SetClock sets how far the server's clock is behind the machine's, in whole seconds, from its next start on. It cannot be ahead:
+// where libfaketime waits for the kernel, PostgreSQL's timer would see the true time and take every time-out for one in the future.
+// Nor can it change while the server runs: libfaketime would read a file whenever the time is asked for, which the handler of
+// PostgreSQL's timer does, and a session that the signal meets in libc's allocator would hang for ever.
 func (p *Postgres) SetClock(behind time.Duration) error {
 	if behind < 0 {
 		return fmt.Errorf("set PostgreSQL's clock: %s behind", behind)
 	}
-	next := p.clockPath() + ".next"
-	if err := os.WriteFile(next, fmt.Appendf(nil, "-%d\n", int(behind.Seconds())), 0o644); err != nil {
-		return fmt.Errorf("set PostgreSQL's clock: %w", err)
-	}
-	if err := os.Rename(next, p.clockPath()); err != nil {
-		return fmt.Errorf("set PostgreSQL's clock: %w", err)
-	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.behind = behind
 	return nil
 }
 
@@ -161,9 +154,9 @@ func (p *Postgres) startOnce(ctx context.Context) error {
 	defer log.Close()
 	command := p.command(context.WithoutCancel(ctx), credential, "postgres", p.arguments()...)
 	command.Stdout, command.Stderr = log, log
-	if p.config.Faketime != "" {
-		command.Env = append(os.Environ(), "LD_PRELOAD="+p.config.Faketime, "FAKETIME_TIMESTAMP_FILE="+p.clockPath(),
-			"FAKETIME_NO_CACHE=1", "FAKETIME_DONT_RESET=1", "FAKETIME_DONT_FAKE_MONOTONIC=1")
+	if p.behind > 0 && p.config.Faketime != "" {
+		command.Env = append(os.Environ(), "LD_PRELOAD="+p.config.Faketime, fmt.Sprintf("FAKETIME=-%d", int(p.behind.Seconds())),
+			"FAKETIME_CACHE_DURATION=1000000", "FAKETIME_DONT_RESET=1", "FAKETIME_DONT_FAKE_MONOTONIC=1")
 	}
 	// SIGQUIT makes the postmaster end all its children at once; after SIGKILL they would survive for a moment.
 	process, err := start(command, syscall.SIGQUIT)
