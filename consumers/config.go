@@ -1,6 +1,7 @@
 package consumers
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -32,6 +33,8 @@ type Config struct {
 	DeadLetterLimit int
 	// AllowedSources are the ce_sources from which unstamped events are accepted. Default: all.
 	AllowedSources []string
+
+	process context.Context // of Run or Fold
 }
 
 // Validate lists every fault and fills in the defaults.

@@ -20,6 +20,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := cfg.Validate(); err != nil {
 		return err
 	}
+	cfg.process = ctx
 	retry.Always(ctx, firstPause, mostPause, func(attempt int) {
 		if err := runMember(ctx, &cfg); ctx.Err() == nil {
 			cfg.Log.Warn("the group has to wait", "group", cfg.Group.Name, "attempt", attempt+1, "error", err)
@@ -57,7 +58,7 @@ func runMember(ctx context.Context, cfg *Config) error {
 	if err != nil {
 		return fmt.Errorf("prepare group: %w", err)
 	}
-	defer group.Close()
+	defer leave(ctx, group)
 	for {
 		generation, err := group.Next(ctx)
 		if err != nil {
@@ -76,6 +77,19 @@ func runMember(ctx context.Context, cfg *Config) error {
 	}
 }
 
+// leaveLimit is how long a process that ends waits for Kafka to let it leave a group. It is a small part of config.ShutdownTimeout.
+const leaveLimit = 2 * time.Second
+
+// leave leaves the group. A member that is about to join waits for all others, and for a broker that hangs, longer than a process may
+// take to end: then it is left to itself, and Kafka removes it when its session is over.
+func leave(ctx context.Context, group *kafka.ConsumerGroup) {
+	if ctx.Err() == nil {
+		_ = group.Close() // it returns no error; this process may join again only after it has left
+		return
+	}
+	retry.AtMost(leaveLimit, func() { _ = group.Close() })
+}
+
 // runGeneration folds the partitions that a generation assigned. It returns when the generation has ended; an error
 // means that the group is to be left until it passes.
 func runGeneration(ctx context.Context, cfg *Config, generation *kafka.Generation) error {
@@ -84,6 +98,7 @@ func runGeneration(ctx context.Context, cfg *Config, generation *kafka.Generatio
 	for _, assigned := range generation.Assignments[topic] {
 		partitions = append(partitions, assigned.ID)
 	}
+	commit := commitOf(ctx, generation)
 	ended := make(chan error, 1)
 	generation.Start(func(generationCtx context.Context) {
 		ctx, cancel := mergeContexts(ctx, generationCtx)
@@ -93,9 +108,26 @@ func runGeneration(ctx context.Context, cfg *Config, generation *kafka.Generatio
 			ended <- nil
 			return
 		}
-		ended <- runSession(ctx, cfg, partitions, generation.CommitOffsets)
+		ended <- runSession(ctx, cfg, partitions, commit)
 	})
 	return <-ended
+}
+
+// errNotMirrored tells that Kafka did not answer a process that ends.
+var errNotMirrored = errors.New("Kafka does not answer, and the process ends")
+
+// commitOf commits offsets of a generation, and waits a short time only once ctx has ended.
+func commitOf(ctx context.Context, generation *kafka.Generation) func(map[string]map[int]int64) error {
+	return func(offsets map[string]map[int]int64) error {
+		if ctx.Err() == nil {
+			return generation.CommitOffsets(offsets)
+		}
+		answer := make(chan error, 1)
+		if !retry.AtMost(leaveLimit, func() { answer <- generation.CommitOffsets(offsets) }) {
+			return errNotMirrored
+		}
+		return <-answer
+	}
 }
 
 // mergeContexts returns a context that ends with either; the first one's values are kept.
@@ -166,6 +198,7 @@ func foldableVersion(ctx context.Context, cfg *Config) (int, error) {
 // Fold folds partitions of a version that is not live up to exactly stopAt, or until ctx ends when stopAt is nil. Its error is
 // ledger.ErrFenced when the partitions were claimed by another process, or the version is no longer being built by this rule.
 func Fold(ctx context.Context, cfg Config, version int, partitions []int, stopAt map[int]int64) error {
+	cfg.process = ctx
 	s, err := openSession(ctx, &cfg, Version{Number: version, Shadow: true}, partitions, stopAt)
 	if err == nil {
 		err = s.run(ctx)

@@ -70,7 +70,7 @@ func (w *worker) flush(ctx context.Context) error {
 // settle finds out by a short transaction, which waits for the one in doubt, whether that one landed, so that a batch which
 // took too long need not be written as it is once more. cause is why it took too long; it stays the error if it did not land.
 func (w *worker) settle(ctx context.Context, cause error) (unsure bool, err error) {
-	comparing, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.s.cfg.BatchDeadline)
+	comparing, cancel := w.s.finishing(ctx, w.s.cfg.BatchDeadline)
 	defer cancel()
 	err = postgres.InTx(comparing, w.s.cfg.Pool, func(tx *postgres.Tx) error {
 		w.s.log.Compare(tx, w.batch.advances)
@@ -164,14 +164,23 @@ func (w *worker) allowLonger(ctx context.Context) {
 // limited returns the context of a transaction. When ctx ends, a long one may go on for as long as a usual one may take.
 func (w *worker) limited(ctx context.Context) (context.Context, context.CancelFunc) {
 	usual := w.s.cfg.BatchDeadline
-	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.deadline)
+	limited, cancel := w.s.finishing(ctx, w.deadline)
 	if w.deadline <= usual {
 		return limited, cancel
 	}
-	stop := context.AfterFunc(ctx, func() {
-		defer cancel()
-		_ = retry.Wait(limited, usual)
-	})
+	stop := retry.CutAfter(ctx, usual, limited, cancel)
+	return limited, func() { stop(); cancel() }
+}
+
+// drainLimit is how long a transaction may go on in a process that is told to end. It is a part of config.ShutdownTimeout: a database
+// that does not answer must not keep the process from ending.
+const drainLimit = 3 * time.Second
+
+// finishing returns a context for a transaction that takes at most limit and is not cut short by the end of ctx, unless the process
+// ends.
+func (s *session) finishing(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	stop := retry.CutAfter(s.process, drainLimit, limited, cancel)
 	return limited, func() { stop(); cancel() }
 }
 

@@ -67,7 +67,7 @@ type links struct {
 
 func (l *links) close() {
 	l.broker.Close()
-	l.pool.Close()
+	postgres.ClosePool(l.pool)
 }
 
 // connect checks both settings and prepares the connections. An unavailable server is not an error yet.

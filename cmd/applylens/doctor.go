@@ -182,7 +182,7 @@ func (c *checkup) close() {
 		c.broker.Close()
 	}
 	if c.pool != nil {
-		c.pool.Close()
+		postgres.ClosePool(c.pool)
 	}
 }
 

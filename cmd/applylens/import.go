@@ -118,7 +118,7 @@ func (c *importCommand) user(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", usageError{err}
 	}
-	defer db.Close()
+	defer postgres.ClosePool(db)
 	if c.User == "" {
 		return mailimport.UserOf(ctx, db, token)
 	}

@@ -33,7 +33,7 @@ func (c *indexCommand) Run(ctx context.Context, p *process) error {
 	if err != nil {
 		return usageError{err}
 	}
-	defer pool.Close()
+	defer postgres.ClosePool(pool)
 	client, err := elastic.Open(c.Elasticsearch)
 	if err != nil {
 		return usageError{err}

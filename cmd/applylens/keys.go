@@ -39,7 +39,7 @@ func (s *keySettings) withKeys(ctx context.Context, f func(pool *pgxpool.Pool, s
 	if err != nil {
 		return usageError{err}
 	}
-	defer pool.Close()
+	defer postgres.ClosePool(pool)
 	source, err := outbox.Source(ctx, pool)
 	if err != nil {
 		return err

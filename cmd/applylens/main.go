@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -64,9 +65,22 @@ func main() {
 	embedded.Child()
 	warehouse.Child()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	context.AfterFunc(ctx, func() {
+		stop() // so that a second signal ends the process at once
+		time.AfterFunc(patience, giveUp)
+	})
 	status := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(status)
+}
+
+// patience is how long a process may take to end: "up" drains, and then stops its servers, which each may take ShutdownTimeout.
+const patience = 2*config.ShutdownTimeout + 5*time.Second
+
+// giveUp ends a process that was told to end and does not. Whatever it was doing, another one finds what a crash would have left.
+func giveUp() {
+	fmt.Fprintf(os.Stderr, "applylens: it was told to end and has not after %s: a server does not answer\n", patience)
+	os.Exit(1)
 }
 
 // run runs a command until it ends or ctx does, and returns the exit status.

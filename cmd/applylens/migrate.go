@@ -27,7 +27,7 @@ func (c *migrateCommand) Run(ctx context.Context, p *process) error {
 	if err != nil {
 		return usageError{err}
 	}
-	defer pool.Close()
+	defer postgres.ClosePool(pool)
 	if err := postgres.Migrate(ctx, pool); err != nil {
 		return err
 	}

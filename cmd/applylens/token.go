@@ -127,7 +127,7 @@ func withUsers(ctx context.Context, settings config.Postgres, work func(*auth.St
 	if err != nil {
 		return usageError{err}
 	}
-	defer pool.Close()
+	defer postgres.ClosePool(pool)
 	if err := postgres.Migrate(ctx, pool); err != nil {
 		return err
 	}

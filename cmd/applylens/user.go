@@ -40,7 +40,7 @@ func (c *userExportCommand) Run(ctx context.Context, p *process) error {
 	if err != nil {
 		return usageError{err}
 	}
-	defer pool.Close()
+	defer postgres.ClosePool(pool)
 	if c.Out == "" {
 		c.Out = "applylens-export-" + time.Now().UTC().Format("20060102T150405Z") // no id: it may be an address
 	}
@@ -106,7 +106,7 @@ func (c *userEraseCommand) Run(ctx context.Context, p *process) error {
 	if err != nil {
 		return usageError{err}
 	}
-	defer pool.Close()
+	defer postgres.ClosePool(pool)
 	erase := person.EraseKnown
 	if c.Unknown {
 		erase = person.Erase

@@ -54,7 +54,7 @@ func (w *warehouseSettings) open(ctx context.Context, log *slog.Logger) (*syncer
 	if err != nil {
 		return nil, usageError{err}
 	}
-	s := &syncer{close: pool.Close, Config: warehouse.Config{
+	s := &syncer{close: func() { postgres.ClosePool(pool) }, Config: warehouse.Config{
 		Pool: pool, Log: log, Name: w.Warehouse.WarehouseName, Overlap: w.Warehouse.WarehouseOverlap, Wake: (&outbox.Waker{Pool: pool}).Wake,
 		Guard: warehouse.Guard{RemovedShare: w.Warehouse.WarehouseMaxRemoved, ChangedShare: w.Warehouse.WarehouseMaxChanged, Least: w.Warehouse.WarehouseGuardLeast},
 	}}
@@ -258,7 +258,7 @@ func (c *warehouseStatusCommand) Run(ctx context.Context, p *process) error {
 	if err != nil {
 		return usageError{err}
 	}
-	defer pool.Close()
+	defer postgres.ClosePool(pool)
 	sources, err := warehouse.ReadStatus(ctx, pool)
 	if err != nil {
 		return err

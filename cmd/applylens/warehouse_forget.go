@@ -24,7 +24,7 @@ func (c *warehouseForgetCommand) Run(ctx context.Context, p *process) error {
 	if err != nil {
 		return usageError{err}
 	}
-	defer pool.Close()
+	defer postgres.ClosePool(pool)
 	status, err := warehouse.FindStatus(ctx, pool, c.Source)
 	if err != nil {
 		return err

@@ -75,7 +75,7 @@ func (l *Leases) connect(ctx context.Context) error {
 		return fmt.Errorf("connect to lease partitions: %w", err)
 	}
 	if _, err := conn.Exec(ctx, beginLeasesSQL); err != nil {
-		_ = conn.Close(ctx)
+		postgres.Close(conn)
 		return fmt.Errorf("connect to lease partitions: %w", err)
 	}
 	l.conn = conn
@@ -103,7 +103,7 @@ func (l *Leases) beat(ctx context.Context) {
 }
 
 func (l *Leases) reconnect(ctx context.Context) error {
-	_ = l.conn.Close(ctx)
+	postgres.Close(l.conn)
 	if err := l.connect(ctx); err != nil {
 		return err
 	}
@@ -136,7 +136,7 @@ func (l *Leases) Try(ctx context.Context, partition int) (leased bool, err error
 // ask asks for the lock. After an error the connection is of no use, since its transaction has failed.
 func (l *Leases) ask(ctx context.Context, partition int) (leased bool, err error) {
 	if err := l.conn.QueryRow(ctx, tryLeaseSQL, l.key, slot(partition)).Scan(&leased); err != nil {
-		_ = l.conn.Close(ctx)
+		postgres.Close(l.conn)
 		return false, fmt.Errorf("lease partition %d: %w", partition, err)
 	}
 	return leased, nil
@@ -158,7 +158,5 @@ func (l *Leases) Release(ctx context.Context, partitions ...int) {
 func (l *Leases) Close() {
 	l.stop()
 	<-l.done
-	ctx, cancel := context.WithTimeout(context.Background(), leaseBeat)
-	defer cancel()
-	_ = l.conn.Close(ctx)
+	postgres.Close(l.conn)
 }

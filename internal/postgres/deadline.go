@@ -10,6 +10,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/applylens/applylens/internal/retry"
 )
 
 // Time limits of this side of a connection. The server has its own (statement_timeout), but cannot speak for itself when
@@ -19,6 +21,9 @@ const (
 	longest      = 24 * time.Hour   // for statements for which the server has no limit
 	pingLimit    = 5 * time.Second
 	connectLimit = 5 * time.Second
+
+	// closeLimit is how long closing waits for connections that hang. It is a small part of config.ShutdownTimeout.
+	closeLimit = 2 * time.Second
 
 	// A peer that is gone is noticed after deadPeer, whether something was sent or is awaited.
 	deadPeer   = 15 * time.Second
@@ -156,6 +161,16 @@ func Ping(ctx context.Context, server interface{ Ping(context.Context) error }) 
 	}
 	return nil
 }
+
+// Close closes a connection. The server ends its session either way, so one that hangs is left to itself.
+func Close(conn *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.Background(), closeLimit)
+	defer cancel()
+	_ = conn.Close(ctx)
+}
+
+// ClosePool closes a pool, and leaves connections that hang to themselves: pgx would wait for each of them for 15 seconds.
+func ClosePool(pool *pgxpool.Pool) { retry.AtMost(closeLimit, pool.Close) }
 
 // Patient returns a context for statements without a limit of the server's, such as in a transaction that lifts it.
 func Patient(ctx context.Context) (context.Context, context.CancelFunc) {

@@ -21,7 +21,8 @@ type Tx struct {
 	begun  bool // BEGIN was sent
 }
 
-// rollbackLimit bounds a ROLLBACK; a connection that takes longer is closed, which rolls back too.
+// rollbackLimit bounds a ROLLBACK, and closeLimit one of a caller that is to end; a connection that takes longer is closed, which rolls
+// back too.
 const rollbackLimit = 5 * time.Second
 
 // Begin begins a transaction on a connection of the pool. Nothing is sent yet.
@@ -173,7 +174,11 @@ func (t *Tx) Rollback(ctx context.Context) {
 	if !t.begun || t.conn.Conn().IsClosed() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackLimit)
+	limit := rollbackLimit
+	if ctx.Err() != nil {
+		limit = closeLimit
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
 	if _, err := t.conn.Exec(ctx, "ROLLBACK"); err != nil {
 		_ = t.conn.Conn().Close(ctx)

@@ -77,6 +77,33 @@ func Always(ctx context.Context, first, most time.Duration, work func(attempt in
 	}
 }
 
+// AtMost calls work and returns when it has ended, and tells whether it has: after limit it is left to itself. It is for closing what
+// may hang, by a caller that is about to end.
+func AtMost(limit time.Duration, work func()) (ended bool) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		work()
+	}()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
+// CutAfter cancels a context when a time has passed since another one ended, unless it ends before. It is for work that a caller that is
+// told to end lets finish, for a while.
+func CutAfter(ended context.Context, after time.Duration, work context.Context, cancel context.CancelFunc) (stop func() bool) {
+	return context.AfterFunc(ended, func() {
+		defer cancel()
+		_ = Wait(work, after)
+	})
+}
+
 // Stop marks an error of a try after which Until makes no further attempt. It returns nil for nil.
 func Stop(err error) error {
 	if err == nil {

@@ -85,7 +85,7 @@ const (
 	pruneEvery     = 5 * time.Minute
 	statementLimit = 20 * time.Second
 	requestLimit   = 8 * time.Second
-	drainLimit     = 5 * time.Second
+	drainLimit     = 5 * time.Second        // of all that is under way when the process is to end
 	readWait       = 500 * time.Millisecond // how long a request that reads the log may wait for a record
 )
 

@@ -58,7 +58,7 @@ func (r *relay) term(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer closeConn(conn)
+	defer postgres.Close(conn)
 	for {
 		locked, err := tryLock(ctx, conn)
 		if err != nil {
@@ -104,12 +104,6 @@ func (r *relay) connect(ctx context.Context) (*pgx.Conn, error) {
 		return nil, fmt.Errorf("connect the relay: %w", err)
 	}
 	return conn, nil
-}
-
-func closeConn(conn *pgx.Conn) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	_ = conn.Close(ctx) // the server ends the session either way
 }
 
 // watchBacklog keeps the gauges up to date, whether or not this process leads and Kafka can be reached.

@@ -19,9 +19,7 @@ type result struct {
 }
 
 // drain waits for the requests in flight and notes what they published.
-func (t *term) drain() error {
-	ctx, cancel := context.WithTimeout(context.Background(), drainLimit)
-	defer cancel()
+func (t *term) drain(ctx context.Context) error {
 	for _, p := range t.partitions {
 		for p.busy {
 			select {

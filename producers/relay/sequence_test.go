@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/postgres"
 )
 
 // roundTrips counts how often a client has waited for an answer on a connection.
@@ -58,7 +59,7 @@ func (w *deployment) leader(pool *pgxpool.Pool) *term {
 	r := &relay{Config: config, metrics: m, wake: make(chan struct{}, 1)}
 	conn, err := r.connect(w.Context())
 	w.Must(err)
-	w.Cleanup(func() { closeConn(conn) })
+	w.Cleanup(func() { postgres.Close(conn) })
 	t, err := newTerm(w.Context(), r, conn)
 	w.Must(err)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -78,7 +79,7 @@ func (w *deployment) run(t *term, holds func() bool) {
 		if holds() {
 			return true
 		}
-		w.Must(t.await(w.Context()))
+		w.Must(t.await(w.Context(), w.Context()))
 		return false
 	})
 }

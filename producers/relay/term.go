@@ -13,6 +13,7 @@ import (
 	"github.com/applylens/applylens/internal/outbox"
 	"github.com/applylens/applylens/internal/postgres"
 	"github.com/applylens/applylens/internal/relaykey"
+	"github.com/applylens/applylens/internal/retry"
 )
 
 // term is one leadership. Its loop alone uses the connection that holds the lock, and touches the partitions;
@@ -81,15 +82,18 @@ func (t *term) run(ctx context.Context) error {
 	defer t.helpers.Wait()
 	defer cancel()
 	t.request = request
+	statements, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	defer retry.CutAfter(ctx, drainLimit, statements, cut)()
 	for {
-		if err := t.turn(ctx); err != nil {
+		if err := t.turn(statements); err != nil {
 			return err
 		}
-		if err := t.await(ctx); err != nil {
+		if err := t.await(ctx, statements); err != nil {
 			return err
 		}
 		if ctx.Err() != nil {
-			return t.drain()
+			return t.drain(statements)
 		}
 	}
 }
@@ -97,7 +101,7 @@ func (t *term) run(ctx context.Context) error {
 // turn does what there is to do without waiting for anything but PostgreSQL. Published rows are noted after the next ones
 // are sent, unless the table is asked for them before.
 func (t *term) turn(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*statementLimit)
+	ctx, cancel := context.WithTimeout(ctx, 3*statementLimit)
 	defer cancel()
 	if t.asksWhatIsPublished() {
 		if err := t.notePublished(ctx); err != nil {
@@ -146,8 +150,8 @@ func (t *term) publishNext(ctx context.Context) error {
 // fresh tells whether the layout of the topics is recent enough to publish by it.
 func (t *term) fresh() bool { return t.layout != nil && time.Since(t.layout.at) < layoutFresh }
 
-// await returns when there is something to do. It receives layouts and results.
-func (t *term) await(ctx context.Context) error {
+// await returns when there is something to do, or ctx has ended. It receives layouts and results.
+func (t *term) await(ctx, statements context.Context) error {
 	pause := min(pollEvery, t.untilRetry())
 	if len(t.acked.partitions) > 0 {
 		pause = min(pause, noteEvery-time.Since(t.acked.since))
@@ -157,7 +161,6 @@ func (t *term) await(ctx context.Context) error {
 	}
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
-	statements := context.WithoutCancel(ctx)
 	select {
 	case <-ctx.Done():
 	case <-t.wake:

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/applylens/applylens/internal/outbox"
+	"github.com/applylens/applylens/internal/postgres"
 	"github.com/applylens/applylens/internal/retry"
 )
 
@@ -37,7 +38,7 @@ func (r *relay) hear(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer closeConn(conn)
+	defer postgres.Close(conn)
 	if _, err := conn.Exec(ctx, "LISTEN "+outbox.Channel); err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}

@@ -94,7 +94,7 @@ const (
 	lockPatience = 30 * time.Second
 	foldEvery    = 100 * time.Millisecond
 	foldLimit    = 30 * time.Second // of the statement that counts mails
-	endLimit     = 10 * time.Second // of the statements that record the outcome of a sync
+	endLimit     = 5 * time.Second  // of the statements that record the outcome of a sync
 	mostReports  = 20               // rows per sync whose faults are logged individually
 	mostStages   = 50               // stages that a summary lists
 )

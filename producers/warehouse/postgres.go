@@ -58,7 +58,7 @@ func (v *View) Open(ctx context.Context, since time.Time) (Rows, error) {
 	conn.PgConn().Frontend().SetMaxBodyLen(exportLimits.row)
 	rows, err := v.query(ctx, conn, since)
 	if err != nil {
-		closeConn(conn)
+		postgres.Close(conn)
 		return nil, refused(err)
 	}
 	return &viewRows{conn: conn, rows: rows}, nil
@@ -132,12 +132,6 @@ func refused(err error) error {
 	return err
 }
 
-func closeConn(conn *pgx.Conn) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	_ = conn.Close(ctx) // the server ends the session either way
-}
-
 // viewRows are the rows of one statement.
 type viewRows struct {
 	conn *pgx.Conn
@@ -181,6 +175,6 @@ func (r *viewRows) Progress() (done, total int64) { return r.read, 0 }
 // Close implements Rows.
 func (r *viewRows) Close() error {
 	r.rows.Close()
-	closeConn(r.conn)
+	postgres.Close(r.conn)
 	return nil
 }

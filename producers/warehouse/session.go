@@ -63,11 +63,7 @@ func connect(ctx context.Context, cfg *Config) (*pgx.Conn, error) {
 	return conn, nil
 }
 
-func (s *session) close() {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	_ = s.conn.Close(ctx) // the server ends the session either way
-}
+func (s *session) close() { postgres.Close(s.conn) }
 
 func (s *session) prepare(ctx context.Context) error {
 	if err := s.lock(ctx); err != nil {

@@ -83,7 +83,7 @@ func (x *indexer) lead(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("connect for the lock: %w", err)
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // the lock goes with the connection
+	defer postgres.Close(conn) // the lock goes with it
 	var leads bool
 	if err := conn.QueryRow(ctx, tryLock, lockKey).Scan(&leads); err != nil || !leads {
 		return err

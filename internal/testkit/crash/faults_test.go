@@ -75,6 +75,7 @@ func TestFaults(t *testing.T) {
 			{"sessions terminated", sessionsTerminated, partitions},
 			{"rebuilt and swapped", rebuiltAndSwapped, partitions},
 			{"killed before the mirror", killedBeforeTheMirror, partitions},
+			{"told to end while connections hang", endsBesideHangingConnections, partitions},
 			{"forged", func(w *deployment) { forgedWhileRunning(w) }, partitions},
 		} {
 			t.Run(fault.name, func(t *testing.T) {
@@ -84,7 +85,8 @@ func TestFaults(t *testing.T) {
 		}
 	})
 	t.Run("of servers", func(t *testing.T) {
-		for i, fault := range []fault{{"database crashes", postgresCrashes, partitions}, {"broker killed", brokerKilled, partitions}} {
+		for i, fault := range []fault{{"database crashes", postgresCrashes, partitions}, {"broker killed", brokerKilled, partitions},
+			{"told to end while the broker hangs", endsBesideAHangingBroker, partitions}} {
 			t.Run(fault.name, func(t *testing.T) { run(t, 100+i, fault) })
 		}
 	})
@@ -251,6 +253,37 @@ func brokerKilled(w *deployment) {
 		return nil
 	})
 	w.kafka.Start()
+	loaded()
+}
+
+// endsBesideHangingConnections has a process end in order and in time although its connections to the database hang.
+func endsBesideHangingConnections(w *deployment) {
+	w.throughProxy(pgproxy.Healthy)
+	loaded := w.load(1000)
+	p := w.consume()
+	for range 2 {
+		p.awaitHit("after_commit", p.counts()["after_commit"])
+		w.proxy.Hang()
+		after(w, time.Duration(w.random.IntN(1000))*time.Millisecond)
+		p.stop()
+		p = w.consume()
+	}
+	loaded()
+}
+
+// endsBesideAHangingBroker has processes end in order and in time although the broker does not answer.
+func endsBesideAHangingBroker(w *deployment) {
+	loaded := w.load(1000)
+	members := []*process{w.consume(), w.consume()}
+	for _, p := range members {
+		p.awaitHit("after_claim", 0)
+	}
+	w.kafka.Pause()
+	for _, p := range members {
+		p.stop()
+	}
+	w.kafka.Continue()
+	w.consume()
 	loaded()
 }
 
