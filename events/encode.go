@@ -5,8 +5,11 @@ import "time"
 // contentType is the media type of every value that Encode writes.
 const contentType = "application/json"
 
+// ErrTooLong is the error of Encode for a value of more than MaxValue bytes: control characters take six times their length.
+var ErrTooLong error = &Error{Reason: ReasonSchema, Detail: "value is too long"}
+
 // Encode returns the record of an event. Equal events always have the same bytes, and decoding the record returns an equal
-// event. It returns an *Error for an event that Validate refuses, and for a value of more than MaxValue bytes.
+// event. It returns an *Error for an event that Validate refuses, and ErrTooLong.
 func Encode(e *Event) (Record, error) {
 	if err := e.Validate(); err != nil {
 		return Record{}, err
@@ -14,7 +17,7 @@ func Encode(e *Event) (Record, error) {
 	w := writer{b: make([]byte, 0, 768)}
 	e.write(&w, false)
 	if len(w.b) > MaxValue {
-		return Record{}, &Error{Reason: ReasonSchema, Detail: "value is too long"}
+		return Record{}, ErrTooLong
 	}
 	return Record{Key: []byte(e.Key()), Value: w.b, Headers: e.Envelope.headers()}, nil
 }

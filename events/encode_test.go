@@ -84,6 +84,9 @@ func TestEncodeRefuses(t *testing.T) {
 			e.Mail.Recipients[i].Name = strings.Repeat("x", events.MaxName)
 		}
 	})
+	f("an attachment of less than nothing", events.TypeMailReceived, schema, "attachments.size", func(e *events.Event) { e.Mail.Attachments[0].Size = -1 })
+	f("a long page", events.TypeMailReceived, schema, "html", func(e *events.Event) { e.Mail.HTML = strings.Repeat("x", events.MaxHTML+1) })
+	f("many in Cc", events.TypeMailReceived, schema, "cc", func(e *events.Event) { e.Mail.Cc = make([]events.Address, events.MaxRecipients+1) })
 	f("a company of what was removed", events.TypeApplicationRemoved, schema, "company", func(e *events.Event) { e.Application.Company = "Acme" })
 }
 
@@ -244,14 +247,31 @@ func (d draw) mail() *events.Mail {
 		Truncated:   rapid.Bool().Draw(d.T, "truncated"),
 		RecordedAt:  d.anyTime("recorded_at"),
 	}
-	for _, name := range d.texts("recipients", 4, events.MaxName) {
-		m.Recipients = append(m.Recipients, events.Address{Name: name})
+	m.HTML, m.Calendar = d.text("html", 0, events.MaxHTML), d.text("calendar", 0, events.MaxCalendar)
+	m.ListUnsubscribe = d.text("list_unsubscribe", 0, events.MaxListUnsubscribe)
+	m.ListUnsubscribePost = d.text("list_unsubscribe_post", 0, events.MaxListUnsubscribe)
+	m.DKIMSigned = d.texts("dkim_signed", events.MaxDKIMSigned, events.MaxHeaderName)
+	m.InReplyTo = d.text("in_reply_to", 0, events.MaxMessageID)
+	m.References = d.texts("references", events.MaxReferences, events.MaxMessageID)
+	for _, name := range d.texts("attachments", 4, events.MaxAttachmentName) {
+		m.Attachments = append(m.Attachments, events.Attachment{
+			Name: name, Type: d.text("attachments.type", 0, events.MaxMediaType),
+			Size: rapid.Int64Range(0, events.MaxAttachmentSize).Draw(d.T, "attachments.size"),
+		})
 	}
+	m.Recipients, m.To, m.Cc = d.addresses("recipients"), d.addresses("to"), d.addresses("cc")
 	if rapid.Bool().Draw(d.T, "has risk") {
 		risk := rapid.IntRange(0, events.MaxRiskScore).Draw(d.T, "risk_score")
 		m.RiskScore = &risk
 	}
 	return m
+}
+
+func (d draw) addresses(name string) (list []events.Address) {
+	for _, name := range d.texts(name, 4, events.MaxName) {
+		list = append(list, events.Address{Name: name})
+	}
+	return list
 }
 
 func (d draw) application(kind events.Type) *events.Application {

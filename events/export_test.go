@@ -5,7 +5,8 @@ import "time"
 // Fields returns the paths of all known members of the payload of t, including nested objects, and whether each is
 // required.
 func Fields(t Type) map[string]bool {
-	nested := map[field]*shape{fieldMail: &mailRefShape, fieldSender: &addressShape, fieldRecipients: &addressShape}
+	nested := map[field]*shape{fieldMail: &mailRefShape, fieldSender: &addressShape, fieldRecipients: &addressShape,
+		fieldTo: &addressShape, fieldCc: &addressShape, fieldAttachments: &attachmentShape}
 	paths := make(map[string]bool)
 	collect(&shapes[t], "", nested, paths)
 	return paths

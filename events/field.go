@@ -47,6 +47,18 @@ const (
 	fieldExpiresAt
 	fieldText
 	fieldTruncated
+	fieldHTML
+	fieldListUnsubscribe
+	fieldListUnsubscribePost
+	fieldDKIMSigned
+	fieldInReplyTo
+	fieldReferences
+	fieldAttachments
+	fieldType
+	fieldSize
+	fieldCalendar
+	fieldTo
+	fieldCc
 	fieldSystem
 	fieldApplicationID
 	fieldAddresses
@@ -59,53 +71,65 @@ const (
 )
 
 var fieldNames = [fieldCount]string{
-	fieldActionID:        "action_id",
-	fieldUserID:          "user_id",
-	fieldPolicyID:        "policy_id",
-	fieldAction:          "action",
-	fieldConfidence:      "confidence",
-	fieldExplored:        "explored",
-	fieldProposedAt:      "proposed_at",
-	fieldDecidedAt:       "decided_at",
-	fieldRecordedAt:      "recorded_at",
-	fieldRound:           "round",
-	fieldDecision:        "decision",
-	fieldFeatures:        "features",
-	fieldFeatureRule:     "feature_rule",
-	fieldMail:            "mail",
-	fieldID:              "id",
-	fieldCategory:        "category",
-	fieldSenderDomain:    "sender_domain",
-	fieldListID:          "list_id",
-	fieldSubject:         "subject",
-	fieldPolicies:        "policies",
-	fieldOp:              "op",
-	fieldFeature:         "feature",
-	fieldWeight:          "weight",
-	fieldMessageID:       "message_id",
-	fieldContentHash:     "content_hash",
-	fieldThread:          "thread",
-	fieldSender:          "sender",
-	fieldRecipients:      "recipients",
-	fieldName:            "name",
-	fieldAddress:         "address",
-	fieldDeliveredTo:     "delivered_to",
-	fieldUnsubscribe:     "unsubscribe",
-	fieldReceivedAt:      "received_at",
-	fieldRiskScore:       "risk_score",
-	fieldQuarantined:     "quarantined",
-	fieldLabels:          "labels",
-	fieldExpiresAt:       "expires_at",
-	fieldText:            "text",
-	fieldTruncated:       "truncated",
-	fieldSystem:          "system",
-	fieldApplicationID:   "application_id",
-	fieldAddresses:       "addresses",
-	fieldCompany:         "company",
-	fieldStage:           "stage",
-	fieldLastStageChange: "last_stage_change",
-	fieldInterviewDate:   "interview_date",
-	fieldSrcVersion:      "src_version",
+	fieldActionID:            "action_id",
+	fieldUserID:              "user_id",
+	fieldPolicyID:            "policy_id",
+	fieldAction:              "action",
+	fieldConfidence:          "confidence",
+	fieldExplored:            "explored",
+	fieldProposedAt:          "proposed_at",
+	fieldDecidedAt:           "decided_at",
+	fieldRecordedAt:          "recorded_at",
+	fieldRound:               "round",
+	fieldDecision:            "decision",
+	fieldFeatures:            "features",
+	fieldFeatureRule:         "feature_rule",
+	fieldMail:                "mail",
+	fieldID:                  "id",
+	fieldCategory:            "category",
+	fieldSenderDomain:        "sender_domain",
+	fieldListID:              "list_id",
+	fieldSubject:             "subject",
+	fieldPolicies:            "policies",
+	fieldOp:                  "op",
+	fieldFeature:             "feature",
+	fieldWeight:              "weight",
+	fieldMessageID:           "message_id",
+	fieldContentHash:         "content_hash",
+	fieldThread:              "thread",
+	fieldSender:              "sender",
+	fieldRecipients:          "recipients",
+	fieldName:                "name",
+	fieldAddress:             "address",
+	fieldDeliveredTo:         "delivered_to",
+	fieldUnsubscribe:         "unsubscribe",
+	fieldReceivedAt:          "received_at",
+	fieldRiskScore:           "risk_score",
+	fieldQuarantined:         "quarantined",
+	fieldLabels:              "labels",
+	fieldExpiresAt:           "expires_at",
+	fieldText:                "text",
+	fieldTruncated:           "truncated",
+	fieldHTML:                "html",
+	fieldListUnsubscribe:     "list_unsubscribe",
+	fieldListUnsubscribePost: "list_unsubscribe_post",
+	fieldDKIMSigned:          "dkim_signed",
+	fieldInReplyTo:           "in_reply_to",
+	fieldReferences:          "references",
+	fieldAttachments:         "attachments",
+	fieldType:                "type",
+	fieldSize:                "size",
+	fieldCalendar:            "calendar",
+	fieldTo:                  "to",
+	fieldCc:                  "cc",
+	fieldSystem:              "system",
+	fieldApplicationID:       "application_id",
+	fieldAddresses:           "addresses",
+	fieldCompany:             "company",
+	fieldStage:               "stage",
+	fieldLastStageChange:     "last_stage_change",
+	fieldInterviewDate:       "interview_date",
+	fieldSrcVersion:          "src_version",
 }
 
 var fieldsByName = func() map[string]field {
@@ -178,7 +202,8 @@ var shapes = [typeCount]shape{
 		required: fieldsOf(fieldUserID, fieldReceivedAt, fieldRecordedAt),
 		optional: fieldsOf(fieldMessageID, fieldContentHash, fieldThread, fieldSubject, fieldSender, fieldRecipients,
 			fieldDeliveredTo, fieldListID, fieldUnsubscribe, fieldCategory, fieldRiskScore, fieldQuarantined,
-			fieldLabels, fieldExpiresAt, fieldText, fieldTruncated),
+			fieldLabels, fieldExpiresAt, fieldText, fieldTruncated, fieldHTML, fieldListUnsubscribe, fieldListUnsubscribePost,
+			fieldDKIMSigned, fieldInReplyTo, fieldReferences, fieldAttachments, fieldCalendar, fieldTo, fieldCc),
 	},
 	TypeApplicationChanged: {
 		required: fieldsOf(fieldSystem, fieldApplicationID, fieldAddresses, fieldSrcVersion, fieldRecordedAt),
@@ -196,5 +221,6 @@ var (
 		required: fieldsOf(fieldID),
 		optional: fieldsOf(fieldCategory, fieldSenderDomain, fieldListID, fieldSubject),
 	}
-	addressShape = shape{optional: fieldsOf(fieldName, fieldAddress)}
+	addressShape    = shape{optional: fieldsOf(fieldName, fieldAddress)}
+	attachmentShape = shape{required: fieldsOf(fieldSize), optional: fieldsOf(fieldName, fieldType)}
 )

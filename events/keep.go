@@ -11,6 +11,7 @@ type Keeper struct {
 	erasures     slab[Erasure]
 	texts        slab[string]
 	addresses    slab[Address]
+	attachments  slab[Attachment]
 	integers     slab[int64]
 	risks        slab[int]
 }
@@ -52,16 +53,31 @@ func textBytes(list []string) int {
 }
 
 func mailBytes(m *Mail) int {
-	size := 600 + len(m.MessageID) + len(m.Thread) + len(m.Subject) + len(m.Text) + textBytes(m.DeliveredTo) + textBytes(m.Labels)
-	for _, recipient := range m.Recipients {
-		size += 32 + len(recipient.Name) + len(recipient.Address)
+	size := 900 + len(m.MessageID) + len(m.Thread) + len(m.Subject) + len(m.Text) + len(m.HTML) + len(m.Calendar) +
+		len(m.ListUnsubscribe) + len(m.ListUnsubscribePost) + len(m.InReplyTo)
+	for _, list := range [][]string{m.DeliveredTo, m.Labels, m.DKIMSigned, m.References} {
+		size += textBytes(list)
+	}
+	for _, list := range [][]Address{m.Recipients, m.To, m.Cc} {
+		for i := range list {
+			size += 32 + len(list[i].Name) + len(list[i].Address)
+		}
+	}
+	for i := range m.Attachments {
+		size += 40 + len(m.Attachments[i].Name) + len(m.Attachments[i].Type)
 	}
 	return size
 }
 
 func (k *Keeper) mail(mail *Mail) *Mail {
 	m := keep(&k.mails, mail)
-	m.Recipients, m.DeliveredTo, m.Labels = keepAll(&k.addresses, m.Recipients), keepAll(&k.texts, m.DeliveredTo), keepAll(&k.texts, m.Labels)
+	for _, list := range []*[]string{&m.DeliveredTo, &m.Labels, &m.DKIMSigned, &m.References} {
+		*list = keepAll(&k.texts, *list)
+	}
+	for _, list := range []*[]Address{&m.Recipients, &m.To, &m.Cc} {
+		*list = keepAll(&k.addresses, *list)
+	}
+	m.Attachments = keepAll(&k.attachments, m.Attachments)
 	if m.RiskScore != nil {
 		m.RiskScore = keep(&k.risks, m.RiskScore)
 	}
@@ -78,6 +94,7 @@ func (k *Keeper) Reset() {
 	k.erasures.reset()
 	k.texts.reset()
 	k.addresses.reset()
+	k.attachments.reset()
 	k.integers.reset()
 	k.risks.reset()
 }

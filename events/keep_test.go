@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
 
 	"github.com/applylens/applylens/events"
 )
@@ -49,6 +50,35 @@ func TestKeptEventsOutliveTheDecoder(t *testing.T) {
 	}
 }
 
+// Nothing of a kept event is what the decoder writes the next one into.
+func TestKeptEventsShareNothingWithTheDecoder(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		var keeper events.Keeper
+		decoder := events.NewDecoder()
+		var kept, want []*events.Event
+		for range 6 {
+			drawn := draw{r}.event()
+			record, err := events.Encode(drawn)
+			if err != nil {
+				r.Fatal(err)
+			}
+			head, err := decoder.Head(record.Headers)
+			if err != nil {
+				r.Fatal(err)
+			}
+			var event events.Event
+			if err := decoder.Decode(&head, record.Value, &event); err != nil {
+				r.Fatal(err)
+			}
+			one, _ := keeper.Keep(&event)
+			kept, want = append(kept, one), append(want, drawn)
+		}
+		if diff := cmp.Diff(want, kept, cmpopts.EquateEmpty()); diff != "" {
+			r.Fatalf("(-want +got):\n%s", diff)
+		}
+	})
+}
+
 // The size of a kept event bounds what it takes, whatever its producer put into it.
 func TestSizeOfKeptEvents(t *testing.T) {
 	long := strings.Repeat("x", 200)
@@ -63,5 +93,9 @@ func TestSizeOfKeptEvents(t *testing.T) {
 	f(&events.Event{Action: &events.Action{Features: many}})
 	f(&events.Event{Mail: &events.Mail{Labels: many}})
 	f(&events.Event{Mail: &events.Mail{Recipients: slices.Repeat([]events.Address{{Name: long, Address: long}}, 100)}})
+	f(&events.Event{Mail: &events.Mail{References: many}})
+	f(&events.Event{Mail: &events.Mail{Cc: slices.Repeat([]events.Address{{Name: long, Address: long}}, 100)}})
+	f(&events.Event{Mail: &events.Mail{Attachments: slices.Repeat([]events.Attachment{{Name: long, Type: long}}, 100)}})
+	f(&events.Event{Mail: &events.Mail{HTML: strings.Repeat("x", 100*200)}})
 	f(&events.Event{Application: &events.Application{Addresses: many}})
 }

@@ -104,7 +104,19 @@ func samples() []*events.Event {
 			ExpiresAt:   at("2026-11-20T18:00:00Z"),
 			Text:        "Dear Alice,\r\n\tsee C:\\talks & <slides>\u2028\u0001\n",
 			Truncated:   true,
-			RecordedAt:  at("2026-11-03T08:30:05Z"),
+			HTML:        "<p class=\"x\">Dear Alice,<br>\nsee <b>C:\\talks</b></p>",
+
+			ListUnsubscribe:     "<mailto:leave@example.com>, <https://example.com/leave?u=7>",
+			ListUnsubscribePost: "List-Unsubscribe=One-Click",
+			DKIMSigned:          []string{"from", "list-unsubscribe", "list-unsubscribe-post"},
+			InReplyTo:           "20261102.4@mail.example.com",
+			References:          []string{"20261101.7@mail.example.com", "20261102.4@mail.example.com"},
+			Attachments:         []events.Attachment{{Name: "programme.pdf", Type: "application/pdf", Size: 48213}, {}},
+			Calendar:            "BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n",
+			To:                  []events.Address{{Name: "Alice", Address: "alice@example.org"}},
+			Cc:                  []events.Address{{Address: "team@example.org"}},
+
+			RecordedAt: at("2026-11-03T08:30:05Z"),
 		}},
 		{Envelope: envelope(events.TypeApplicationChanged, "w-1", "greenhouse/4711"), Application: &events.Application{
 			System:          "greenhouse",

@@ -1,5 +1,5 @@
 // Package mailbox folds mail.received into the tables mails, mail_addresses and mail_correspondents: of each mail the
-// last version in log order, and of each person the addresses that mail was delivered to and those that ever wrote or
+// last version in log order, where another mail with the Message-ID of one that came before does not replace it, and of each person the addresses that mail was delivered to and those that ever wrote or
 // were written to. It marks what the indexer has to look at again.
 //
 // The same mail folded twice changes nothing, so the group needs no memory of the mails that it has seen.
@@ -8,6 +8,7 @@ package mailbox
 import (
 	"bytes"
 	"cmp"
+	"encoding/hex"
 	"maps"
 	"slices"
 	"strings"
@@ -40,11 +41,13 @@ type Row struct {
 	ExpiresAt    *time.Time
 	Text         string
 	Truncated    bool
+	Identity     []byte // the event's content_hash, 32 bytes; empty if it has none
 	ContentHash  uint64
 	UpdatedAt    time.Time // recorded_at of the first event of the run of equal ones that ends the log
 }
 
-// MailID returns the id of a mail, which is the same in every version.
+// MailID returns the id of the first mail of its Message-ID that a person gets, which is the same in every version. A mail without
+// one has an id of its own.
 func MailID(m *events.Mail) events.UUID {
 	if m.MessageID != "" {
 		return events.DeriveUUID(m.UserID, m.MessageID)
@@ -52,13 +55,35 @@ func MailID(m *events.Mail) events.UUID {
 	return events.DeriveUUID(m.UserID, m.ContentHash)
 }
 
-// Fold holds what a run of events comes to: at most one row per mail. Folding a run at once or in pieces, one stored
-// after the other, gives the same tables.
+// otherID returns the id of a mail whose Message-ID another one has: whoever sends a mail chooses it.
+func otherID(r *Row) events.UUID {
+	if len(r.Identity) == 0 {
+		return events.DeriveUUID(r.UserID, r.MessageID, "sender", r.Sender)
+	}
+	return events.DeriveUUID(r.UserID, r.MessageID, hex.EncodeToString(r.Identity))
+}
+
+// identity is what tells a mail from another of the same Message-ID.
+type identity struct {
+	hash   []byte // as Row.Identity
+	sender string
+}
+
+// has tells whether a row is of the mail with this identity: by the hash, or by the sender where one of the two has none.
+func (i identity) has(r *Row) bool {
+	if len(i.hash) == 0 || len(r.Identity) == 0 {
+		return i.sender == r.Sender
+	}
+	return bytes.Equal(i.hash, r.Identity)
+}
+
+// Fold holds what a run of events comes to. Folding a run at once or in pieces, one stored after the other, gives the same
+// tables.
 type Fold struct {
-	mails          map[events.UUID]*entry
-	addresses      addresses           // the persons' own
-	correspondents addresses           // of all mail that was received, also of what was replaced
-	erased         map[string]struct{} // users whose rows before this run are to go
+	mails          map[events.UUID][]*Row // what was received, by MailID and in log order, without repeats
+	addresses      addresses              // the persons' own
+	correspondents addresses              // of all mail that was received, also of what was replaced
+	erased         map[string]struct{}    // users whose rows before this run are to go
 	size           int
 }
 
@@ -77,7 +102,7 @@ type addresses map[address]struct{}
 
 // NewFold returns an empty fold.
 func NewFold() *Fold {
-	return &Fold{mails: map[events.UUID]*entry{}, addresses: addresses{}, correspondents: addresses{}, erased: map[string]struct{}{}}
+	return &Fold{mails: map[events.UUID][]*Row{}, addresses: addresses{}, correspondents: addresses{}, erased: map[string]struct{}{}}
 }
 
 // Add folds one event; types that have no effect here are passed over.
@@ -97,20 +122,34 @@ func (f *Fold) receive(event *events.Event) {
 	}
 	id, hash := MailID(mail), events.ContentHash(event)
 	known := f.mails[id]
-	if known != nil && (known.row.UserID != mail.UserID || known.row.ContentHash == hash) {
-		return // of another person only if the hashes that ids are made of meet: the first one has the row
+	if len(known) > 0 && known[0].UserID != mail.UserID {
+		return // the hashes that ids are made of have met: the first one has the row
 	}
 	row := rowOf(mail, id, hash)
+	if repeats(known, row) {
+		return
+	}
 	for _, party := range row.Parties {
 		if party != "" {
 			f.addAddress(f.correspondents, address{mail.UserID, party})
 		}
 	}
 	f.size += row.size()
-	if known != nil {
-		f.size -= known.row.size()
+	f.mails[id] = append(known, row)
+}
+
+// repeats tells whether a row changes nothing after others of its Message-ID: its mail is as it was, and nothing came since
+// that may have been of the same mail.
+func repeats(earlier []*Row, row *Row) bool {
+	for _, last := range slices.Backward(earlier) {
+		switch {
+		case last.ContentHash == row.ContentHash:
+			return true
+		case len(last.Identity) == 0 || len(row.Identity) == 0 || bytes.Equal(last.Identity, row.Identity):
+			return false
+		}
 	}
-	f.mails[id] = &entry{row, known != nil}
+	return false
 }
 
 func (f *Fold) addAddress(to addresses, a address) {
@@ -124,11 +163,13 @@ func (a address) size() int { return 64 + len(a.user) + len(a.address) }
 
 // erase forgets a person: what the run has so far now, and what the table has when the run is stored.
 func (f *Fold) erase(user string) {
-	maps.DeleteFunc(f.mails, func(_ events.UUID, e *entry) bool {
-		if e.row.UserID != user {
+	maps.DeleteFunc(f.mails, func(_ events.UUID, rows []*Row) bool {
+		if rows[0].UserID != user {
 			return false
 		}
-		f.size -= e.row.size()
+		for _, row := range rows {
+			f.size -= row.size()
+		}
 		return true
 	})
 	for _, list := range []addresses{f.addresses, f.correspondents} {
@@ -155,9 +196,38 @@ func (f *Fold) Reset() {
 	f.size = 0
 }
 
-// sorted returns the entries in the order of their ids.
-func (f *Fold) sorted() []*entry {
-	return slices.SortedFunc(maps.Values(f.mails), func(a, b *entry) int { return bytes.Compare(a.row.ID[:], b.row.ID[:]) })
+// sorted returns the entries in the order of their ids, where the table has the first mails of some ids already.
+func (f *Fold) sorted(first map[events.UUID]identity) []*entry {
+	entries := make(map[events.UUID]*entry, len(f.mails))
+	for id, rows := range f.mails {
+		owner, taken := first[id]
+		for _, received := range rows {
+			row := *received
+			if !taken || owner.has(&row) {
+				if taken && len(row.Identity) == 0 {
+					row.Identity = owner.hash
+				}
+				owner, taken = identity{row.Identity, row.Sender}, true
+			} else {
+				row.ID = otherID(&row)
+			}
+			known := entries[row.ID]
+			if known == nil || known.row.ContentHash != row.ContentHash {
+				entries[row.ID] = &entry{row, known != nil}
+			}
+		}
+	}
+	return slices.SortedFunc(maps.Values(entries), func(a, b *entry) int { return bytes.Compare(a.row.ID[:], b.row.ID[:]) })
+}
+
+// firstIDs returns the ids of the first mails, in order.
+func (f *Fold) firstIDs() [][16]byte {
+	ids := make([][16]byte, 0, len(f.mails))
+	for id := range f.mails {
+		ids = append(ids, id)
+	}
+	slices.SortFunc(ids, func(a, b [16]byte) int { return bytes.Compare(a[:], b[:]) })
+	return ids
 }
 
 func (a addresses) sorted() []address {
@@ -166,10 +236,10 @@ func (a addresses) sorted() []address {
 	})
 }
 
-func rowOf(m *events.Mail, id events.UUID, hash uint64) Row {
+func rowOf(m *events.Mail, id events.UUID, hash uint64) *Row {
 	sender := strings.ToLower(m.Sender.Address)
 	senderDomain := domain.OfAddress(sender)
-	row := Row{
+	row := &Row{
 		ID:           id,
 		UserID:       m.UserID,
 		MessageID:    m.MessageID,
@@ -194,7 +264,8 @@ func rowOf(m *events.Mail, id events.UUID, hash uint64) Row {
 			row.Recipients = append(row.Recipients, strings.ToLower(recipient.Address))
 		}
 	}
-	row.Parties, row.Companies = partiesOf(&row), companiesOf(&row)
+	row.Identity, _ = hex.DecodeString(m.ContentHash) // an event with another is refused
+	row.Parties, row.Companies = partiesOf(row), companiesOf(row)
 	if m.RiskScore != nil {
 		risk := int32(*m.RiskScore)
 		row.RiskScore = &risk

@@ -7,6 +7,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
+	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/ats"
 	"github.com/applylens/applylens/internal/postgres"
 	"github.com/applylens/applylens/internal/search/keys"
@@ -44,22 +47,26 @@ const removeMails = `
 DELETE FROM mails m USING unnest($2::uuid[], $3::text[]) AS x(id, user_id)
 WHERE m.version = $1 AND m.id = x.id AND m.user_id = x.user_id`
 
+// selectFirst returns what tells mails of a version from others of their Message-IDs.
+const selectFirst = `
+SELECT id, identity_hash, sender FROM mails WHERE version = $1 AND id = ANY ($2::uuid[])`
+
 // putMails makes or replaces rows of a version in the order given, and returns the ids of those that changed: a row
 // with the same content stays as it is, and so does one of another person, if the hashes that ids are made of ever meet.
 // Ids are unique within a statement. Lists come as array literals, since unnest would flatten a list of lists.
 const putMails = `
 INSERT INTO mails AS t (version, id, user_id, message_id, thread, subject, sender, sender_name, sender_domain,
     recipients, list_id, received_at, category, risk_score, quarantined, labels, expires_at, text, truncated,
-    content_hash, updated_at, parties, companies, search_words)
+    content_hash, updated_at, parties, companies, search_words, identity_hash)
 SELECT $1, x.id, x.user_id, x.message_id, x.thread, x.subject, x.sender, x.sender_name, x.sender_domain,
     x.recipients::text[], x.list_id, x.received_at, x.category, x.risk_score, x.quarantined, x.labels::text[],
-    x.expires_at, x.text, x.truncated, x.content_hash, x.updated_at, x.parties::text[], x.companies::text[], x.search_words
+    x.expires_at, x.text, x.truncated, x.content_hash, x.updated_at, x.parties::text[], x.companies::text[], x.search_words, x.identity_hash
 FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
     $10::text[], $11::text[], $12::timestamptz[], $13::text[], $14::int[], $15::bool[], $16::text[],
-    $17::timestamptz[], $18::text[], $19::bool[], $20::bigint[], $21::timestamptz[], $22::text[], $23::text[], $24::text[])
+    $17::timestamptz[], $18::text[], $19::bool[], $20::bigint[], $21::timestamptz[], $22::text[], $23::text[], $24::text[], $25::bytea[])
     AS x(id, user_id, message_id, thread, subject, sender, sender_name, sender_domain,
     recipients, list_id, received_at, category, risk_score, quarantined, labels,
-    expires_at, text, truncated, content_hash, updated_at, parties, companies, search_words)
+    expires_at, text, truncated, content_hash, updated_at, parties, companies, search_words, identity_hash)
 ON CONFLICT (id, version) DO UPDATE SET
     thread        = excluded.thread,
     subject       = excluded.subject,
@@ -80,7 +87,8 @@ ON CONFLICT (id, version) DO UPDATE SET
     updated_at    = excluded.updated_at,
     parties       = excluded.parties,
     companies     = excluded.companies,
-    search_words  = excluded.search_words
+    search_words  = excluded.search_words,
+    identity_hash = excluded.identity_hash
 WHERE t.user_id = excluded.user_id AND t.content_hash <> excluded.content_hash
 RETURNING t.id`
 
@@ -127,7 +135,11 @@ func write(ctx context.Context, tx *postgres.Tx, version int, fold *Fold) (chang
 	if err := erase(ctx, tx, version, fold, &changed); err != nil {
 		return changed, err
 	}
-	if err := writeMails(ctx, tx, version, fold.sorted(), &changed); err != nil {
+	first, err := firstMails(ctx, tx, version, fold.firstIDs())
+	if err != nil {
+		return changed, err
+	}
+	if err := writeMails(ctx, tx, version, fold.sorted(first), &changed); err != nil {
 		return changed, err
 	}
 	if err := writeCorrespondents(ctx, tx, version, fold.correspondents); err != nil {
@@ -157,6 +169,27 @@ func erase(ctx context.Context, tx *postgres.Tx, version int, fold *Fold, change
 		return fmt.Errorf("erase correspondents: %w", err)
 	}
 	return nil
+}
+
+// firstMails returns the identities of those mails that a version has.
+func firstMails(ctx context.Context, tx *postgres.Tx, version int, ids [][16]byte) (map[events.UUID]identity, error) {
+	first := map[events.UUID]identity{}
+	for part := range slices.Chunk(ids, maxRows) {
+		rows, err := tx.Query(ctx, selectFirst, version, part)
+		if err != nil {
+			return nil, fmt.Errorf("find first mails: %w", err)
+		}
+		var id [16]byte
+		var found identity
+		_, err = pgx.ForEachRow(rows, []any{&id, &found.hash, &found.sender}, func() error {
+			first[id] = identity{slices.Clone(found.hash), found.sender}
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("find first mails: %w", err)
+		}
+	}
+	return first, nil
 }
 
 func writeMails(ctx context.Context, tx *postgres.Tx, version int, entries []*entry, changed *changes) error {
@@ -261,6 +294,7 @@ type columns struct {
 	hashes                                                 []int64
 	updatedAt                                              []time.Time
 	parties, companies, searchWords                        []string
+	identities                                             [][]byte
 }
 
 // add adds a row and returns roughly how many bytes it takes. What search looks at is made here and not in the fold,
@@ -295,13 +329,14 @@ func (c *columns) add(r *Row) int {
 	}
 	words := sought.Join()
 	c.searchWords = append(c.searchWords, words)
+	c.identities = append(c.identities, r.Identity)
 	return r.size() + len(words)
 }
 
 func (c *columns) arguments(version int) []any {
 	return []any{version, c.ids, c.users, c.messageIDs, c.threads, c.subjects, c.senders, c.senderNames, c.senderDomains,
 		c.recipients, c.lists, c.receivedAt, c.categories, c.riskScores, c.quarantined, c.labels,
-		c.expiresAt, c.texts, c.truncated, c.hashes, c.updatedAt, c.parties, c.companies, c.searchWords}
+		c.expiresAt, c.texts, c.truncated, c.hashes, c.updatedAt, c.parties, c.companies, c.searchWords, c.identities}
 }
 
 var literalEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`)

@@ -81,9 +81,10 @@ func store(t failer, db *pgxpool.Pool, version consumers.Version, pieces ...[]*e
 
 // stored is a row of the table as far as the reference knows it.
 type stored struct {
-	User, MessageID, Subject, Text, Sender, Domain, Category string
-	Recipients, Labels, Parties, Companies                   []string
-	UpdatedAt                                                time.Time
+	User, MessageID, Hash, Subject, Text, Sender, Domain, Category string
+	Recipients, Labels, Parties, Companies                         []string
+	UpdatedAt                                                      time.Time
+	ID                                                             string
 }
 
 type tables struct {
@@ -95,8 +96,8 @@ type tables struct {
 func dump(t failer, db *pgxpool.Pool, version int) tables {
 	t.Helper()
 	result := tables{Mails: map[string]stored{}}
-	rows, err := db.Query(context.Background(), `SELECT user_id, message_id, subject, text, sender, sender_domain, category,
-		recipients, labels, parties, companies, updated_at FROM mails WHERE version = $1`, version)
+	rows, err := db.Query(context.Background(), `SELECT user_id, message_id, encode(identity_hash, 'hex'), subject, text, sender, sender_domain, category,
+		recipients, labels, parties, companies, updated_at, id::text FROM mails WHERE version = $1`, version)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,16 +107,16 @@ func dump(t failer, db *pgxpool.Pool, version int) tables {
 	}
 	for _, row := range all {
 		row.UpdatedAt = row.UpdatedAt.UTC()
-		result.Mails[row.User+" "+row.MessageID] = row
+		result.Mails[row.User+" "+row.ID] = row
 	}
 	result.Addresses = texts(t, db, `SELECT user_id || ' ' || address FROM mail_addresses WHERE version = $1`, version)
 	result.Correspondents = texts(t, db, `SELECT user_id || ' ' || address FROM mail_correspondents WHERE version = $1`, version)
 	return result
 }
 
-func texts(t failer, db *pgxpool.Pool, sql string, version int) []string {
+func texts(t failer, db *pgxpool.Pool, sql string, arguments ...any) []string {
 	t.Helper()
-	rows, err := db.Query(context.Background(), sql, version)
+	rows, err := db.Query(context.Background(), sql, arguments...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,6 +133,7 @@ func reference(log []*events.Event) tables {
 	result := tables{Mails: map[string]stored{}}
 	addresses, correspondents := map[string]bool{}, map[string]bool{}
 	content := map[string]uint64{}
+	sender := func(mail *events.Mail) string { return strings.ToLower(mail.Sender.Address) }
 	for _, event := range log {
 		if event.Type == events.TypeUserErased {
 			prefix := event.Erasure.UserID + " "
@@ -144,17 +146,31 @@ func reference(log []*events.Event) tables {
 		for _, address := range mail.DeliveredTo {
 			addresses[mail.UserID+" "+strings.ToLower(address)] = true
 		}
-		row := stored{User: mail.UserID, MessageID: mail.MessageID, Subject: mail.Subject, Text: mail.Text,
-			Sender: "ann@mail.example.co.uk", Domain: "example.co.uk", Category: Personal,
+		parties := map[string][]string{"z": {"carl@x.example"}, "": {`we"ird\@x.example`, "b@x.example"}}
+		row := stored{User: mail.UserID, MessageID: mail.MessageID, Hash: mail.ContentHash, Subject: mail.Subject, Text: mail.Text,
+			Sender: sender(mail), Domain: "example.co.uk", Category: Personal,
 			Recipients: []string{`we"ird\@x.example`, "b+tag@x.example"}, Labels: mail.Labels, UpdatedAt: mail.RecordedAt,
-			Parties: []string{"ann@mail.example.co.uk", `we"ird\@x.example`, "b@x.example"}, Companies: []string{"example", "examplecouk", "ann"}}
+			Parties: append([]string{sender(mail)}, parties[""]...), Companies: []string{"example", "examplecouk", "ann"}}
 		if mail.Text == "z" {
-			row.Recipients, row.Parties = []string{"carl@x.example"}, []string{"ann@mail.example.co.uk", "carl@x.example"}
+			row.Recipients, row.Parties = []string{"carl@x.example"}, append([]string{sender(mail)}, parties["z"]...)
 		}
 		for _, party := range row.Parties {
 			correspondents[mail.UserID+" "+party] = true
 		}
-		key := mail.UserID + " " + mail.MessageID
+		row.ID = events.DeriveUUID(mail.UserID, mail.MessageID).String()
+		if first, taken := result.Mails[mail.UserID+" "+row.ID]; taken {
+			switch bothHashed := first.Hash != "" && mail.ContentHash != ""; {
+			case bothHashed && first.Hash != mail.ContentHash:
+				row.ID = events.DeriveUUID(mail.UserID, mail.MessageID, mail.ContentHash).String()
+			case !bothHashed && first.Sender != sender(mail) && mail.ContentHash != "":
+				row.ID = events.DeriveUUID(mail.UserID, mail.MessageID, mail.ContentHash).String()
+			case !bothHashed && first.Sender != sender(mail):
+				row.ID = events.DeriveUUID(mail.UserID, mail.MessageID, "sender", sender(mail)).String()
+			case mail.ContentHash == "":
+				row.Hash = first.Hash
+			}
+		}
+		key := mail.UserID + " " + row.ID
 		hash := events.ContentHash(event)
 		if _, known := result.Mails[key]; known && content[key] == hash {
 			continue
@@ -196,6 +212,8 @@ func drawLog(t *rapid.T) []*events.Event {
 		}
 		log[i] = received(user, rapid.SampledFrom([]string{"a", "b"}).Draw(t, "id"), rapid.SampledFrom([]string{"x", "y", "z"}).Draw(t, "text"), i,
 			rapid.SampledFrom([][]string{nil, {"Me@X.example"}, {"me@x.example", "other@x.example"}}).Draw(t, "delivered")...)
+		log[i].Mail.ContentHash = rapid.SampledFrom([]string{"", strings.Repeat("1", 64), strings.Repeat("2", 64)}).Draw(t, "hash")
+		log[i].Mail.Sender.Address = rapid.SampledFrom([]string{"Ann@Mail.Example.co.uk", "bob@Mail.Example.co.uk"}).Draw(t, "sender")
 	}
 	return log
 }
@@ -276,6 +294,41 @@ func TestAShadowVersionHasNoEffectOutsideItsRows(t *testing.T) {
 	}
 	if diff := cmp.Diff(reference(log[:1]), dump(t, db, 2), cmpopts.EquateEmpty()); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// A stranger who sends a mail with the Message-ID of another does not replace that one, in whatever order and transactions they
+// come; the same mail again, read better, does.
+func TestAnotherMailOfAMessageID(t *testing.T) {
+	mail := func(hash, sender, text string, minute int) *events.Event {
+		event := received("u1", "a", text, minute)
+		event.Mail.ContentHash, event.Mail.Sender.Address = strings.Repeat(hash, 64), sender
+		return event
+	}
+	first, better := mail("1", "ann@x.example", "x", 0), mail("1", "ann@x.example", "y", 2)
+	stranger, anonymous := mail("2", "eve@evil.example", "z", 1), mail("", "eve@evil.example", "z", 3)
+	old := mail("", "ann@x.example", "x", 0) // of a producer without hashes
+	for name, pieces := range map[string][][]*events.Event{
+		"at once":                   {{first, stranger, better}},
+		"one by one":                {{first}, {stranger}, {better}},
+		"read again":                {{first, stranger}, {better}, {first, stranger, better}, {stranger}},
+		"without a hash":            {{first}, {anonymous}, {better}},
+		"before hashes":             {{old}, {stranger}, {better}},
+		"before hashes, at once":    {{old, anonymous, better}},
+		"again by the old producer": {{first, old}, {stranger}, {better}},
+		"erased and received anew":  {{stranger}, {erased("u1"), first}, {stranger, better}},
+		"erased within one":         {{stranger, erased("u1"), first, stranger, better}},
+		"repeated by the stranger":  {{first, stranger, first, stranger, better, stranger}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			db, _ := testenv.Database(t)
+			store(t, db, live, pieces...)
+			got := texts(t, db, "SELECT sender || ' ' || text || CASE id WHEN $2::uuid THEN ' first' ELSE '' END FROM mails WHERE version = $1", 1, idOf(first))
+			want := []string{"ann@x.example y first", "eve@evil.example z"}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
 	}
 }
 

@@ -2,6 +2,7 @@ package mailimport
 
 import (
 	"bytes"
+	"cmp"
 	"regexp"
 	"strings"
 	"unicode/utf8"
@@ -18,12 +19,16 @@ const maxForwarded = 20
 type body struct {
 	text        strings.Builder
 	links       []link
-	attachments []string // their names, including those of forwarded messages
-	charset     string   // the first one declared by a text
-	guessed     string   // of a text that declares none
-	rich        bool     // some of the text was HTML
+	page        string              // the first HTML of the message itself
+	calendar    string              // the first text/calendar of the message itself
+	attachments []events.Attachment // including those of forwarded messages
+	charset     string              // the first one declared by a text
+	guessed     string              // of a text that declares none
+	rich        bool                // some of the text was HTML
 	forwarded   int
+	within      int // levels of forwarded messages
 	room        *room
+	source      *Raw
 }
 
 // add reads a part and its subparts, in order.
@@ -32,7 +37,7 @@ func (b *body) add(p *part, depth int) {
 	case p.kind == "message/rfc822":
 		b.forward(p, depth)
 	case p.attachment:
-		b.attachments = append(b.attachments, p.name)
+		b.attach(p)
 	case p.kind == "multipart/alternative" && len(p.parts) > 0:
 		b.alternative(p, depth)
 	case len(p.parts) > 0:
@@ -45,7 +50,19 @@ func (b *body) add(p *part, depth int) {
 	case strings.HasPrefix(p.kind, "text/") && !structured[p.kind], p.multipart(), !strings.Contains(p.kind, "/"), p.misnamed():
 		b.read(p)
 	default:
-		b.attachments = append(b.attachments, p.name)
+		b.attach(p)
+	}
+}
+
+// attach adds a file.
+func (b *body) attach(p *part) {
+	if p.kind == "text/calendar" && b.calendar == "" && b.within == 0 {
+		b.calendar = ifShort(decodeText(p.content(), p.parameters["charset"]), events.MaxCalendar)
+	}
+	if len(b.attachments) < events.MaxAttachments {
+		b.attachments = append(b.attachments, events.Attachment{
+			Name: events.CleanText(p.name, events.MaxAttachmentName), Type: events.CleanText(p.kind, events.MaxMediaType), Size: p.size(b.source),
+		})
 	}
 }
 
@@ -65,10 +82,11 @@ var structured = map[string]bool{"text/calendar": true, "text/vcard": true, "tex
 func (b *body) alternative(p *part, depth int) {
 	var plain, rich string
 	for _, form := range p.parts {
-		one := body{charset: b.charset, guessed: b.guessed, forwarded: b.forwarded, room: b.room}
+		one := body{charset: b.charset, guessed: b.guessed, forwarded: b.forwarded, within: b.within, room: b.room, source: b.source}
 		one.add(form, depth+1)
 		b.links = append(b.links, one.links...)
-		b.attachments = append(b.attachments, one.attachments...)
+		b.attachments = append(b.attachments, one.attachments[:min(len(one.attachments), events.MaxAttachments-len(b.attachments))]...)
+		b.page, b.calendar = cmp.Or(b.page, one.page), cmp.Or(b.calendar, one.calendar)
 		b.charset, b.guessed, b.forwarded = one.charset, one.guessed, one.forwarded
 		switch text := one.text.String(); {
 		case one.rich:
@@ -91,7 +109,9 @@ func (b *body) forward(p *part, depth int) {
 	root := parsePart(p.content(), depth+1, b.room)
 	inner := message{root: root, charset: b.charset}
 	b.write("From: " + inner.get("From") + "\nSubject: " + inner.get("Subject"))
+	b.within++
 	b.add(root, depth+1)
+	b.within--
 }
 
 // read adds a part that is text.
@@ -113,7 +133,11 @@ func (b *body) read(p *part) {
 			label = string(found[1])
 		}
 	}
-	text, links := readPage(decodeText(content, label), events.MaxText)
+	page := decodeText(content, label)
+	if b.page == "" && b.within == 0 {
+		b.page = ifShort(page, events.MaxHTML)
+	}
+	text, links := readPage(page, events.MaxText)
 	b.rich, b.links = true, append(b.links, links...)
 	b.write(text)
 }
@@ -124,6 +148,14 @@ var (
 
 	metaCharset = regexp.MustCompile(`(?i)charset\s*=\s*["']?([a-z0-9_:.-]+)`)
 )
+
+// ifShort returns a text, empty if it has more than most bytes.
+func ifShort(text string, most int) string {
+	if text = events.CleanText(text, len(text)*len(replacement)); len(text) > most {
+		return ""
+	}
+	return text
+}
 
 // write appends a text after an empty line.
 func (b *body) write(text string) {

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"regexp"
 	"strconv"
@@ -48,7 +47,15 @@ type Raw struct {
 	// 8 MiB, of which each file in base64 takes one at most. It is valid until the next message is read.
 	Bytes []byte
 	Cut   bool              // the end of the message is missing in Bytes
-	Hash  [sha256.Size]byte // of the whole message in that form
+	Hash  [sha256.Size]byte // as contentHash has it, of the whole message
+
+	left []leftOut // of files in base64, in their order
+}
+
+// leftOut is where lines of base64 are missing in Bytes.
+type leftOut struct {
+	at     int // index in Bytes
+	digits int64
 }
 
 // errNoMail means that a file is neither an mbox nor a single message.
@@ -68,15 +75,16 @@ type Reader struct {
 
 	kept    []byte
 	cut     bool
+	left    []leftOut
 	encoded int // bytes of the run of lines of base64 that goes on
-	sum     hash.Hash
+	hash    *contentHash
 	blanks  int // pending empty lines: trailing ones belong to no message
 }
 
 // NewReader returns a reader of the messages of in; file is its name in Place. An mbox is recognised by its name or its
 // first line; anything else that begins with a header is one message.
 func NewReader(in io.Reader, file string) *Reader {
-	r := &Reader{in: bufio.NewReaderSize(nil, window), sum: sha256.New()}
+	r := &Reader{in: bufio.NewReaderSize(nil, window), hash: newContentHash()}
 	r.reset(in, Place{File: file})
 	return r
 }
@@ -117,8 +125,8 @@ func (r *Reader) Next() (*Raw, error) {
 		return nil, io.EOF
 	}
 	raw := r.next
-	r.kept, r.cut, r.encoded, r.blanks = r.kept[:0], false, 0, 0
-	r.sum.Reset()
+	r.kept, r.cut, r.left, r.encoded, r.blanks = r.kept[:0], false, r.left[:0], 0, 0
+	r.hash.reset()
 	if err := r.message(); err != nil {
 		r.ended = true
 		return nil, fmt.Errorf("read %s: %w", raw.Place, err)
@@ -126,8 +134,7 @@ func (r *Reader) Next() (*Raw, error) {
 	if raw.Fragment && r.ended {
 		return nil, fmt.Errorf("read %s: %w", r.file, errNoMail)
 	}
-	raw.Bytes, raw.Cut = r.kept, r.cut
-	r.sum.Sum(raw.Hash[:0])
+	raw.Bytes, raw.Cut, raw.left, raw.Hash = r.kept, r.cut, r.left, r.hash.sum()
 	return &raw, nil
 }
 
@@ -313,25 +320,39 @@ func (r *Reader) add(line []byte, lineStart bool) {
 		r.blanks++
 		return
 	}
-	for r.blanks > 0 {
-		n := min(r.blanks, len(manyBlanks))
-		r.keep(manyBlanks[:n])
-		r.blanks -= n
+	for ; r.blanks > 0; r.blanks-- {
+		r.hash.add(emptyLine, true)
+		r.keep(emptyLine)
 	}
+	r.hash.add(line, lineStart)
 	r.keep(line)
 }
 
-var manyBlanks = bytes.Repeat([]byte("\n"), 4096)
+var emptyLine = []byte("\n")
 
 func (r *Reader) keep(line []byte) {
-	r.sum.Write(line)
-	if !isBase64Line(line) {
+	encoded := isBase64Line(line)
+	if !encoded {
 		r.encoded = 0
 	} else if r.encoded += len(line); r.encoded > maxEncoded {
+		r.leaveOut(line)
 		return
 	}
 	fits := min(len(line), maxKept-len(r.kept))
 	r.kept, r.cut = append(r.kept, line[:fits]...), r.cut || fits < len(line)
+	if encoded && fits < len(line) {
+		r.leaveOut(line[fits:])
+	}
+}
+
+// leaveOut notes that the end of a line of base64 is not kept.
+func (r *Reader) leaveOut(line []byte) {
+	last := len(r.left) - 1
+	if last < 0 || r.left[last].at != len(r.kept) {
+		r.left = append(r.left, leftOut{at: len(r.kept)})
+		last++
+	}
+	r.left[last].digits += int64(len(bytes.TrimRight(line, "=\n")))
 }
 
 // isBase64Line tells whether a line is one of many of encoded bytes.

@@ -42,7 +42,7 @@ func Parse(raw *Raw, options Options) (event *events.Event, err error) {
 	result := m.mail(options)
 	event = &events.Event{
 		Envelope: events.Envelope{
-			ID:     events.DeriveUUID(events.TypeMailReceived.String(), result.UserID, identity(result)).String(),
+			ID:     events.DeriveUUID(events.TypeMailReceived.String(), result.UserID, result.MessageID, result.ContentHash).String(),
 			Source: Source,
 			Type:   events.TypeMailReceived,
 			Time:   options.RecordedAt,
@@ -55,14 +55,6 @@ func Parse(raw *Raw, options Options) (event *events.Event, err error) {
 	return event, nil
 }
 
-// identity identifies a message among those of its owner.
-func identity(m *events.Mail) string {
-	if m.MessageID != "" {
-		return "id:" + m.MessageID
-	}
-	return "hash:" + m.ContentHash
-}
-
 // message extracts the fields of a mail from a parsed message.
 type message struct {
 	raw     *Raw
@@ -73,7 +65,7 @@ type message struct {
 
 func read(raw *Raw) (*message, error) {
 	left := &room{parts: maxParts, names: maxNames}
-	m := &message{raw: raw, root: parsePart(raw.Bytes, 0, left), body: body{room: left}}
+	m := &message{raw: raw, root: parsePart(raw.Bytes, 0, left), body: body{room: left, source: raw}}
 	if !m.hasAny("From", "Date", "Subject", "To", "Received", "Message-Id", "Return-Path") {
 		return nil, &BrokenError{"its header is not that of a mail"}
 	}
@@ -122,7 +114,19 @@ func (m *message) mail(options Options) *events.Mail {
 		Labels:      labels,
 		Text:        text,
 		Truncated:   truncated,
-		RecordedAt:  options.RecordedAt,
+
+		HTML:                m.body.page,
+		ListUnsubscribe:     events.CleanText(m.get("List-Unsubscribe"), events.MaxListUnsubscribe),
+		ListUnsubscribePost: events.CleanText(m.get("List-Unsubscribe-Post"), events.MaxListUnsubscribe),
+		DKIMSigned:          signedHeaders(m.all("Dkim-Signature"), m.get("Authentication-Results")),
+		InReplyTo:           messageID(m.get("In-Reply-To"), events.MaxMessageID),
+		References:          m.references(),
+		Attachments:         m.body.attachments,
+		Calendar:            m.body.calendar,
+		To:                  m.addresses("To"),
+		Cc:                  m.addresses("Cc"),
+
+		RecordedAt: options.RecordedAt,
 	}
 	result.Thread = m.thread(result.MessageID)
 	if expires, ok := parseDate(m.get("Expires")); ok && expires.After(result.ReceivedAt) {
@@ -209,10 +213,13 @@ func (m *message) replyTo() string {
 	return ""
 }
 
-func (m *message) recipients() []events.Address {
+func (m *message) recipients() []events.Address { return m.addresses("To", "Cc", "Bcc") }
+
+// addresses returns those of some headers, once each.
+func (m *message) addresses(names ...string) []events.Address {
 	var found []events.Address
 	seen := map[string]bool{}
-	for _, name := range []string{"To", "Cc", "Bcc"} {
+	for _, name := range names {
 		for _, header := range m.root.header[name] {
 			for _, address := range parseAddresses(header, m.charset) {
 				if key := strings.ToLower(address.Address); !seen[key] && len(found) < maxRecipients {
@@ -223,6 +230,17 @@ func (m *message) recipients() []events.Address {
 		}
 	}
 	return found
+}
+
+// references returns the last ids in References.
+func (m *message) references() []string {
+	var ids []string
+	for _, found := range angled.FindAllString(m.get("References"), -1) {
+		if id := messageID(found, events.MaxMessageID); id != "" {
+			ids = append(ids, id)
+		}
+	}
+	return ids[max(0, len(ids)-events.MaxReferences):]
 }
 
 // deliveredTo returns the owner's configured addresses and the one that the last server delivered to. The Delivered-To

@@ -62,7 +62,13 @@ caf=E9
 		Unsubscribe: true,
 		ReceivedAt:  time.Date(2002, 8, 22, 11, 59, 0, 0, time.UTC),
 		Text:        "café\nFrom here",
-		RecordedAt:  importTime,
+
+		ListUnsubscribe: "<mailto:x@y.example>",
+		References:      []string{"root@news.example", "m0@news.example"},
+		To:              []events.Address{{Name: "Owner, The", Address: "owner@mail.example"}, {Address: "list@lists.example"}},
+		Cc:              []events.Address{{Address: "LIST@lists.example"}, {Address: "other@x.example"}},
+
+		RecordedAt: importTime,
 	}
 	want.ContentHash = got.ContentHash
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -133,6 +139,74 @@ func TestParseHeaders(t *testing.T) {
 	f("first of two ids", "Message-Id: <other@b>\n", id, "m@b")
 }
 
+// What a rebuild could not bring back is in the event.
+func TestParseParts(t *testing.T) {
+	file := strings.Repeat(strings.Repeat("QUJD", 19)+"\n", 6<<20/77)
+	page := "<html><body><p>Hello\u00a0Ann</p></body></html>"
+	mail := parse(t, "From: a@b.example\nIn-Reply-To: Your mail <m0@x> of today\nReferences: <r@x>\n <m0@x>\n"+
+		"List-Unsubscribe: <https://b.example/u>,\n <mailto:u@b.example>\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\n"+
+		"Authentication-Results: mx.example; dkim=pass (2048 bit; ok) header.d=B.example header.s=s1;\n dkim=fail header.d=other.example\n"+
+		"DKIM-Signature: v=1; a=rsa-sha256; d=b.example; s=s1;\n h=From:To:\n List-Unsubscribe: list-unsubscribe-post; bh=x; b=h=Subject\n"+
+		"DKIM-Signature: v=1; d=other.example; h=Date; b=y\nDKIM-Signature: v=1; h=Sender; b=y\n"+
+		multipart("mixed", "1",
+			multipart("alternative", "2",
+				"Content-Type: text/plain\n\nHello Ann",
+				"Content-Type: text/html; charset=utf-8\n\n"+page,
+				"Content-Type: text/calendar; charset=utf-8\n\nBEGIN:VCALENDAR\nSUMMARY:caf\u00e9\nEND:VCALENDAR"),
+			"Content-Type: application/pdf; name=\"a b.pdf\"\nContent-Transfer-Encoding: base64\nContent-Disposition: attachment\n\n"+file+file,
+			"Content-Type: image/png\nContent-Transfer-Encoding: base64\n\nQUJDRA==",
+			"Content-Type: message/rfc822\n\nFrom: c@d.example\nContent-Type: text/html\n\n<p>forwarded</p>",
+			"Content-Type: text/plain; name=n.txt\nContent-Disposition: attachment\n\n12345"))
+	got := events.Mail{HTML: mail.HTML, ListUnsubscribe: mail.ListUnsubscribe, ListUnsubscribePost: mail.ListUnsubscribePost,
+		DKIMSigned: mail.DKIMSigned, InReplyTo: mail.InReplyTo, References: mail.References, Attachments: mail.Attachments, Calendar: mail.Calendar}
+	want := events.Mail{
+		HTML: page, ListUnsubscribe: "<https://b.example/u>, <mailto:u@b.example>", ListUnsubscribePost: "List-Unsubscribe=One-Click",
+		DKIMSigned: []string{"from", "to", "list-unsubscribe", "list-unsubscribe-post"},
+		InReplyTo:  "m0@x", References: []string{"r@x", "m0@x"},
+		Attachments: []events.Attachment{
+			{Type: "text/calendar", Size: 43},
+			{Name: "a b.pdf", Type: "application/pdf", Size: int64(2 * (6 << 20 / 77) * 57)},
+			{Type: "image/png", Size: 4}, {Name: "n.txt", Type: "text/plain", Size: 5},
+		},
+		Calendar: "BEGIN:VCALENDAR\nSUMMARY:caf\u00e9\nEND:VCALENDAR",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	long := parse(t, "From: a@b.example\nContent-Type: text/html\n\n<p>"+strings.Repeat("x", events.MaxHTML)+"</p>")
+	if long.HTML != "" || len(long.Text) != events.MaxText {
+		t.Errorf("of a long page %d bytes are carried, and %d of text", len(long.HTML), len(long.Text))
+	}
+}
+
+// A signature proves something only if the server that received the mail says so, of its domain.
+func TestSignedHeaders(t *testing.T) {
+	const signature = "v=1; d=b.example; h=From:Subject; b=x"
+	for results, want := range map[string]int{
+		"mx; dkim=pass header.d=b.example": 2, "mx; spf=pass; dkim=pass header.i=@News.b.example": 2, "mx;dkim = pass reason=\"x\" header.i=u@b.example": 2,
+		"mx; dkim=pass header.d=notb.example": 0, "mx; dkim=fail header.d=b.example": 0, "mx; dkim=pass": 0, "": 0,
+		"mx; dkim=none; spf=pass smtp.mailfrom=b.example": 0, "mx; x-dkim=pass header.d=b.example": 0, "mx; dkim=fail (dkim=pass header.d=b.example)": 0,
+	} {
+		if got := signedHeaders([]string{signature}, results); len(got) != want {
+			t.Errorf("%q: %v", results, got)
+		}
+	}
+}
+
+// A record holds any mail: what is least missed is left out of one that is too long.
+func TestMessageOfHoldsAnyMail(t *testing.T) {
+	control := func(n int) string { return strings.Repeat("\x01", n) }
+	event := &events.Event{
+		Envelope: events.Envelope{ID: "1", Source: Source, Type: events.TypeMailReceived},
+		Mail: &events.Mail{UserID: "u", MessageID: "m", ReceivedAt: importTime, RecordedAt: importTime,
+			Text: control(events.MaxText), HTML: control(events.MaxHTML), Calendar: control(events.MaxCalendar)},
+	}
+	message, err := messageOf(event)
+	if err != nil || len(message.Value) < 6*events.MaxText || event.Mail.HTML != "" || event.Mail.Calendar != "" {
+		t.Errorf("%d bytes, %d of them HTML (%v)", len(message.Value), len(event.Mail.HTML), err)
+	}
+}
+
 func manyAddresses(count int) string {
 	var list strings.Builder
 	for i := range count {
@@ -195,13 +269,13 @@ func TestIdentity(t *testing.T) {
 		return event.ID
 	}
 	const named, unnamed = "From: a@b.example\nMessage-Id: <1@b>\n\nx\n", "From: a@b.example\n\nx\n"
-	if id("u", named) != id("u", from+"From: a@b.example\nMessage-Id: 1@b\n\nother text\n") {
+	if id("u", named) != id("u", from+"Received: by y\nMessage-Id: 1@b\nFrom: a@b.example\n\nx\n\n") {
 		t.Error("two copies with one Message-ID differ")
 	}
 	if id("u", unnamed) != id("u", from+unnamed+"\n") {
 		t.Error("two copies of one text differ")
 	}
-	if id("u", unnamed) == id("u", unnamed+"y\n") || id("u", named) == id("v", named) || id("u", named) == id("u", unnamed) {
+	if id("u", unnamed) == id("u", unnamed+"y\n") || id("u", named) == id("v", named) || id("u", named) == id("u", named+"y\n") || id("u", named) == id("u", unnamed) {
 		t.Error("different messages are the same")
 	}
 }

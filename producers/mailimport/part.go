@@ -74,6 +74,36 @@ func (p *part) content() []byte {
 	return decodeTransfer(p.body, p.get("Content-Transfer-Encoding"))
 }
 
+// size returns how many bytes the part has, decoded, also where the message was too long to be kept whole.
+func (p *part) size(of *Raw) int64 {
+	if !strings.Contains(strings.ToLower(p.get("Content-Transfer-Encoding")), "base64") {
+		return int64(len(p.content()))
+	}
+	digits := int64(0)
+	for _, b := range p.body {
+		if isBase64(rune(b)) {
+			digits++
+		}
+	}
+	if begin, ok := indexWithin(of.Bytes, p.body); ok {
+		for _, left := range of.left {
+			if left.at >= begin && left.at <= begin+len(p.body) {
+				digits += left.digits
+			}
+		}
+	}
+	return digits * 3 / 4
+}
+
+// indexWithin returns where a part of an array begins that was sliced from the whole, if it was.
+func indexWithin(whole, part []byte) (index int, ok bool) {
+	whole, rest := whole[:cap(whole)], part[:cap(part)]
+	if len(rest) == 0 || len(rest) > len(whole) || &rest[len(rest)-1] != &whole[len(whole)-1] {
+		return 0, false
+	}
+	return len(whole) - len(rest), true
+}
+
 // The forms of a media type and of parameters, as people and programs write them: without the semicolon, with a comma or a
 // colon in its place, in quotes, or with the name of the header once more.
 var (

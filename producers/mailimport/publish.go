@@ -137,9 +137,20 @@ func permanent(err error) bool {
 	return errors.Is(err, kafka.MessageSizeTooLarge) || errors.Is(err, kafka.InvalidMessage) || errors.Is(err, kafka.InvalidTimestamp)
 }
 
-// messageOf encodes an event for the mail topic.
+// messageOf encodes an event for the mail topic. It takes from the event what is least missed until a record can hold it.
 func messageOf(event *events.Event) (kafka.Message, error) {
 	record, err := events.Encode(event)
+	for mail, tried := event.Mail, 0; errors.Is(err, events.ErrTooLong) && tried < 3; tried++ {
+		switch tried {
+		case 0:
+			mail.HTML = ""
+		case 1:
+			mail.Calendar, mail.References = "", nil
+		case 2:
+			mail.To, mail.Cc = nil, nil
+		}
+		record, err = events.Encode(event)
+	}
 	if err != nil {
 		return kafka.Message{}, fmt.Errorf("encode: %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/net/publicsuffix"
 
+	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/lexicon"
 )
 
@@ -19,7 +20,7 @@ type evidence struct {
 	spamStatus     string // X-Spam-Status
 	list           bool   // the message came from a mailing list, which breaks signatures
 	spamFolder     bool   // the owner's provider put it in the spam folder
-	attachments    []string
+	attachments    []events.Attachment
 	sender         string // addresses
 	replyTo        string
 	subject        string
@@ -81,8 +82,8 @@ func (e evidence) authenticationRisk() (score int, known bool) {
 
 // attachmentRisk scores 50 for an executable.
 func (e evidence) attachmentRisk() int {
-	for _, name := range e.attachments {
-		if executable[strings.ToLower(path.Ext(strings.TrimSpace(name)))] {
+	for _, file := range e.attachments {
+		if executable[strings.ToLower(path.Ext(strings.TrimSpace(file.Name)))] {
 			return 50
 		}
 	}

@@ -1,6 +1,10 @@
 package mailimport
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/applylens/applylens/events"
+)
 
 func TestRiskScore(t *testing.T) {
 	f := func(name string, e evidence, want int) {
@@ -15,14 +19,14 @@ func TestRiskScore(t *testing.T) {
 		})
 	}
 	const none = -1
-	f("no evidence", evidence{attachments: []string{"a.pdf"}, sender: "jo@x.example", subject: "Lunch?", text: "Are you hungry?"}, none)
+	f("no evidence", evidence{attachments: files("a.pdf"), sender: "jo@x.example", subject: "Lunch?", text: "Are you hungry?"}, none)
 	f("all pass", evidence{authentication: "mx; spf=pass; dkim=pass; dmarc=pass"}, 0)
 	f("dmarc and spf fail", evidence{authentication: "mx; spf=fail smtp.mailfrom=x; dmarc=fail"}, 80)
 	f("all fail", evidence{authentication: "mx; spf=fail; dkim=fail; dmarc=fail (p=REJECT)"}, 100)
 	f("dmarc fails on a mailing list", evidence{authentication: "mx; dkim=fail; dmarc=fail", list: true}, 40)
 	f("one of two signatures is valid", evidence{authentication: "mx; dkim=fail; dkim=pass"}, 0)
 	f("softfail", evidence{authentication: "mx; SPF=SoftFail"}, 10)
-	f("an executable attachment", evidence{attachments: []string{"a.pdf", "Invoice.PDF.exe "}}, 50)
+	f("an executable attachment", evidence{attachments: files("a.pdf", "Invoice.PDF.exe ")}, 50)
 	f("spam filter", evidence{spamStatus: "Yes, hits=12", authentication: "mx; spf=pass"}, 85)
 	f("spam flag", evidence{spamFlag: "YES"}, 85)
 	f("spam filter says no", evidence{spamStatus: "No, hits=1"}, none)
@@ -81,4 +85,11 @@ func TestRiskOfHonestMail(t *testing.T) {
 	f("club at a free mailbox", evidence{sender: "club@gmail.com", subject: "Meeting", text: "To be removed from this list, write to me."})
 	f("contact form", evidence{sender: "form@x.example", replyTo: "jo1974x2@gmail.com", text: "I would like to know the price."})
 	f("long words", evidence{subject: "Unser Herbstspaziergang der Länge nach"})
+}
+
+func files(names ...string) (list []events.Attachment) {
+	for _, name := range names {
+		list = append(list, events.Attachment{Name: name})
+	}
+	return list
 }
