@@ -7,7 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// FeatureRule is the version of the rule that Features implements.
+// FeatureRule is the version of the rule that Features implements: that of events that come without features. Our own proposals have
+// those of policy.FeatureRule.
 const FeatureRule = 1
 
 // The prefixes of the features.
@@ -15,6 +16,7 @@ const (
 	FeatureCategory     = "category:"
 	FeatureContains     = "contains:"
 	FeatureListID       = "listid:"
+	FeatureSender       = "sender:" // an address; from rule 2 on
 	FeatureSenderDomain = "sender_domain:"
 )
 
@@ -151,12 +153,10 @@ func hasPlural(word, token string) bool {
 	return strings.EqualFold(string(last), "s") && strings.EqualFold(word[:len(word)-size], token)
 }
 
-// PossibleFeature reports whether Features can return feature for some mail.
-func PossibleFeature(feature string) bool {
-	for prefix, most := range map[string]int{FeatureCategory: MaxCategory, FeatureListID: MaxListID, FeatureSenderDomain: MaxDomain} {
-		if text, found := strings.CutPrefix(feature, prefix); found {
-			return text != "" && len(text) <= most
-		}
+// FeatureOfWord returns the feature of a word of a subject, "" if it has none.
+func FeatureOfWord(word string) string {
+	if i := tokenOf(word); i >= 0 {
+		return containsFeatures[i]
 	}
-	return slices.Contains(containsFeatures, feature)
+	return ""
 }

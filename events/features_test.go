@@ -71,18 +71,10 @@ func TestFeaturesAreSortedAndDistinct(t *testing.T) {
 	}
 }
 
-func TestPossibleFeature(t *testing.T) {
-	mail := events.MailRef{Category: strings.Repeat("c", events.MaxCategory), ListID: "<a/b:c>", SenderDomain: strings.Repeat("d", events.MaxDomain),
-		Subject: "webinar shipping sale reminder receipt promotion payment order offer newsletter meetup invoice interview event discount deal conference"}
-	for _, feature := range events.Features(mail) {
-		if !events.PossibleFeature(feature) {
-			t.Errorf("%q is given and not possible", feature)
-		}
-	}
-	for _, feature := range []string{"", "promo", "category:", "category", "Category:promo", "contains:", "contains:meetups", "contains:Meetup",
-		"listid:", "sender:a@b.example", "category:" + strings.Repeat("c", events.MaxCategory+1)} {
-		if events.PossibleFeature(feature) {
-			t.Errorf("%q is possible", feature)
+func TestFeatureOfWord(t *testing.T) {
+	for word, want := range map[string]string{"meetup": "contains:meetup", "MEETUPS": "contains:meetup", "saleſ": "contains:sale", "salesforce": "", "": "", "lunch": ""} {
+		if got := events.FeatureOfWord(word); got != want {
+			t.Errorf("%q: %q, want %q", word, got, want)
 		}
 	}
 }

@@ -84,7 +84,7 @@ func (p *Performed) Event(user, source string, mail *policy.Mail) *events.Event 
 		Envelope: events.Envelope{ID: p.ID.String(), Source: source, Type: events.TypeActionPerformed, Subject: p.ID.String(), Time: at},
 		Action: &events.Action{
 			ActionID: p.ID, UserID: user, Action: p.Action, ProposedAt: at, RecordedAt: at,
-			Features: mail.Features(), HasFeatures: true, FeatureRule: events.FeatureRule, Mail: ref, Policies: p.Policies,
+			Features: mail.Features(), HasFeatures: true, FeatureRule: policy.FeatureRule, Mail: ref, Policies: p.Policies,
 		},
 	}
 }

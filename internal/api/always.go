@@ -15,7 +15,8 @@ import (
 	"github.com/applylens/applylens/internal/policy"
 )
 
-const alwaysDescription = `Proposes the same action for mail of the same category from the same sender domain, from now on: priority 40, ` +
+const alwaysDescription = `Proposes the same action for mail of the same category from the same sender domain, from now on, or from the same address where anybody can have ` +
+	`one at that domain: priority 40, ` +
 	`threshold max(0.7, confidence - 0.05). The mail need not be there any more, and the action's state does not matter and stays as it is. ` +
 	`Asked again, also for another action of the same kind, it answers with the same policy, however its name, priority or threshold were edited since; ` +
 	`one that was disabled is enabled. A policy whose condition or action was edited is another one, and a deleted one stays deleted: then a new one is made.`
@@ -36,13 +37,37 @@ func (s *server) always(ctx context.Context, in *actionInput) (*answered[policyV
 			if a == nil {
 				return policyView{}, notFound("action")
 			}
-			wanted := policy.Always(a.Action, a.Category, a.SenderDomain, a.Confidence)
+			sender, err := senderOf(ctx, tx, a)
+			if err != nil {
+				return policyView{}, err
+			}
+			wanted := policy.Always(a.Action, a.Category, a.SenderDomain, sender, a.Confidence)
 			if faults := wanted.Validate(); faults != nil {
-				return policyView{}, huma.Error422UnprocessableEntity("no policy can tell what mail is like this one: it has no sender's domain, or a text that no condition can hold")
+				return policyView{}, huma.Error422UnprocessableEntity("no policy can tell what mail is like this one: it has no sender's domain, or one where anybody can have " +
+					"an address and the mail is not there any more, or a text that no condition can hold")
 			}
 			return ensurePolicy(ctx, tx, wanted)
 		},
 	})
+}
+
+// selectSender returns who sent a mail that a person has.
+const selectSender = `SELECT sender FROM live_mails WHERE user_id = $1 AND id = $2`
+
+// senderOf returns the address that an action's mail came from: of its features, or of the mail if they are of the first rule; "" if
+// neither tells.
+func senderOf(ctx context.Context, tx *transaction, a *actions.Action) (sender string, err error) {
+	if sender = policy.SenderOf(a.Features); sender != "" {
+		return sender, nil
+	}
+	id, err := events.ParseUUID(a.EmailID)
+	if err != nil {
+		return "", nil
+	}
+	if err := tx.QueryRow(ctx, selectSender, tx.user, [16]byte(id)).Scan(&sender); err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return "", fmt.Errorf("look for the mail's sender: %w", err)
+	}
+	return sender, nil
 }
 
 // ensurePolicy returns the policy with the wanted action and condition, and creates it when there is none.

@@ -128,6 +128,24 @@ func TestAlwaysRefusals(t *testing.T) {
 	p.post("/actions/"+a.ID+"/always", nil).want(http.StatusUnprocessableEntity)
 }
 
+// One sender of a domain where everybody can have an address is not the others, also for a proposal from before there was a feature
+// of the address, as long as the mail tells who sent it.
+func TestAlwaysOfOneSenderOfMany(t *testing.T) {
+	w := newDeployment(t)
+	p := w.person("alice")
+	p.policy("all", anySubject)
+	id := p.mail(mail{subject: "Hello", sender: "ann@gmail.com", domain: "gmail.com", category: "personal"})
+	a := p.propose(map[string]any{"email_ids": []string{id}})[0]
+	same(t, p.events()[0].Action.Features, []string{"category:personal", "sender:ann@gmail.com"})
+	made := p.always(a.ID)
+	same(t, string(made.Condition), `{"all":[{"eq":["category","personal"]},{"eq":["sender","ann@gmail.com"]}]}`)
+	w.Exec(`UPDATE actions SET features = '{category:personal,sender_domain:gmail.com}', feature_rule = 1`)
+	same(t, p.always(a.ID), made)
+	w.Exec(`DELETE FROM mails`)
+	p.post("/actions/"+a.ID+"/always", nil).want(http.StatusUnprocessableEntity)
+	same(t, world.Scalar[int](w, `SELECT count(*) FROM policies WHERE user_id = 'alice'`), 2)
+}
+
 func TestAlwaysIsIdempotentByKey(t *testing.T) {
 	p := newDeployment(t).person("alice")
 	path := "/actions/" + p.action().ID + "/always"
@@ -146,7 +164,7 @@ func TestFreeName(t *testing.T) {
 	f("n", "m", "n (2)")
 	f("n (2)", "n")
 	f("n (4)", "n (3)", "n", "n (2)", "n (5)")
-	long := policy.Always("unsubscribe_via_header", strings.Repeat("c", 100), strings.Repeat("d", 253), 0.9)
+	long := policy.Always("unsubscribe_via_header", strings.Repeat("c", 100), strings.Repeat("d", 253), "", 0.9)
 	if long.Name = freeName(long.Name, []string{long.Name}); len(long.Validate()) > 0 {
 		t.Errorf("%d characters are refused", len(long.Name))
 	}

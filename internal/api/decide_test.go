@@ -9,6 +9,7 @@ import (
 
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/outbox"
+	"github.com/applylens/applylens/internal/policy"
 	"github.com/applylens/applylens/internal/testkit/world"
 )
 
@@ -34,7 +35,7 @@ func TestApproveEmitsOneEvent(t *testing.T) {
 	same(t, *e.Action, events.Action{
 		ActionID: id, UserID: "alice", PolicyID: a.PolicyID, Action: "archive_email", Confidence: a.Confidence,
 		ProposedAt: a.CreatedAt, DecidedAt: *got.DecidedAt, RecordedAt: e.Action.RecordedAt,
-		Features: e.Action.Features, HasFeatures: true, FeatureRule: events.FeatureRule,
+		Features: e.Action.Features, HasFeatures: true, FeatureRule: policy.FeatureRule,
 		Mail: events.MailRef{ID: a.EmailID, Category: "promo", SenderDomain: "example.com"},
 	})
 	same(t, e.Action.Features, events.Features(events.MailRef{ID: a.EmailID, Category: "promo", SenderDomain: "example.com", Subject: "Big sale"}))

@@ -7,6 +7,7 @@ import (
 
 	"github.com/applylens/applylens/consumers/policystats"
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/policy"
 	"github.com/applylens/applylens/internal/testkit/world"
 )
 
@@ -37,7 +38,7 @@ func TestPerformedTellsWhatMissedTheMail(t *testing.T) {
 	same(t, []string{e.ID, answer.header.Get("X-Event-Id")}, []string{got.ID, got.ID})
 	id, _ := events.ParseUUID(got.ID)
 	same(t, *e.Action, events.Action{ActionID: id, UserID: "alice", Action: "archive_email", ProposedAt: got.PerformedAt, RecordedAt: got.PerformedAt,
-		Features: []string{"category:promo", "contains:sale", "sender_domain:example.com"}, HasFeatures: true, FeatureRule: events.FeatureRule,
+		Features: []string{"category:promo", "contains:sale", "sender_domain:example.com"}, HasFeatures: true, FeatureRule: policy.FeatureRule,
 		Mail: events.MailRef{ID: m, Category: "promo", SenderDomain: "example.com"}, Policies: []int64{first, later}})
 
 	same(t, p.performed(p.mail(mail{category: "finance"}), "archive_email").Policies, []int64{})

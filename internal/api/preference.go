@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -13,6 +14,7 @@ import (
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/actions"
 	"github.com/applylens/applylens/internal/auth"
+	"github.com/applylens/applylens/internal/policy"
 )
 
 // selectPreferences lists a person's learned weights of at least a strength in the live version: the strongest likes,
@@ -64,6 +66,20 @@ type pinInput struct {
 	}
 }
 
+// NamedFeature is a feature in a body, where also one that has an address may stand: paths are written to logs on the way.
+type NamedFeature struct {
+	Feature string `json:"feature" doc:"Such as category:promo, sender_domain:shop.example or sender:ann@gmail.com"`
+}
+
+type pinNamedInput struct {
+	Body struct {
+		NamedFeature
+		Weight float64 `json:"weight" minimum:"-100" maximum:"100"`
+	}
+}
+
+type forgetNamedInput struct{ Body NamedFeature }
+
 type pinned struct {
 	Feature string  `json:"feature"`
 	Weight  float64 `json:"weight"`
@@ -80,6 +96,10 @@ func (s *server) routePreferences(api huma.API) {
 		Errors: waitErrors, Summary: "Read what was learned from decisions"}, s.preferences)
 	Route(api, huma.Operation{OperationID: "pin", Method: http.MethodPut, Path: "/preferences/{feature}", Tags: tags,
 		Summary: "Set the weight of a feature by hand, whatever decisions teach, until it is forgotten"}, s.pin)
+	Route(api, huma.Operation{OperationID: "pinNamed", Method: http.MethodPut, Path: "/preferences", Tags: tags,
+		Summary: "Set the weight of any feature by hand, also that of a sender's address"}, s.pinNamed)
+	Route(api, huma.Operation{OperationID: "forgetNamed", Method: http.MethodPost, Path: "/preferences/forget", Tags: tags,
+		DefaultStatus: http.StatusNoContent, Summary: "Forget what was learned and set of any feature, also that of a sender's address"}, s.forgetNamed)
 	Route(api, huma.Operation{OperationID: "forget", Method: http.MethodDelete, Path: "/preferences/{feature}", Tags: tags,
 		DefaultStatus: http.StatusNoContent, Summary: "Forget what was learned and set of a feature; what is decided from now on teaches it anew"}, s.forgetFeature)
 	Route(api, huma.Operation{OperationID: "reset", Method: http.MethodDelete, Path: "/preferences", Tags: tags,
@@ -123,47 +143,82 @@ func split(list []preference) *preferencesOutput {
 }
 
 func (s *server) pin(ctx context.Context, in *pinInput) (*answered[pinned], error) {
-	if err := s.checkPinned(ctx, in.Feature); err != nil {
+	if err := checkPath(in.Feature); err != nil {
 		return nil, err
+	}
+	return s.pinFeature(ctx, "path.feature", in.Feature, in.Body.Weight)
+}
+
+func (s *server) pinNamed(ctx context.Context, in *pinNamedInput) (*answered[pinned], error) {
+	return s.pinFeature(ctx, "body.feature", in.Body.Feature, in.Body.Weight)
+}
+
+func (s *server) pinFeature(ctx context.Context, location, text string, weight float64) (*answered[pinned], error) {
+	feature, detail, err := s.meant(ctx, location, text)
+	if err != nil {
+		return nil, err
+	}
+	if detail != "" {
+		return nil, invalidField(location, detail)
 	}
 	var at time.Time
 	return change(ctx, s, "", http.StatusOK, work[pinned]{
-		first: func(b *pgx.Batch, user string) { actions.Pin(b, user, in.Feature, &at) },
+		first: func(b *pgx.Batch, user string) { actions.Pin(b, user, feature, &at) },
 		then: func(_ context.Context, tx *transaction) (pinned, error) {
-			err := tx.prefer(events.NewUUIDv7(at).String(), at, events.Preference{Op: events.PreferencePin, Feature: in.Feature, Weight: in.Body.Weight})
-			return pinned{in.Feature, in.Body.Weight}, err
+			err := tx.prefer(events.NewUUIDv7(at).String(), at, events.Preference{Op: events.PreferencePin, Feature: feature, Weight: weight})
+			return pinned{feature, weight}, err
 		},
 	})
 }
 
-// checkPinned refuses a feature that our mail cannot have, unless the person has a weight for it: events of other services
-// may carry other features.
-func (s *server) checkPinned(ctx context.Context, feature string) error {
-	if err := checkFeature(feature); err != nil || events.PossibleFeature(feature) {
-		return err
+// meant returns the feature that a person means, or what is wrong with it if no mail of ours can have it. One that the person has a
+// weight for is meant as it is: events of other services may carry others.
+func (s *server) meant(ctx context.Context, location, text string) (feature, detail string, err error) {
+	if text == "" || len(text) > events.MaxFeature {
+		return "", "", invalidField(location, fmt.Sprintf("a feature has 1 to %d bytes", events.MaxFeature))
+	}
+	feature, detail = policy.ParseFeature(text)
+	if feature == text {
+		return feature, "", nil
 	}
 	var known bool
-	if err := s.pool.QueryRow(ctx, selectHasFeature, auth.From(ctx).ID, feature).Scan(&known); err != nil {
-		return fmt.Errorf("look for the feature: %w", err)
+	if err := s.pool.QueryRow(ctx, selectHasFeature, auth.From(ctx).ID, text).Scan(&known); err != nil {
+		return "", "", fmt.Errorf("look for the feature: %w", err)
 	}
-	if !known {
-		return invalidField("path.feature", "no mail has this feature: expected category:, sender_domain: or listid: and its value, or contains: and one of the words that are learned")
+	if known {
+		return text, "", nil
 	}
-	return nil
+	return feature, detail, nil
 }
 
-func checkFeature(feature string) error {
-	if feature == "" || len(feature) > events.MaxFeature {
-		return invalidField("path.feature", fmt.Sprintf("a feature has 1 to %d bytes", events.MaxFeature))
+// checkPath refuses an address in a path.
+func checkPath(feature string) error {
+	if strings.HasPrefix(strings.ToLower(strings.TrimSpace(feature)), events.FeatureSender) {
+		return invalidField("path.feature", "an address does not belong in a path, which is written to logs on the way: name the feature in the body of PUT /preferences or POST /preferences/forget")
 	}
 	return nil
 }
 
 func (s *server) forgetFeature(ctx context.Context, in *FeatureName) (*emitted, error) {
-	if err := checkFeature(in.Feature); err != nil {
+	if err := checkPath(in.Feature); err != nil {
 		return nil, err
 	}
-	return s.forget(ctx, in.Feature, events.Preference{Op: events.PreferenceForget, Feature: in.Feature})
+	return s.forgetMeant(ctx, "path.feature", in.Feature)
+}
+
+func (s *server) forgetNamed(ctx context.Context, in *forgetNamedInput) (*emitted, error) {
+	return s.forgetMeant(ctx, "body.feature", in.Body.Feature)
+}
+
+func (s *server) forgetMeant(ctx context.Context, location, text string) (*emitted, error) {
+	feature, detail, err := s.meant(ctx, location, text)
+	if err != nil {
+		return nil, err
+	}
+	if detail != "" {
+		feature = text // of other services, for whom there may still be something to forget
+	}
+	return s.forget(ctx, feature, events.Preference{Op: events.PreferenceForget, Feature: feature})
 }
 
 func (s *server) reset(ctx context.Context, _ *struct{}) (*emitted, error) {

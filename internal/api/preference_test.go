@@ -26,7 +26,7 @@ func TestPreferencesAreChangedByEvents(t *testing.T) {
 	w := newDeployment(t)
 	p := w.person("alice")
 	f := newFolder(w, weights.Group(nil, nil))
-	features := []string{"sender_domain:shop.example", "listid:<a/b>", "listid:a//b/../c?d#e%2F&+ ü;=", "category:promo", "category:..", "contains:sale"}
+	features := []string{"sender_domain:shop.example", "listid:a/b", "listid:a//b/../c?d#e%2F&+ ü;=", "category:promo", "category:..", "contains:sale"}
 	for i, feature := range features {
 		answer := p.pin(feature, float64(i)+0.5).want(http.StatusOK)
 		same(t, decode[pinned](answer), pinned{feature, float64(i) + 0.5})
@@ -66,7 +66,10 @@ func TestPinRefusals(t *testing.T) {
 		t.Helper()
 		same(t, p.pin(feature, weight).want(http.StatusUnprocessableEntity).problem().Errors[0].Location, location)
 	}
-	f("contains:meetups", 1, "path.feature")
+	f("contains:lunch", 1, "path.feature")
+	f("sender:ann@gmail.com", 1, "path.feature")
+	f("sender_domain:*.net", 1, "path.feature")
+	f("sender_domain:gmail.com", 1, "path.feature")
 	f("promo", 1, "path.feature")
 	f("category:", 1, "path.feature")
 	f("vip:no", 1, "path.feature")
@@ -82,9 +85,40 @@ func TestPinRefusals(t *testing.T) {
 	p.ask(http.MethodPut, "/preferences/category:promo%ff", map[string]any{"weight": 1}).want(http.StatusBadRequest)
 	p.ask(http.MethodPut, "/preferences/listid:a/b", map[string]any{"weight": 1}).want(http.StatusNotFound)
 	p.ask(http.MethodPut, "/preferences/", map[string]any{"weight": 1}).want(http.StatusNotFound)
-	p.ask(http.MethodPut, "/preferences", map[string]any{"weight": 1}).want(http.StatusMethodNotAllowed)
+	p.ask(http.MethodPut, "/preferences", map[string]any{"weight": 1}).want(http.StatusUnprocessableEntity)
+	p.ask(http.MethodPut, "/preferences", map[string]any{"feature": "sender:jo@shop.example", "weight": 1}).want(http.StatusUnprocessableEntity)
 	same(t, len(p.events()), 0)
 	p.pin("vip:yes", -100).want(http.StatusOK) // another service's feature, which the person has
+}
+
+// A feature is meant in the form that mail has it, unless the person has one that is written like this.
+func TestFeaturesAreMeantAsMailHasThem(t *testing.T) {
+	w := newDeployment(t)
+	p := w.person("alice")
+	w.Exec(`INSERT INTO weight_counts (version, user_id, feature, approvals, rejections, updated_at) VALUES (1, 'alice', 'category:EVENT', 1, 0, now())`)
+	f := func(text, want string) {
+		t.Helper()
+		same(t, decode[pinned](p.pin(text, 0.5).want(http.StatusOK)), pinned{want, 0.5})
+		p.forget(text).want(http.StatusNoContent)
+		list := p.events()
+		same(t, []string{list[len(list)-2].Preference.Feature, list[len(list)-1].Preference.Feature}, []string{want, want})
+	}
+	f("category:PROMO", "category:promo")
+	f("sender_domain:EXAMPLE.com", "sender_domain:example.com")
+	f("sender_domain:mail.example.com", "sender_domain:example.com")
+	f("contains:Meetups", "contains:meetup")
+	f("category:EVENT", "category:EVENT")
+}
+
+// A sender's address is named in a body, since paths are written to logs.
+func TestAddressesAreNamedInBodies(t *testing.T) {
+	p := newDeployment(t).person("alice")
+	body := map[string]any{"feature": "sender:Ann@gmail.com", "weight": -1}
+	same(t, decode[pinned](p.ask(http.MethodPut, "/preferences", body).want(http.StatusOK)), pinned{"sender:ann@gmail.com", -1})
+	p.forget("sender:ann@gmail.com").want(http.StatusUnprocessableEntity)
+	p.post("/preferences/forget", map[string]any{"feature": "sender:ann@gmail.com"}).want(http.StatusNoContent)
+	list := p.events()
+	same(t, []string{list[0].Preference.Op, list[1].Preference.Op, list[1].Preference.Feature}, []string{"pin", "forget", "sender:ann@gmail.com"})
 }
 
 // TestForgettingTakesAnyName: what another service taught can be forgotten, whatever it is called.

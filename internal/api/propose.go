@@ -124,7 +124,7 @@ func proposalOf(mail policy.Mail, p policy.Proposal, now time.Time) actions.Prop
 	return actions.Proposal{
 		ID: events.NewUUIDv7(now).String(), PolicyID: p.Policy.ID, EmailID: mail.ID,
 		Action: p.Policy.Action, Params: p.Params, Confidence: p.Confidence, Explored: p.Explored,
-		Rationale: p.Rationale, Features: notNil(p.Features), FeatureRule: events.FeatureRule,
+		Rationale: p.Rationale, Features: notNil(p.Features), FeatureRule: policy.FeatureRule,
 		Category: mail.Category, SenderDomain: mail.SenderDomain, ListID: mail.ListID,
 	}
 }

@@ -7,6 +7,8 @@ import (
 
 	"golang.org/x/net/idna"
 	"golang.org/x/text/unicode/norm"
+
+	provider "github.com/applylens/applylens/internal/domain"
 )
 
 // Name is a form of a company's name for comparison with a sender: its words in lower case, without diacritics and spaces,
@@ -79,7 +81,7 @@ const (
 // addresses to anybody has none.
 func domainNames(domain string) []string {
 	label, suffix, found := strings.Cut(domain, ".")
-	if !found || openDomains[domain] || openLabels[label] {
+	if !found || provider.Open(domain) {
 		return nil
 	}
 	if decoded, err := idna.ToUnicode(label); err == nil {
@@ -188,9 +190,4 @@ var (
 		"ashbyhq.com", "icims.com", "jobvite.com", "workable.com", "workablemail.com", "bamboohr.com", "taleo.net",
 		"successfactors.com", "successfactors.eu", "recruitee.com", "teamtailor.com", "teamtailor-mail.com", "breezy.hr",
 		"personio.de", "applytojob.com")
-
-	// openDomains, and domains that begin with openLabels, offer addresses to anybody.
-	openDomains = set("live.com", "me.com", "mac.com", "mail.com", "mail.ru", "web.de", "hey.com", "qq.com", "163.com", "126.com",
-		"proton.me", "pm.me", "zoho.com", "yandex.ru", "yandex.com", "t-online.de", "comcast.net", "free.fr", "orange.fr", "libero.it")
-	openLabels = set("gmail", "googlemail", "outlook", "hotmail", "yahoo", "ymail", "icloud", "aol", "gmx", "protonmail", "fastmail", "msn")
 )

@@ -38,9 +38,6 @@ func (m *Mail) Ref() events.MailRef {
 	return events.MailRef{ID: m.ID, Category: m.Category, SenderDomain: m.SenderDomain, ListID: m.ListID, Subject: m.Subject}
 }
 
-// Features returns the mail's features by events.FeatureRule.
-func (m *Mail) Features() []string { return events.Features(m.Ref()) }
-
 // kind is the type of a field's value.
 type kind uint8
 
