@@ -31,7 +31,7 @@ type demo struct {
 func (d *demo) play(ctx context.Context) error {
 	began := time.Now()
 	imported, err := mailimport.Run(ctx, d.links.broker, mailimport.Config{
-		Path: mailimport.Stdin, Stdin: sample.Recent(began), UserID: demoUser, Addresses: []string{sample.Owner}, Now: time.Now, Log: d.p.log,
+		Paths: []string{mailimport.Stdin}, Stdin: sample.Recent(began), UserID: demoUser, Addresses: []string{sample.Owner}, Now: time.Now, Log: d.p.log,
 	})
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,12 +25,13 @@ type importCommand struct {
 	DatabaseURL     config.Secret `name:"database-url" help:"PostgreSQL URL, to look up the user." env:"DATABASE_URL" placeholder:"URL" group:"Connections:"`
 	DatabaseURLFile string        `name:"database-url-file" help:"File that contains the PostgreSQL URL." env:"DATABASE_URL_FILE" type:"path" group:"Connections:"`
 
-	Path      string        `arg:"" help:"An mbox, a single message, a directory with such files or a Maildir; - reads standard input. Gzipped files are unpacked."`
+	Paths     []string      `arg:"" name:"path" help:"An mbox, a single message, a directory with such files or a Maildir; - reads standard input. Gzipped files are unpacked."`
 	User      string        `help:"Id of the user who owns the mail; checked if there is a database. Default: the user of the token." env:"APPLYLENS_USER"`
 	Token     config.Secret `help:"Token of the user who owns the mail." env:"APPLYLENS_TOKEN"`
 	TokenFile string        `help:"File that contains the token." env:"APPLYLENS_TOKEN_FILE" type:"path"`
 	Address   []string      `help:"An address that belongs to the user, in addition to those in Delivered-To; may be repeated."`
 	StateDir  string        `help:"Directory for the progress of imports; default: a directory in your home." env:"STATE_DIR" type:"path" placeholder:"DIR"`
+	Trash     bool          `name:"include-trash" help:"Import also what is in trash, drafts and junk."`
 	Restart   bool          `help:"Start over instead of resuming an interrupted import."`
 }
 
@@ -40,8 +42,8 @@ func (c *importCommand) Run(ctx context.Context, p *process) error {
 	if err != nil {
 		return err
 	}
-	settings := mailimport.Config{Path: c.Path, Stdin: os.Stdin, UserID: user, Addresses: c.Address,
-		StateDir: c.stateDir(p), Restart: c.Restart, Now: time.Now, Log: p.log}
+	settings := mailimport.Config{Paths: c.Paths, Stdin: os.Stdin, UserID: user, Addresses: c.Address,
+		StateDir: c.stateDir(p), Restart: c.Restart, Trash: c.Trash, Now: time.Now, Log: p.log}
 	if err := settings.Validate(); err != nil {
 		return usageError{err}
 	}
@@ -58,28 +60,36 @@ func (c *importCommand) Run(ctx context.Context, p *process) error {
 	if err == nil || result != (mailimport.Result{}) {
 		report(p.stdout, result)
 	}
-	if ctx.Err() == nil {
-		if err == nil && result.Imported+result.Passed == 0 {
-			err = fmt.Errorf("there is no mail in %s", c.place())
-		}
+	switch {
+	case err == nil && result.Imported+result.Passed+result.LeftOut == 0:
+		return fmt.Errorf("there is no mail in %s", c.place())
+	case err == nil || ctx.Err() == nil:
 		return err
-	}
-	if c.Path == mailimport.Stdin {
+	case c.stdin():
 		return errors.New("interrupted: run the command again; standard input is then imported from its beginning, and duplicates are ignored")
 	}
 	return errors.New("interrupted: run the same command again to resume")
 }
 
+// stdin tells whether standard input is imported.
+func (c *importCommand) stdin() bool { return slices.Contains(c.Paths, mailimport.Stdin) }
+
 // place names what is imported.
 func (c *importCommand) place() string {
-	if c.Path == mailimport.Stdin {
-		return "standard input"
+	names := slices.Clone(c.Paths)
+	for i := range names {
+		if names[i] == mailimport.Stdin {
+			names[i] = "standard input"
+		}
 	}
-	return c.Path
+	return strings.Join(names, ", ")
 }
 
 func report(out io.Writer, result mailimport.Result) {
 	fmt.Fprintf(out, "%d messages imported, %d broken and skipped\n", result.Imported, result.Broken)
+	if result.LeftOut > 0 {
+		fmt.Fprintf(out, "%d messages in trash, drafts or junk left out; --include-trash imports them too\n", result.LeftOut)
+	}
 	if result.Passed > 0 {
 		fmt.Fprintf(out, "%d messages had been imported before the interruption; --restart imports them again\n", result.Passed)
 	}
@@ -87,7 +97,7 @@ func report(out io.Writer, result mailimport.Result) {
 
 // stateDir returns --state-dir, or a directory in the user's home; empty if there is no home.
 func (c *importCommand) stateDir(p *process) string {
-	if c.StateDir != "" || c.Path == mailimport.Stdin {
+	if c.StateDir != "" || len(c.Paths) == 1 && c.stdin() {
 		return c.StateDir
 	}
 	home, err := os.UserHomeDir()

@@ -144,7 +144,7 @@ func (p *person) receive(first, count int) {
 			"List-Id: <%[2]s.lists.example>\nSubject: Big sale for %[2]s\nX-Gmail-Labels: %[2]s\n\nDear %[2]s!\n\n", n, p.word, n%60)
 	}
 	result, err := mailimport.Run(p.Context(), p.Conn, mailimport.Config{
-		Path: mailimport.Stdin, Stdin: strings.NewReader(mbox.String()), UserID: p.id, Now: time.Now, Log: p.Logger,
+		Paths: []string{mailimport.Stdin}, Stdin: strings.NewReader(mbox.String()), UserID: p.id, Now: time.Now, Log: p.Logger,
 	})
 	p.Must(err)
 	if result.Imported != count {

@@ -23,7 +23,7 @@ func BenchmarkCorpus(b *testing.B) {
 	size := int64(0)
 	for _, file := range files {
 		var read atomic.Int64
-		source, err := file.open(nil, bufio.NewReader(nil), &read)
+		source, err := file.open(b.Context(), nil, bufio.NewReader(nil), &read)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -103,12 +103,14 @@ func (c *checkpoint) note(marks []mark) error {
 	return err
 }
 
-// close closes the checkpoint, and removes it after a complete import.
+// close closes the checkpoint. It removes it after a complete import, and when it has no mark.
 func (c *checkpoint) close(finished bool) error {
 	if c == nil {
 		return nil
 	}
-	err := c.file.Close()
+	info, err := c.file.Stat()
+	finished = finished || err == nil && info.Size() == 0
+	err = errors.Join(err, c.file.Close())
 	if finished {
 		if removed := os.Remove(c.path); !errors.Is(removed, fs.ErrNotExist) { // a concurrent import of the same path may have finished
 			err = errors.Join(err, removed)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -21,12 +22,13 @@ import (
 
 // Config has the settings of an import.
 type Config struct {
-	Path      string    // a file, a directory or Stdin
-	Stdin     io.Reader // read when Path is Stdin
+	Paths     []string  // files, directories, or Stdin; each is read once
+	Stdin     io.Reader // what Stdin stands for
 	UserID    string    // the owner of the mail
 	Addresses []string  // the owner's own addresses, in addition to those in Delivered-To
 	StateDir  string    // directory of the checkpoint. Default: none, and the import cannot be resumed, like one from Stdin.
 	Restart   bool      // ignore the checkpoint
+	Trash     bool      // import also what is in trash, drafts and junk
 	Now       func() time.Time
 	Log       *slog.Logger
 	Progress  Progress // Default: none.
@@ -35,6 +37,9 @@ type Config struct {
 // Validate lists every fault.
 func (c *Config) Validate() error {
 	var faults []error
+	if len(c.Paths) == 0 {
+		faults = append(faults, errors.New("no file is named"))
+	}
 	if c.UserID == "" {
 		faults = append(faults, errors.New("no user is set"))
 	}
@@ -52,6 +57,7 @@ type Result struct {
 	Passed     int // skipped, since an interrupted import had published them
 	Imported   int
 	Broken     int
+	LeftOut    int // in trash, drafts or junk
 	Unreadable int // files and directories
 }
 
@@ -69,9 +75,9 @@ type Progress interface {
 	Waiting(bool)
 }
 
-// Run imports all mail of config.Path. Broken messages are logged with their position and skipped. In a directory,
-// unreadable files are logged and skipped too, and Run returns an error after importing the rest. When ctx ends, Run
-// returns the result so far. One batch is parsed while the previous one is being published.
+// Run imports all mail of config.Paths. Broken messages are logged with their position and skipped. In a directory,
+// unreadable files are logged and skipped too, and Run returns an error after importing the rest. When ctx ends before it is done, Run
+// returns the result so far and ctx.Err(). One batch is parsed while the previous one is being published.
 func Run(ctx context.Context, conn *broker.Conn, config Config) (Result, error) {
 	if err := config.Validate(); err != nil {
 		return Result{}, err
@@ -79,9 +85,14 @@ func Run(ctx context.Context, conn *broker.Conn, config Config) (Result, error) 
 	if config.Progress == nil {
 		config.Progress = noProgress{}
 	}
-	files, faults, err := inputs(config.Path)
-	if err != nil {
-		return Result{}, err
+	var files []input
+	var faults []fault
+	for _, path := range config.Paths {
+		found, unread, err := inputs(path)
+		if err != nil {
+			return Result{}, err
+		}
+		files, faults = append(files, found...), append(faults, unread...)
 	}
 	r := &run{config: config, batches: make(chan batch), reader: NewReader(nil, ""), buffer: bufio.NewReaderSize(nil, 256<<10)}
 	for _, file := range files {
@@ -99,9 +110,9 @@ func Run(ctx context.Context, conn *broker.Conn, config Config) (Result, error) 
 		return nil
 	})
 	group.Go(func() error { return r.publish(groupCtx, publisher) })
-	err = errors.Join(group.Wait(), unread)
+	err := errors.Join(group.Wait(), unread)
 	err = errors.Join(err, publisher.close(), r.checkpoint.close(err == nil))
-	if ctx.Err() != nil {
+	if err != nil && ctx.Err() != nil {
 		err = ctx.Err()
 	}
 	return r.result, err
@@ -121,6 +132,7 @@ type batch struct {
 	seen     int // messages read, including broken ones
 	passed   int
 	broken   int
+	left     int // in folders that are left out
 	failed   int // files
 }
 
@@ -142,22 +154,24 @@ type run struct {
 	result      Result
 }
 
-// resume opens the checkpoint of this import, identified by user, current topic id and path. Without a checkpoint the import
-// runs all the same.
+// resume opens the checkpoint of this import, identified by user, current topic id, paths and what is left out. Without a checkpoint
+// the import runs all the same.
 func (r *run) resume(ctx context.Context, conn *broker.Conn, publisher *publisher) error {
-	if r.config.StateDir == "" || r.config.Path == Stdin {
+	if r.config.StateDir == "" || r.total == 0 {
 		return nil
 	}
 	topic, err := publisher.describe(ctx, conn)
 	if err != nil {
 		return err
 	}
-	path, err := filepath.Abs(r.config.Path)
-	if err != nil {
-		return err
+	identity := []string{r.config.UserID, topic.Cluster, fmt.Sprintf("%x", topic.ID), conn.Topic(events.TopicMail), strconv.FormatBool(r.config.Trash)}
+	for _, path := range r.config.Paths {
+		if path, err = filepath.Abs(path); err != nil {
+			return err
+		}
+		identity = append(identity, path)
 	}
-	r.checkpoint, err = openCheckpoint(r.config.StateDir, r.config.Restart, r.config.UserID, topic.Cluster, fmt.Sprintf("%x", topic.ID),
-		conn.Topic(events.TopicMail), path)
+	r.checkpoint, err = openCheckpoint(r.config.StateDir, r.config.Restart, identity...)
 	if err != nil {
 		r.config.Log.Warn("import without a checkpoint: if interrupted, it starts over", "error", err)
 	}
@@ -173,7 +187,7 @@ func (r *run) read(ctx context.Context, files []input, faults []fault) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if err != nil && file.path == r.config.Path {
+		if err != nil && len(r.config.Paths) == 1 && file.path == r.config.Paths[0] {
 			return errors.Join(err, r.flush(ctx))
 		}
 		if err != nil {
@@ -185,7 +199,7 @@ func (r *run) read(ctx context.Context, files []input, faults []fault) error {
 		return err
 	}
 	if len(faults) > 0 {
-		return fmt.Errorf("%d files or directories below %s could not be read completely", len(faults), r.config.Path)
+		return fmt.Errorf("%d files or directories of %s could not be read completely", len(faults), strings.Join(r.config.Paths, ", "))
 	}
 	return nil
 }
@@ -196,7 +210,7 @@ func (r *run) fail(path string, err error) {
 }
 
 func (r *run) readFile(ctx context.Context, file input) (err error) {
-	source, done, err := r.open(file)
+	source, done, err := r.open(ctx, file)
 	if err != nil || done {
 		return err
 	}
@@ -205,16 +219,18 @@ func (r *run) readFile(ctx context.Context, file input) (err error) {
 	for {
 		raw, err := r.reader.Next()
 		if errors.Is(err, io.EOF) {
-			r.current.marks = append(r.current.marks, mark{source.fingerprint, whole, count})
+			if !file.stream() {
+				r.current.marks = append(r.current.marks, mark{source.fingerprint, whole, count})
+			}
 			return nil
 		}
 		if err != nil {
 			return err
 		}
 		count = raw.Number
-		r.take(raw)
+		r.take(raw, source.folder)
 		if r.current.full() {
-			if next, ok := r.reader.position(); ok {
+			if next, ok := r.reader.position(); ok && !file.stream() {
 				r.current.marks = append(r.current.marks, mark{source.fingerprint, next.Offset, next.Number})
 			}
 			if err := r.flush(ctx); err != nil {
@@ -225,13 +241,16 @@ func (r *run) readFile(ctx context.Context, file input) (err error) {
 }
 
 // open makes the reader read a file from where an interrupted import stopped. done reports that all of it was imported.
-func (r *run) open(file input) (s *source, done bool, err error) {
+func (r *run) open(ctx context.Context, file input) (s *source, done bool, err error) {
 	before := r.bytesRead.Load()
-	s, err = file.open(r.config.Stdin, r.buffer, &r.bytesRead)
+	s, err = file.open(ctx, r.config.Stdin, r.buffer, &r.bytesRead)
 	if err != nil {
 		return nil, false, err
 	}
-	at := r.checkpoint.at(s.fingerprint)
+	at := mark{}
+	if !file.stream() {
+		at = r.checkpoint.at(s.fingerprint)
+	}
 	switch {
 	case at.offset == whole:
 		r.bytesRead.Store(before + file.size)
@@ -251,7 +270,7 @@ func (r *run) open(file input) (s *source, done bool, err error) {
 		if err := errors.Join(err, s.close()); err != nil {
 			return nil, false, err
 		}
-		return r.open(file)
+		return r.open(ctx, file)
 	}
 	r.pass(at.messages, r.bytesRead.Load()-before)
 	return s, false, nil
@@ -263,13 +282,17 @@ func (r *run) pass(messages int, bytes int64) {
 	r.bytesPassed.Add(bytes)
 }
 
-// take adds one message to the current batch.
-func (r *run) take(raw *Raw) {
+// take adds one message to the current batch, from a file in a folder.
+func (r *run) take(raw *Raw, from folder) {
 	r.current.seen++
-	event, err := Parse(raw, Options{r.config.UserID, r.config.Addresses, r.config.Now().UTC().Truncate(time.Microsecond)})
+	event, in, err := parseMessage(raw, Options{r.config.UserID, r.config.Addresses, r.config.Now().UTC().Truncate(time.Microsecond), from})
 	if err != nil {
 		r.report(raw.Place, err)
 		r.current.broken++
+		return
+	}
+	if in != noFolder && !r.config.Trash {
+		r.current.left++
 		return
 	}
 	message, err := messageOf(event)
@@ -318,6 +341,7 @@ func (r *run) publish(ctx context.Context, publisher *publisher) error {
 		r.result.Passed += next.passed
 		r.result.Imported += len(next.messages)
 		r.result.Broken += next.broken
+		r.result.LeftOut += next.left
 		r.result.Unreadable += next.failed
 		r.config.Progress.Update(Status{Result: r.result, Read: r.bytesRead.Load(), Passed: r.bytesPassed.Load(), Total: r.total})
 	}

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -63,7 +64,7 @@ func configOf(t *testing.T, content []byte) (Config, *bytes.Buffer) {
 		t.Fatal(err)
 	}
 	log := &bytes.Buffer{}
-	return Config{Path: path, UserID: "u1", Now: func() time.Time { return importTime }, Log: slog.New(slog.NewTextHandler(log, nil))}, log
+	return Config{Paths: []string{path}, UserID: "u1", Now: func() time.Time { return importTime }, Log: slog.New(slog.NewTextHandler(log, nil))}, log
 }
 
 // consume reads count records of the partition that user u1's mail belongs to.
@@ -109,6 +110,23 @@ func subjects(t *testing.T, messages []kafka.Message) (subjects, ids []string) {
 	return subjects, ids
 }
 
+// quarantines returns whether each mail is in quarantine, by its subject.
+func quarantines(t *testing.T, messages []kafka.Message) map[string]bool {
+	t.Helper()
+	found := map[string]bool{}
+	for _, message := range messages {
+		var mail struct {
+			Subject     string
+			Quarantined bool
+		}
+		if err := json.Unmarshal(message.Value, &mail); err != nil {
+			t.Fatal(err)
+		}
+		found[mail.Subject] = mail.Quarantined
+	}
+	return found
+}
+
 func TestRun(t *testing.T) {
 	_, conn := connect(t)
 	config, log := configOf(t, []byte(threeMessages))
@@ -146,7 +164,7 @@ func TestRunPacked(t *testing.T) {
 		t.Errorf("%+v, %v", result, err)
 	}
 	t.Run("from standard input", func(t *testing.T) {
-		config.Path, config.Stdin = Stdin, bytes.NewReader(packed.Bytes())
+		config.Paths, config.Stdin = []string{Stdin}, bytes.NewReader(packed.Bytes())
 		if result, err := Run(t.Context(), conn, config); err != nil || result.Imported != 2 {
 			t.Errorf("%+v, %v", result, err)
 		}
@@ -179,7 +197,7 @@ func TestRunGoesOnPastUnreadableFiles(t *testing.T) {
 		"a.mbox": threeMessages, "b.mbox": "%PDF-1.4", "c.mbox.gz": "\x1f\x8bnonsense", "cur/d": "From: a@b.example\nSubject: four\n\nx\n", "e.eml": "",
 	})
 	config, log := configOf(t, nil)
-	config.Path, config.StateDir = dir, t.TempDir()
+	config.Paths, config.StateDir = []string{dir}, t.TempDir()
 	result, err := Run(t.Context(), conn, config)
 	if diff := cmp.Diff(Result{Imported: 3, Broken: 1, Unreadable: 2}, result); diff != "" || err == nil {
 		t.Errorf("%v %s", err, diff)
@@ -216,7 +234,7 @@ func TestRunGoesOnPastLockedDirectories(t *testing.T) {
 	t.Cleanup(func() { _ = os.Chmod(locked, 0o700) })
 	_, conn := connect(t)
 	config, log := configOf(t, nil)
-	config.Path = dir
+	config.Paths = []string{dir}
 	result, err := Run(t.Context(), conn, config)
 	if diff := cmp.Diff(Result{Imported: 2, Broken: 1, Unreadable: 1}, result); diff != "" || err == nil || !strings.Contains(log.String(), "file="+locked+" ") {
 		t.Errorf("%v %s %s", err, diff, log)
@@ -263,7 +281,7 @@ func TestRunWithoutTopic(t *testing.T) {
 func TestRunWithoutStateDirectory(t *testing.T) {
 	_, conn := connect(t)
 	config, log := configOf(t, []byte(threeMessages))
-	config.StateDir = config.Path // not a directory
+	config.StateDir = config.Paths[0] // not a directory
 	if result, err := Run(t.Context(), conn, config); err != nil || result.Imported != 2 || !strings.Contains(log.String(), "without a checkpoint") {
 		t.Errorf("%+v, %v, %s", result, err, log)
 	}
@@ -372,11 +390,11 @@ func TestRemaining(t *testing.T) {
 }
 
 func TestConfigValidate(t *testing.T) {
-	good := Config{UserID: "u", Addresses: []string{" Me@Home.example"}}
+	good := Config{Paths: []string{"x"}, UserID: "u", Addresses: []string{" Me@Home.example"}}
 	if err := good.Validate(); err != nil || good.Addresses[0] != "me@home.example" {
 		t.Errorf("%v, %v", err, good.Addresses)
 	}
-	bad := Config{Addresses: []string{"me"}}
+	bad := Config{Paths: []string{"x"}, Addresses: []string{"me"}}
 	if err := bad.Validate(); err == nil || strings.Count(err.Error(), "\n") != 1 {
 		t.Errorf("got %v", err)
 	}

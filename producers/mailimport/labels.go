@@ -32,12 +32,6 @@ func (m *message) labels() []string {
 	return labels
 }
 
-// folders is what the labels of a message mean.
-type folders struct {
-	category string
-	spam     bool
-}
-
 // gmailTab matches the label of one of Gmail's tabs, which a Takeout writes in its owner's language: "Category Promotions",
 // "Kategorie: "Werbung"", "Catégorie : Promotions".
 var gmailTab = regexp.MustCompile(`^(?:category|kategorie|catégorie|categoría|categoria|categorie)\s*:?\s*["„“”«»]?\s*(.*)`)
@@ -52,21 +46,19 @@ var gmailTabs = []struct{ name, category string }{
 	{"aankopen", "finance"}, {"nákupy", "finance"},
 }
 
-func foldersOf(labels []string) folders {
-	var found folders
+// categoryOf returns the category that the last label of a tab means, "" if there is none.
+func categoryOf(labels []string) (category string) {
 	for _, label := range labels {
-		label = strings.ToLower(label)
-		found.spam = found.spam || label == "spam"
-		tab := gmailTab.FindStringSubmatch(label)
+		tab := gmailTab.FindStringSubmatch(strings.ToLower(label))
 		if tab == nil {
 			continue
 		}
 		for _, known := range gmailTabs {
 			if strings.HasPrefix(tab[1], known.name) {
-				found.category = known.category
+				category = known.category
 				break
 			}
 		}
 	}
-	return found
+	return category
 }

@@ -16,6 +16,8 @@ type Options struct {
 	UserID     string
 	Addresses  []string  // the owner's own, lower case
 	RecordedAt time.Time // the time of the import
+
+	folder folder // that of the message's file
 }
 
 // BrokenError says why a message cannot be imported. Its text contains nothing of the message.
@@ -25,7 +27,13 @@ type BrokenError struct{ Reason string }
 func (e *BrokenError) Error() string { return e.Reason }
 
 // Parse converts a message to its event. Errors are of type *BrokenError.
-func Parse(raw *Raw, options Options) (event *events.Event, err error) {
+func Parse(raw *Raw, options Options) (*events.Event, error) {
+	event, _, err := parseMessage(raw, options)
+	return event, err
+}
+
+// parseMessage is Parse, and returns the folder that the message is in.
+func parseMessage(raw *Raw, options Options) (event *events.Event, in folder, err error) {
 	defer func() {
 		// A parser that panics on hostile bytes must cost one message, not the file.
 		if recover() != nil {
@@ -33,11 +41,14 @@ func Parse(raw *Raw, options Options) (event *events.Event, err error) {
 		}
 	}()
 	if raw.Fragment {
-		return nil, &BrokenError{"its beginning is missing"}
+		return nil, noFolder, &BrokenError{"its beginning is missing"}
 	}
 	m, err := read(raw)
 	if err != nil {
-		return nil, err
+		return nil, noFolder, err
+	}
+	if options.folder == noFolder {
+		options.folder = m.folder()
 	}
 	result := m.mail(options)
 	event = &events.Event{
@@ -50,9 +61,9 @@ func Parse(raw *Raw, options Options) (event *events.Event, err error) {
 		Mail: result,
 	}
 	if err := event.Validate(); err != nil {
-		return nil, &BrokenError{err.Error()}
+		return nil, noFolder, &BrokenError{err.Error()}
 	}
-	return event, nil
+	return event, options.folder, nil
 }
 
 // message extracts the fields of a mail from a parsed message.
@@ -77,7 +88,7 @@ func read(raw *Raw) (*message, error) {
 func (m *message) mail(options Options) *events.Mail {
 	text, truncated := m.text()
 	labels := m.labels()
-	folders := foldersOf(labels)
+	junked := options.folder == junk
 	listID := m.listID()
 	subject, sender := events.CleanText(m.get("Subject"), events.MaxMailSubject), m.sender()
 	result := &events.Mail{
@@ -96,13 +107,13 @@ func (m *message) mail(options Options) *events.Mail {
 			delivery: m.get("Delivery-Date"),
 			envelope: m.raw.Envelope,
 		}.receivedAt(options.RecordedAt.Add(48 * time.Hour)),
-		Category: folders.category,
+		Category: categoryOf(labels),
 		RiskScore: evidence{
 			authentication: m.get("Authentication-Results"),
 			spamFlag:       m.get("X-Spam-Flag"),
 			spamStatus:     m.get("X-Spam-Status"),
 			list:           listID != "",
-			spamFolder:     folders.spam,
+			spamFolder:     junked,
 			attachments:    m.body.attachments,
 			sender:         sender.Address,
 			replyTo:        m.replyTo(),
@@ -110,7 +121,7 @@ func (m *message) mail(options Options) *events.Mail {
 			text:           text,
 			links:          m.body.links,
 		}.riskScore(),
-		Quarantined: folders.spam,
+		Quarantined: junked,
 		Labels:      labels,
 		Text:        text,
 		Truncated:   truncated,

@@ -88,10 +88,10 @@ func TestRunResumes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			_, conn := connect(t)
 			dir := tree(t, files)
-			config := Config{Path: dir, UserID: "u1", StateDir: t.TempDir(), Now: func() time.Time { return importTime }, Log: slog.New(slog.DiscardHandler)}
+			config := Config{Paths: []string{dir}, UserID: "u1", StateDir: t.TempDir(), Now: func() time.Time { return importTime }, Log: slog.New(slog.DiscardHandler)}
 			if len(files) == 1 {
 				for name := range files {
-					config.Path = filepath.Join(dir, name)
+					config.Paths = []string{filepath.Join(dir, name)}
 				}
 			}
 			ctx, cancel := context.WithCancel(t.Context())
@@ -151,15 +151,15 @@ func TestResumeReadsWhatItMust(t *testing.T) {
 		}
 	}
 	f("the file grew", func(t *testing.T, _ *broker.Conn, config *Config) {
-		write(t, config.Path, manyMessages(count)+threeMessages)
+		write(t, config.Paths[0], manyMessages(count)+threeMessages)
 	})
 	f("the beginning of the file changed", func(t *testing.T, _ *broker.Conn, config *Config) {
-		write(t, config.Path, strings.Replace(manyMessages(count), "word", "Word", 1))
+		write(t, config.Paths[0], strings.Replace(manyMessages(count), "word", "Word", 1))
 	})
 	f("the file changed inside and kept its size", func(t *testing.T, _ *broker.Conn, config *Config) {
 		text := manyMessages(count)
 		cut := strings.Index(text, "\nSubject: 500\n")
-		write(t, config.Path, text[:cut]+strings.Replace(text[cut:], "word ", "", 2)+"word word ")
+		write(t, config.Paths[0], text[:cut]+strings.Replace(text[cut:], "word ", "", 2)+"word word ")
 	})
 	f("another user", func(_ *testing.T, _ *broker.Conn, config *Config) { config.UserID = "u2" })
 	f("restart", func(_ *testing.T, _ *broker.Conn, config *Config) { config.Restart = true })
@@ -183,7 +183,7 @@ func TestResumeFollowsRenames(t *testing.T) {
 		files[fmt.Sprintf("Maildir/new/%05d", i)] = fmt.Sprintf("From: a@b.example\nMessage-Id: <%d@b>\nSubject: %d\n\nx\n", i, i)
 	}
 	dir := tree(t, files)
-	config := Config{Path: dir, UserID: "u1", StateDir: t.TempDir(), Now: func() time.Time { return importTime }, Log: slog.New(slog.DiscardHandler)}
+	config := Config{Paths: []string{dir}, UserID: "u1", StateDir: t.TempDir(), Now: func() time.Time { return importTime }, Log: slog.New(slog.DiscardHandler)}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	config.Progress = &interrupt{after: batchMessages, end: cancel}
@@ -257,7 +257,7 @@ func TestMain(m *testing.M) {
 	settings := config.Kafka{KafkaBrokers: strings.Split(os.Getenv(childBrokers), ","), TopicPrefix: os.Getenv(childPrefix)}
 	conn, err := broker.Open(settings)
 	if err == nil {
-		_, err = Run(context.Background(), conn, Config{Path: os.Getenv(childPath), UserID: "u1", StateDir: os.Getenv(childStateDir),
+		_, err = Run(context.Background(), conn, Config{Paths: []string{os.Getenv(childPath)}, UserID: "u1", StateDir: os.Getenv(childStateDir),
 			Now: time.Now, Log: slog.New(slog.DiscardHandler)})
 	}
 	if err != nil {

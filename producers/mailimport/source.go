@@ -2,7 +2,9 @@ package mailimport
 
 import (
 	"bufio"
+	"bytes"
 	"compress/gzip"
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -10,7 +12,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 )
@@ -22,11 +26,15 @@ const Source = "/applylens/import"
 // Stdin names standard input.
 const Stdin = "-"
 
-// input is one file to import. Its size is 0 if unknown.
+// input is one file to import.
 type input struct {
-	path string
-	size int64
+	path   string
+	size   int64 // 0 if it is a stream
+	folder folder
 }
+
+// stream tells whether an input can be read once only, and may let its reader wait: standard input, or a pipe.
+func (i input) stream() bool { return i.size == 0 }
 
 // fault is a file or directory that cannot be read.
 type fault struct {
@@ -34,9 +42,9 @@ type fault struct {
 	err  error
 }
 
-// mailEndings are the extensions of mail files in a directory. All files in a Maildir's cur and new, and files without
-// extension that begin like an mbox, are mail files too.
-var mailEndings = []string{".mbox", ".mbx", ".eml", ".mbox.gz", ".mbx.gz", ".eml.gz"}
+// mailEndings are the extensions of mail files in a directory. All files in a Maildir's cur and new, and other files that begin like
+// an mbox, are mail files too: mail programs give folders any name.
+var mailEndings = []string{".mbox", ".mbx", ".eml", emlxEnding, ".mbox.gz", ".mbx.gz", ".eml.gz"}
 
 // inputs returns path itself, or the mail files below it in the order of their names. Symbolic links below it are not
 // followed, so there are no loops. Unreadable directories are reported as faults, and the rest is returned.
@@ -44,16 +52,18 @@ func inputs(path string) (found []input, faults []fault, err error) {
 	if path == Stdin {
 		return []input{{path: Stdin}}, nil, nil
 	}
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case info.Mode().IsRegular():
+		return []input{{path: path, size: info.Size(), folder: folderOfFile(path)}}, nil, nil
+	case !info.IsDir():
+		return []input{{path: path}}, nil, nil
+	}
 	root, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		return nil, nil, err
-	}
-	info, err := os.Stat(root)
-	if err != nil {
-		return nil, nil, err
-	}
-	if !info.IsDir() {
-		return []input{{path, info.Size()}}, nil, nil
 	}
 	err = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		switch {
@@ -63,7 +73,7 @@ func inputs(path string) (found []input, faults []fault, err error) {
 			faults = append(faults, fault{path, err})
 		case entry.Type().IsRegular() && isMailFile(path):
 			if info, err := entry.Info(); err == nil { // otherwise a mail program has just moved it
-				found = append(found, input{path, info.Size()})
+				found = append(found, input{path, info.Size(), folderBelow(root, path)})
 			}
 		}
 		return nil
@@ -74,19 +84,28 @@ func inputs(path string) (found []input, faults []fault, err error) {
 	return found, faults, err
 }
 
+// folderBelow returns the folder that a file is in: by its flags, or by the names below the directory that was given.
+func folderBelow(root, path string) folder {
+	if kind := folderOfFile(path); kind != noFolder {
+		return kind
+	}
+	below, err := filepath.Rel(root, path)
+	if err != nil {
+		return noFolder
+	}
+	return folderOf(below)
+}
+
 func isMailFile(path string) bool {
-	folder := filepath.Base(filepath.Dir(path))
-	if folder == "cur" || folder == "new" {
+	parent := filepath.Base(filepath.Dir(path))
+	if parent == "cur" || parent == "new" {
 		return true
 	}
 	name := strings.ToLower(filepath.Base(path))
-	if !strings.Contains(name, ".") {
-		return beginsAsMbox(path)
-	}
-	return slices.ContainsFunc(mailEndings, func(ending string) bool { return strings.HasSuffix(name, ending) })
+	return slices.ContainsFunc(mailEndings, func(ending string) bool { return strings.HasSuffix(name, ending) }) || beginsAsMbox(path)
 }
 
-// beginsAsMbox checks the beginning of a file: mail programs store folders in files without extension.
+// beginsAsMbox checks the beginning of a file.
 func beginsAsMbox(path string) bool {
 	file, err := os.Open(path)
 	if err != nil {
@@ -95,7 +114,8 @@ func beginsAsMbox(path string) bool {
 	defer file.Close()
 	head := make([]byte, maxHeader)
 	n, _ := io.ReadFull(file, head)
-	return separates(head[:n], true)
+	_, header, _ := bytes.Cut(head[:n], []byte("\n"))
+	return separates(head[:n], true) && len(header) > 0
 }
 
 // fingerprint identifies a file by its size and beginning, whatever its name.
@@ -109,20 +129,25 @@ type source struct {
 	io.Reader
 	fingerprint fingerprint
 	file        *os.File // nil for standard input
+	folder      folder
 	packed      bool
 	buffer      *bufio.Reader
 	counter     *counter
 }
 
-// open opens a file. It uses buffer as memory, and adds the bytes read from disk to read.
-func (i input) open(stdin io.Reader, buffer *bufio.Reader, read *atomic.Int64) (*source, error) {
-	s := &source{buffer: buffer, counter: &counter{stdin, read}}
+// open opens a file. It uses buffer as memory, and adds the bytes read from disk to read. When ctx ends, a stream that waits for
+// more is given up.
+func (i input) open(ctx context.Context, stdin io.Reader, buffer *bufio.Reader, read *atomic.Int64) (*source, error) {
+	s := &source{folder: i.folder, buffer: buffer, counter: &counter{stdin, read}}
 	if i.path != Stdin {
-		file, err := os.Open(i.path)
+		file, err := unlessEnded(ctx, func() (*os.File, error) { return os.Open(i.path) }) // a pipe waits for its writer
 		if err != nil {
 			return nil, err
 		}
 		s.file, s.counter.in = file, file
+	}
+	if i.stream() {
+		s.counter.in = &interruptible{ctx, s.counter.in, nil}
 	}
 	buffer.Reset(s.counter)
 	head, _ := buffer.Peek(known) // an error is returned again by the next read
@@ -141,7 +166,80 @@ func (i input) open(stdin io.Reader, buffer *bufio.Reader, read *atomic.Int64) (
 	if kind := kindOf(head); kind != "" {
 		return nil, errors.Join(fmt.Errorf("%s is %s: unpack it, and import the directory", i.path, kind), s.close())
 	}
+	if strings.HasSuffix(strings.ToLower(i.path), emlxEnding) {
+		s.unwrap()
+	}
 	return s, nil
+}
+
+// emlxEnding is the extension of Apple Mail's files: the number of bytes of a message in a line, the message, and a property list.
+const emlxEnding = ".emlx"
+
+// The bits of the property flags of such a file.
+const (
+	emlxDeleted = 1 << 1
+	emlxDraft   = 1 << 6
+)
+
+var (
+	emlxLength = regexp.MustCompile(`^\s*(\d{1,12})\s*\n`)
+	emlxFlags  = regexp.MustCompile(`<key>flags</key>\s*<integer>(\d{1,18})</integer>`)
+)
+
+// unwrap makes a source of the message in one of Apple Mail's files. A file of another form is read as it is.
+func (s *source) unwrap() {
+	head, _ := s.buffer.Peek(known)
+	found := emlxLength.FindSubmatch(head)
+	if found == nil || s.Reader != io.Reader(s.buffer) {
+		return
+	}
+	length, _ := strconv.ParseInt(string(found[1]), 10, 64) // it has few digits
+	if s.file != nil {
+		list := make([]byte, known)
+		n, _ := s.file.ReadAt(list, int64(len(found[0]))+length)
+		if set := emlxFlags.FindSubmatch(list[:n]); set != nil && s.folder == noFolder {
+			flags, _ := strconv.ParseInt(string(set[1]), 10, 64)
+			s.folder = flagged(flags&emlxDeleted != 0, flags&emlxDraft != 0)
+		}
+	}
+	_, _ = s.buffer.Discard(len(found[0]))
+	s.Reader = io.LimitReader(s.buffer, length)
+}
+
+// unlessEnded returns what work returns, or the error of ctx if that ends before. What work returns later is not closed: it is for the
+// end of a process.
+func unlessEnded[T any](ctx context.Context, work func() (T, error)) (T, error) {
+	type result struct {
+		value T
+		err   error
+	}
+	done := make(chan result, 1)
+	go func() {
+		value, err := work()
+		done <- result{value, err}
+	}()
+	select {
+	case got := <-done:
+		return got.value, got.err
+	case <-ctx.Done():
+		var none T
+		return none, ctx.Err()
+	}
+}
+
+// interruptible reads a stream that may let its reader wait, until ctx ends.
+type interruptible struct {
+	ctx    context.Context
+	in     io.Reader
+	buffer []byte
+}
+
+func (r *interruptible) Read(p []byte) (int, error) {
+	if len(r.buffer) < len(p) {
+		r.buffer = make([]byte, len(p)) // its own: a read that is given up still writes into it
+	}
+	n, err := unlessEnded(r.ctx, func() (int, error) { return r.in.Read(r.buffer[:len(p)]) })
+	return copy(p, r.buffer[:n]), err
 }
 
 // The kinds of files that hold others, and how they begin.

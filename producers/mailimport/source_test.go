@@ -37,6 +37,7 @@ func TestInputs(t *testing.T) {
 	dir := tree(t, map[string]string{
 		"Maildir/cur/1:2,S": "x", "Maildir/new/2": "x", "Maildir/tmp/3": "x", "Maildir/.Jobs/cur/4": "x", "Maildir/dovecot.index": "x",
 		"a.EML": "x", "b.mbox.gz": "x", "notes.txt": from, "Inbox": from + "A: 1\n", "Inbox.msf": from, "README": "From here on\n",
+		"Lists.2024": from + "Subject: 1\n", "V/1.partial.emlx": "x",
 	})
 	link := func(target, name string) {
 		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
@@ -57,7 +58,7 @@ func TestInputs(t *testing.T) {
 			name, _ := filepath.Rel(dir, file.path)
 			names = append(names, name)
 		}
-		want := []string{"Inbox", "Maildir/.Jobs/cur/4", "Maildir/cur/1:2,S", "Maildir/new/2", "a.EML", "b.mbox.gz"}
+		want := []string{"Inbox", "Lists.2024", "Maildir/.Jobs/cur/4", "Maildir/cur/1:2,S", "Maildir/new/2", "V/1.partial.emlx", "a.EML", "b.mbox.gz"}
 		if diff := cmp.Diff(want, names); diff != "" {
 			t.Error(diff)
 		}
@@ -128,7 +129,7 @@ func TestArchivesAreRefused(t *testing.T) {
 		"mail.pst":      {"!BDN....", "an Outlook data file"},
 	} {
 		path := filepath.Join(tree(t, map[string]string{name: test.content}), name)
-		s, err := input{path: path}.open(nil, bufio.NewReaderSize(nil, known), new(atomic.Int64))
+		s, err := input{path: path}.open(t.Context(), nil, bufio.NewReaderSize(nil, known), new(atomic.Int64))
 		switch {
 		case test.refused == "" && err != nil:
 			t.Errorf("%s: %v", name, err)
