@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -196,6 +197,39 @@ func TestWhatMovesSyncedAt(t *testing.T) {
 		if got := shown(t, source)[change.key].syncedAt; got.Before(before) {
 			t.Errorf("%s does not move synced_at: %s", change.sql, got)
 		}
+	}
+}
+
+// A candidate who was merged into another one is deleted, and the application goes to the other, however often that happens.
+func TestApplicationsOfMergedCandidates(t *testing.T) {
+	source, pool := loadSample(t, time.Now())
+	before := shown(t, source)["greenhouse/35100"]
+	if before.removed || len(before.addresses) == 0 {
+		t.Fatalf("the sample shows %+v", before)
+	}
+	steps := []struct {
+		sql     string
+		want    []string
+		removed bool
+	}{
+		{"UPDATE greenhouse_bluebird.candidate SET _fivetran_deleted = true, new_candidate_id = 900001 WHERE id = 3200", nil, false}, // not synced yet
+		{"INSERT INTO greenhouse_bluebird.candidate (id, _fivetran_deleted, _fivetran_synced) VALUES (900001, false, now())", nil, false},
+		{"INSERT INTO greenhouse_bluebird.email_address (candidate_id, index, value, _fivetran_synced) VALUES (900001, 0, 'merged@home.example', now())", []string{"merged@home.example"}, false},
+		{"UPDATE greenhouse_bluebird.candidate SET _fivetran_deleted = true, new_candidate_id = 900002 WHERE id = 900001", nil, false},
+		{"INSERT INTO greenhouse_bluebird.email_address (candidate_id, index, value, _fivetran_synced) VALUES (900002, 0, 'twice@home.example', now())", []string{"twice@home.example"}, false},
+		{"INSERT INTO greenhouse_bluebird.candidate (id, _fivetran_deleted, _fivetran_synced) VALUES (900002, true, now() + interval '1 hour')", []string{}, true},
+	}
+	for _, step := range steps {
+		if _, err := pool.Exec(t.Context(), step.sql); err != nil {
+			t.Fatalf("%s: %v", step.sql, err)
+		}
+		got := shown(t, source)["greenhouse/35100"]
+		if got.removed != step.removed || !got.removed && !slices.Equal(got.addresses, step.want) {
+			t.Errorf("after %s: %+v", step.sql, got)
+		}
+	}
+	if got := shown(t, source)["greenhouse/35100"].syncedAt; got.Before(time.Now()) {
+		t.Errorf("a successor's change does not move synced_at: %s", got)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -61,6 +62,9 @@ func textsOf(value any) ([]string, error) {
 	return nil, errNoTexts
 }
 
+// named matches an address behind a name: Ann <ann@example.org>.
+var named = regexp.MustCompile(`(?:"[^"]*"\s*|[^<>,;"{}]*)<([^<>\s]+@[^<>\s]+)>`)
+
 func split(text string) ([]string, error) {
 	if strings.HasPrefix(text, "[") {
 		var list []any
@@ -72,7 +76,7 @@ func split(text string) ([]string, error) {
 	if strings.HasPrefix(text, "{") && strings.HasSuffix(text, "}") {
 		text = text[1 : len(text)-1]
 	}
-	list := strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(",; \t\r\n\"", r) })
+	list := strings.FieldsFunc(named.ReplaceAllString(text, " $1 "), func(r rune) bool { return strings.ContainsRune(",; \t\r\n\"", r) })
 	return whole(list)
 }
 
@@ -86,15 +90,15 @@ func whole(list []string) ([]string, error) {
 	return list, nil
 }
 
-// timeLayouts are the formats of RFC 3339, PostgreSQL, BigQuery and dbt. A time without an offset is in UTC.
-var timeLayouts = []string{
-	time.RFC3339Nano,
-	"2006-01-02 15:04:05.999999999",
-	"2006-01-02T15:04:05.999999999",
-	"2006-01-02 15:04:05.999999999Z07:00",
-	"2006-01-02 15:04:05.999999999Z07",
-	"2006-01-02",
-}
+// writtenTime matches the times of RFC 3339, PostgreSQL, BigQuery, Snowflake and dbt: a date, perhaps with a time of day to the minute
+// or better, and a zone with or without a colon, behind a blank or not.
+var writtenTime = regexp.MustCompile(`^(\d{4}-\d{2}-\d{2})(?:(?:[Tt]| +)(\d{1,2}:\d{2})(:\d{2}(?:[.,]\d{1,9})?)?(?: *([Zz]|UTC|GMT|[+-]\d{2}(?::?\d{2})?))?)?$`)
+
+// otherLayouts are those of Snowflake's TIMESTAMP_LTZ and of HTTP.
+var otherLayouts = []string{time.RFC1123Z, "Mon, 2 Jan 2006 15:04:05 -0700", time.RFC1123}
+
+// numberedTime matches a number of seconds, milliseconds, microseconds or nanoseconds since 1970, from 1973 on.
+var numberedTime = regexp.MustCompile(`^\d{9,19}$`)
 
 // timeOf reads a time with the precision of the database, microseconds; null is the zero time.
 func timeOf(value any) (time.Time, error) {
@@ -106,10 +110,7 @@ func timeOf(value any) (time.Time, error) {
 	case int64:
 		return within(sinceEpoch(v))
 	case float64:
-		if math.Abs(v) > 1e11 || v != v {
-			return time.Time{}, errNoTime
-		}
-		return within(time.UnixMicro(int64(math.Round(v * 1e6))))
+		return fractional(v)
 	case string:
 		return parseTime(strings.TrimSpace(v))
 	}
@@ -123,13 +124,62 @@ func parseTime(text string) (time.Time, error) {
 	if text == withheld {
 		return time.Time{}, errWithheld
 	}
-	text = strings.TrimSuffix(text, " UTC")
-	for _, layout := range timeLayouts {
-		if t, err := time.Parse(layout, text); err == nil {
+	if numberedTime.MatchString(text) {
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return time.Time{}, errNoTime
+		}
+		return within(sinceEpoch(n))
+	}
+	if found := writtenTime.FindStringSubmatch(text); found != nil {
+		return dated(found[1], found[2], found[3], found[4])
+	}
+	for _, layout := range otherLayouts {
+		if t, err := time.Parse(layout, text); err == nil && (layout != time.RFC1123 || strings.HasSuffix(text, " GMT") || strings.HasSuffix(text, " UTC")) {
 			return within(t)
 		}
 	}
 	return time.Time{}, errNoTime
+}
+
+// dated reads the parts of a time: a date, hour and minute, second and zone, of which all but the date may be empty. Without a zone
+// it is in UTC.
+func dated(day, minute, second, zone string) (time.Time, error) {
+	if minute == "" {
+		minute = "00:00"
+	}
+	if second == "" {
+		second = ":00"
+	}
+	switch zone = strings.ToUpper(zone); {
+	case zone == "" || zone == "UTC" || zone == "GMT":
+		zone = "Z"
+	case len(zone) == len("+02"):
+		zone += ":00"
+	case len(zone) == len("+0200"):
+		zone = zone[:3] + ":" + zone[3:]
+	}
+	if len(minute) < len("09:30") {
+		minute = "0" + minute
+	}
+	t, err := time.Parse(time.RFC3339Nano, day+"T"+minute+strings.Replace(second, ",", ".", 1)+zone)
+	if err != nil {
+		return time.Time{}, errNoTime
+	}
+	return within(t)
+}
+
+// fractional is sinceEpoch for a number that may have a fraction, of seconds or milliseconds.
+func fractional(v float64) (time.Time, error) {
+	switch size := math.Abs(v); {
+	case v != v || size >= 1e18:
+		return time.Time{}, errNoTime
+	case size < 1e11:
+		return within(time.UnixMicro(int64(math.Round(v * 1e6))))
+	case size < 1e14:
+		return within(time.UnixMicro(int64(math.Round(v * 1e3))))
+	}
+	return within(sinceEpoch(int64(v)))
 }
 
 // sinceEpoch reads seconds, milliseconds, microseconds or nanoseconds since 1970. For times from March 1973 to the year 5138,

@@ -11,10 +11,16 @@ SELECT 'greenhouse' AS system,
        COALESCE((SELECT MAX(t) FROM UNNEST([h.changed_at, CAST(a.rejected_at AS TIMESTAMP)]) AS t), CAST(a.applied_at AS TIMESTAMP)) AS last_stage_change,
        COALESCE(i.next_at, i.last_at) AS interview_date,
        (SELECT MAX(t) FROM UNNEST([CAST(a._fivetran_synced AS TIMESTAMP), CAST(c._fivetran_synced AS TIMESTAMP),
-            CAST(s._fivetran_synced AS TIMESTAMP), e.synced_at, h.synced_at, i.synced_at]) AS t) AS synced_at,
-       IFNULL(a._fivetran_deleted, FALSE) OR IFNULL(a.is_deleted, FALSE) OR IFNULL(c._fivetran_deleted, FALSE) AS deleted
+            CAST(c1._fivetran_synced AS TIMESTAMP), CAST(c2._fivetran_synced AS TIMESTAMP), CAST(s._fivetran_synced AS TIMESTAMP), e.synced_at, h.synced_at, i.synced_at]) AS t) AS synced_at,
+       IFNULL(a._fivetran_deleted, FALSE) OR IFNULL(a.is_deleted, FALSE) OR IFNULL(CASE
+           WHEN c.new_candidate_id IS NULL THEN c._fivetran_deleted
+           WHEN c1.new_candidate_id IS NULL THEN c1._fivetran_deleted
+           ELSE c2._fivetran_deleted
+       END, FALSE) AS deleted
 FROM {{schema}}.application AS a
 LEFT JOIN {{schema}}.candidate AS c ON c.id = a.candidate_id
+LEFT JOIN {{schema}}.candidate AS c1 ON c1.id = c.new_candidate_id
+LEFT JOIN {{schema}}.candidate AS c2 ON c2.id = c1.new_candidate_id
 LEFT JOIN {{schema}}.job_stage AS s ON s.id = a.current_stage_id
 LEFT JOIN (
     SELECT candidate_id,
@@ -22,7 +28,7 @@ LEFT JOIN (
                LOWER(TRIM(value)), NULL) IGNORE NULLS) AS addresses,
            MAX(CAST(_fivetran_synced AS TIMESTAMP)) AS synced_at
     FROM {{schema}}.email_address AS m
-    GROUP BY candidate_id) AS e ON e.candidate_id = a.candidate_id
+    GROUP BY candidate_id) AS e ON e.candidate_id = COALESCE(c1.new_candidate_id, c.new_candidate_id, a.candidate_id)
 LEFT JOIN (
     SELECT application_id, MAX(CAST(updated_at AS TIMESTAMP)) AS changed_at, MAX(CAST(_fivetran_synced AS TIMESTAMP)) AS synced_at
     FROM {{schema}}.application_history

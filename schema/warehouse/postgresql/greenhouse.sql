@@ -9,6 +9,9 @@
 --   synced_at          of whatever contributes, deleted rows too, so that each change of any of them moves it.
 --   deleted            _fivetran_deleted, Greenhouse's own is_deleted, or the candidate's.
 --
+-- Greenhouse deletes a candidate who is merged into another one, whom new_candidate_id names; the application is then that one's,
+-- and so on if that one is merged, too.
+--
 -- email_address has _fivetran_deleted only in newer connections, so it is read by name from the row's JSON.
 SELECT 'greenhouse'::text AS system,
        a.id::text AS application_id,
@@ -21,11 +24,17 @@ SELECT 'greenhouse'::text AS system,
        END AS stage,
        COALESCE(GREATEST(h.changed_at, a.rejected_at::timestamptz), a.applied_at::timestamptz) AS last_stage_change,
        COALESCE(i.next, i.last) AS interview_date,
-       GREATEST(a._fivetran_synced::timestamptz, c._fivetran_synced::timestamptz, s._fivetran_synced::timestamptz,
-                e.synced_at, h.synced_at, i.synced_at) AS synced_at,
-       COALESCE(a._fivetran_deleted, false) OR COALESCE(a.is_deleted, false) OR COALESCE(c._fivetran_deleted, false) AS deleted
+       GREATEST(a._fivetran_synced::timestamptz, c._fivetran_synced::timestamptz, c1._fivetran_synced::timestamptz,
+                c2._fivetran_synced::timestamptz, s._fivetran_synced::timestamptz, e.synced_at, h.synced_at, i.synced_at) AS synced_at,
+       COALESCE(a._fivetran_deleted, false) OR COALESCE(a.is_deleted, false) OR COALESCE(CASE
+           WHEN c.new_candidate_id IS NULL THEN c._fivetran_deleted
+           WHEN c1.new_candidate_id IS NULL THEN c1._fivetran_deleted
+           ELSE c2._fivetran_deleted
+       END, false) AS deleted
 FROM {{schema}}.application a
 LEFT JOIN {{schema}}.candidate c ON c.id = a.candidate_id
+LEFT JOIN {{schema}}.candidate c1 ON c1.id = c.new_candidate_id
+LEFT JOIN {{schema}}.candidate c2 ON c2.id = c1.new_candidate_id
 LEFT JOIN {{schema}}.job_stage s ON s.id = a.current_stage_id
 LEFT JOIN (
     SELECT candidate_id,
@@ -33,7 +42,7 @@ LEFT JOIN (
                WHERE value LIKE '%@%' AND NOT COALESCE((to_jsonb(m) ->> '_fivetran_deleted')::boolean, false)) AS addresses,
            max(_fivetran_synced::timestamptz) AS synced_at
     FROM {{schema}}.email_address m
-    GROUP BY candidate_id) e ON e.candidate_id = a.candidate_id
+    GROUP BY candidate_id) e ON e.candidate_id = COALESCE(c1.new_candidate_id, c.new_candidate_id, a.candidate_id)
 LEFT JOIN (
     SELECT application_id, max(updated_at::timestamptz) AS changed_at, max(_fivetran_synced::timestamptz) AS synced_at
     FROM {{schema}}.application_history
