@@ -26,10 +26,10 @@ type Row struct {
 	MessageID    string
 	Thread       string
 	Subject      string
-	Sender       string // address, lower case
+	Sender       string // as domain.Address
 	SenderName   string
 	SenderDomain string   // registrable
-	Recipients   []string // addresses, lower case
+	Recipients   []string // as domain.Address
 	Parties      []string // as ats.Key has addresses: the sender's, which may be empty, then the recipients'
 	Companies    []string // in whose name it may have been sent: ats.Sender
 	ListID       string
@@ -118,7 +118,7 @@ func (f *Fold) Add(event *events.Event) {
 func (f *Fold) receive(event *events.Event) {
 	mail := event.Mail
 	for _, delivered := range mail.DeliveredTo {
-		f.addAddress(f.addresses, address{mail.UserID, ats.Plain(delivered)})
+		f.addAddress(f.addresses, address{mail.UserID, domain.Address(delivered)})
 	}
 	id, hash := MailID(mail), events.ContentHash(event)
 	known := f.mails[id]
@@ -237,7 +237,7 @@ func (a addresses) sorted() []address {
 }
 
 func rowOf(m *events.Mail, id events.UUID, hash uint64) *Row {
-	sender := strings.ToLower(m.Sender.Address)
+	sender := domain.Address(m.Sender.Address)
 	senderDomain := domain.OfAddress(sender)
 	row := &Row{
 		ID:           id,
@@ -261,7 +261,7 @@ func rowOf(m *events.Mail, id events.UUID, hash uint64) *Row {
 	}
 	for _, recipient := range m.Recipients {
 		if recipient.Address != "" {
-			row.Recipients = append(row.Recipients, strings.ToLower(recipient.Address))
+			row.Recipients = append(row.Recipients, domain.Address(recipient.Address))
 		}
 	}
 	row.Identity, _ = hex.DecodeString(m.ContentHash) // an event with another is refused

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/net/idna"
 	"golang.org/x/text/unicode/norm"
 
-	provider "github.com/applylens/applylens/internal/domain"
+	"github.com/applylens/applylens/internal/domain"
 )
 
 // Name is a form of a company's name for comparison with a sender: its words in lower case, without diacritics and spaces,
@@ -79,16 +79,16 @@ const (
 
 // domainNames returns the names of a registrable domain: booking and bookingcom for booking.com. A domain that offers
 // addresses to anybody has none.
-func domainNames(domain string) []string {
-	label, suffix, found := strings.Cut(domain, ".")
-	if !found || provider.Open(domain) {
+func domainNames(name string) []string {
+	label, suffix, found := strings.Cut(name, ".")
+	if !found || domain.Open(name) {
 		return nil
 	}
 	if decoded, err := idna.ToUnicode(label); err == nil {
 		label = decoded
 	}
-	name := join(words(label))
-	return []string{name, name + join(words(suffix))}
+	own := join(words(label))
+	return []string{own, own + join(words(suffix))}
 }
 
 // clientNames returns the names in the local part of a relay's address, and in its host left of the registrable domain.
@@ -148,6 +148,10 @@ func words(text string) []string {
 		found = append(found, parts...)
 	}
 	return found
+}
+
+func isASCII(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool { return r >= 0x80 })
 }
 
 // plainLetters returns text in lower case without diacritics and apostrophes.

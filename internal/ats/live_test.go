@@ -17,6 +17,7 @@ import (
 	"github.com/applylens/applylens/consumers/mailbox"
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/ats"
+	"github.com/applylens/applylens/internal/domain"
 	"github.com/applylens/applylens/internal/policy"
 	"github.com/applylens/applylens/internal/postgres"
 	"github.com/applylens/applylens/internal/testkit/atstest"
@@ -117,7 +118,7 @@ func TestLiveATSIsTheReference(t *testing.T) {
 func plain(list []string) []string {
 	result := make([]string, len(list))
 	for i, address := range list {
-		result[i] = ats.Plain(address)
+		result[i] = domain.Address(address)
 	}
 	return result
 }
@@ -157,7 +158,7 @@ func TestOfMails(t *testing.T) {
 func TestAddressKeyIsTheSame(t *testing.T) {
 	db, _ := testenv.Database(t)
 	rapid.Check(t, func(t *rapid.T) {
-		address := ats.Plain(rapid.StringMatching(`[a-zA-Z+@."é ]{0,12}@[a-z+.]{0,5}`).Draw(t, "address"))
+		address := domain.Address(rapid.StringMatching(`[a-zA-Z+@."é ]{0,12}@[a-z+.]{0,5}`).Draw(t, "address"))
 		var got string
 		if err := db.QueryRow(context.Background(), "SELECT address_key($1)", address).Scan(&got); err != nil {
 			t.Fatal(err)

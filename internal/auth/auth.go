@@ -17,7 +17,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/applylens/applylens/events"
-	"github.com/applylens/applylens/internal/ats"
+	"github.com/applylens/applylens/internal/domain"
 )
 
 // The roles of a secret. An owner's shows and changes what is the person's own; an operator's shows how the deployment runs,
@@ -75,7 +75,7 @@ func (u *User) normalize() error {
 		if err != nil {
 			return fmt.Errorf("%q is not an address", text)
 		}
-		addresses = append(addresses, ats.Plain(parsed.Address))
+		addresses = append(addresses, domain.Address(parsed.Address))
 	}
 	u.Addresses = addresses
 	return nil

@@ -1,5 +1,5 @@
-// Package domain reduces the hosts of addresses to registrable domains, for mail that is stored and for what is compared
-// with it. It knows no mail.
+// Package domain has the forms in which addresses and their domains are stored, for mail and for what is compared with it. It knows
+// no mail.
 package domain
 
 import (
@@ -9,6 +9,42 @@ import (
 	"golang.org/x/net/idna"
 	"golang.org/x/net/publicsuffix"
 )
+
+// Address returns an address in the form in which addresses are stored: in lower case, with its domain in ASCII.
+func Address(text string) string {
+	text = strings.ToLower(strings.TrimSpace(text))
+	at := strings.LastIndexByte(text, '@')
+	if at < 0 || !strings.ContainsFunc(text[at+1:], func(r rune) bool { return r >= 0x80 }) {
+		return text
+	}
+	domain, err := idna.Lookup.ToASCII(text[at+1:])
+	if err != nil {
+		return text
+	}
+	return text[:at+1] + domain
+}
+
+// Part returns labels of a domain in ASCII and lower case, as Of has those of a whole one.
+func Part(text string) string {
+	text = strings.ToLower(text)
+	if ascii, err := idna.Lookup.ToASCII(text); err == nil {
+		return ascii
+	}
+	return text
+}
+
+// Readable returns an address, or a domain, as people write it, with the letters that its domain has in ASCII only.
+func Readable(text string) string {
+	at := strings.LastIndexByte(text, '@')
+	if !strings.Contains(text[at+1:], "xn--") {
+		return text
+	}
+	readable, err := idna.ToUnicode(text[at+1:])
+	if err != nil {
+		return text
+	}
+	return text[:at+1] + readable
+}
 
 // OfAddress returns the registrable domain of an address, as Of does; an address without a domain has none.
 func OfAddress(address string) string {

@@ -21,3 +21,20 @@ func TestOfAddress(t *testing.T) {
 	f("nobody", "")
 	f("", "")
 }
+
+func TestAddress(t *testing.T) {
+	for address, want := range map[string]string{
+		" Ann@B\u00fccher.Example ": "ann@xn--bcher-kva.example", "ann@xn--bcher-kva.example": "ann@xn--bcher-kva.example", "Jo@Example.org": "jo@example.org",
+		"\"a@b\"@b\u00fccher.example": `"a@b"@xn--bcher-kva.example`, "j\u00f6@example.org": "j\u00f6@example.org", "nobody": "nobody", "": "",
+	} {
+		if got := Address(address); got != want {
+			t.Errorf("%q is stored as %q, want %q", address, got, want)
+		}
+		if readable := Address(Readable(Address(address))); readable != want {
+			t.Errorf("%q is %q after it was made readable", address, readable)
+		}
+	}
+	if got := Readable("ann@xn--bcher-kva.example"); got != "ann@b\u00fccher.example" {
+		t.Errorf("readable: %q", got)
+	}
+}

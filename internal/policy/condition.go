@@ -224,6 +224,8 @@ func (f field) stored(op string, source []byte, at string) ([]byte, error) {
 	var list []json.RawMessage
 	var text string
 	switch {
+	case op == "contains" && f.part != nil && json.Unmarshal(source, &text) == nil:
+		return json.Marshal(f.part(text))
 	case f.whole == nil || op != "eq" && op != "neq" && op != "in":
 	case op == "in" && json.Unmarshal(source, &list) == nil:
 		for i, part := range list {

@@ -55,7 +55,7 @@ func ParseFeature(text string) (feature, detail string) {
 	case events.FeatureSenderDomain:
 		return domainFeature(value)
 	case events.FeatureSender:
-		return senderFeature(fold(value))
+		return senderFeature(domain.Address(value))
 	}
 	return "", expectedFeature
 }

@@ -56,3 +56,21 @@ func TestParseFeature(t *testing.T) {
 		}
 	}
 }
+
+// A domain with letters beyond ASCII is the same in whatever form it is written.
+func TestConditionsKnowEveryFormOfADomain(t *testing.T) {
+	mail := Mail{ID: "m", Sender: "ann@xn--bcher-kva.example", SenderDomain: "xn--bcher-kva.example"}
+	for condition, want := range map[string]bool{
+		`{"eq":["sender","Ann@bücher.example"]}`: true, `{"neq":["sender","ann@bücher.example"]}`: false, `{"in":["sender",["ann@BÜCHER.example"]]}`: true,
+		`{"eq":["sender","ann@xn--bcher-kva.example"]}`: true, `{"eq":["sender_domain","bücher.example"]}`: true, `{"neq":["sender_domain","shop.bücher.example"]}`: false,
+		`{"contains":["sender_domain","bücher"]}`: true, `{"contains":["sender_domain","kocher"]}`: false, `{"eq":["sender","ann@bucher.example"]}`: false,
+	} {
+		set, err := NewSet([]Policy{{ID: 1, Name: "n", Enabled: true, Condition: []byte(condition), Action: ArchiveEmail, Threshold: 0.7}})
+		if err != nil {
+			t.Fatal(condition, err)
+		}
+		if _, got := set.Choose(mail, now, 0, func(string) float64 { return 0 }); got != want {
+			t.Errorf("%s holds: %t", condition, got)
+		}
+	}
+}

@@ -59,12 +59,15 @@ type field struct {
 	// whole makes of a text the form in which the field's values are stored, for comparisons with all of a value, or tells
 	// people why no value is like that; nil: as it is.
 	whole func(text string) (stored, detail string)
+
+	// part makes of a text the form in which a part of a value is stored; nil: as it is.
+	part func(text string) string
 }
 
 var fields = map[string]field{
 	"category":      text(func(m *Mail) string { return m.Category }),
 	"sender":        text(func(m *Mail) string { return m.Sender }).with(wholeSender),
-	"sender_domain": text(func(m *Mail) string { return m.SenderDomain }).with(wholeDomain),
+	"sender_domain": text(func(m *Mail) string { return m.SenderDomain }).with(wholeDomain).within(domain.Part),
 	"subject":       text(func(m *Mail) string { return m.Subject }),
 	"list_id":       text(func(m *Mail) string { return m.ListID }),
 	"ats.stage":     atsText(func(a *ATS) string { return a.Stage }),
@@ -100,12 +103,17 @@ func (f field) with(whole func(string) (stored, detail string)) field {
 	return f
 }
 
-// wholeSender refuses what is no address but part of many.
+func (f field) within(part func(string) string) field {
+	f.part = part
+	return f
+}
+
+// wholeSender makes an address as those of mail are, and refuses what is part of many.
 func wholeSender(text string) (stored, detail string) {
 	if strings.HasPrefix(text, "*") || strings.HasPrefix(text, "@") {
 		return "", "An address is compared as a whole: for everybody at a domain, compare sender_domain, or use contains."
 	}
-	return text, ""
+	return domain.Address(text), ""
 }
 
 // wholeDomain reduces a domain, or that of an address, to the registrable one, as those of mail are.

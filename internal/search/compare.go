@@ -87,7 +87,7 @@ func (p *parser) person(c column, t token, text string, prefix bool) (Node, erro
 		return nil, p.fault(t, "An address is compared as a whole, or with a * at its end: for everybody at a domain, use sender_domain:example.com.")
 	}
 	if strings.Contains(text, "@") {
-		return p.value(c, t, text, prefix)
+		return p.value(c, t, domain.Address(text), prefix)
 	}
 	list, err := p.wordsOf(t, text, prefix)
 	if err != nil {

@@ -3,6 +3,7 @@ package elastic
 import (
 	"time"
 
+	"github.com/applylens/applylens/internal/domain"
 	"github.com/applylens/applylens/internal/search"
 	"github.com/applylens/applylens/internal/tokenize"
 )
@@ -91,7 +92,7 @@ type Times struct {
 func NewDocument(m *Mail) *Document {
 	d := &Document{
 		ID: m.ID, UserID: m.UserID, ReceivedAt: m.ReceivedAt.UTC(), ATS: m.ATS,
-		Words: Words{Subject: tokenize.Join(m.Subject), Body: tokenize.Join(m.Text), Sender: wordsOf(m.SenderName, m.Sender), To: wordsOf(m.Recipients...)},
+		Words: Words{Subject: tokenize.Join(m.Subject), Body: tokenize.Join(m.Text), Sender: append(wordsOf(m.SenderName), addressWords(m.Sender)...), To: addressWords(m.Recipients...)},
 		Values: Values{
 			Sender: tokenize.Lower(m.Sender), To: lower(m.Recipients), SenderDomain: tokenize.Lower(m.SenderDomain), Category: tokenize.Lower(m.Category),
 			Labels: lower(m.Labels), ListID: tokenize.Lower(m.ListID), Quarantined: either(m.Quarantined, "true", "false"),
@@ -143,6 +144,18 @@ func wordsOf(texts ...string) []string {
 	found := []string{}
 	for _, text := range texts {
 		found = append(found, tokenize.Split(text)...)
+	}
+	return found
+}
+
+// addressWords are the words of addresses, also as people write their domains.
+func addressWords(addresses ...string) []string {
+	found := []string{}
+	for _, address := range addresses {
+		found = append(found, tokenize.Split(address)...)
+		if readable := domain.Readable(address); readable != address {
+			found = append(found, tokenize.Split(readable)...)
+		}
 	}
 	return found
 }

@@ -12,6 +12,7 @@ import (
 	"hash/fnv"
 	"strings"
 
+	"github.com/applylens/applylens/internal/domain"
 	"github.com/applylens/applylens/internal/tokenize"
 )
 
@@ -93,7 +94,7 @@ func (m *Mail) Join() string {
 	l.text(BodyWord, "body", m.Text)
 	for _, recipient := range m.Recipients {
 		l.value(Recipient, "to", recipient)
-		l.words(RecipientWord, recipient)
+		l.address(RecipientWord, recipient)
 	}
 	return l.String()
 }
@@ -101,7 +102,7 @@ func (m *Mail) Join() string {
 func (l *list) values(m *Mail) {
 	l.value(Sender, "sender", m.Sender)
 	l.words(SenderWord, m.SenderName)
-	l.words(SenderWord, m.Sender)
+	l.address(SenderWord, m.Sender)
 	l.value(SenderDomain, "sender_domain", m.SenderDomain)
 	l.value(Category, "category", m.Category)
 	l.value(ListID, "list_id", m.ListID)
@@ -132,6 +133,14 @@ func (l *list) text(kind Kind, field, text string) {
 	if text != "" {
 		l.add(Has, field)
 		l.words(kind, text)
+	}
+}
+
+// address adds the words of an address, also as people write its domain.
+func (l *list) address(kind Kind, text string) {
+	l.words(kind, text)
+	if readable := domain.Readable(text); readable != text {
+		l.words(kind, readable)
 	}
 }
 

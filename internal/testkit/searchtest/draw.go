@@ -7,6 +7,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/domain"
 	"github.com/applylens/applylens/internal/search"
 	"github.com/applylens/applylens/internal/tokenize"
 )
@@ -15,7 +16,7 @@ import (
 var (
 	vocabulary = []string{"go", "meetup", "meet", "invoice", "berlin", "now", "the", "über", "straße", "会議", "re", "42"}
 	people     = []string{"Ann", "ann smith", "Bob", ""}
-	addresses  = []string{"ann@x.example", "bob@mail.x.example", "no-reply@shop.example", "ann@x.example.org"}
+	addresses  = []string{"ann@x.example", "bob@mail.x.example", "no-reply@shop.example", "ann@x.example.org", "jo@bücher.example"}
 	categories = []string{"promo", "event", "finance", "personal"}
 	labels     = []string{"work", "To Do", `a"b\c`, "Ünï", "it's"}
 	lists      = []string{"", "", "go.lists.example", "news.shop.example"}
@@ -136,6 +137,9 @@ func drawValue(t *rapid.T) search.Node {
 	field := rapid.SampledFrom([]search.Field{search.Sender, search.To, search.SenderDomain, search.Category, search.Labels, search.ListID,
 		search.Quarantined, search.Stage, search.Company, search.System}).Draw(t, "field")
 	value := search.Value{Field: field, Text: tokenize.Lower(rapid.SampledFrom(from[field]).Draw(t, "value"))}
+	if field == search.Sender || field == search.To {
+		value.Text = domain.Address(value.Text)
+	}
 	if runes := []rune(value.Text); field != search.Quarantined && rapid.IntRange(0, 3).Draw(t, "cut") == 0 {
 		value.Text, value.Prefix = string(runes[:2]), true
 	}

@@ -97,9 +97,22 @@ func (m *Mail) texts(field search.Field) []string {
 	case search.Body:
 		return []string{m.Text}
 	case search.Sender:
-		return []string{m.Sender.Name, m.Sender.Address}
+		return append([]string{m.Sender.Name}, written(m.Sender.Address)...)
 	}
-	return m.values(field) // of To
+	var texts []string
+	for _, address := range m.values(field) { // of To
+		texts = append(texts, written(address)...)
+	}
+	return texts
+}
+
+// written returns an address as it is stored and, if that is another form, as people write it.
+func written(address string) []string {
+	stored := domain.Address(address)
+	if readable := domain.Readable(stored); readable != stored {
+		return []string{stored, readable}
+	}
+	return []string{stored}
 }
 
 // values returns the non-empty texts of a field.
@@ -111,10 +124,10 @@ func (m *Mail) values(field search.Field) []string {
 	case search.Body:
 		list = []string{m.Text}
 	case search.Sender:
-		list = []string{m.Sender.Address}
+		list = []string{domain.Address(m.Sender.Address)}
 	case search.To:
 		for _, recipient := range m.Recipients {
-			list = append(list, recipient.Address)
+			list = append(list, domain.Address(recipient.Address))
 		}
 	case search.SenderDomain:
 		list = []string{domain.OfAddress(m.Sender.Address)}
