@@ -143,7 +143,7 @@ func (w *worker) decide(ctx context.Context, c *cursor, r *kafkalog.Record, e *e
 		e.source = noSource
 		return refuse(reasonUnreadable, "%v", r.Err)
 	}
-	head, headErr := w.decoder.Head(r.Headers)
+	head, data, headErr := w.decoder.Open(r.Headers, r.Value)
 	if headErr != nil {
 		head = events.Head{Stamp: StampOf(r.Headers)} // a redriven record may be as broken as before
 	}
@@ -163,7 +163,7 @@ func (w *worker) decide(ctx context.Context, c *cursor, r *kafkalog.Record, e *e
 		if headErr != nil {
 			return nil
 		}
-		return w.decideRepeat(ctx, r, &head, e)
+		return w.decideRepeat(ctx, r, data, &head, e)
 	}
 	if _, failed := e.part.failed[r.Offset]; failed {
 		return refusedByPanic
@@ -184,11 +184,11 @@ func (w *worker) decide(ctx context.Context, c *cursor, r *kafkalog.Record, e *e
 	if err := w.checkSource(&head); err != nil {
 		return err
 	}
-	return w.decideType(ctx, r, &head, e)
+	return w.decideType(ctx, r, data, &head, e)
 }
 
 // decideType passes over what has no effect in this group.
-func (w *worker) decideType(ctx context.Context, r *kafkalog.Record, head *events.Head, e *entry) error {
+func (w *worker) decideType(ctx context.Context, r *kafkalog.Record, data []byte, head *events.Head, e *entry) error {
 	switch {
 	case head.Type == events.TypeUnknown && !e.own:
 		return refuse(reasonUnknown, "it is of a type of ours that this version does not know; redrive it after an upgrade")
@@ -207,7 +207,7 @@ func (w *worker) decideType(ctx context.Context, r *kafkalog.Record, head *event
 			return err
 		}
 	}
-	if err := w.decidePayload(r, head, e); err != nil {
+	if err := w.decidePayload(r, data, head, e); err != nil {
 		return err
 	}
 	return w.decideErasure(ctx, e)
@@ -242,12 +242,12 @@ func (w *worker) readsAgain(e *entry) bool {
 
 // decideRepeat decides on a record of our relay that was applied before. Sent again, it has no effect; read again, it has the
 // effect that others have that are read again.
-func (w *worker) decideRepeat(ctx context.Context, r *kafkalog.Record, head *events.Head, e *entry) error {
+func (w *worker) decideRepeat(ctx context.Context, r *kafkalog.Record, data []byte, head *events.Head, e *entry) error {
 	group := w.s.cfg.Group
 	if !w.readsAgain(e) || head.RedriveGroup != "" && head.RedriveGroup != group.Name || !slices.Contains(group.Folds, head.Type) {
 		return nil
 	}
-	if err := w.decidePayload(r, head, e); err != nil {
+	if err := w.decidePayload(r, data, head, e); err != nil {
 		e.event = nil
 		return nil // as before
 	}
@@ -281,9 +281,9 @@ func (w *worker) erasesAgain(ctx context.Context, e *entry) (again bool, err err
 	return again, err
 }
 
-// decidePayload decodes a record of a kind that has an effect here.
-func (w *worker) decidePayload(r *kafkalog.Record, head *events.Head, e *entry) error {
-	if err := w.decoder.Decode(head, r.Value, &w.event); err != nil {
+// decidePayload decodes the data of a record of a kind that has an effect here.
+func (w *worker) decidePayload(r *kafkalog.Record, data []byte, head *events.Head, e *entry) error {
+	if err := w.decoder.Decode(head, data, &w.event); err != nil {
 		return asRefusal(err)
 	}
 	if w.event.Key() != string(r.Key) {

@@ -7,10 +7,10 @@ import (
 )
 
 // A transaction that may take long does not keep a process from ending, and one that may not has its time.
-func TestALongTransactionEndsWithItsProcess(t *testing.T) {
-	w := &worker{s: &session{cfg: &Config{BatchDeadline: time.Millisecond}}, deadline: time.Hour}
-	process, end := context.WithCancel(t.Context())
-	tx, cancel := w.limited(process)
+func TestWhatEndsATransaction(t *testing.T) {
+	w := &worker{s: &session{cfg: &Config{BatchDeadline: time.Millisecond}, process: t.Context()}, deadline: time.Hour}
+	generation, end := context.WithCancel(t.Context())
+	tx, cancel := w.limited(generation)
 	defer cancel()
 	if err := tx.Err(); err != nil {
 		t.Fatal(err)
@@ -22,9 +22,17 @@ func TestALongTransactionEndsWithItsProcess(t *testing.T) {
 		t.Error("the transaction goes on for an hour")
 	}
 	w.s.cfg.BatchDeadline = time.Hour
-	tx, cancel = w.limited(process)
+	tx, cancel = w.limited(generation)
 	defer cancel()
 	if err := tx.Err(); err != nil {
-		t.Errorf("a usual one ends with its process: %v", err)
+		t.Errorf("a usual one ends with its generation: %v", err)
+	}
+	w.s.process = generation
+	tx, cancel = w.limited(generation)
+	defer cancel()
+	select {
+	case <-tx.Done():
+	case <-time.After(time.Minute):
+		t.Error("a usual one keeps its process from ending")
 	}
 }

@@ -149,6 +149,11 @@ func validUnicode(text string) bool {
 func (d *Decoder) Head(headers []Header) (Head, error) {
 	var h heading
 	h.collect(headers)
+	return d.head(&h)
+}
+
+// head makes a Head of what was collected.
+func (d *Decoder) head(h *heading) (Head, error) {
 	if version := h.attribute(atSpecVersion, len(specVersion)); string(version) != specVersion {
 		h.fail(atSpecVersion, "is not "+specVersion)
 	}

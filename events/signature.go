@@ -92,6 +92,9 @@ func (s *Signer) compute(topic string, partition int, key, value []byte, headers
 			b = appendPart(b, headers[i].Value)
 		}
 	}
+	if Structured(headers) {
+		b = append(b, structuredMark)
+	}
 	b = binary.BigEndian.AppendUint64(append(b, byte(headerCount)), uint64(len(value)))
 	s.buffer = b
 	s.mac.Reset()
@@ -99,6 +102,9 @@ func (s *Signer) compute(topic string, partition int, key, value []byte, headers
 	s.mac.Write(value)
 	return s.mac.Sum(s.sum)[:macSize]
 }
+
+// structuredMark is among what is signed of a record in the structured mode, so that no other can be made to look like one.
+const structuredMark = 0xff
 
 func appendPart[T string | []byte](b []byte, part T) []byte {
 	return append(binary.BigEndian.AppendUint32(b, uint32(len(part))), part...)

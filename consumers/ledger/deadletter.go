@@ -186,10 +186,11 @@ func (l *Log) whose(r *kafkalog.Record) string {
 	// would not be erased with its person.
 	var members map[string]json.RawMessage
 	var user string
+	value := events.DataOf(r.Headers, r.Value[:min(len(r.Value), events.MaxValue)])
 	// A value that no event can have is not taken apart: its first member of that name is good enough. Searching all of one
 	// that is too large to keep would take seconds within a transaction.
-	if len(r.Value) > events.MaxValue || json.Unmarshal(r.Value, &members) != nil {
-		if match := userMember.FindSubmatch(r.Value[:min(len(r.Value), maxStoredValue)]); match != nil {
+	if len(r.Value) > events.MaxValue || json.Unmarshal(value, &members) != nil {
+		if match := userMember.FindSubmatch(value[:min(len(value), maxStoredValue)]); match != nil {
 			_ = json.Unmarshal(match[1], &user) // what is no string names nobody
 		}
 	} else if value, has := members["user_id"]; has {

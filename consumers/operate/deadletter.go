@@ -90,6 +90,9 @@ func again(d *ledger.DeadRecord, force bool) outbox.Row {
 		}
 		row.Headers = append(row.Headers, h)
 	}
+	if head, _, err := events.NewDecoder().Open(d.Headers, d.Value); row.Type == "" && err == nil {
+		row.Type = head.Type.String()
+	}
 	from := d.Topic + "/" + d.TopicID.String() + "/" + strconv.Itoa(d.Partition) + "/" + strconv.FormatInt(d.Offset, 10)
 	row.Headers = append(row.Headers,
 		events.Header{Key: events.HeaderRedriveGroup, Value: []byte(d.Group)},

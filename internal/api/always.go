@@ -12,6 +12,7 @@ import (
 
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/actions"
+	"github.com/applylens/applylens/internal/domain"
 	"github.com/applylens/applylens/internal/policy"
 )
 
@@ -54,10 +55,10 @@ func (s *server) always(ctx context.Context, in *actionInput) (*answered[policyV
 // selectSender returns who sent a mail that a person has.
 const selectSender = `SELECT sender FROM live_mails WHERE user_id = $1 AND id = $2`
 
-// senderOf returns the address that an action's mail came from: of its features, or of the mail if they are of the first rule; "" if
-// neither tells.
+// senderOf returns the address that an action's mail came from, if that counts: of its features, or of the mail if they are of the first
+// rule; "" if neither tells.
 func senderOf(ctx context.Context, tx *transaction, a *actions.Action) (sender string, err error) {
-	if sender = policy.SenderOf(a.Features); sender != "" {
+	if sender = policy.SenderOf(a.Features); sender != "" || !domain.Open(a.SenderDomain) {
 		return sender, nil
 	}
 	id, err := events.ParseUUID(a.EmailID)

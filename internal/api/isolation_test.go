@@ -110,6 +110,11 @@ func attempts(alice target) map[string][]attempt {
 			{"/preferences/contains:canary", map[string]any{"weight": 1}, http.StatusUnprocessableEntity}, // only she has such a feature
 			{"/preferences/category:promo", map[string]any{"weight": 1}, http.StatusOK},
 		},
+		"PUT /preferences": {
+			{"/preferences", map[string]any{"feature": "contains:canary", "weight": 1}, http.StatusUnprocessableEntity},
+			{"/preferences", map[string]any{"feature": "category:promo", "weight": 1}, http.StatusOK},
+		},
+		"POST /preferences/forget":      {{"/preferences/forget", map[string]any{"feature": "contains:canary"}, http.StatusOK}},
 		"DELETE /preferences/{feature}": {{"/preferences/contains:canary", nil, http.StatusNoContent}},
 		"DELETE /preferences":           {{"/preferences", nil, http.StatusNoContent}},
 	}

@@ -114,6 +114,8 @@ func TestMembersAreExact(t *testing.T) {
 		"PUT /policy/{id}":           `{` + strings.Replace(policy, `"n"`, `"m"`, 1) + `}`,
 		"POST /policy/{id}/test":     `{"email_ids":["` + mail + `"],"limit":1}`,
 		"PUT /preferences/{feature}": `{"weight":1}`,
+		"PUT /preferences":           `{"feature":"category:promo","weight":1}`,
+		"POST /preferences/forget":   `{"feature":"category:promo"}`,
 	}
 	document, routes := w.document()
 	for route, operation := range routes {

@@ -78,7 +78,14 @@ type pinNamedInput struct {
 	}
 }
 
-type forgetNamedInput struct{ Body NamedFeature }
+type forgetNamedInput struct {
+	Idempotent
+	Body NamedFeature
+}
+
+type forgotten struct {
+	Feature string `json:"feature" doc:"In the form that mail has it"`
+}
 
 type pinned struct {
 	Feature string  `json:"feature"`
@@ -99,7 +106,7 @@ func (s *server) routePreferences(api huma.API) {
 	Route(api, huma.Operation{OperationID: "pinNamed", Method: http.MethodPut, Path: "/preferences", Tags: tags,
 		Summary: "Set the weight of any feature by hand, also that of a sender's address"}, s.pinNamed)
 	Route(api, huma.Operation{OperationID: "forgetNamed", Method: http.MethodPost, Path: "/preferences/forget", Tags: tags,
-		DefaultStatus: http.StatusNoContent, Summary: "Forget what was learned and set of any feature, also that of a sender's address"}, s.forgetNamed)
+		Summary: "Forget what was learned and set of any feature, also that of a sender's address"}, s.forgetNamed)
 	Route(api, huma.Operation{OperationID: "forget", Method: http.MethodDelete, Path: "/preferences/{feature}", Tags: tags,
 		DefaultStatus: http.StatusNoContent, Summary: "Forget what was learned and set of a feature; what is decided from now on teaches it anew"}, s.forgetFeature)
 	Route(api, huma.Operation{OperationID: "reset", Method: http.MethodDelete, Path: "/preferences", Tags: tags,
@@ -203,14 +210,14 @@ func (s *server) forgetFeature(ctx context.Context, in *FeatureName) (*emitted, 
 	if err := checkPath(in.Feature); err != nil {
 		return nil, err
 	}
-	return s.forgetMeant(ctx, "path.feature", in.Feature)
+	return emittedBy(s.forgetMeant(ctx, "", "path.feature", in.Feature))
 }
 
-func (s *server) forgetNamed(ctx context.Context, in *forgetNamedInput) (*emitted, error) {
-	return s.forgetMeant(ctx, "body.feature", in.Body.Feature)
+func (s *server) forgetNamed(ctx context.Context, in *forgetNamedInput) (*answered[forgotten], error) {
+	return s.forgetMeant(ctx, in.Key, "body.feature", in.Body.Feature)
 }
 
-func (s *server) forgetMeant(ctx context.Context, location, text string) (*emitted, error) {
+func (s *server) forgetMeant(ctx context.Context, key, location, text string) (*answered[forgotten], error) {
 	feature, detail, err := s.meant(ctx, location, text)
 	if err != nil {
 		return nil, err
@@ -218,32 +225,36 @@ func (s *server) forgetMeant(ctx context.Context, location, text string) (*emitt
 	if detail != "" {
 		feature = text // of other services, for whom there may still be something to forget
 	}
-	return s.forget(ctx, feature, events.Preference{Op: events.PreferenceForget, Feature: feature})
+	return s.forget(ctx, key, feature, events.Preference{Op: events.PreferenceForget, Feature: feature})
 }
 
-func (s *server) reset(ctx context.Context, _ *struct{}) (*emitted, error) {
-	return s.forget(ctx, actions.Everything, events.Preference{Op: events.PreferenceReset})
-}
-
-func (s *server) forget(ctx context.Context, feature string, told events.Preference) (*emitted, error) {
-	var at time.Time
-	var id string
-	done, err := change(ctx, s, "", http.StatusNoContent, work[struct{}]{
-		first: func(b *pgx.Batch, user string) {
-			id = events.NewUUIDv7(time.Now()).String()
-			actions.Forget(b, user, feature, id, &at)
-		},
-		then: func(_ context.Context, tx *transaction) (struct{}, error) {
-			if at.IsZero() { // there was nothing to forget, and an event would be kept for ever
-				return struct{}{}, nil
-			}
-			return struct{}{}, tx.prefer(id, at, told)
-		},
-	})
+// emittedBy is the answer that has no body.
+func emittedBy(done *answered[forgotten], err error) (*emitted, error) {
 	if err != nil {
 		return nil, err
 	}
 	return &emitted{done.EventID}, nil
+}
+
+func (s *server) reset(ctx context.Context, _ *struct{}) (*emitted, error) {
+	return emittedBy(s.forget(ctx, "", actions.Everything, events.Preference{Op: events.PreferenceReset}))
+}
+
+func (s *server) forget(ctx context.Context, key, feature string, told events.Preference) (*answered[forgotten], error) {
+	var at time.Time
+	var id string
+	return change(ctx, s, key, http.StatusOK, work[forgotten]{
+		first: func(b *pgx.Batch, user string) {
+			id = events.NewUUIDv7(time.Now()).String()
+			actions.Forget(b, user, feature, id, &at)
+		},
+		then: func(_ context.Context, tx *transaction) (forgotten, error) {
+			if at.IsZero() { // there was nothing to forget, and an event would be kept for ever
+				return forgotten{feature}, nil
+			}
+			return forgotten{feature}, tx.prefer(id, at, told)
+		},
+	})
 }
 
 // prefer emits a change of the person's preferences. Every request about what the person had is a new event: repeating one

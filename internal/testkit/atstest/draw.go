@@ -1,6 +1,8 @@
 package atstest
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"strings"
 
 	"pgregory.net/rapid"
@@ -15,6 +17,8 @@ func drawMail(t *rapid.T) *events.Event {
 		Sender: events.Address{Name: sender.name, Address: sender.address}, Subject: sender.subject, Category: sender.category,
 		ListID: sender.list, ReceivedAt: Start, RecordedAt: Start,
 	}
+	sum := sha256.Sum256([]byte(mail.MessageID)) // one mail of each id, whoever sends it
+	mail.ContentHash = hex.EncodeToString(sum[:])
 	for _, address := range Addresses(t, 2) {
 		mail.Recipients = append(mail.Recipients, events.Address{Address: address})
 	}

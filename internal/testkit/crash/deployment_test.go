@@ -35,7 +35,7 @@ var groups = []string{oracle.Weights, oracle.PolicyStats}
 
 // busy is what is written unless a test needs something else.
 var busy = load.Profile{
-	Users: 400, Proposed: 0.3, Reverted: 0.04, Preferred: 0.03, Performed: 0.02, Erased: 0.0005, Foreign: 0.4, Derived: 0.3,
+	Users: 400, Proposed: 0.3, Reverted: 0.04, Preferred: 0.03, Performed: 0.02, Erased: 0.0005, Foreign: 0.4, Derived: 0.3, Structured: 0.2,
 	Repeated: 0.005, Refused: 0.005,
 }
 

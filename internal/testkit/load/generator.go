@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/applylens/applylens/events"
@@ -129,6 +130,8 @@ func (g *Generator) make() error {
 	record := Record{Record: encoded, Partition: who.partition, Event: event}
 	if !who.foreign {
 		g.stamp(&record)
+	} else if g.chance(g.profile.Structured) {
+		record.Record = structured(encoded)
 	}
 	g.ready = append(g.ready[:0], record)
 	g.repeat(record)
@@ -136,6 +139,20 @@ func (g *Generator) make() error {
 		g.spoil(record)
 	}
 	return nil
+}
+
+// structured returns a record in the structured mode of CloudEvents.
+func structured(record events.Record) events.Record {
+	attributes := []byte{'{'}
+	for _, header := range record.Headers {
+		if name, found := strings.CutPrefix(header.Key, "ce_"); found {
+			attributes = append(strconv.AppendQuote(attributes, name), ':')
+			attributes = append(strconv.AppendQuote(attributes, string(header.Value)), ',')
+		}
+	}
+	record.Value = append(append(append(attributes, `"data":`...), record.Value...), '}')
+	record.Headers = []events.Header{{Key: events.HeaderContentType, Value: []byte("application/cloudevents+json; charset=UTF-8")}}
+	return record
 }
 
 // stamp numbers a record as the relay does.

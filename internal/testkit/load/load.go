@@ -28,7 +28,9 @@ type Profile struct {
 	Proposed, Reverted, Preferred, Performed, Erased float64
 
 	Foreign float64 // share of the users whose events a foreign service writes, unstamped
-	Derived float64 // share of foreign events that leave their features to be derived from the mail
+	// Structured is the share of foreign events that are written in the structured mode of CloudEvents.
+	Structured float64
+	Derived    float64 // share of foreign events that leave their features to be derived from the mail
 	// Repeated is the share of records after which the last ones of the partition are published again, in order, as by a
 	// relay that lost the acknowledgements.
 	Repeated float64

@@ -23,6 +23,8 @@ type event struct {
 	redrivenFrom string
 	forced       bool
 
+	value   []byte // of the payload
+	broken  string // the reason for a dead letter that nothing else can be said of
 	payload payload
 	content string // the kind and the payload in a canonical form
 }
@@ -74,8 +76,14 @@ var kinds = map[string]bool{
 
 // read decodes the headers of a record. It returns an error for a record that would halt a group.
 func read(record *kgo.Record) (event, error) {
-	var e event
+	e := event{value: record.Value}
+	headers := record.Headers
 	for _, header := range record.Headers {
+		if header.Key == "content-type" && strings.HasPrefix(string(header.Value), "application/cloudevents+json") {
+			headers = e.unfold(record)
+		}
+	}
+	for _, header := range headers {
 		value := string(header.Value)
 		switch header.Key {
 		case "ce_type":
@@ -105,6 +113,28 @@ func read(record *kgo.Record) (event, error) {
 		}
 	}
 	return e, nil
+}
+
+// unfold reads a CloudEvent in structured mode, and returns the headers that it would have in binary mode.
+func (e *event) unfold(record *kgo.Record) []kgo.RecordHeader {
+	var whole struct {
+		ID, Source, Type string
+		Data             json.RawMessage
+	}
+	if err := json.Unmarshal(record.Value, &whole); err != nil {
+		e.broken = "malformed"
+		return nil
+	}
+	e.value = whole.Data
+	headers := []kgo.RecordHeader{
+		{Key: "ce_id", Value: []byte(whole.ID)}, {Key: "ce_source", Value: []byte(whole.Source)}, {Key: "ce_type", Value: []byte(whole.Type)},
+	}
+	for _, header := range record.Headers {
+		if strings.HasPrefix(header.Key, "applylens_") {
+			headers = append(headers, header)
+		}
+	}
+	return headers
 }
 
 // readPayload decodes the value of a record with a payload, or returns the reason for a dead letter. It knows only the parts

@@ -52,12 +52,14 @@ func (f *folder) decide(group string, e *event, place Place, record *kgo.Record)
 	}
 	fold := folds[group][e.kind]
 	switch {
+	case e.broken != "":
+		return e.broken
 	case !f.trusts(e):
 		return "source"
 	case fold == nil || e.redriveGroup != "" && e.redriveGroup != group:
 		return ""
 	}
-	if reason := e.readPayload(record.Value); reason != "" {
+	if reason := e.readPayload(e.value); reason != "" {
 		return reason
 	}
 	partition := hasher.ForTopic(record.Topic).Partition(record, f.partitions[place.Topic])
