@@ -33,12 +33,12 @@ func settled(context.Context, string, time.Time) (bool, error) { return true, ni
 // mailOf is the mail as the mailbox fold would have stored it.
 func mailOf(m *searchtest.Mail) *Mail {
 	mail := &Mail{
-		ID: m.ID().String(), UserID: m.UserID, ReceivedAt: m.ReceivedAt, Subject: m.Subject, Text: m.Text, SenderName: m.Sender.Name, Sender: m.Sender.Address,
+		ID: m.ID().String(), UserID: m.UserID, ReceivedAt: m.ReceivedAt, Subject: m.Subject, Text: m.Text, SenderName: m.Sender.Name, Sender: domain.Address(m.Sender.Address),
 		SenderDomain: domain.OfAddress(m.Sender.Address), Category: m.Category, Labels: m.Labels, ListID: m.ListID, RiskScore: m.RiskScore,
 		Quarantined: m.Quarantined,
 	}
 	for _, recipient := range m.Recipients {
-		mail.Recipients = append(mail.Recipients, recipient.Address)
+		mail.Recipients = append(mail.Recipients, domain.Address(recipient.Address))
 	}
 	if !m.ExpiresAt.IsZero() {
 		mail.ExpiresAt = &m.ExpiresAt

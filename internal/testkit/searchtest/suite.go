@@ -68,7 +68,7 @@ func shelf(user string) []Mail {
 		{Mail: events.Mail{MessageID: "offer", Subject: "Your offer", Text: "Dear Me, we are happy to offer you the position", Category: "applications",
 			Sender: events.Address{Name: "Acme Recruiting", Address: "jobs@acme.example"}, ReceivedAt: days(7), RiskScore: risk(0)}},
 		{Mail: events.Mail{MessageID: "silence", Subject: "We have received your application", Text: "…", Category: "applications",
-			Sender: events.Address{Name: "Ünicorn GmbH", Address: "hr@xn--nicorn-3ya.example"}, ReceivedAt: days(20)}},
+			Sender: events.Address{Name: "Ünicorn GmbH", Address: "hr@xn--nicorn-2ya.example"}, ReceivedAt: days(20)}},
 		{Mail: events.Mail{MessageID: "japanese", Subject: "会議は東京で", Text: "よろしくお願いします。 Tokyo meetup", Category: "personal",
 			Sender: events.Address{Name: "東京", Address: "tokyo@x.example"}, ReceivedAt: days(30), ExpiresAt: days(-3)}},
 		{Mail: events.Mail{MessageID: "bare", Category: "other", ReceivedAt: time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC)}},
@@ -146,9 +146,8 @@ func testFinds(t *testing.T, s Subject) {
 	f("from:acm*", "offer")
 	f("from:東京", "japanese")
 	f("from:HR@ünicorn.example", "silence")
-	f("from:hr@xn--nicorn-3ya.example", "silence")
-	f("from:unicorn.example", "silence")
-	f("from:xn--nicorn-3ya", "silence")
+	f("from:hr@xn--nicorn-2ya.example", "silence")
+	f("from:xn--nicorn-2ya", "silence")
 	f("sender_domain:ÜNICORN.example", "silence")
 	f("to:me@home.example", "meetup")
 	f("to:bob", "meetup")
