@@ -114,7 +114,7 @@ func runGeneration(ctx context.Context, cfg *Config, generation *kafka.Generatio
 }
 
 // errNotMirrored tells that Kafka did not answer a process that ends.
-var errNotMirrored = errors.New("Kafka does not answer, and the process ends")
+var errNotMirrored = errors.New("no answer from Kafka, and the process ends")
 
 // commitOf commits offsets of a generation, and waits a short time only once ctx has ended.
 func commitOf(ctx context.Context, generation *kafka.Generation) func(map[string]map[int]int64) error {

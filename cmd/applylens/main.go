@@ -66,7 +66,7 @@ func main() {
 	warehouse.Child()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, func() {
-		stop() // so that a second signal ends the process at once
+		time.AfterFunc(time.Second, stop) // from then on another signal ends the process at once; terminals and wrappers may send one twice
 		time.AfterFunc(patience, giveUp)
 	})
 	status := run(ctx, os.Args[1:], os.Stdout, os.Stderr)

@@ -200,7 +200,8 @@ func (s *server) meant(ctx context.Context, location, text string) (feature, det
 
 // checkPath refuses an address in a path.
 func checkPath(feature string) error {
-	if strings.HasPrefix(strings.ToLower(strings.TrimSpace(feature)), events.FeatureSender) {
+	kind, _, _ := strings.Cut(feature, ":")
+	if strings.EqualFold(strings.TrimSpace(kind)+":", events.FeatureSender) {
 		return invalidField("path.feature", "an address does not belong in a path, which is written to logs on the way: name the feature in the body of PUT /preferences or POST /preferences/forget")
 	}
 	return nil

@@ -68,6 +68,7 @@ func TestPinRefusals(t *testing.T) {
 	}
 	f("contains:lunch", 1, "path.feature")
 	f("sender:ann@gmail.com", 1, "path.feature")
+	f(" Sender : ann@gmail.com", 1, "path.feature")
 	f("sender_domain:*.net", 1, "path.feature")
 	f("sender_domain:gmail.com", 1, "path.feature")
 	f("promo", 1, "path.feature")

@@ -49,13 +49,16 @@ func folderOf(path string) folder {
 		}
 		for _, name := range names {
 			decoded := decodeUTF7([]byte(strings.NewReplacer("&", "+", ",", "/").Replace(name)))
-			if kind := folderNames[strings.ToLower(decoded)]; kind != noFolder {
+			if kind := folderNames[strings.ToLower(decoded)]; kind != noFolder && !ambiguous[strings.ToLower(decoded)] {
 				return kind
 			}
 		}
 	}
 	return noFolder
 }
+
+// ambiguous are names of labels that directories have for other reasons.
+var ambiguous = map[string]bool{"bin": true, "deleted": true, "lixo": true}
 
 // levels matches a name that has those of several levels.
 var levels = regexp.MustCompile(`(?i)^(?:\.|inbox\.|\[g[a-z ]*mail\]\.)`)
@@ -84,12 +87,16 @@ func flagged(deleted, draft bool) folder {
 // mozillaExpunged is the bit of X-Mozilla-Status of a message that Thunderbird has deleted and not yet taken from the file.
 const mozillaExpunged = 0x8
 
-// folder returns where a message is by its own headers: Gmail's labels, Thunderbird's flag, or that of c-client and mutt.
+// folder returns where a message is by its own headers: Gmail's labels, and in an mbox, where mail programs keep them, Thunderbird's
+// flags, or those of c-client and mutt. Elsewhere only a sender has written those.
 func (m *message) folder() folder {
 	for _, label := range m.labels() {
 		if kind := folderNames[strings.ToLower(label)]; kind != noFolder {
 			return kind
 		}
+	}
+	if m.raw.Envelope == "" {
+		return noFolder
 	}
 	if flags, err := strconv.ParseUint(strings.TrimSpace(m.get("X-Mozilla-Status")), 16, 32); err == nil && flags&mozillaExpunged != 0 {
 		return trash

@@ -22,6 +22,7 @@ func TestFolderOf(t *testing.T) {
 		".INBOX.Deleted Items/cur/1": trash, ".Entw&APw-rfe/cur/1": drafts, "INBOX.Drafts/new/1": drafts, "[Gmail].Spam/cur/1": junk,
 		"[Google Mail].Corbeille/cur/1": trash, "[Gmail]/Spam/cur/1": junk, "Ko&AWE-/cur/1": trash, "Junk E-mail.mbox.gz": junk,
 		"Inbox": noFolder, "cur/1": noFolder, "a.trash": noFolder, "Trash talk.mbox": noFolder, "x.drafts/1.eml": noFolder, "Archive/Deleted scenes": noFolder,
+		"old/bin/mail.mbox": noFolder, "Lixo/x.eml": noFolder,
 	} {
 		if got := folderOf(path); got != want {
 			t.Errorf("%s: %d, want %d", path, got, want)
@@ -41,14 +42,22 @@ func TestFolderOfHeaders(t *testing.T) {
 		"X-Gmail-Labels: Inbox,Trash": trash, "X-Gmail-Labels: Spam": junk, "X-Gmail-Labels: =?UTF-8?Q?Entw=C3=BCrfe?=": drafts,
 		"X-Gmail-Labels: Inbox,Trashed by me": noFolder, "X-Mozilla-Status: 0009": trash, "X-Mozilla-Status: 0008": trash, "X-Mozilla-Status: 0001": noFolder,
 		"X-Mozilla-Status: no": noFolder, "X-Status: DF": trash, "X-Status: T": drafts, "X-Status: AF": noFolder, "Status: RO": noFolder,
+		"X-Gmail-Labels: Inbox\nX-Gmail-Labels: Trash": noFolder,
 	} {
-		raw, err := NewReader(strings.NewReader("From: a@b.example\n"+header+"\n\nx\n"), "f").Next()
+		raw, err := NewReader(strings.NewReader(from+"From: a@b.example\n"+header+"\n\nx\n"), "f").Next()
 		if err != nil {
 			t.Fatal(err)
 		}
 		if _, got, err := parseMessage(raw, Options{UserID: "u", RecordedAt: importTime}); err != nil || got != want {
 			t.Errorf("%s: %d (%v), want %d", header, got, err, want)
 		}
+	}
+	raw, err := NewReader(strings.NewReader("From: a@b.example\nX-Status: D\nX-Mozilla-Status: 0008\n\nx\n"), "f").Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, got, err := parseMessage(raw, Options{UserID: "u", RecordedAt: importTime}); err != nil || got != noFolder {
+		t.Errorf("a sender puts mail into folder %d (%v)", got, err)
 	}
 }
 

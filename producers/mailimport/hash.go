@@ -8,11 +8,17 @@ import (
 	"strings"
 )
 
-// hashed are the headers that tell one message from another and that no server changes on the way.
-var hashed = [...]string{"from", "date", "subject"}
+// hashed are the headers that tell one message from another and that no server changes on the way, and the one that the first server
+// wrote, which counts for a message without a date: of alarms with the same text, each is one.
+var hashed = [...]string{"from", "date", "subject", "received"}
+
+const (
+	hashedDate     = 1
+	hashedReceived = 3
+)
 
 // contentHash computes what tells a message from others, line by line: SHA-256 over the raw values of the first From, Date and
-// Subject, each behind its length, and the SHA-256 of the raw body. A field that is folded otherwise is the same, and so is a line
+// Subject, each behind its length, and the SHA-256 of the raw body. A message without Date has the value of the last Received, too. A field that is folded otherwise is the same, and so is a line
 // that an mbox quotes ("From ", ">From "); all other headers are left out, since every server and archive adds some. It follows
 // bytes alone and knows no character sets and no parts, so that reading mail better changes no hash.
 type contentHash struct {
@@ -75,8 +81,8 @@ func (h *contentHash) begin(line []byte) {
 	h.current = notHashed
 	name := strings.ToLower(string(bytes.TrimRight(line[:colon], " \t")))
 	for i, one := range hashed {
-		if name == one && !h.seen[i] {
-			h.current, h.seen[i] = i, true
+		if name == one && (!h.seen[i] || i == hashedReceived) {
+			h.current, h.seen[i], h.fields[i] = i, true, h.fields[i][:0]
 			h.addField(bytes.TrimLeft(line[colon+1:], " \t"))
 		}
 	}
@@ -100,7 +106,10 @@ func (h *contentHash) addBody(line []byte, lineStart bool) {
 // sum returns the hash of what was added.
 func (h *contentHash) sum() (sum [sha256.Size]byte) {
 	text := []byte("applylens mail 1\n")
-	for _, value := range h.fields {
+	for i, value := range h.fields {
+		if i == hashedReceived && (h.seen[hashedDate] || !h.seen[i]) {
+			continue
+		}
 		value = bytes.TrimRight(value, " \t\n")
 		text = append(binary.BigEndian.AppendUint32(text, uint32(len(value))), value...)
 	}

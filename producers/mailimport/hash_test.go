@@ -51,6 +51,13 @@ func TestContentHash(t *testing.T) {
 			t.Errorf("%s: the same hash", name)
 		}
 	}
+	alarm := func(hops string) [32]byte { return hash("f", hops+"From: disk@b.example\nSubject: full\n\ntext\n") }
+	if alarm("Received: by y; later\nReceived: by z; Thu\n 11:00\n") != alarm("Received: by x; today\nReceived: by z; Thu 11:00\n") {
+		t.Error("a message without a date has another hash in another archive")
+	}
+	if alarm("Received: by z; Thu 11:00\n") == alarm("Received: by z; Fri 11:00\n") {
+		t.Error("two messages without a date are one")
+	}
 	if hash("f", "From: Ann\nSubject: one\ntext\n") == hash("f", "From: Ann\nSubject: one\nother\n") {
 		t.Error("without an empty line the text does not count")
 	}

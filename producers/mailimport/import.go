@@ -18,6 +18,7 @@ import (
 
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/broker"
+	"github.com/applylens/applylens/internal/retry"
 )
 
 // Config has the settings of an import.
@@ -94,7 +95,7 @@ func Run(ctx context.Context, conn *broker.Conn, config Config) (Result, error) 
 		}
 		files, faults = append(files, found...), append(faults, unread...)
 	}
-	r := &run{config: config, batches: make(chan batch), reader: NewReader(nil, ""), buffer: bufio.NewReaderSize(nil, 256<<10)}
+	r := &run{config: config, told: map[string]bool{}, batches: make(chan batch), reader: NewReader(nil, ""), buffer: bufio.NewReaderSize(nil, 256<<10)}
 	for _, file := range files {
 		r.total += file.size
 	}
@@ -111,11 +112,22 @@ func Run(ctx context.Context, conn *broker.Conn, config Config) (Result, error) 
 	})
 	group.Go(func() error { return r.publish(groupCtx, publisher) })
 	err := errors.Join(group.Wait(), unread)
-	err = errors.Join(err, publisher.close(), r.checkpoint.close(err == nil))
+	err = errors.Join(err, closeOf(ctx, publisher), r.checkpoint.close(err == nil))
 	if err != nil && ctx.Err() != nil {
 		err = ctx.Err()
 	}
 	return r.result, err
+}
+
+// closeLimit is how long an import that is told to end waits for what is on its way to a Kafka that does not answer.
+const closeLimit = 2 * time.Second
+
+func closeOf(ctx context.Context, publisher *publisher) (err error) {
+	if ctx.Err() == nil {
+		return publisher.close()
+	}
+	retry.AtMost(closeLimit, func() { _ = publisher.close() })
+	return nil
 }
 
 type noProgress struct{}
@@ -151,6 +163,7 @@ type run struct {
 	reader      *Reader
 	buffer      *bufio.Reader
 	current     batch
+	told        map[string]bool // directories of which something was left out
 	result      Result
 }
 
@@ -215,6 +228,10 @@ func (r *run) readFile(ctx context.Context, file input) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, source.close()) }()
+	if dir := filepath.Dir(file.path); source.folder != noFolder && !r.config.Trash && !r.told[dir] {
+		r.told[dir] = true
+		r.config.Log.Info("trash, drafts or junk is left out", "directory", dir)
+	}
 	count := 0
 	for {
 		raw, err := r.reader.Next()

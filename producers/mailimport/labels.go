@@ -9,9 +9,9 @@ import (
 	"github.com/applylens/applylens/events"
 )
 
-// labels returns the labels of a Gmail Takeout, a list with commas and quotes.
+// labels returns the labels of a Gmail Takeout, a list with commas and quotes. Those of the first header are Gmail's own.
 func (m *message) labels() []string {
-	header := strings.Join(m.all("X-Gmail-Labels"), ",")
+	header := m.get("X-Gmail-Labels")
 	if header == "" {
 		return nil
 	}

@@ -127,8 +127,8 @@ func (m *message) mail(options Options) *events.Mail {
 		Truncated:   truncated,
 
 		HTML:                m.body.page,
-		ListUnsubscribe:     events.CleanText(m.get("List-Unsubscribe"), events.MaxListUnsubscribe),
-		ListUnsubscribePost: events.CleanText(m.get("List-Unsubscribe-Post"), events.MaxListUnsubscribe),
+		ListUnsubscribe:     ifShort(m.get("List-Unsubscribe"), events.MaxListUnsubscribe),
+		ListUnsubscribePost: ifShort(m.get("List-Unsubscribe-Post"), events.MaxListUnsubscribe),
 		DKIMSigned:          signedHeaders(m.all("Dkim-Signature"), m.get("Authentication-Results")),
 		InReplyTo:           messageID(m.get("In-Reply-To"), events.MaxMessageID),
 		References:          m.references(),

@@ -184,12 +184,16 @@ func TestSignedHeaders(t *testing.T) {
 	const signature = "v=1; d=b.example; h=From:Subject; b=x"
 	for results, want := range map[string]int{
 		"mx; dkim=pass header.d=b.example": 2, "mx; spf=pass; dkim=pass header.i=@News.b.example": 2, "mx;dkim = pass reason=\"x\" header.i=u@b.example": 2,
+		"mx; dkim=pass header.d=news.b.example": 0, "mx; dkim=fail reason=\"dkim=pass header.d=b.example\"": 0,
 		"mx; dkim=pass header.d=notb.example": 0, "mx; dkim=fail header.d=b.example": 0, "mx; dkim=pass": 0, "": 0,
 		"mx; dkim=none; spf=pass smtp.mailfrom=b.example": 0, "mx; x-dkim=pass header.d=b.example": 0, "mx; dkim=fail (dkim=pass header.d=b.example)": 0,
 	} {
 		if got := signedHeaders([]string{signature}, results); len(got) != want {
 			t.Errorf("%q: %v", results, got)
 		}
+	}
+	if got := signedHeaders([]string{"v=1; d=example; h=From; b=x"}, "mx; dkim=pass header.i=@b.example"); got != nil {
+		t.Errorf("a signature of all of a top level: %v", got)
 	}
 }
 
@@ -268,8 +272,8 @@ func TestIdentity(t *testing.T) {
 		}
 		return event.ID
 	}
-	const named, unnamed = "From: a@b.example\nMessage-Id: <1@b>\n\nx\n", "From: a@b.example\n\nx\n"
-	if id("u", named) != id("u", from+"Received: by y\nMessage-Id: 1@b\nFrom: a@b.example\n\nx\n\n") {
+	const named, unnamed = "From: a@b.example\nDate: Thu, 22 Aug 2024 13:17:22 +0200\nMessage-Id: <1@b>\n\nx\n", "From: a@b.example\n\nx\n"
+	if id("u", named) != id("u", from+"Received: by y\nMessage-Id: 1@b\nDate: Thu, 22 Aug 2024 13:17:22 +0200\nFrom: a@b.example\n\nx\n\n") {
 		t.Error("two copies with one Message-ID differ")
 	}
 	if id("u", unnamed) != id("u", from+unnamed+"\n") {

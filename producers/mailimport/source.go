@@ -151,7 +151,8 @@ func (i input) open(ctx context.Context, stdin io.Reader, buffer *bufio.Reader, 
 	}
 	buffer.Reset(s.counter)
 	head, _ := buffer.Peek(known) // an error is returned again by the next read
-	sum := sha256.Sum256(fmt.Appendf(nil, "%d %s", i.size, head))
+	// A copy that is left out, since it lies in the trash, is not the one that is imported.
+	sum := sha256.Sum256(fmt.Appendf(nil, "%d %d %s", i.size, i.folder, head))
 	copy(s.fingerprint[:], sum[:])
 	s.Reader = buffer
 	if s.packed = kindOf(head) == gzipped; s.packed {
@@ -235,6 +236,9 @@ type interruptible struct {
 }
 
 func (r *interruptible) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err // the last read may still be under way
+	}
 	if len(r.buffer) < len(p) {
 		r.buffer = make([]byte, len(p)) // its own: a read that is given up still writes into it
 	}

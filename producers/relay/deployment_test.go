@@ -141,7 +141,7 @@ func (w *deployment) read(decoder *events.Decoder, r *kgo.Record) logged {
 	for i, h := range r.Headers {
 		headers[i] = events.Header{Key: h.Key, Value: h.Value}
 	}
-	head, err := decoder.Head(headers)
+	head, _, err := decoder.Open(headers, r.Value)
 	if err != nil {
 		w.Fatal(err)
 	}

@@ -36,7 +36,7 @@ func readLog(ctx context.Context, conn *broker.Conn, trust *trust, at topicParti
 		if r.Transactional || r.Err != nil {
 			continue
 		}
-		head, err := decoder.Head(r.Headers)
+		head, _, err := decoder.Open(r.Headers, r.Value) // a redriven record may be structured
 		if err != nil || head.Relay.IsZero() {
 			continue // another producer's
 		}

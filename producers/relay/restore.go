@@ -81,8 +81,8 @@ func (t *term) decodeRow(payload, headers []byte) (event events.Event, ok bool) 
 		return event, false
 	}
 	decoder := events.NewDecoder()
-	head, err := decoder.Head(list)
-	if err != nil || head.Source != t.source || decoder.Decode(&head, payload, &event) != nil {
+	head, data, err := decoder.Open(list, payload)
+	if err != nil || head.Source != t.source || decoder.Decode(&head, data, &event) != nil {
 		return event, false
 	}
 	return event, true

@@ -112,7 +112,7 @@ func (d *decoder) addresses(a *application) []string {
 	list := read(d, columnAddresses, a, textsOf)
 	addresses := make([]string, 0, len(list))
 	for _, text := range list {
-		address := strings.ToLower(strings.TrimSpace(named.ReplaceAllString(text, " $1 ")))
+		address := strings.ToLower(strings.TrimSpace(named.ReplaceAllString(text, "$1 $2 ")))
 		switch {
 		case address == "":
 		case !isAddress(address):

@@ -63,7 +63,7 @@ func textsOf(value any) ([]string, error) {
 }
 
 // named matches an address behind a name: Ann <ann@example.org>.
-var named = regexp.MustCompile(`(?:"[^"]*"\s*|[^<>,;"{}]*)<([^<>\s]+@[^<>\s]+)>`)
+var named = regexp.MustCompile(`(^|[\s,;{}])(?:"[^"]*"\s*|[^<>,;"{}@\r\n]*)<([^<>\s]+@[^<>\s]+)>`)
 
 func split(text string) ([]string, error) {
 	if strings.HasPrefix(text, "[") {
@@ -76,7 +76,7 @@ func split(text string) ([]string, error) {
 	if strings.HasPrefix(text, "{") && strings.HasSuffix(text, "}") {
 		text = text[1 : len(text)-1]
 	}
-	list := strings.FieldsFunc(named.ReplaceAllString(text, " $1 "), func(r rune) bool { return strings.ContainsRune(",; \t\r\n\"", r) })
+	list := strings.FieldsFunc(named.ReplaceAllString(text, "$1 $2 "), func(r rune) bool { return strings.ContainsRune(",; \t\r\n\"", r) })
 	return whole(list)
 }
 
@@ -97,8 +97,9 @@ var writtenTime = regexp.MustCompile(`^(\d{4}-\d{2}-\d{2})(?:(?:[Tt]| +)(\d{1,2}
 // otherLayouts are those of Snowflake's TIMESTAMP_LTZ and of HTTP.
 var otherLayouts = []string{time.RFC1123Z, "Mon, 2 Jan 2006 15:04:05 -0700", time.RFC1123}
 
-// numberedTime matches a number of seconds, milliseconds, microseconds or nanoseconds since 1970, from 1973 on.
-var numberedTime = regexp.MustCompile(`^\d{9,19}$`)
+// numberedTime matches a number of seconds, milliseconds, microseconds or nanoseconds since 1970, from 1973 on and, but for seconds,
+// from 2001 on: other numbers of digits are dates that are written without separators, or nothing.
+var numberedTime = regexp.MustCompile(`^(?:\d{9,10}|\d{13}|\d{16}|\d{19})$`)
 
 // timeOf reads a time with the precision of the database, microseconds; null is the zero time.
 func timeOf(value any) (time.Time, error) {

@@ -52,7 +52,7 @@ func TestTimes(t *testing.T) {
 	f("1773135000000", "2026-03-10T09:30:00Z")
 	f(1_773_135_000_000.25, "2026-03-10T09:30:00.00025Z")
 	f(1_773_135_000_000_001.0, "2026-03-10T09:30:00.000001Z")
-	for _, nonsense := range []string{"20261101", "2026", "2026-13-01", "2026-02-30", "2026-11-01 24:00:00", "2026-11-01 10:60", "2026-11-01 10", "2026-11-01 10:00:00 +99:00",
+	for _, nonsense := range []string{"20261101", "2026", "20261101100000", "202611011000", "20261101100000123", "2026-13-01", "2026-02-30", "2026-11-01 24:00:00", "2026-11-01 10:60", "2026-11-01 10", "2026-11-01 10:00:00 +99:00",
 		"2026-11-01 10:00:00 America/New_York", "2026-11-01 10:00:00 x", "99999999999999999999", "-1773135000", "Sun, 01 Nov 2026 10:00:00 EST", "2026-11-01Z"} {
 		f(nonsense, errNoTime.Error())
 	}
@@ -88,6 +88,8 @@ func TestLists(t *testing.T) {
 	f("a@x, b@x;c@x d@x", "a@x", "b@x", "c@x", "d@x")
 	f(`Ann Example <a@x>, "Doe, Bob" <b@x>; c@x`, "a@x", "b@x", "c@x")
 	f("<a@x> d@x", "a@x", "d@x")
+	f("c@x <a@x>", "c@x", "a@x")
+	f("a@x\nBob <b@x>\r\nd@x", "a@x", "b@x", "d@x")
 	for _, wrong := range []any{`[1`, `[{"a":1}]`, 1.5, true, []any{true}} {
 		if got, err := textsOf(wrong); !errors.Is(err, errNoTexts) && !errors.Is(err, errNoText) {
 			t.Errorf("%v gives %q and %v", wrong, got, err)

@@ -9,8 +9,8 @@
 --   synced_at          of whatever contributes, deleted rows too, so that each change of any of them moves it.
 --   deleted            _fivetran_deleted, Greenhouse's own is_deleted, or the candidate's.
 --
--- Greenhouse deletes a candidate who is merged into another one, whom new_candidate_id names; the application is then that one's,
--- and so on if that one is merged, too.
+-- Greenhouse deletes a candidate who is merged into another one, whom new_candidate_id names; the application is then that one's, and
+-- that of a third, if that one is merged, too.
 --
 -- email_address has _fivetran_deleted only in newer connections, so it is read by name from the row's JSON.
 SELECT 'greenhouse'::text AS system,
