@@ -84,7 +84,7 @@ type forgetNamedInput struct {
 }
 
 type forgotten struct {
-	Feature string `json:"feature" doc:"In the form that mail has it"`
+	Forgotten bool `json:"forgotten" doc:"There was something to forget"`
 }
 
 type pinned struct {
@@ -251,9 +251,9 @@ func (s *server) forget(ctx context.Context, key, feature string, told events.Pr
 		},
 		then: func(_ context.Context, tx *transaction) (forgotten, error) {
 			if at.IsZero() { // there was nothing to forget, and an event would be kept for ever
-				return forgotten{feature}, nil
+				return forgotten{}, nil
 			}
-			return forgotten{feature}, tx.prefer(id, at, told)
+			return forgotten{true}, tx.prefer(id, at, told)
 		},
 	})
 }

@@ -89,6 +89,7 @@ func (m *message) mail(options Options) *events.Mail {
 	text, truncated := m.text()
 	labels := m.labels()
 	junked := options.folder == junk
+	to, cc := m.addresses("To"), m.addresses("Cc")
 	listID := m.listID()
 	subject, sender := events.CleanText(m.get("Subject"), events.MaxMailSubject), m.sender()
 	result := &events.Mail{
@@ -97,7 +98,7 @@ func (m *message) mail(options Options) *events.Mail {
 		ContentHash: hex.EncodeToString(m.raw.Hash[:]),
 		Subject:     subject,
 		Sender:      sender,
-		Recipients:  m.recipients(),
+		Recipients:  once(to, cc, m.addresses("Bcc")),
 		DeliveredTo: m.deliveredTo(options.Addresses),
 		ListID:      listID,
 		Unsubscribe: m.unsubscribes(),
@@ -134,8 +135,8 @@ func (m *message) mail(options Options) *events.Mail {
 		References:          m.references(),
 		Attachments:         m.body.attachments,
 		Calendar:            m.body.calendar,
-		To:                  m.addresses("To"),
-		Cc:                  m.addresses("Cc"),
+		To:                  to,
+		Cc:                  cc,
 
 		RecordedAt: options.RecordedAt,
 	}
@@ -224,19 +225,23 @@ func (m *message) replyTo() string {
 	return ""
 }
 
-func (m *message) recipients() []events.Address { return m.addresses("To", "Cc", "Bcc") }
+// addresses returns those of a header, once each.
+func (m *message) addresses(name string) []events.Address {
+	var lists [][]events.Address
+	for _, header := range m.root.header[name] {
+		lists = append(lists, parseAddresses(header, m.charset))
+	}
+	return once(lists...)
+}
 
-// addresses returns those of some headers, once each.
-func (m *message) addresses(names ...string) []events.Address {
-	var found []events.Address
+// once returns the addresses of lists, once each and at most maxRecipients.
+func once(lists ...[]events.Address) (found []events.Address) {
 	seen := map[string]bool{}
-	for _, name := range names {
-		for _, header := range m.root.header[name] {
-			for _, address := range parseAddresses(header, m.charset) {
-				if key := strings.ToLower(address.Address); !seen[key] && len(found) < maxRecipients {
-					seen[key] = true
-					found = append(found, address)
-				}
+	for _, list := range lists {
+		for _, address := range list {
+			if key := strings.ToLower(address.Address); !seen[key] && len(found) < maxRecipients {
+				seen[key] = true
+				found = append(found, address)
 			}
 		}
 	}
