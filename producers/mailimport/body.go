@@ -25,6 +25,7 @@ type body struct {
 	charset     string              // the first one declared by a text
 	guessed     string              // of a text that declares none
 	rich        bool                // some of the text was HTML
+	encoded     bool                // some was in base64 though it is ASCII and not said to be UTF-8
 	forwarded   int
 	within      int // levels of forwarded messages
 	room        *room
@@ -88,6 +89,7 @@ func (b *body) alternative(p *part, depth int) {
 		b.attachments = append(b.attachments, one.attachments[:min(len(one.attachments), events.MaxAttachments-len(b.attachments))]...)
 		b.page, b.calendar = cmp.Or(b.page, one.page), cmp.Or(b.calendar, one.calendar)
 		b.charset, b.guessed, b.forwarded = one.charset, one.guessed, one.forwarded
+		b.encoded = b.encoded || one.encoded
 		switch text := one.text.String(); {
 		case one.rich:
 			rich = text
@@ -121,6 +123,7 @@ func (b *body) read(p *part) {
 		b.charset = label
 	}
 	content := p.content()
+	b.encoded = b.encoded || p.base64() && !strings.EqualFold(label, "utf-8") && len(content) > 0 && countHigh(content) == 0
 	if label == "" && b.guessed == "" && !utf8.Valid(content) {
 		b.guessed, _ = htmlindex.Name(guess(content))
 	}

@@ -90,6 +90,7 @@ func (m *message) mail(options Options) *events.Mail {
 	labels := m.labels()
 	junked := options.folder == junk
 	to, cc := m.addresses("To"), m.addresses("Cc")
+	recipients := once(to, cc, m.addresses("Bcc"))
 	listID := m.listID()
 	subject, sender := events.CleanText(m.get("Subject"), events.MaxMailSubject), m.sender()
 	result := &events.Mail{
@@ -98,7 +99,7 @@ func (m *message) mail(options Options) *events.Mail {
 		ContentHash: hex.EncodeToString(m.raw.Hash[:]),
 		Subject:     subject,
 		Sender:      sender,
-		Recipients:  once(to, cc, m.addresses("Bcc")),
+		Recipients:  recipients,
 		DeliveredTo: m.deliveredTo(options.Addresses),
 		ListID:      listID,
 		Unsubscribe: m.unsubscribes(),
@@ -113,13 +114,18 @@ func (m *message) mail(options Options) *events.Mail {
 			authentication: m.get("Authentication-Results"),
 			spamFlag:       m.get("X-Spam-Flag"),
 			spamStatus:     m.get("X-Spam-Status"),
-			list:           listID != "",
+			list:           listID != "" || m.hasAny("List-Post", "Mailing-List"),
 			spamFolder:     junked,
 			attachments:    m.body.attachments,
+			received:       m.root.header["Received"],
+			to:             m.get("To"),
+			recipients:     recipients,
 			sender:         sender.Address,
 			replyTo:        m.replyTo(),
+			encoded:        m.body.encoded,
 			subject:        subject,
 			text:           text,
+			page:           m.body.page,
 			links:          m.body.links,
 		}.riskScore(),
 		Quarantined: junked,

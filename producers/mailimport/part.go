@@ -74,9 +74,14 @@ func (p *part) content() []byte {
 	return decodeTransfer(p.body, p.get("Content-Transfer-Encoding"))
 }
 
+// base64 tells whether the body is in base64.
+func (p *part) base64() bool {
+	return strings.Contains(strings.ToLower(p.get("Content-Transfer-Encoding")), "base64")
+}
+
 // size returns how many bytes the part has, decoded, also where the message was too long to be kept whole.
 func (p *part) size(of *Raw) int64 {
-	if !strings.Contains(strings.ToLower(p.get("Content-Transfer-Encoding")), "base64") {
+	if !p.base64() {
 		return int64(len(p.content()))
 	}
 	digits := int64(0)

@@ -1,15 +1,18 @@
 package mailimport
 
 import (
+	"maps"
 	"net/netip"
 	"net/url"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"golang.org/x/net/publicsuffix"
 
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/domain"
 	"github.com/applylens/applylens/internal/lexicon"
 )
 
@@ -21,10 +24,15 @@ type evidence struct {
 	list           bool   // the message came from a mailing list, which breaks signatures
 	spamFolder     bool   // the owner's provider put it in the spam folder
 	attachments    []events.Attachment
+	received       []string // the headers Received, the last server's first
+	to             string   // the header
+	recipients     []events.Address
 	sender         string // addresses
 	replyTo        string
+	encoded        bool // some of the text was in base64 that did not need to
 	subject        string
 	text           string
+	page           string // the first HTML
 	links          []link
 }
 
@@ -37,29 +45,26 @@ var (
 )
 
 // riskScore returns 0..100, or nil without any evidence. It is the sum of the points for authentication, attachments, links,
-// sender and words, or the verdict of a spam filter or the owner's provider, whichever is greater.
+// sender, addressing, form and words, or the verdict of a spam filter or the owner's provider, whichever is greater.
 func (e evidence) riskScore() *int {
-	score, known := e.authenticationRisk()
+	results := e.results()
 	words := riskyWords.Count(e.subject + "\n" + e.text[:min(len(e.text), maxRead)])
-	score += e.attachmentRisk() + e.linkRisk() + e.senderRisk(words) + wordRisk(words)
-	if scrambledSubject.MatchString(e.subject) {
-		score += 30
-	}
+	score := e.authenticationRisk(results) + e.attachmentRisk() + e.linkRisk() + e.senderRisk(results, words) + e.addressingRisk() + e.formRisk() + wordRisk(words)
 	if strings.EqualFold(strings.TrimSpace(e.spamFlag), "yes") || strings.HasPrefix(strings.ToLower(strings.TrimSpace(e.spamStatus)), "yes") {
 		score = max(score, 85)
 	}
 	if e.spamFolder {
 		score = max(score, 90)
 	}
-	if score == 0 && !known {
+	if score == 0 && len(results) == 0 {
 		return nil
 	}
 	score = min(score, 100)
 	return &score
 }
 
-// authenticationRisk scores 60 for failed DMARC (20 for mailing-list mail), 20 for failed SPF or DKIM, 10 for a soft failure.
-func (e evidence) authenticationRisk() (score int, known bool) {
+// results returns the result of each method of authentication, both in lower case.
+func (e evidence) results() map[string]string {
 	results := map[string]string{}
 	for _, m := range verdict.FindAllStringSubmatch(e.authentication, -1) {
 		method, result := strings.ToLower(m[1]), strings.ToLower(m[2])
@@ -67,17 +72,22 @@ func (e evidence) authenticationRisk() (score int, known bool) {
 			results[method] = result
 		}
 	}
+	return results
+}
+
+// authenticationRisk scores 60 for failed DMARC (20 for mailing-list mail), 20 for failed SPF or DKIM, 10 for a soft failure.
+func (e evidence) authenticationRisk(results map[string]string) (risk int) {
 	for method, result := range results {
 		switch {
 		case result == "softfail":
-			score += 10
+			risk += 10
 		case result == "fail" && method == "dmarc" && !e.list:
-			score += 60
+			risk += 60
 		case result == "fail":
-			score += 20
+			risk += 20
 		}
 	}
-	return score, len(results) > 0
+	return risk
 }
 
 // attachmentRisk scores 50 for an executable.
@@ -94,10 +104,12 @@ func (e evidence) attachmentRisk() int {
 var shownHost = regexp.MustCompile(`^(?:https?://)?((?:[a-z0-9-]+\.)+[a-z]{2,})(?:/\S*)?$`)
 
 // linkRisk scores 30 if a link displays one domain and leads to another (click tracking does that too), or if one leads to a
-// public IP address or hides its host behind a user name. Mailing-list mail is exempt: people write about such links.
+// public IP address or hides its host behind a user name. Of mailing-list mail, where people write about such links, only the
+// latter counts, by 15.
 func (e evidence) linkRisk() int {
+	risk := 30
 	if e.list {
-		return 0
+		risk = 15
 	}
 	for _, l := range e.links {
 		target, err := url.Parse(l.target)
@@ -105,18 +117,23 @@ func (e evidence) linkRisk() int {
 			continue
 		}
 		shown := shownHost.FindStringSubmatch(strings.ToLower(l.text))
-		if shown != nil && domainOf(shown[1]) != domainOf(target.Hostname()) || target.User != nil || isPublicNumber(target.Hostname()) {
-			return 30
+		if !e.list && shown != nil && domainOf(shown[1]) != domainOf(target.Hostname()) || target.User != nil || isPublicNumber(target.Hostname()) {
+			return risk
 		}
 	}
-	if found := oddHost.FindStringSubmatch(e.text); found != nil && (found[1] == "" || isPublicNumber(found[1])) {
-		return 30
+	if hasOddHost(e.text) || hasOddHost(e.page) {
+		return risk
 	}
 	return 0
 }
 
-// oddHost matches a link in plain text to an IP address, or with a user name.
-var oddHost = regexp.MustCompile(`https?://(?:(\d{1,3}(?:\.\d{1,3}){3})\b|[^\s/@]{1,100}@)`)
+// oddHost matches a link to an IP address, or with a user name.
+var oddHost = regexp.MustCompile(`https?://(?:(\d{1,3}(?:\.\d{1,3}){3})\b|[^\s/@?#"'<>]{1,100}@)`)
+
+func hasOddHost(text string) bool {
+	found := oddHost.FindStringSubmatch(text)
+	return found != nil && (found[1] == "" || isPublicNumber(found[1]))
+}
 
 func isPublicNumber(host string) bool {
 	address, err := netip.ParseAddr(host)
@@ -131,55 +148,179 @@ func domainOf(host string) string {
 	return domain
 }
 
-// senderRisk scores 20 for an address of random letters and digits, 30 for bulk mail from a provider of free mailboxes, and
-// 10 if replies go to such a provider although the mail comes from elsewhere. Mailing-list mail is exempt.
-func (e evidence) senderRisk(words []int) int {
-	if e.list {
-		return 0
-	}
+// senderRisk scores 20 for an address of random letters and digits; of a sender at a provider of mailboxes, 25 for a way past the
+// provider's servers, 30 for bulk mail and 10 for a numbered name; 10 if replies go to such a provider although the mail comes
+// from elsewhere. Mailing lists write mail anew, so that of theirs only the address counts, and bulk mail half.
+func (e evidence) senderRisk(results map[string]string, words []int) (risk int) {
 	local, host, _ := strings.Cut(strings.ToLower(e.sender), "@")
 	_, replyHost, _ := strings.Cut(strings.ToLower(e.replyTo), "@")
-	risk := 0
-	if scrambledLocal.MatchString(local) {
+	free := freeMail(host)
+	switch {
+	case scrambledLocal.MatchString(local):
 		risk += 20
+	case free && numberedLocal.MatchString(local):
+		risk += 10
 	}
-	if freeMail[host] && words[ofLeaving] > 0 {
+	switch {
+	case free && words[ofLeaving] > 0 && e.list:
+		risk += 15
+	case free && words[ofLeaving] > 0:
 		risk += 30
 	}
-	if freeMail[replyHost] && replyHost != host {
+	if !e.list && passesBy(host, e.received) && !slices.Contains(slices.Collect(maps.Values(results)), "pass") {
+		risk += 25
+	}
+	if !e.list && replyHost != host && freeMail(replyHost) {
 		risk += 10
 	}
 	return risk
 }
 
+// addressingRisk scores 30 for recipients out of an alphabetical list, and 10 for none.
+func (e evidence) addressingRisk() int {
+	if strings.Contains(strings.ToLower(e.to), "undisclosed") {
+		return 10
+	}
+	if len(e.recipients) < fewRecipients {
+		return 0
+	}
+	starts := map[string]bool{}
+	for _, recipient := range e.recipients {
+		local, _, _ := strings.Cut(strings.ToLower(recipient.Address), "@")
+		starts[local[:min(len(local), 3)]] = true
+	}
+	if len(starts) <= 2 || len(e.recipients) >= 2*fewRecipients && 2*len(starts) < len(e.recipients) {
+		return 30
+	}
+	return 0
+}
+
+// fewRecipients is the number below which similar names are no list.
+const fewRecipients = 4
+
+// formRisk scores how the message is written: 40 for a subject that declares advertising, as some laws demand, 30 for one that
+// ends at random, 20 for one in capitals, 15 for a text in capitals, 10 for rows of exclamation marks, 20 for needless base64.
+func (e evidence) formRisk() (risk int) {
+	if declared.MatchString(e.subject) {
+		risk += 40
+	}
+	if scrambledSubject.MatchString(e.subject) {
+		risk += 30
+	}
+	if capitals, small := letters(e.subject); capitals >= 8 && small == 0 && strings.Contains(e.subject, " ") {
+		risk += 20
+	}
+	if capitals, small := letters(e.text[:min(len(e.text), maxCounted)]); capitals+small > 200 && 10*capitals > 3*(capitals+small) {
+		risk += 15
+	}
+	if strings.Contains(e.subject, "!!") || strings.Contains(e.text, "!!!") {
+		risk += 10
+	}
+	if e.encoded {
+		risk += 20
+	}
+	return risk
+}
+
+// maxCounted is how many bytes of a text are searched for capitals.
+const maxCounted = 8 << 10
+
+// letters counts the ASCII letters of a text.
+func letters(text string) (capitals, small int) {
+	for i := range len(text) {
+		switch b := text[i]; {
+		case b >= 'A' && b <= 'Z':
+			capitals++
+		case b >= 'a' && b <= 'z':
+			small++
+		}
+	}
+	return capitals, small
+}
+
+// declared matches a subject with the label of advertising.
+var declared = regexp.MustCompile(`^\W*(?i:ADV)\b|^\W*광고`)
+
 // scrambledLocal matches a local part that a person would hardly choose. Local parts with separators do not match: programs
 // use them to identify bounces.
 var scrambledLocal = regexp.MustCompile(`^(?:[a-z]+\d+[a-z]+\d[a-z0-9]*|[a-z]*\d{3,}[a-z]+\d[a-z0-9]*|[bcdfghjklmnpqrstvwxz]{6,})$`)
 
-// freeMail are providers of free mailboxes, which companies do not use.
-var freeMail = func() map[string]bool {
-	known := map[string]bool{}
-	for _, host := range strings.Fields("aol.com angelfire.com bigfoot.com btamail.net.cn caramail.com eudoramail.com excite.com flashmail.com " +
-		"gmail.com gmx.de gmx.net hotmail.com hushmail.com lycos.com mail.com mail.ru msn.com netscape.net outlook.com rediffmail.com usa.com web.de " +
-		"yahoo.ca yahoo.co.uk yahoo.com yahoo.de yandex.ru 126.com 163.com") {
-		known[host] = true
+// numberedLocal matches a local part that ends in a number, as those have whose names were taken.
+var numberedLocal = regexp.MustCompile(`\D\d{3,}$`)
+
+// freeMail tells whether anybody can have a mailbox at a host.
+func freeMail(host string) bool {
+	return host != "" && (domain.Open(domainOf(host)) || formerProviders[host])
+}
+
+// formerProviders are those of the time of the oldest archives.
+var formerProviders = map[string]bool{"angelfire.com": true, "bigfoot.com": true, "btamail.net.cn": true, "caramail.com": true, "eudoramail.com": true,
+	"excite.com": true, "flashmail.com": true}
+
+// providerServers has what the names of the servers contain from which the largest providers send, by the first label of
+// their domains.
+var providerServers = map[string][]string{
+	"aol": {"aol", "yahoo"}, "excite": {"excite"}, "gmail": {"google"}, "googlemail": {"google"}, "gmx": {"gmx"}, "hotmail": microsoft, "icloud": {"icloud", "me.com", "apple"},
+	"live": microsoft, "lycos": {"lycos"}, "msn": microsoft, "netscape": {"netscape", "aol"}, "outlook": microsoft, "web": {"web.de"}, "yahoo": {"yahoo"}, "ymail": {"yahoo"},
+	"btamail": {"btamail"}, "eudoramail": {"eudoramail", "lycos"}, "flashmail": {"flashmail"}, "caramail": {"caramail", "lycos"},
+}
+
+var microsoft = []string{"hotmail", "outlook", "msn.", "microsoft"}
+
+// passesBy tells whether a message with a sender at one of the largest providers came on a way that none of its servers is on. It
+// believes the names that servers looked up, and those by which clients called themselves only where there are no others.
+func passesBy(host string, received []string) bool {
+	if !freeMail(host) {
+		return false
 	}
-	return known
-}()
+	label, _, _ := strings.Cut(domainOf(host), ".")
+	servers, known := providerServers[label]
+	hops := 0
+	for _, header := range received {
+		hop := hopFrom.FindStringSubmatch(header)
+		if hop == nil {
+			continue
+		}
+		hops++
+		name := strings.ToLower(calledItself.ReplaceAllString(hop[2], ""))
+		if !hostName.MatchString(name) && !strings.Contains(name, "unknown") {
+			name = strings.ToLower(hop[1])
+		}
+		if slices.ContainsFunc(servers, func(server string) bool { return strings.Contains(name, server) }) {
+			return false
+		}
+	}
+	return known && hops > 0
+}
+
+var (
+	// hopFrom matches where a server had a message from: a name, and what it wrote in brackets.
+	hopFrom      = regexp.MustCompile(`(?i)^\s*from\s+(\S+)\s*((?:\([^)]*\)\s*)*)`)
+	calledItself = regexp.MustCompile(`(?i)\bhelo[ =]\S+`)
+	hostName     = regexp.MustCompile(`[a-z][a-z0-9-]*\.[a-z]`)
+)
 
 // maxRead is how many bytes of a text are searched for words.
 const maxRead = 16 << 10
 
-// wordRisk adds the points of the words.
+// wordRisk adds the points of the words. What sells is not enough to make a mail risky, however much of it there is: honest
+// advertising is long.
 func wordRisk(words []int) int {
-	risk := 0
+	fraud, pitch := 0, 0
 	for _, g := range grounds {
-		if words[g.list] >= g.least {
-			risk += g.risk
+		switch {
+		case words[g.list] < g.least:
+		case g.list < ofRiches:
+			fraud += g.risk
+		default:
+			pitch += g.risk
 		}
 	}
-	return risk
+	return fraud + min(pitch, maxPitch)
 }
+
+// maxPitch is the most that the words from ofRiches on score.
+const maxPitch = 60
 
 // scrambledSubject matches a subject that ends in a random number or random letters, which make the copies of a mass mailing
 // differ.
@@ -196,8 +337,11 @@ var grounds = []ground{
 	{ofPayment, 1, 15}, {ofPayment, 2, 20},
 	{ofRiches, 1, 15}, {ofRiches, 2, 25}, {ofRiches, 3, 25}, {ofRiches, 4, 15},
 	{ofQuackery, 1, 15}, {ofQuackery, 2, 25},
-	{ofDisclaimers, 1, 40}, {ofDisclaimers, 2, 20},
+	{ofDisclaimers, 1, 25}, {ofDisclaimers, 2, 20},
 	{ofBait, 1, 10}, {ofBait, 2, 15},
+	{ofExcuses, 1, 15}, {ofExcuses, 2, 15}, {ofExcuses, 3, 15},
+	{ofQuestions, 1, 15}, {ofQuestions, 2, 15},
+	{ofPitches, 3, 10}, {ofPitches, 4, 10}, {ofPitches, 6, 15},
 }
 
 // The lists of riskyWords.
@@ -210,6 +354,9 @@ const (
 	ofQuackery
 	ofDisclaimers
 	ofBait
+	ofExcuses
+	ofQuestions
+	ofPitches
 	ofLeaving
 )
 
@@ -240,6 +387,20 @@ var riskyWords = lexicon.New(
 	[]string{ // goods typical of spam
 		"mortgage", "refinance", "lenders", "life insurance", "term life", "debt consolidation", "less than perfect credit", "out of debt", "toner", "toners", "extended warranty",
 		"extended auto warranty", "poker", "casino"},
+	[]string{ // why one gets this, and how it ends
+		"unsolicited email", "unsolicited emails", "unsolicited e-mail", "our mailings", "further mailings", "future mailings", "special mailings", "affiliate sites", "opted in",
+		"opt in list", "approved list", "in compliance", "honor all", "address was obtained", "was obtained from", "for removal", "removal instructions", "removal services",
+		"remove in the subject", "with remove in", "the word remove", "removed from our", "off our list", "list opt in", "any shape or form", "this mailing because",
+		"apologies if you", "our database", "bulk email list", "to be unsubscribed", "remove me", "do not reply to this"},
+	[]string{ // what those ask who sell addresses
+		"fill out the form", "fill in the form", "the form below", "phone city", "city state", "best time to call", "contact you within", "home phone", "work phone", "day phone",
+		"evening phone", "zip code"},
+	[]string{ // how they praise what they sell
+		"no obligation", "low price", "retail value", "act now", "order now", "order today", "free shipping", "special offer", "limited time", "satisfaction guaranteed", "guaranteed",
+		"call now", "free quote", "free quotes", "lowest rates", "opportunity", "money back", "yours for only", "click here", "go here", "absolutely free", "100% free",
+		"completely free", "amazing", "incredible", "success", "profit", "profits", "income", "earn", "cash", "credit card", "wonderful day", "dear friend", "dear sir", "toll free",
+		"24 hours a day", "free information", "no cost", "cost you nothing", "buy now", "save up to", "saves you", "lowest price", "best price", "why pay", "risk", "instantly",
+		"this is your chance", "once in a lifetime", "you have been selected", "you have been chosen", "as seen on", "increase your", "eliminate", "bad credit"},
 	[]string{ // how to unsubscribe: bulk mail
 		"unsubscribe", "opt out", "be removed", "removed from", "remove me", "remove your", "off our list", "future mailings", "click here", "the word remove", "with remove"},
 )

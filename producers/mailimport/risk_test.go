@@ -1,6 +1,7 @@
 package mailimport
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/applylens/applylens/events"
@@ -41,16 +42,41 @@ func TestRiskScore(t *testing.T) {
 	f("an invalid link", evidence{links: []link{{"x", "http://[::1"}, {"y", "mailto:a@b"}}}, none)
 
 	f("a link to a private address", evidence{text: "see http://192.168.0.1/"}, none)
-	f("a link to an address on a mailing list", evidence{text: "see http://203.0.113.7/", list: true}, none)
+	f("a link to an address on a mailing list", evidence{text: "see http://203.0.113.7/", list: true}, 15)
+	f("a picture from an address", evidence{page: `<img src="http://203.0.113.7/x.gif">`}, 30)
+	f("a link with an address in its query", evidence{text: "see https://www.bank.example/?to=jo@home.example and https://x.example#a@b"}, none)
 
 	f("a random sender", evidence{sender: "vy4tyht6c8986@x.example"}, 20)
-	f("a random sender on a mailing list", evidence{sender: "vy4tyht6c8986@x.example", list: true}, none)
+	f("a random sender on a mailing list", evidence{sender: "vy4tyht6c8986@x.example", list: true}, 20)
 	f("a sender with a birthday", evidence{sender: "jo010174@x.example"}, none)
 	f("a sender that is a program", evidence{sender: "bounce-2491k7-x3@x.example"}, none)
 	f("bulk mail from a free mailbox", evidence{sender: "jo@yahoo.com", text: "to be removed from this list, write"}, 30)
 	f("a person with a free mailbox", evidence{sender: "jo@yahoo.com", text: "Are you hungry?"}, none)
 	f("replies go to a free mailbox", evidence{sender: "jo@firm.example", replyTo: "boss@yahoo.com"}, 10)
 	f("replies go to the same provider", evidence{sender: "jo@yahoo.com", replyTo: "jo.b@yahoo.com"}, none)
+	f("bulk mail from a free mailbox on a mailing list", evidence{sender: "jo@yahoo.com", text: "to be removed from this list, write", list: true}, 15)
+	f("a numbered name at a free mailbox", evidence{sender: "jo_meyer1987@gmail.com"}, 10)
+	f("a numbered name elsewhere", evidence{sender: "jo_meyer1987@firm.example"}, none)
+	f("past the provider's servers", evidence{sender: "jo@yahoo.com", received: []string{"from yahoo.com (unknown [203.0.113.7]) by mx.home.example"}}, 25)
+	f("past the provider's servers, by the names of its time", evidence{sender: "jo@hotmail.com", received: []string{"from unknown (HELO mail.hotmail.com) (203.0.113.7) by mx.home.example", "from dsl.isp.example (dsl.isp.example [203.0.113.8])"}}, 25)
+	f("past the provider's servers, and signed", evidence{sender: "jo@yahoo.com", authentication: "mx; dkim=pass", received: []string{"from relay.example (relay.example [203.0.113.7])"}}, 0)
+	f("past the provider's servers on a mailing list", evidence{sender: "jo@yahoo.com", list: true, received: []string{"from relay.example (relay.example [203.0.113.7])"}}, none)
+	f("from the provider's server", evidence{sender: "jo@gmail.com", received: []string{"from mail-lf1-f50.google.com (mail-lf1-f50.google.com. [209.85.167.50])\n by mx.home.example"}}, none)
+	f("from the provider's server, whose name was not looked up", evidence{sender: "jo@hotmail.com", received: []string{"from law2-f7.hotmail.com ([216.32.181.7]) by mx.home.example"}}, none)
+	f("from the provider's server by a name that was looked up", evidence{sender: "jo@yahoo.co.uk", received: []string{"from web12.mail.yahoo.com (HELO x) (216.136.174.1)"}}, none)
+	f("from a smaller provider", evidence{sender: "jo@posteo.de", received: []string{"from relay.example (relay.example [203.0.113.7])"}}, none)
+	f("without a way", evidence{sender: "jo@yahoo.com", received: []string{"by 2002:a05:6512:3d89 with SMTP id k9"}}, none)
+	f("recipients in the order of the alphabet", evidence{recipients: to("jamey@x.example", "jamie@y.example", "jamil@z.example", "jamison@x.example")}, 30)
+	f("recipients at random", evidence{recipients: to("jamey@x.example", "otto@y.example", "ulla@z.example", "jamison@x.example")}, none)
+	f("undisclosed recipients", evidence{to: "Undisclosed-Recipients:;"}, 10)
+	f("a declared advertisement", evidence{subject: "ADV: Holidays"}, 40)
+	f("advice", evidence{subject: "Advice on Advent"}, none)
+	f("a subject in capitals", evidence{subject: "GET IT NOW"}, 20)
+	f("a name in capitals", evidence{subject: "NASA"}, none)
+	f("a text in capitals", evidence{text: strings.Repeat("WE SELL ALL THAT YOU WANT ", 11)}, 15)
+	f("rows of exclamation marks", evidence{subject: "Hi!!"}, 10)
+	f("needless base64", evidence{encoded: true}, 20)
+
 	f("a subject with a random end", evidence{subject: "Lowest rates dfvhtk"}, 30)
 	f("a subject with a random number", evidence{subject: "Do you need money? 22956"}, 30)
 	f("a subject with a random code", evidence{subject: "Get out 4179uKlj5-057SXua1524"}, 30)
@@ -59,9 +85,13 @@ func TestRiskScore(t *testing.T) {
 	f("pressure to enter a password", evidence{text: "Unusual activity! Your account will be closed within 24 hours. Verify your identity."}, 60)
 	f("gift cards for the boss", evidence{text: "Buy five gift cards and send me the codes."}, 55)
 	f("another account for an invoice", evidence{text: "Please use our new bank details."}, 40)
-	f("promises of wealth", evidence{text: "Make money and work from home. Financial freedom on autopilot!"}, 80)
+	f("promises of wealth", evidence{text: "Make money and work from home. Financial freedom on autopilot!"}, 60)
 	f("quack medicine", evidence{text: "Lose weight, a miracle"}, 40)
-	f("a disclaimer", evidence{text: "This is NOT SPAM."}, 40)
+	f("a disclaimer", evidence{text: "This is NOT SPAM."}, 25)
+	f("how spam explains itself", evidence{text: "You have opted in to receive our mailings. For removal, click here."}, 45)
+	f("questions for an address", evidence{text: "Fill out the form: name, phone, city, state, best time to call"}, 30)
+	f("praise", evidence{text: "Amazing profits, guaranteed success, no obligation. Act now!"}, 35)
+	f("what sells alone", evidence{text: "Make money, work from home, lose weight, no prescription, this is not spam, mortgage, casino. Amazing profits, guaranteed success, no obligation."}, 60)
 	f("goods of spam", evidence{text: "Refinance your mortgage"}, 25)
 	f("the spam folder and words", evidence{spamFolder: true, text: "Your account will be closed within 24 hours."}, 90)
 }
@@ -84,7 +114,18 @@ func TestRiskOfHonestMail(t *testing.T) {
 	f("question from a developer", evidence{sender: "dev@x.example", subject: "How to parse XHTML", text: "See http://127.0.0.1:8080/"})
 	f("club at a free mailbox", evidence{sender: "club@gmail.com", subject: "Meeting", text: "To be removed from this list, write to me."})
 	f("contact form", evidence{sender: "form@x.example", replyTo: "jo1974x2@gmail.com", text: "I would like to know the price."})
+	f("sale of a shop", evidence{sender: "hello@shop.example", subject: "Our biggest sale: save up to 70%!", text: "Limited time, special offer. Free shipping, satisfaction guaranteed, money back. Buy now! Click here to unsubscribe."})
+	f("bank's letter about credit", evidence{sender: "service@bank.example", text: "Your credit card: earn cash. No cost, no obligation. Your income and the risk. Call now, toll free."})
+	f("friend with a number and a joke", evidence{sender: "jo_meyer1987@gmail.com", subject: "PARTY ON FRIDAY", text: "Bring cake!!!", received: []string{"from mail-lf1-f50.google.com (mail-lf1-f50.google.com. [209.85.167.50])"}})
+	f("reminder sent to undisclosed recipients", evidence{to: "undisclosed-recipients:;", sender: "club@gmail.com", text: "To be removed from this list, write to me."})
 	f("long words", evidence{subject: "Unser Herbstspaziergang der Länge nach"})
+}
+
+func to(addresses ...string) (list []events.Address) {
+	for _, address := range addresses {
+		list = append(list, events.Address{Address: address})
+	}
+	return list
 }
 
 func files(names ...string) (list []events.Attachment) {
@@ -92,4 +133,30 @@ func files(names ...string) (list []events.Attachment) {
 		list = append(list, events.Attachment{Name: name})
 	}
 	return list
+}
+
+// TestRiskOfWholeMessages: what the score follows is found in the message.
+func TestRiskOfWholeMessages(t *testing.T) {
+	f := func(name, message string, want int) {
+		t.Run(name, func(t *testing.T) {
+			got := 0
+			if score := parse(t, message).RiskScore; score != nil {
+				got = *score
+			}
+			if got != want {
+				t.Errorf("got %d, want %d", got, want)
+			}
+		})
+	}
+	const head = "From: jo@x.example\nSubject: Lunch\n"
+	const encoded = "Content-Transfer-Encoding: base64\n\nQXJlIHlvdSBodW5ncnk/\n"
+	f("ASCII in base64", head+"Content-Type: text/plain; charset=iso-8859-1\n"+encoded, 20)
+	f("ASCII in base64 in an alternative", head+"Content-Type: multipart/alternative; boundary=b\n\n--b\nContent-Type: text/plain\n"+encoded+"--b--\n", 20)
+	f("UTF-8 in base64", head+"Content-Type: text/plain; charset=UTF-8\n"+encoded, 0)
+	f("a file in base64", head+"Content-Type: application/pdf; name=a.pdf\n"+encoded, 0)
+	f("a picture from an address", head+"Content-Type: text/html\n\n<img src=\"http://203.0.113.7/x.gif\">Hungry?\n", 30)
+	f("recipients out of a list", head+"To: jamey@x.example, jamie@y.example\nCc: jamil@z.example, jamison@x.example\n\nHungry?\n", 30)
+	f("undisclosed recipients", head+"To: undisclosed-recipients:;\n\nHungry?\n", 10)
+	f("past the provider's servers", "From: jo@yahoo.com\nReceived: from relay.example (relay.example [203.0.113.7])\n\tby mx.home.example; Thu, 1 Oct 2026 10:00:00 +0000\nSubject: Lunch\n\nHungry?\n", 25)
+	f("of a list without a List-Id", "From: jo@yahoo.com\nList-Post: <mailto:dev@lists.example>\nReceived: from relay.example (relay.example [203.0.113.7])\n\tby mx.home.example; Thu, 1 Oct 2026 10:00:00 +0000\nSubject: Lunch\n\nHungry?\n", 0)
 }
