@@ -16,6 +16,7 @@ const (
 	Finance      = "finance"
 	Applications = "applications"
 	Social       = "social"
+	Discussion   = "discussion"
 	Personal     = "personal"
 	Other        = "other"
 )
@@ -28,9 +29,10 @@ const (
 //	applications  the sender is an applicant tracking system or a job board, or the words are of an application
 //	finance       the sender is a payment processor or a billing office, or the subject is of a receipt, order, bill or account
 //	event         the sender sells tickets, or the subject invites to something
-//	social        a social network, or a notice of what somebody wrote in one
+//	discussion    a notice of what somebody wrote in a forum
+//	social        a social network, or a notice of what somebody did in one
 //	promo         the words sell, more than they inform if it is bulk mail
-//	social        people discuss: a mailing list that does not only announce, a group, a subject with a list's tag
+//	discussion    people write to each other: a mailing list that does not only publish, a group, a subject with a list's tag
 //	newsletter    bulk mail, or a sender that only announces
 //	personal      a person writes
 //	other         the rest
@@ -61,6 +63,7 @@ type sight struct {
 	answer    bool // the subject is of an answer or a forwarded mail
 	list      bool // a List-Id is given
 	announces bool // by a list on which nobody answers
+	posted    bool // to the list's own address
 	group     bool // people write to each other
 	bulk      bool // sent to many who can leave
 	automatic bool // no person reads answers
@@ -79,16 +82,36 @@ func look(m *events.Mail, senderDomain string) *sight {
 
 	s.answer = answerSubject.MatchString(s.subject)
 	s.list = m.ListID != ""
-	s.announces = s.list && announcingList.MatchString(strings.ToLower(m.ListID))
 	s.automatic = s.local == "" || automaticSender.MatchString(s.local)
-	s.group = !s.announces && (s.list || text[ofGroups] > 0) ||
-		!bulkSender && !s.automatic && (m.Unsubscribe && s.answer || listTag.MatchString(s.subject))
+	s.telling = publicationWords.Count(m.Text[:min(len(m.Text), maxOpening)])[0] + 2*one(s.says[ofPublications] > 0) + one(bulkSender)
+	s.posted = s.list && postedTo(m)
+	tagged := listTag.MatchString(s.subject)
+	talks := s.answer || m.InReplyTo != "" || tagged
+	s.announces = s.list && (announcingList.MatchString(strings.ToLower(m.ListID)) || !s.posted && (bulkSender || !talks && s.publishes(m)))
+	s.group = !s.announces && (s.list || !bulkSender && text[ofGroups] > 0) || !bulkSender && !s.automatic && (m.Unsubscribe && s.answer || tagged)
 	s.bulk = m.Unsubscribe || s.announces || !s.list && (bulkSender || text[ofLeaving] > 0)
 	s.selling = text[ofSelling] + 2*one(s.says[ofOffers] > 0) + 2*one(s.says[ofHardSell] > 0) + one(promoSender.MatchString(s.local))
-	s.telling = publicationWords.Count(m.Text[:min(len(m.Text), maxOpening)])[0] + 2*one(s.says[ofPublications] > 0) + one(bulkSender)
 	s.hiring = text[ofHiring] + one(s.says[ofHiringSubjects] > 0)
 	s.risky = m.RiskScore != nil && *m.RiskScore >= risky
 	return s
+}
+
+// publishes tells that mail of a list that is no answer is written to readers: by a program, as an issue, or with the one click to
+// leave that senders of bulk mail have to offer.
+func (s *sight) publishes(m *events.Mail) bool {
+	return s.automatic || s.telling > 1 || m.ListUnsubscribePost != ""
+}
+
+// postedTo tells whether a recipient is the list: an address that its List-Id begins with, whatever the host that runs the list.
+func postedTo(m *events.Mail) bool {
+	name, _, _ := strings.Cut(strings.ToLower(m.ListID), ".")
+	for _, recipient := range m.Recipients {
+		local, _, _ := strings.Cut(strings.ToLower(recipient.Address), "@")
+		if local == name {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *sight) category() string {
@@ -103,12 +126,14 @@ func (s *sight) category() string {
 		return Finance
 	case ticketSellers[s.domain], !s.answer && s.invites():
 		return Event
+	case (s.bulk || s.automatic) && s.says[ofForums] > 0:
+		return Discussion
 	case socialNetworks[s.domain], (s.bulk || s.automatic) && s.says[ofNetworks] > 0:
 		return Social
 	case s.sells():
 		return Promo
 	case s.group:
-		return Social
+		return Discussion
 	case s.bulk, !s.answer && s.says[ofPublications] > 0:
 		return Newsletter
 	case !s.automatic:
@@ -186,7 +211,7 @@ var (
 	listTag   = regexp.MustCompile(`^\s*(?:(?:re|aw|sv|antw|fwd?): ?)*\[[a-z][a-z _+-]*[a-z0-9]\]`)
 	noticeTag = regexp.MustCompile(`^\[(?:ticket|case|down|up|alert)\b`)
 
-	bulkSender      = regexp.MustCompile(`news|lists?\b|digest|bulletin|update|mailer\b|letter|announce|subscri|express|feed|dispatch`)
+	bulkSender      = regexp.MustCompile(`news|lists?\b|digest|bulletin|advisor|update|mailer\b|letter|announce|subscri|express|feed|dispatch`)
 	feedSender      = regexp.MustCompile(`^rss|^feeds?\b|feeds?$`)
 	promoSender     = regexp.MustCompile(`offer|deal|promo|market|special|sale|save|shop|store|gift`)
 	jobSender       = regexp.MustCompile(`^(?:careers?|jobs?|job-?alerts?.*|recruit\w*|talent|karriere|bewerbung)$`)

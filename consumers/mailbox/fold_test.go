@@ -33,6 +33,22 @@ func TestCategory(t *testing.T) {
 		m.Text = text
 		return m
 	}
+	from := func(m events.Mail, sender string) events.Mail {
+		m.Sender.Address = sender
+		return m
+	}
+	posted := func(m events.Mail, to string) events.Mail {
+		m.Recipients = []events.Address{{Address: to}}
+		return m
+	}
+	oneClick := func(m events.Mail) events.Mail {
+		m.ListUnsubscribePost = "List-Unsubscribe=One-Click"
+		return m
+	}
+	threaded := func(m events.Mail) events.Mail {
+		m.InReplyTo = "a@b.example"
+		return m
+	}
 	scored := func(m events.Mail, score int) events.Mail {
 		m.RiskScore = &score
 		return m
@@ -51,7 +67,7 @@ func TestCategory(t *testing.T) {
 	f("answer about an invoice", mail("jo@acme.example", "Re: invoice"), Personal)
 	f("meetup", list("go-meetup.example", "Go meetup on Thursday"), Event)
 	f("tickets", bulk("x@eventbrite.com", "Hello"), Event)
-	f("answer about a conference on a list", list("dev.example", "Re: [dev] conference"), Social)
+	f("answer about a conference on a list", list("dev.example", "Re: [dev] conference"), Discussion)
 	f("social network", bulk("x@facebookmail.com", "Ann has a new offer"), Social)
 	f("hard sell", mail("jo@x.example", "Get 50% off today"), Promo)
 	f("bulk mail with an offer", bulk("hello@shop.example", "New deals for you"), Promo)
@@ -59,7 +75,7 @@ func TestCategory(t *testing.T) {
 	f("bulk mail", footer, Newsletter)
 	f("newsletter", mail("jo@x.example", "The Monday newsletter"), Newsletter)
 	f("announcing list", list("announce.example", "Version 2"), Newsletter)
-	f("discussion", list("dev.example", "Free software and sales"), Social)
+	f("discussion", list("dev.example", "Free software and sales"), Discussion)
 	f("person", mail("jo@x.example", "Lunch?"), Personal)
 	f("automatic", mail("no-reply@x.example", "Signed in"), Other)
 	f("nobody", mail("", "x"), Other)
@@ -80,9 +96,23 @@ func TestCategory(t *testing.T) {
 	f("low balance", mail("alerts@bank.example", "Low balance alert"), Finance)
 	f("calendar", mail("jo@x.example", "Kick-off @ Mon 16 Mar 2026"), Event)
 	f("person who mentions a conference", mail("jo@x.example", "conference dinner"), Personal)
+	f("newsletter of a list that is not called so", list("weekly.shop.example", "Weekly newsletter #0"), Newsletter)
+	f("newsletter by the one click to leave it", oneClick(list("jo.letters.example", "On walking")), Newsletter)
+	f("newsletter from a bulk sender of a list", from(list("a1b2c3.list-id.mail.example", "On walking"), "newsletter@shop.example"), Newsletter)
+	f("newsletter of a program", from(list("a1b2c3.list-id.mail.example", "On walking"), "no-reply@shop.example"), Newsletter)
+	f("newsletter by how it begins", written(list("a1b2c3.list-id.mail.example", "On walking"), "Vol. 3, issue 7. In this issue: boots."), Newsletter)
+	f("newsletter of a person, by its preferences", written(mail("jo@x.example", "On walking"), "Manage your preferences or view in browser."), Newsletter)
+	f("first post to a list", posted(list("walkers.lists.example", "On walking"), "walkers@lists.example"), Discussion)
+	f("post to a list with one click to leave it", oneClick(posted(list("walkers.groups.example", "Weekly news?"), "walkers@groups.example")), Discussion)
+	f("post to a list that a program sends", from(posted(oneClick(list("quarry.index.example", "[quarry/index] Crash (#482)")), "quarry@index.example"), "notifications@index.example"), Discussion)
+	f("answer on a list with one click to leave it", oneClick(list("walkers.groups.example", "Re: On walking")), Discussion)
+	f("answer in a thread of a list", threaded(oneClick(list("walkers.groups.example", "On walking"))), Discussion)
+	f("newsletter that pretends to be an answer", from(list("weekly.shop.example", "Re: your boots"), "news@shop.example"), Newsletter)
+	f("advisory with the footer of a list", written(mail("cert-advisory@cert.example", "Overflow in x"), "majordomo@cert.example"), Newsletter)
+	f("answer in a forum", mail("no-reply@forum.example", `New reply to your topic "Ropes"`), Discussion)
 	f("notice of a network", mail("notifications@tide.example", "Jo mentioned you"), Social)
-	f("list's tag", mail("jo@x.example", "Re: [dev] crash"), Social)
-	f("footer of a list", written(mail("jo@x.example", "crash"), "_____\nhttps://x.example/mailman/listinfo/dev"), Social)
+	f("list's tag", mail("jo@x.example", "Re: [dev] crash"), Discussion)
+	f("footer of a list", written(mail("jo@x.example", "crash"), "_____\nhttps://x.example/mailman/listinfo/dev"), Discussion)
 	f("advertising over a list", written(list("dev.example", "Earn money"), "Click here. Guaranteed income, no obligation, credit card."), Promo)
 	f("newsletter with offers", written(bulk("hello@x.example", "The weekly"), "In this issue: news, this week. Special offer! Discount!"), Newsletter)
 	f("bulk mail that sells by its text", written(bulk("hello@x.example", "Spring is here"), "Shop now. Free shipping. Discounts."), Promo)

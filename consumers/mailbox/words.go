@@ -15,7 +15,11 @@ var textWords = lexicon.New(
 	[]string{ // how to leave: bulk mail
 		"unsubscribe", "opt out", "optout", "to be removed", "be removed from", "remove yourself", "removal", "remove me", "your subscription", "my subscription",
 		"my subscriptions", "you are receiving this", "you're receiving this", "you received this email because", "you get this because", "you have received this e-mail",
-		"no longer wish to receive", "future mailings", "our mailing list", "abmelden", "abbestellen", "désabonner", "darse de baja"},
+		"no longer wish to receive", "future mailings", "future e-mails", "future emails", "our mailing list", "mailing list options",
+		"email preferences", "e-mail preferences", "communication preferences", "manage your preferences", "update your preferences", "manage preferences", "manage subscription",
+		"receiving this newsletter", "receive this newsletter", "receive our newsletter", "view in browser", "in your browser", "in a browser", "displaying properly", "view online",
+		"read online", "view this email online", "im browser ansehen", "newsletter abbestellen", "abbestellen", "dans votre navigateur", "désinscrire", "en tu navegador", "en su navegador",
+		"cancelar la suscripción", "nel browser", "annulla l'iscrizione", "in je browser", "afmelden", "abmelden", "désabonner", "darse de baja"},
 	[]string{ // the footers of groups where people write to each other
 		"listinfo", "majordomo", "yahoo groups", "yahoogroups", "google groups", "googlegroups", "groups msn com", "unsubscribe from this group"},
 	[]string{ // offers
@@ -41,6 +45,7 @@ const (
 	ofMoney
 	ofInvitations
 	ofEvents
+	ofForums
 	ofNetworks
 	ofOffers
 	ofHardSell
@@ -75,9 +80,11 @@ var subjectWords = lexicon.New(
 		"meetup", "meetups", "meet-up", "meet-ups", "webinar", "webinars", "conference", "conferences", "workshop", "workshops", "hackathon", "hackathons", "seminar", "seminars",
 		"webcast", "webcasts", "user group meeting", "general meeting", "call for papers", "live demo", "opening night", "tickets", "registration is confirmed", "lightning talks",
 		"starts in", "road show", "roadshow"},
-	[]string{ // notices of social networks and forums
-		"mentioned you", "new reply", "replied to you", "commented on", "started following", "new follower", "new followers", "sent you a message", "new message from", "new messages in",
-		"new messages from", "tagged you", "wants to connect"},
+	[]string{ // notices of forums
+		"new reply", "new replies", "new post in", "new posts in", "new topic", "new topics", "your topic", "new messages in", "new answer to"},
+	[]string{ // notices of social networks
+		"mentioned you", "replied to you", "commented on", "started following", "new follower", "new followers", "sent you a message", "new message from", "new messages from", "tagged you",
+		"wants to connect"},
 	[]string{ // offers
 		"sale", "sales", "discount", "discounts", "deal", "deals", "offer", "offers", "coupon", "coupons", "promotion", "promotions", "promo", "save", "savings", "clearance", "free",
 		"bargain", "bargains", "exclusive", "shop", "shopping", "buy", "gift", "gifts", "rates", "earn", "cash", "money", "mortgage", "mortgages", "insurance", "debt", "cheap", "low cost",

@@ -142,7 +142,7 @@ func TestMeasureRules(t *testing.T) {
 	}
 }
 
-var categories = []string{mailbox.Promo, mailbox.Newsletter, mailbox.Event, mailbox.Finance, mailbox.Applications, mailbox.Social, mailbox.Personal, mailbox.Other}
+var categories = []string{mailbox.Promo, mailbox.Newsletter, mailbox.Event, mailbox.Finance, mailbox.Applications, mailbox.Discussion, mailbox.Social, mailbox.Personal, mailbox.Other}
 
 // categoryTables formats the confusion matrix of each half.
 func categoryTables(all []sorted) string {

@@ -135,7 +135,7 @@ func TestEveryDefaultPolicyAndCategoryHasMaterial(t *testing.T) {
 			t.Errorf("policy %q proposes for %d mails", p.Name, chosen[p.Name])
 		}
 	}
-	for _, category := range []string{mailbox.Promo, mailbox.Newsletter, mailbox.Event, mailbox.Finance, mailbox.Applications, mailbox.Social, mailbox.Personal} {
+	for _, category := range []string{mailbox.Promo, mailbox.Newsletter, mailbox.Event, mailbox.Finance, mailbox.Applications, mailbox.Discussion, mailbox.Social, mailbox.Personal} {
 		if categories[category] < 10 {
 			t.Errorf("category %q has %d mails", category, categories[category])
 		}

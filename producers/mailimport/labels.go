@@ -41,7 +41,7 @@ var gmailTab = regexp.MustCompile(`^(?:category|kategorie|catégorie|categoría|
 var gmailTabs = []struct{ name, category string }{
 	{"promotion", "promo"}, {"werbung", "promo"}, {"promoci", "promo"}, {"promozion", "promo"}, {"promoç", "promo"}, {"reclame", "promo"}, {"promoakce", "promo"},
 	{"soci", "social"}, {"sozial", "social"}, {"réseaux soci", "social"}, {"redes soci", "social"},
-	{"for", "social"}, {"fór", "social"}, {"diskusní fór", "social"},
+	{"for", "discussion"}, {"fór", "discussion"}, {"diskusní fór", "discussion"},
 	{"purchase", "finance"}, {"käufe", "finance"}, {"einkäufe", "finance"}, {"achats", "finance"}, {"compras", "finance"}, {"acquisti", "finance"},
 	{"aankopen", "finance"}, {"nákupy", "finance"},
 }

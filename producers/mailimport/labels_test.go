@@ -32,5 +32,7 @@ func TestGmailLabelsInOtherLanguages(t *testing.T) {
 	f("=?UTF-8?Q?Archivov=C3=A1no,Kategorie:_Soci=C3?=\n =?UTF-8?Q?=A1ln=C3=AD_s=C3=ADt=C4=9B?=", "social", "Archivováno", "Kategorie: Sociální sítě")
 	f("Inbox,Category Updates", "", "Inbox", "Category Updates")
 	f("Category Purchases,\"open", "finance", "Category Purchases", "open")
+	f("Category Forums", "discussion", "Category Forums")
+	f("Kategorie: Foren", "discussion", "Kategorie: Foren")
 	f("Promotions", "", "Promotions")
 }

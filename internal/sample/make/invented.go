@@ -8,7 +8,7 @@ import (
 	"github.com/applylens/applylens/internal/sample"
 )
 
-// invented returns mail about meetups, purchases and job applications, which the mail of 2002 hardly has. Its people,
+// invented returns mail about meetups, purchases and job applications, and of social networks, which the mail of 2002 hardly has. Its people,
 // companies and domains do not exist.
 func invented() []made {
 	kinds := [][]made{meetups(), webinars(), purchases(), applications(), promotions()}
@@ -20,9 +20,25 @@ func invented() []made {
 			}
 		}
 	}
+	all = append(all, notices()...)
 	for i := range all {
 		all[i].id = fmt.Sprintf("invented-%03d@sample.home.example", i+1)
 		all[i].to = sample.Owner
+	}
+	return all
+}
+
+// notices returns what social networks send.
+func notices() []made {
+	var all []made
+	subjects := []string{"%s commented on your photo", "%s mentioned you", "%s started following you", "%s sent you a message", "%s wants to connect"}
+	for i := range 12 {
+		all = append(all, made{
+			from:        events.Address{Name: "Tidewater", Address: "notifications@tidewater.example"},
+			subject:     fmt.Sprintf(subjects[i%len(subjects)], person(i+60)),
+			unsubscribe: true,
+			text:        "Hello Sam,\n\nsee what is new on Tidewater.\n\nYou can choose which notices we send you.\n",
+		})
 	}
 	return all
 }
