@@ -127,15 +127,35 @@ func (e evidence) linkRisk() int {
 	return 0
 }
 
-// oddHost matches a link to an IP address, or with a user name.
-var oddHost = regexp.MustCompile(`https?://(?:(\d{1,3}(?:\.\d{1,3}){3})\b|[^\s/@?#"'<>]{1,100}@)`)
-
+// hasOddHost tells whether a text has a link to a public IP address, or with a user name.
 func hasOddHost(text string) bool {
-	found := oddHost.FindStringSubmatch(text)
-	return found != nil && (found[1] == "" || isPublicNumber(found[1]))
+	for {
+		before, rest, found := strings.Cut(text, "://")
+		if !found {
+			return false
+		}
+		text = rest
+		if scheme := strings.ToLower(before[max(0, len(before)-len("https")):]); !strings.HasSuffix(scheme, "http") && scheme != "https" {
+			continue
+		}
+		authority := rest[:min(len(rest), maxAuthority)]
+		if end := strings.IndexAny(authority, "/?#\"'<> \t\r\n"); end >= 0 {
+			authority = authority[:end]
+		}
+		host, _, _ := strings.Cut(authority, ":")
+		if strings.Contains(authority, "@") || isPublicNumber(host) {
+			return true
+		}
+	}
 }
 
+// maxAuthority is how many bytes of a link are searched for its host.
+const maxAuthority = 150
+
 func isPublicNumber(host string) bool {
+	if host == "" || host[0] < '0' || host[0] > '9' { // most hosts: an error costs more
+		return false
+	}
 	address, err := netip.ParseAddr(host)
 	return err == nil && !address.IsPrivate() && !address.IsLoopback()
 }
