@@ -1,0 +1,36 @@
+-- +goose Up
+-- Texts are packed by lz4, which takes a fifth of the time of PostgreSQL's own method, where PostgreSQL was built with it.
+-- What is stored stays as it is. A new version has the compression of mails.
+-- +goose StatementBegin
+DO $$
+DECLARE
+    relation regclass;
+BEGIN
+    FOR relation IN SELECT 'mails'::regclass UNION ALL SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = 'mails'::regclass LOOP
+        EXECUTE format('ALTER TABLE %s ALTER COLUMN text SET COMPRESSION lz4, ALTER COLUMN search_words SET COMPRESSION lz4', relation);
+    END LOOP;
+EXCEPTION WHEN feature_not_supported THEN
+    RAISE NOTICE 'this PostgreSQL has no lz4: texts are packed as before';
+END
+$$;
+-- +goose StatementEnd
+
+-- The list of new mails is read by binary search within each mail, in less than a millisecond at this length. The longer it
+-- is, the more of a word's mails are sorted in at once.
+DROP INDEX mails_search;
+CREATE INDEX mails_search ON mails USING gin (search_keys(search_words)) WITH (fastupdate = on, gin_pending_list_limit = 8192);
+
+-- +goose Down
+DROP INDEX mails_search;
+CREATE INDEX mails_search ON mails USING gin (search_keys(search_words)) WITH (fastupdate = on, gin_pending_list_limit = 1024);
+-- +goose StatementBegin
+DO $$
+DECLARE
+    relation regclass;
+BEGIN
+    FOR relation IN SELECT 'mails'::regclass UNION ALL SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = 'mails'::regclass LOOP
+        EXECUTE format('ALTER TABLE %s ALTER COLUMN text SET COMPRESSION default, ALTER COLUMN search_words SET COMPRESSION default', relation);
+    END LOOP;
+END
+$$;
+-- +goose StatementEnd
