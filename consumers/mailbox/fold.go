@@ -1,6 +1,7 @@
 // Package mailbox folds mail.received into the tables mails, mail_addresses and mail_correspondents: of each mail the
-// last version in log order, where another mail with the Message-ID of one that came before does not replace it, and of each person the addresses that mail was delivered to and those that ever wrote or
-// were written to. It marks what the indexer has to look at again.
+// last version in log order, where another mail with the Message-ID of one that came before does not replace it, and of
+// each person the addresses that mail was delivered to and those that ever wrote or were written to. It marks what the
+// indexer has to look at again.
 //
 // The same mail folded twice changes nothing, so the group needs no memory of the mails that it has seen.
 package mailbox

@@ -46,6 +46,14 @@ func Readable(text string) string {
 	return text[:at+1] + readable
 }
 
+// Forms returns an address as it is and, if that is another form, as people write it.
+func Forms(address string) []string {
+	if readable := Readable(address); readable != address {
+		return []string{address, readable}
+	}
+	return []string{address}
+}
+
 // OfAddress returns the registrable domain of an address, as Of does; an address without a domain has none.
 func OfAddress(address string) string {
 	if !strings.Contains(address, "@") {

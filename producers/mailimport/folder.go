@@ -48,14 +48,17 @@ func folderOf(path string) folder {
 			names = strings.Split(part, ".")
 		}
 		for _, name := range names {
-			decoded := decodeUTF7([]byte(strings.NewReplacer("&", "+", ",", "/").Replace(name)))
-			if kind := folderNames[strings.ToLower(decoded)]; kind != noFolder && !ambiguous[strings.ToLower(decoded)] {
+			decoded := strings.ToLower(decodeUTF7([]byte(asUTF7.Replace(name))))
+			if kind := folderNames[decoded]; kind != noFolder && !ambiguous[decoded] {
 				return kind
 			}
 		}
 	}
 	return noFolder
 }
+
+// asUTF7 turns the letters of IMAP's form of UTF-7 into those of UTF-7.
+var asUTF7 = strings.NewReplacer("&", "+", ",", "/")
 
 // ambiguous are names of labels that directories have for other reasons.
 var ambiguous = map[string]bool{"bin": true, "deleted": true, "lixo": true}
@@ -90,7 +93,7 @@ const mozillaExpunged = 0x8
 // folder returns where a message is by its own headers: Gmail's labels, and in an mbox, where mail programs keep them, Thunderbird's
 // flags, or those of c-client and mutt. Elsewhere only a sender has written those.
 func (m *message) folder() folder {
-	for _, label := range m.labels() {
+	for _, label := range m.labels {
 		if kind := folderNames[strings.ToLower(label)]; kind != noFolder {
 			return kind
 		}

@@ -18,9 +18,10 @@ const (
 )
 
 // contentHash computes what tells a message from others, line by line: SHA-256 over the raw values of the first From, Date and
-// Subject, each behind its length, and the SHA-256 of the raw body. A message without Date has the value of the last Received, too. A field that is folded otherwise is the same, and so is a line
-// that an mbox quotes ("From ", ">From "); all other headers are left out, since every server and archive adds some. It follows
-// bytes alone and knows no character sets and no parts, so that reading mail better changes no hash.
+// Subject, each behind its length, and the SHA-256 of the raw body. A message without Date has the value of the last
+// Received, too. A field that is folded otherwise is the same, and so is a line that an mbox quotes ("From ", ">From ");
+// all other headers are left out, since every server and archive adds some. It follows bytes alone and knows no character
+// sets and no parts, so that reading mail better changes no hash.
 type contentHash struct {
 	fields  [len(hashed)][]byte
 	seen    [len(hashed)]bool

@@ -9,8 +9,8 @@ import (
 	"github.com/applylens/applylens/events"
 )
 
-// labels returns the labels of a Gmail Takeout, a list with commas and quotes. Those of the first header are Gmail's own.
-func (m *message) labels() []string {
+// gmailLabels returns the labels of a Gmail Takeout, a list with commas and quotes. Those of the first header are Gmail's own.
+func (m *message) gmailLabels() []string {
 	header := m.get("X-Gmail-Labels")
 	if header == "" {
 		return nil

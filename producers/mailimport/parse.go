@@ -72,6 +72,7 @@ type message struct {
 	root    *part
 	body    body
 	charset string // of header bytes that are neither ASCII nor encoded: that of the text, which is longer
+	labels  []string
 }
 
 func read(raw *Raw) (*message, error) {
@@ -82,12 +83,12 @@ func read(raw *Raw) (*message, error) {
 	}
 	m.body.add(m.root, 0)
 	m.charset = cmp.Or(m.body.charset, m.body.guessed)
+	m.labels = m.gmailLabels()
 	return m, nil
 }
 
 func (m *message) mail(options Options) *events.Mail {
 	text, truncated := m.text()
-	labels := m.labels()
 	junked := options.folder == junk
 	to, cc := m.addresses("To"), m.addresses("Cc")
 	recipients := once(to, cc, m.addresses("Bcc"))
@@ -109,7 +110,7 @@ func (m *message) mail(options Options) *events.Mail {
 			delivery: m.get("Delivery-Date"),
 			envelope: m.raw.Envelope,
 		}.receivedAt(options.RecordedAt.Add(48 * time.Hour)),
-		Category: categoryOf(labels),
+		Category: categoryOf(m.labels),
 		RiskScore: evidence{
 			authentication: m.get("Authentication-Results"),
 			spamFlag:       m.get("X-Spam-Flag"),
@@ -129,7 +130,7 @@ func (m *message) mail(options Options) *events.Mail {
 			links:          m.body.links,
 		}.riskScore(),
 		Quarantined: junked,
-		Labels:      labels,
+		Labels:      m.labels,
 		Text:        text,
 		Truncated:   truncated,
 

@@ -152,10 +152,7 @@ func wordsOf(texts ...string) []string {
 func addressWords(addresses ...string) []string {
 	found := []string{}
 	for _, address := range addresses {
-		found = append(found, tokenize.Split(address)...)
-		if readable := domain.Readable(address); readable != address {
-			found = append(found, tokenize.Split(readable)...)
-		}
+		found = append(found, wordsOf(domain.Forms(address)...)...)
 	}
 	return found
 }

@@ -138,9 +138,8 @@ func (l *list) text(kind Kind, field, text string) {
 
 // address adds the words of an address, also as people write its domain.
 func (l *list) address(kind Kind, text string) {
-	l.words(kind, text)
-	if readable := domain.Readable(text); readable != text {
-		l.words(kind, readable)
+	for _, form := range domain.Forms(text) {
+		l.words(kind, form)
 	}
 }
 

@@ -108,11 +108,7 @@ func (m *Mail) texts(field search.Field) []string {
 
 // written returns an address as it is stored and, if that is another form, as people write it.
 func written(address string) []string {
-	stored := domain.Address(address)
-	if readable := domain.Readable(stored); readable != stored {
-		return []string{stored, readable}
-	}
-	return []string{stored}
+	return domain.Forms(domain.Address(address))
 }
 
 // values returns the non-empty texts of a field.
