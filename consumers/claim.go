@@ -35,7 +35,7 @@ func openSession(ctx context.Context, cfg *Config, version Version, partitions [
 		},
 		topic:  name,
 		reader: &kafkalog.Reader{Conn: cfg.Broker, Topic: name, MaxBytes: cfg.FetchBytes, MaxWait: 500 * time.Millisecond},
-		relays: relayTerms{db: cfg.Pool}, process: cfg.process,
+		relays: relayTerms{db: cfg.Pool},
 	}
 	claiming, cancel := context.WithTimeout(ctx, cfg.BatchDeadline)
 	defer cancel()

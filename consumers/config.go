@@ -34,7 +34,7 @@ type Config struct {
 	// AllowedSources are the ce_sources from which unstamped events are accepted. Default: all.
 	AllowedSources []string
 
-	process context.Context // of Run or Fold
+	process context.Context // of Run or Fold: ends when the process is to end, not only a generation
 }
 
 // Validate lists every fault and fills in the defaults.

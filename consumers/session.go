@@ -26,8 +26,7 @@ type session struct {
 	parts  []*partition
 	// waiting are partitions that have no position and cannot get one, since Kafka does not tell where their logs begin.
 	waiting []int
-	mirror  *mirror         // nil for a version that is not live
-	process context.Context // ends when the process is to end, not only the generation
+	mirror  *mirror // nil for a version that is not live
 
 	unsigned map[int]int64 // up to where partitions may have unsigned records of ours
 	relays   relayTerms

@@ -180,7 +180,7 @@ const drainLimit = 3 * time.Second
 // ends.
 func (s *session) finishing(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
-	stop := retry.CutAfter(s.process, drainLimit, limited, cancel)
+	stop := retry.CutAfter(s.cfg.process, drainLimit, limited, cancel)
 	return limited, func() { stop(); cancel() }
 }
 

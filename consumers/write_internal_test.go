@@ -8,7 +8,7 @@ import (
 
 // A transaction that may take long does not keep a process from ending, and one that may not has its time.
 func TestWhatEndsATransaction(t *testing.T) {
-	w := &worker{s: &session{cfg: &Config{BatchDeadline: time.Millisecond}, process: t.Context()}, deadline: time.Hour}
+	w := &worker{s: &session{cfg: &Config{BatchDeadline: time.Millisecond, process: t.Context()}}, deadline: time.Hour}
 	generation, end := context.WithCancel(t.Context())
 	tx, cancel := w.limited(generation)
 	defer cancel()
@@ -27,7 +27,7 @@ func TestWhatEndsATransaction(t *testing.T) {
 	if err := tx.Err(); err != nil {
 		t.Errorf("a usual one ends with its generation: %v", err)
 	}
-	w.s.process = generation
+	w.s.cfg.process = generation
 	tx, cancel = w.limited(generation)
 	defer cancel()
 	select {
