@@ -34,10 +34,10 @@ func notices() []made {
 	subjects := []string{"%s commented on your photo", "%s mentioned you", "%s started following you", "%s sent you a message", "%s wants to connect"}
 	for i := range 12 {
 		all = append(all, made{
-			from:        events.Address{Name: "Tidewater", Address: "notifications@tidewater.example"},
+			from:        events.Address{Name: "Lanterna", Address: "notifications@lanterna.example"},
 			subject:     fmt.Sprintf(subjects[i%len(subjects)], person(i+60)),
 			unsubscribe: true,
-			text:        "Hello Sam,\n\nsee what is new on Tidewater.\n\nYou can choose which notices we send you.\n",
+			text:        "Hello Sam,\n\nsee what is new on Lanterna.\n\nYou can choose which notices we send you.\n",
 		})
 	}
 	return all
