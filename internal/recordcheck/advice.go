@@ -180,10 +180,10 @@ func Nearest(name string) []string {
 	return names
 }
 
-// suggestion ends a sentence about a type's name with the nearest one.
+// suggestion names, within a sentence about a type's name, the nearest one.
 func suggestion(name string) string {
 	if near := Nearest(name); len(near) > 0 {
-		return "; did you mean " + near[0] + "?"
+		return " (did you mean " + near[0] + "?)"
 	}
 	return ""
 }
