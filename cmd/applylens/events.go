@@ -197,7 +197,7 @@ func (o *reports) end() error {
 		_, err = fmt.Fprintf(o.out, "%s, %d valid, %d with faults\n", counted(o.records, "record"), o.records-o.faulty, o.faulty)
 	}
 	if o.faulty > 0 {
-		err = errors.Join(err, fmt.Errorf("%d of %s have faults", o.faulty, counted(o.records, "record")))
+		err = errors.Join(err, fmt.Errorf("faults in %d of %s", o.faulty, counted(o.records, "record")))
 	}
 	return err
 }

@@ -86,7 +86,7 @@ func TestValidateTellsEveryFault(t *testing.T) {
   malformed: is not JSON: line 5, column 1: it ends in the middle. Write each record with a JSON library; reading goes on behind it.
 4 records, 2 valid, 2 with faults
 `
-	if diff := cmp.Diff(want, out); diff != "" || status != 1 || stderr != "applylens: 2 of 4 records have faults\n" {
+	if diff := cmp.Diff(want, out); diff != "" || status != 1 || stderr != "applylens: faults in 2 of 4 records\n" {
 		t.Errorf("status %d, %s\n%s", status, stderr, diff)
 	}
 
