@@ -78,12 +78,14 @@ func (a *Action) checkPerformed(c *checker) {
 	c.absent("explored", !a.Explored)
 	c.absent("round", a.Round == 0)
 	c.count("policies", len(a.Policies), MaxPolicies)
-	for _, id := range a.Policies {
+	for i, id := range a.Policies {
+		c.nth = i + 1
 		c.within("policies", id, 1, math.MaxInt64)
 	}
+	c.nth = 0
 	sorted := slices.Clone(a.Policies)
 	slices.Sort(sorted)
-	if len(slices.Compact(sorted)) < len(a.Policies) {
+	if len(slices.Compact(sorted)) < len(a.Policies) && c.sound("policies") {
 		c.fail(ReasonSchema, "policies", "contains an element twice")
 	}
 }
@@ -94,7 +96,7 @@ func (a *Action) checkFeatures(c *checker) {
 	}
 	c.within("feature_rule", int64(a.FeatureRule), 0, MaxFeatureRule)
 	c.texts("features", a.Features, MaxFeatures, MaxFeature)
-	if c.err != nil {
+	if !c.sound("features") {
 		return
 	}
 	c.unique("features", a.Features)

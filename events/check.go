@@ -13,12 +13,34 @@ import (
 type checker struct {
 	err     *Error
 	scanned bool
+	nth     int     // of the element that is being checked, from 1 on; 0 outside of lists
+	all     *faults // collects all faults, if it is set; err stays nil then
 }
 
 func (c *checker) fail(reason Reason, name, detail string) {
-	if c.err == nil {
+	if c.all != nil {
+		c.collect(reason, name, detail)
+	} else if c.err == nil {
 		c.err = &Error{Reason: reason, Field: name, Detail: detail}
 	}
+}
+
+// collect passes over what follows from a value that could not be read.
+func (c *checker) collect(reason Reason, name, detail string) {
+	if !c.all.spoilt(name, c.nth) {
+		c.all.add(&Error{Reason: reason, Field: elementPath(name, c.nth), Detail: detail})
+	}
+}
+
+// unread tells, if all faults are collected, that the value of a field could not be read.
+func (c *checker) unread(name string) bool { return c.all != nil && c.all.spoilt(name, 0) }
+
+// sound tells that no fault of a list and its elements was found; or none at all, if only the first is looked for.
+func (c *checker) sound(name string) bool {
+	if c.all != nil {
+		return !c.all.within(name)
+	}
+	return c.err == nil
 }
 
 // text refuses a text that is longer than most bytes, is not UTF-8, or contains NUL.
@@ -49,9 +71,11 @@ func (c *checker) count(name string, n, most int) {
 // texts refuses more than most elements, and empty or long ones.
 func (c *checker) texts(name string, list []string, most, longest int) {
 	c.count(name, len(list), most)
-	for _, text := range list {
+	for i, text := range list {
+		c.nth = i + 1
 		c.required(name, text, longest)
 	}
+	c.nth = 0
 }
 
 // unique refuses a list of texts, a short one, that has an element twice.
@@ -99,14 +123,14 @@ func (c *checker) timeIf(name string, t time.Time) {
 // actionTime refuses a time that a proposal or decision recorded at the given time cannot have.
 func (c *checker) actionTime(name string, t, recorded time.Time) {
 	c.time(name, t)
-	if t.Before(minActionTime) || t.After(recorded.Add(clockSkew)) {
+	if t.Before(minActionTime) || validTime(recorded) && t.After(recorded.Add(clockSkew)) {
 		c.fail(ReasonBadTime, name, "is before 2000 or more than 5 minutes after recorded_at")
 	}
 }
 
 // absent refuses a field that the event's type does not have, since encoding would lose it.
 func (c *checker) absent(name string, absent bool) {
-	if !absent {
+	if !absent && c.sound(name) {
 		c.fail(ReasonSchema, name, "does not belong to this type")
 	}
 }

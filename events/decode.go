@@ -39,7 +39,7 @@ func (d *Decoder) Decode(head *Head, value []byte, e *Event) error {
 	if d.err != nil {
 		return d.err
 	}
-	d.checker = checker{scanned: true}
+	d.checker = checker{scanned: true, all: d.all}
 	if e.payload().check(&d.checker, e.Type); d.checker.err != nil {
 		return d.checker.err
 	}
@@ -70,7 +70,6 @@ func (d *Decoder) interned() string { return d.intern(d.text()) }
 
 // texts appends an array of texts that are likely to occur again.
 func (d *Decoder) texts(list []string, limit int) []string {
-	d.array()
 	for n := 0; d.element(n, limit); n++ {
 		list = append(list, d.interned())
 	}
@@ -78,7 +77,6 @@ func (d *Decoder) texts(list []string, limit int) []string {
 }
 
 func (d *Decoder) integers(list []int64, limit int) []int64 {
-	d.array()
 	for n := 0; d.element(n, limit); n++ {
 		list = append(list, d.integer())
 	}

@@ -29,6 +29,9 @@
 // without NUL (also as \u0000) and without lone surrogates, and proposed_at and decided_at lie between 2000 and five
 // minutes after recorded_at.
 //
+// Faults applies the same rules by the same code, and goes on after a fault: it tells a producer everything that is wrong with
+// a record at once. Sample returns a record of each type that is right.
+//
 // # Changing it
 //
 // Within a major version only optional members are added: to the struct, its read, write and check, to field.go, to

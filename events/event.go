@@ -49,6 +49,20 @@ func (t Type) String() string {
 	return typeNames[t]
 }
 
+// Types returns the types that have a payload: those that a service can publish.
+func Types() []Type {
+	var list []Type
+	for t := TypeActionProposed; t < typeCount; t++ {
+		if t != TypeVoid {
+			list = append(list, t)
+		}
+	}
+	return list
+}
+
+// TypeOf returns the type with a ce_type: TypeUnknown for other names of our namespace, TypeForeign for names outside of it.
+func TypeOf(name string) Type { return typeOf([]byte(name)) }
+
 // Envelope holds the CloudEvents attributes of an event.
 type Envelope struct {
 	ID      string // ce_id: unique within Source

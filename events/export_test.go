@@ -24,17 +24,6 @@ func collect(s *shape, prefix string, nested map[field]*shape, paths map[string]
 	}
 }
 
-// Types are the types that have a payload.
-func Types() []Type {
-	var list []Type
-	for t := TypeActionProposed; t < typeCount; t++ {
-		if t != TypeVoid {
-			list = append(list, t)
-		}
-	}
-	return list
-}
-
 // ParseTime is parseTime.
 func ParseTime(text string) (time.Time, bool) { return parseTime([]byte(text)) }
 

@@ -161,8 +161,9 @@ func fieldsOf(list ...field) fieldSet {
 
 func (s fieldSet) has(f field) bool { return s>>f&1 != 0 }
 
-// first returns the lowest field of a set that is not empty.
-func (s fieldSet) first() field { return field(bits.TrailingZeros64(uint64(s))) }
+// first returns the lowest field of a set that is not empty, and rest all but that.
+func (s fieldSet) first() field   { return field(bits.TrailingZeros64(uint64(s))) }
+func (s fieldSet) rest() fieldSet { return s & (s - 1) }
 
 // shape defines the fields of an object. All others are ignored, like fields of a later minor version.
 type shape struct {

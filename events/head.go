@@ -37,6 +37,7 @@ type heading struct {
 	values [headerCount][]byte
 	seen   [headerCount]bool
 	err    *Error
+	all    *faults // collects the first fault of each header, if it is set; err stays nil then
 }
 
 // The headers that Head reads.
@@ -86,9 +87,15 @@ func headerAt(name string) int {
 	return headerCount
 }
 
-func (h *heading) fail(at int, detail string) {
-	if h.err == nil {
-		h.err = &Error{Reason: ReasonEnvelope, Field: headerNames[at], Detail: detail}
+func (h *heading) fail(at int, detail string) { h.refuse(headerNames[at], detail) }
+
+func (h *heading) refuse(name, detail string) {
+	if h.all != nil {
+		if !h.all.within(name) {
+			h.all.add(&Error{Reason: ReasonEnvelope, Field: name, Detail: detail})
+		}
+	} else if h.err == nil {
+		h.err = &Error{Reason: ReasonEnvelope, Field: name, Detail: detail}
 	}
 }
 
@@ -147,7 +154,7 @@ func validUnicode(text string) bool {
 // 1.0 attributes, for an incomplete or malformed relay sequence, and for duplicate headers. An unknown type is not an
 // error here: see TypeUnknown and TypeForeign.
 func (d *Decoder) Head(headers []Header) (Head, error) {
-	var h heading
+	h := heading{all: d.all}
 	h.collect(headers)
 	return d.head(&h)
 }

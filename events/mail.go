@@ -87,11 +87,13 @@ func (m *Mail) checkParts(c *checker) {
 	c.text("in_reply_to", m.InReplyTo, MaxMessageID)
 	c.texts("references", m.References, MaxReferences, MaxMessageID)
 	c.count("attachments", len(m.Attachments), MaxAttachments)
-	for _, a := range m.Attachments {
+	for i, a := range m.Attachments {
+		c.nth = i + 1
 		c.text("attachments.name", a.Name, MaxAttachmentName)
 		c.text("attachments.type", a.Type, MaxMediaType)
 		c.within("attachments.size", a.Size, 0, MaxAttachmentSize)
 	}
+	c.nth = 0
 	c.text("calendar", m.Calendar, MaxCalendar)
 	checkAddresses(c, "to", m.To)
 	checkAddresses(c, "cc", m.Cc)
@@ -100,13 +102,15 @@ func (m *Mail) checkParts(c *checker) {
 func checkAddresses(c *checker, name string, list []Address) {
 	c.count(name, len(list), MaxRecipients)
 	for i := range list {
+		c.nth = i + 1
 		list[i].check(c, name+".name", name+".address")
 	}
+	c.nth = 0
 }
 
 func (m *Mail) checkContentHash(c *checker) {
 	if m.ContentHash == "" {
-		if m.MessageID == "" {
+		if m.MessageID == "" && !c.unread("message_id") {
 			c.fail(ReasonSchema, "content_hash", "is empty, as is message_id")
 		}
 		return
@@ -278,7 +282,6 @@ func (d *Decoder) readMail() *Mail {
 }
 
 func (d *Decoder) readAddresses(list []Address) []Address {
-	d.array()
 	for n := 0; d.element(n, MaxRecipients); n++ {
 		list = append(list, d.readAddress())
 	}
@@ -286,7 +289,6 @@ func (d *Decoder) readAddresses(list []Address) []Address {
 }
 
 func (d *Decoder) readReferences(list []string) []string {
-	d.array()
 	for n := 0; d.element(n, MaxReferences); n++ {
 		list = append(list, d.string())
 	}
@@ -294,7 +296,6 @@ func (d *Decoder) readReferences(list []string) []string {
 }
 
 func (d *Decoder) readAttachments(list []Attachment) []Attachment {
-	d.array()
 	for n := 0; d.element(n, MaxAttachments); n++ {
 		list = append(list, d.readAttachment())
 	}

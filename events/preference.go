@@ -27,15 +27,16 @@ func (p *Preference) check(c *checker, _ Type) {
 	c.floatWithin("weight", p.Weight, -MaxWeight, MaxWeight)
 	c.text("feature", p.Feature, MaxFeature)
 	switch p.Op {
-	case PreferencePin, PreferenceForget:
+	case PreferencePin:
 		c.required("feature", p.Feature, MaxFeature)
+	case PreferenceForget:
+		c.required("feature", p.Feature, MaxFeature)
+		c.absent("weight", p.Weight == 0)
 	case PreferenceReset:
 		c.absent("feature", p.Feature == "")
+		c.absent("weight", p.Weight == 0)
 	default:
 		c.fail(ReasonSchema, "op", "is not pin, forget or reset")
-	}
-	if p.Op != PreferencePin {
-		c.absent("weight", p.Weight == 0)
 	}
 }
 
@@ -72,14 +73,14 @@ func (d *Decoder) readPreference() *Preference {
 		}
 	}
 	d.field = fieldWeight
-	switch {
-	case p.Op == PreferencePin && !weighed:
+	if p.Op == PreferencePin && !weighed {
 		d.fail(ReasonSchema, "is missing")
-	case math.Abs(p.Weight) > MaxWeight || len(p.Feature) > MaxFeature:
-		// Left for check to refuse, whatever the op.
-	case p.Op == PreferenceReset:
-		p.Feature, p.Weight = "", 0
-	case p.Op == PreferenceForget:
+	}
+	// What is beyond its limit is left for check to refuse, whatever the op.
+	if p.Op == PreferenceReset && len(p.Feature) <= MaxFeature {
+		p.Feature = ""
+	}
+	if (p.Op == PreferenceReset || p.Op == PreferenceForget) && math.Abs(p.Weight) <= MaxWeight {
 		p.Weight = 0
 	}
 	return p

@@ -80,7 +80,7 @@ func decimal(literal []byte) (x float64, ok bool) {
 
 func (s *scanner) float() float64 {
 	literal, _ := s.number()
-	if s.err != nil {
+	if literal == nil {
 		return 0
 	}
 	if x, ok := decimal(literal); ok {
@@ -96,7 +96,7 @@ func (s *scanner) float() float64 {
 // integer reads a number without a fractional part. 1.0 and 1e2 are integers, as in JSON Schema.
 func (s *scanner) integer() int64 {
 	literal, integral := s.number()
-	if s.err != nil {
+	if literal == nil {
 		return 0
 	}
 	if !integral {

@@ -34,7 +34,8 @@ func (s *scanner) plainFrom(i int) int {
 	return i
 }
 
-// text reads a string. The result is UTF-8 without NUL, and valid until the next call.
+// text reads a string. The result is UTF-8 without NUL, and valid until the next call. It is nil, unlike an empty string, for
+// what is refused.
 func (s *scanner) text() []byte {
 	if s.peek() != '"' {
 		s.want("a string")
@@ -54,7 +55,7 @@ func (s *scanner) text() []byte {
 			ascii = false
 		default:
 			s.at = i
-			s.malformed("control character in a string")
+			s.badText("control character in a string")
 			return nil
 		}
 	}
@@ -64,10 +65,36 @@ func (s *scanner) text() []byte {
 
 func (s *scanner) checked(text []byte, ascii bool) []byte {
 	if !ascii && !utf8.Valid(text) {
-		s.malformed("invalid UTF-8 before")
+		s.note("invalid UTF-8 before")
+		s.spoilText()
 		return nil
 	}
 	return text
+}
+
+// badText refuses a string in the middle. If all faults are collected, the scanner is behind the string then.
+func (s *scanner) badText(what string) {
+	s.note(what)
+	for s.at < len(s.data) && s.data[s.at] != '"' {
+		if s.data[s.at] == '\\' {
+			s.at++
+		}
+		s.at++
+	}
+	if s.at >= len(s.data) {
+		s.malformed("string without end")
+		return
+	}
+	s.at++
+	s.spoilText()
+}
+
+// spoilText marks the value of the field as unreadable after a text was refused, unless it was the name of a member, or
+// within one that nobody knows.
+func (s *scanner) spoilText() {
+	if s.all != nil && s.field != fieldNone && s.peek() != ':' {
+		s.all.spoil(s.place())
+	}
 }
 
 // escaped reads the rest of a string that began at start and has its first backslash here.
@@ -79,9 +106,12 @@ func (s *scanner) escaped(start int) []byte {
 			s.at++
 			return s.checked(s.scratch, false)
 		case c == '\\':
-			s.escape()
+			if !s.escape() {
+				return nil
+			}
 		case c < ' ':
-			s.malformed("control character in a string")
+			s.badText("control character in a string")
+			return nil
 		default:
 			s.scratch = append(s.scratch, c)
 			s.at++
@@ -93,37 +123,38 @@ func (s *scanner) escaped(start int) []byte {
 
 var escapes = [256]byte{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
 
-// escape reads one escape sequence into scratch.
-func (s *scanner) escape() {
+// escape reads one escape sequence into scratch, or returns false after refusing the string.
+func (s *scanner) escape() bool {
 	if s.at+1 >= len(s.data) {
 		s.malformed("string without end")
-		return
+		return false
 	}
 	c := s.data[s.at+1]
 	if plain := escapes[c]; plain != 0 {
 		s.scratch = append(s.scratch, plain)
 		s.at += 2
-		return
+		return true
 	}
 	r, ok := s.unicode(s.at)
 	if !ok {
-		s.malformed("unknown escape")
-		return
+		s.badText("unknown escape")
+		return false
 	}
 	if r == 0 {
-		s.malformed("NUL")
-		return
+		s.badText("NUL")
+		return false
 	}
 	s.at += 6
 	if utf16.IsSurrogate(r) {
 		low, _ := s.unicode(s.at)
 		if r = utf16.DecodeRune(r, low); r == utf8.RuneError {
-			s.malformed("lone surrogate")
-			return
+			s.badText("lone surrogate")
+			return false
 		}
 		s.at += 6
 	}
 	s.scratch = utf8.AppendRune(s.scratch, r)
+	return true
 }
 
 // unicode reads the UTF-16 unit of the \uXXXX at an index, without moving.
@@ -143,16 +174,18 @@ func (s *scanner) unicode(at int) (rune, bool) {
 }
 
 func (s *scanner) uuid() UUID {
-	u, err := ParseUUID(s.text())
-	if err != nil {
+	text := s.text()
+	u, err := ParseUUID(text)
+	if err != nil && text != nil {
 		s.fail(ReasonSchema, "is not a UUID")
 	}
 	return u
 }
 
 func (s *scanner) time() time.Time {
-	t, ok := parseTime(s.text())
-	if !ok {
+	text := s.text()
+	t, ok := parseTime(text)
+	if !ok && text != nil {
 		s.fail(ReasonSchema, "is not an RFC 3339 time")
 	}
 	return t

@@ -229,6 +229,13 @@ var fragments = []string{"", " ", "\t\r\n", ",", ":", "{", "}", "[", "]", "{}", 
 	"null", "true", "false", "nul", "0", "1", "-", "-0", "00", ".", ".0", "1.0", "1e1", "e", "E+2", "e-1", "1e400", "9", "99999999999999999999",
 	`\`, `\n`, `\/`, `\x`, `\u0000`, `\u0061`, `\u00e9`, `\ud83d\ude00`, `\ud83d`, `\ude00`, "\x00", "\x1f", "\x7f", "é", "😀", "\xc3", "\xff", "\uFEFF", "\u2028"}
 
+// spoil replaces a few bytes of a text.
+func spoil(r *rapid.T, text []byte) []byte {
+	from := rapid.IntRange(0, len(text)).Draw(r, "from")
+	until := min(len(text), from+rapid.SampledFrom([]int{0, 0, 1, 2, 5, 20}).Draw(r, "length"))
+	return slices.Replace(text, from, until, []byte(rapid.SampledFrom(fragments).Draw(r, "fragment"))...)
+}
+
 func TestDecoderAndSchemasAgreeOnSpoiltText(t *testing.T) {
 	o, d := newOracle(t), events.NewDecoder()
 	samples := make(map[events.Type][]byte)
@@ -239,9 +246,7 @@ func TestDecoderAndSchemasAgreeOnSpoiltText(t *testing.T) {
 		kind := rapid.SampledFrom(events.Types()).Draw(r, "type")
 		value := slices.Clone(samples[kind])
 		for range rapid.IntRange(1, 3).Draw(r, "changes") {
-			from := rapid.IntRange(0, len(value)).Draw(r, "from")
-			until := min(len(value), from+rapid.SampledFrom([]int{0, 0, 1, 2, 5, 20}).Draw(r, "length"))
-			value = slices.Replace(value, from, until, []byte(rapid.SampledFrom(fragments).Draw(r, "fragment"))...)
+			value = spoil(r, value)
 		}
 		agree(r, o, d, kind, value)
 	})

@@ -45,12 +45,15 @@ func (d *Decoder) Open(headers []Header, value []byte) (Head, []byte, error) {
 	for at := range atRelayID {
 		h.values[at], h.seen[at] = nil, false
 	}
-	h.err = nil // of headers that are not looked at
+	h.err, h.all = nil, d.all // without those of headers that are not looked at
 	h.again(headers)
 	d.reset(value)
 	data := d.envelope(&h)
 	if d.end(); d.err != nil {
 		return Head{}, nil, d.err
+	}
+	if d.all != nil && d.all.spoilt("", 0) { // it is no object
+		return Head{}, nil, nil
 	}
 	head, err := d.head(&h)
 	return head, data, err
@@ -68,12 +71,6 @@ func (h *heading) again(headers []Header) {
 			h.fail(at, "is present twice")
 		}
 		seen[at] = true
-	}
-}
-
-func (h *heading) refuse(member, detail string) {
-	if h.err == nil {
-		h.err = &Error{Reason: ReasonEnvelope, Field: member, Detail: detail}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -20,17 +21,19 @@ import (
 
 // Every block of a guide that begins with "```sh test" is run, in order, in one shell per guide. Further words on that
 // line name programs that this block needs in addition. A block "```text output" directly after it lists lines that the
-// output must contain, in order; other lines may be between them, and … matches anything within a line.
+// output must contain, in order; other lines may be between them, and … matches anything within a line. A block that begins
+// with a language and "file NAME" is written to that file.
 
-// block is a piece of shell in a guide.
+// block is a piece of shell in a guide, or a file.
 type block struct {
 	line   int
 	needs  []string
 	script string
 	output []string // lines that it must print
+	file   string   // the name of the file; empty for shell
 }
 
-var fence = regexp.MustCompile("(?ms)^```(sh test|text output)([^\n]*)\n(.*?)^```$")
+var fence = regexp.MustCompile("(?ms)^```(sh test|text output|[a-z]+ file)([^\n]*)\n(.*?)^```$")
 
 func readBlocks(t *testing.T, path string) []block {
 	t.Helper()
@@ -42,9 +45,11 @@ func readBlocks(t *testing.T, path string) []block {
 	end := 0
 	for _, m := range fence.FindAllSubmatchIndex(text, -1) {
 		body := string(text[m[6]:m[7]])
-		if string(text[m[2]:m[3]]) == "sh test" {
-			line := 1 + bytes.Count(text[:m[0]], []byte("\n"))
-			blocks = append(blocks, block{line: line, needs: strings.Fields(string(text[m[4]:m[5]])), script: body})
+		line, words := 1+bytes.Count(text[:m[0]], []byte("\n")), strings.Fields(string(text[m[4]:m[5]]))
+		if kind := string(text[m[2]:m[3]]); kind == "sh test" {
+			blocks = append(blocks, block{line: line, needs: words, script: body})
+		} else if strings.HasSuffix(kind, " file") && len(words) == 1 {
+			blocks = append(blocks, block{line: line, script: body, file: words[0]})
 		} else if len(blocks) == 0 || strings.TrimSpace(string(text[end:m[0]])) != "" {
 			t.Fatalf("%s: output without a block before it: %s", path, body)
 		} else {
@@ -104,6 +109,7 @@ func TestMissing(t *testing.T) {
 // shell is one bash process. Its background processes end with the test.
 type shell struct {
 	t       *testing.T
+	dir     string // where it runs
 	scripts string // directory
 	stdin   io.Writer
 	lines   chan string
@@ -129,7 +135,7 @@ func newShell(t *testing.T, dir string, environment ...string) *shell {
 		t.Fatal(err)
 	}
 	write.Close()
-	s := &shell{t: t, scripts: t.TempDir(), stdin: stdin, lines: make(chan string, 10_000), ended: make(chan struct{})}
+	s := &shell{t: t, dir: dir, scripts: t.TempDir(), stdin: stdin, lines: make(chan string, 10_000), ended: make(chan struct{})}
 	go func() {
 		for scanner := bufio.NewScanner(read); scanner.Scan(); {
 			s.lines <- scanner.Text()
@@ -185,6 +191,10 @@ func (s *shell) follow(t *testing.T, guide string) {
 	t.Helper()
 	for _, b := range readBlocks(t, guide) {
 		good := t.Run(fmt.Sprint("line ", b.line), func(t *testing.T) {
+			if b.file != "" {
+				b.write(t, s.dir)
+				return
+			}
 			require(t, b.needs...)
 			output, ok := s.run(b.script)
 			if !ok {
@@ -200,10 +210,50 @@ func (s *shell) follow(t *testing.T, guide string) {
 	}
 }
 
+// write writes the block's file.
+func (b *block) write(t *testing.T, dir string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, b.file), []byte(b.script), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// clients are the variables, set by "make test", that name what examples in other languages need, by their programs.
+var clients = map[string][2]string{
+	"python3": {"CONFLUENT_KAFKA", "a directory with the Python package confluent-kafka"},
+	"node":    {"KAFKAJS", "a directory whose node_modules has the package kafkajs"},
+	"java":    {"JDK_BIN", "the directory of a java that runs source files"},
+}
+
+// withClients prepares a directory for examples in other languages, and adds what they need to the environment of a shell.
+func withClients(t *testing.T, dir string, environment []string) []string {
+	t.Helper()
+	if modules := os.Getenv("KAFKAJS"); modules != "" {
+		if err := os.Symlink(filepath.Join(modules, "node_modules"), filepath.Join(dir, "node_modules")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if jdk := os.Getenv("JDK_BIN"); jdk != "" {
+		environment = slices.Clone(environment)
+		for i, setting := range environment {
+			if path, found := strings.CutPrefix(setting, "PATH="); found {
+				environment[i] = "PATH=" + jdk + string(os.PathListSeparator) + path
+			}
+		}
+	}
+	return append(environment, "PYTHONPATH="+os.Getenv("CONFLUENT_KAFKA"), "CLASSPATH="+filepath.Join(os.Getenv("KAFKA_CLASSPATH"), "*"))
+}
+
 // require skips the test if a program is missing. kcat has several names, so the variable KCAT gives its command.
 func require(t *testing.T, programs ...string) {
 	t.Helper()
 	for _, program := range programs {
+		if client, needed := clients[program]; needed && os.Getenv(client[0]) == "" {
+			t.Skipf("set %s to %s to run this test; make test does", client[0], client[1])
+		}
+		if program == "java" && os.Getenv("KAFKA_CLASSPATH") == "" {
+			t.Skip("set KAFKA_CLASSPATH to the directory of Kafka's jars to run this test; make test does")
+		}
 		if program == "kcat" {
 			if program = os.Getenv("KCAT"); program == "" {
 				t.Skip("set KCAT to the command, such as kcat or kafkacat, to run this test")
@@ -266,7 +316,7 @@ func withUp(t *testing.T, args ...string) (home string, environment []string) {
 		}
 	})
 	writeMailbox(t, filepath.Join(home, "mail.mbox"))
-	return home, environment
+	return home, withClients(t, home, environment)
 }
 
 func TestREADME(t *testing.T) {

@@ -45,6 +45,7 @@ type commandLine struct {
 	Keys        keysCommand        `cmd:"" help:"Show and rotate the keys by which the relay signs what it publishes."`
 	Topics      topicsCommand      `cmd:"" help:"Create missing topics, and show all topics and their settings."`
 	Migrate     migrateCommand     `cmd:"" help:"Bring the database's schema up to date."`
+	Events      eventsCommand      `cmd:"" help:"Check records of services that emit events, and print samples."`
 	Bench       benchCommand       `cmd:"" help:"Measure how fast groups fold and rebuild, and how soon decisions are visible."`
 	Version     versionCommand     `cmd:"" help:"Print the version."`
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -16,8 +17,11 @@ import (
 	"github.com/applylens/applylens/internal/config"
 )
 
-// kafkaUser is the only user of the broker.
-const kafkaUser = "applylens"
+// kafkaUser is the only user of the broker, and mechanism the way in which it shows its password.
+const (
+	kafkaUser = "applylens"
+	mechanism = "SCRAM-SHA-256"
+)
 
 // broker is the Kafka broker within this process.
 type broker struct {
@@ -45,14 +49,14 @@ func startBroker(ctx context.Context, dir string, state *state) (*broker, error)
 		kfake.SyncWrites(),
 		kfake.ListenFn(listenGuarded),
 		kfake.EnableSASL(),
-		kfake.Superuser("SCRAM-SHA-256", kafkaUser, state.KafkaPassword),
+		kfake.Superuser(mechanism, kafkaUser, state.KafkaPassword),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("start the in-process Kafka broker: %w", err)
 	}
 	b := &broker{cluster: cluster, settings: config.Kafka{
 		KafkaBrokers:       []string{fmt.Sprintf("127.0.0.1:%d", state.KafkaPort)},
-		KafkaSASLMechanism: "scram-sha-256",
+		KafkaSASLMechanism: strings.ToLower(mechanism),
 		KafkaSASLUsername:  kafkaUser,
 		KafkaSASLPassword:  config.Secret(state.KafkaPassword),
 	}}

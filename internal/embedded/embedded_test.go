@@ -3,6 +3,7 @@ package embedded
 import (
 	"bufio"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +23,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	brokers "github.com/applylens/applylens/internal/broker"
 	"github.com/applylens/applylens/internal/config"
@@ -251,6 +253,32 @@ func TestRunningServers(t *testing.T) {
 			}
 		}
 		produce(t, servers.Kafka)
+	})
+	t.Run("a handshake tells the mechanisms", func(t *testing.T) {
+		conn, err := net.Dial("tcp", servers.Kafka.KafkaBrokers[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		_ = conn.SetDeadline(time.Now().Add(patience))
+		request := kmsg.NewPtrSASLHandshakeRequest()
+		request.Version, request.Mechanism = 1, "SCRAM-SHA-256"
+		if _, err := conn.Write(kmsg.NewRequestFormatter().AppendRequest(nil, request, 77)); err != nil {
+			t.Fatal(err)
+		}
+		var size [4]byte
+		if _, err := io.ReadFull(conn, size[:]); err != nil {
+			t.Fatal(err)
+		}
+		answer := make([]byte, binary.BigEndian.Uint32(size[:]))
+		if _, err := io.ReadFull(conn, answer); err != nil {
+			t.Fatal(err)
+		}
+		response := kmsg.NewPtrSASLHandshakeResponse()
+		response.Version = 1
+		if err := response.ReadFrom(answer[4:]); err != nil || answer[3] != 77 || response.ErrorCode != 0 || !slices.Equal(response.SupportedMechanisms, []string{request.Mechanism}) {
+			t.Errorf("%v %q: %+v, %v", answer[:4], answer[4:], response, err)
+		}
 	})
 	t.Run("second start is refused", func(t *testing.T) {
 		_, err := Start(t.Context(), dir, slog.Default())

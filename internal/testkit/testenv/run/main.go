@@ -3,7 +3,8 @@
 //	go run ./internal/testkit/testenv/run [-elasticsearch] [-durable] -- go test ./...
 //
 // It sets KAFKA_BROKERS, DATABASE_URL and ELASTICSEARCH_URL to the servers, and KAFKA_CLASSPATH, PG_BIN, ELASTICSEARCH_HOME
-// and LIBFAKETIME to their programs, for tests that start servers of their own. A server whose variable is already set is
+// and LIBFAKETIME to their programs, for tests that start servers of their own; CONFLUENT_KAFKA, KAFKAJS and JDK_BIN are what the
+// examples in other languages need. A server whose variable is already set is
 // used and not started. The exit status is the command's. A missing server is reported, with the tests that are skipped
 // without it; with CI=true that is a failure.
 package main

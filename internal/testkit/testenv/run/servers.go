@@ -33,7 +33,12 @@ func startServers(ctx context.Context, withElasticsearch, durable bool) (*server
 	if withElasticsearch {
 		group.Go(func() { s.add(s.elasticsearch(ctx), "tests that need Elasticsearch") })
 	}
-	group.Go(func() { s.add(s.faketime(), "wrong clocks of PostgreSQL in the crash tests") })
+	group.Go(func() {
+		s.add(s.find(ctx, "LIBFAKETIME", server.FindFaketime), "wrong clocks of PostgreSQL in the crash tests")
+	})
+	group.Go(func() { s.add(s.find(ctx, "CONFLUENT_KAFKA", server.FindConfluentKafka), "the examples in Python") })
+	group.Go(func() { s.add(s.find(ctx, "KAFKAJS", server.FindKafkaJS), "the examples in JavaScript") })
+	group.Go(func() { s.add(s.find(ctx, "JDK_BIN", server.FindJDK), "the examples in Java") })
 	group.Wait()
 	if err := ctx.Err(); err != nil {
 		return s, err
@@ -123,14 +128,14 @@ func (s *servers) elasticsearch(ctx context.Context) error {
 	})
 }
 
-// faketime sets LIBFAKETIME, unless it is set.
-func (s *servers) faketime() error {
-	if _, given := os.LookupEnv("LIBFAKETIME"); given {
+// find sets a variable to what is found, unless it is set.
+func (s *servers) find(ctx context.Context, variable string, find func(context.Context) (string, error)) error {
+	if _, given := os.LookupEnv(variable); given {
 		return nil
 	}
-	path, err := server.FindFaketime()
+	path, err := find(ctx)
 	if err == nil {
-		s.set("LIBFAKETIME", path)
+		s.set(variable, path)
 	}
 	return err
 }

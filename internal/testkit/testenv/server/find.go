@@ -45,35 +45,51 @@ func fetch(ctx context.Context, name string, project []byte, goal ...string) (st
 	if _, err := exec.LookPath(javaProgram()); err != nil {
 		return "", errors.New("java is not installed (17 or later is needed)")
 	}
+	return cached(name, fmt.Sprintf("%.6x", sha256.Sum256(project)), func(work, part string) error {
+		pom := filepath.Join(work, "pom.xml")
+		if err := os.WriteFile(pom, project, 0o644); err != nil {
+			return err
+		}
+		arguments := append([]string{"-B", "-q", "-Dstyle.color=never", "-f", pom}, goal...)
+		arguments[len(arguments)-1] += part
+		return download(ctx, name, "mvn", arguments...)
+	})
+}
+
+// download runs a program that downloads something.
+func download(ctx context.Context, name, program string, arguments ...string) error {
+	if _, err := exec.LookPath(program); err != nil {
+		return fmt.Errorf("%s, which downloads %s, is not installed", program, name)
+	}
+	if output, err := exec.CommandContext(ctx, program, arguments...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%s could not download %s: %w\n%s", program, name, err, output)
+	}
+	return nil
+}
+
+// cached returns the directory of the cache for a version of something, and has it filled unless it exists.
+func cached(name, version string, fill func(work, part string) error) (string, error) {
 	cache, err := cacheDir()
 	if err != nil {
 		return "", err
 	}
-	dir := filepath.Join(cache, fmt.Sprintf("%s-%.6x", name, sha256.Sum256(project)))
+	dir := filepath.Join(cache, name+"-"+version)
 	if _, err := os.Stat(dir); err == nil {
 		return dir, nil
 	}
-	if _, err := exec.LookPath("mvn"); err != nil {
-		return "", fmt.Errorf("the Maven client mvn, which downloads %s, is not installed", name)
-	}
-	return dir, fill(ctx, dir, name, project, goal)
+	return dir, fillOnce(dir, name, fill)
 }
 
-// fill works in a temporary directory and renames it, so that an incomplete download is never used.
-func fill(ctx context.Context, dir, name string, project []byte, goal []string) error {
+// fillOnce has a new directory filled, part of a temporary directory, and renames it, so that an incomplete download is never used.
+func fillOnce(dir, name string, fill func(work, part string) error) error {
 	work, err := os.MkdirTemp(filepath.Dir(dir), name+"-part-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(work)
-	pom, part := filepath.Join(work, "pom.xml"), filepath.Join(work, "files")
-	if err := os.WriteFile(pom, project, 0o644); err != nil {
+	part := filepath.Join(work, "files")
+	if err := fill(work, part); err != nil {
 		return err
-	}
-	arguments := append([]string{"-B", "-q", "-Dstyle.color=never", "-f", pom}, goal...)
-	arguments[len(arguments)-1] += part
-	if output, err := exec.CommandContext(ctx, "mvn", arguments...).CombinedOutput(); err != nil {
-		return fmt.Errorf("mvn could not download %s: %w\n%s", name, err, output)
 	}
 	if err := os.Chmod(part, 0o755); err != nil {
 		return err
@@ -127,7 +143,7 @@ func isProgram(path string) bool {
 }
 
 // FindFaketime returns the path of libfaketime's shared library.
-func FindFaketime() (string, error) {
+func FindFaketime(context.Context) (string, error) {
 	found, err := filepath.Glob("/usr/lib*/*/faketime/libfaketime.so.1")
 	if err == nil && len(found) == 0 {
 		err = errors.New("libfaketime is not installed")
