@@ -20,7 +20,13 @@ $$;
 DROP INDEX mails_search;
 CREATE INDEX mails_search ON mails USING gin (search_keys(search_words)) WITH (fastupdate = on, gin_pending_list_limit = 8192);
 
+-- A version into which nothing was folded yet is folded by the rule that knows the category discussion.
+UPDATE versions v SET fold_version = 3
+WHERE group_name = 'mailbox' AND NOT EXISTS (SELECT FROM positions p WHERE p.group_name = v.group_name AND p.version = v.version);
+
 -- +goose Down
+UPDATE versions v SET fold_version = 2
+WHERE group_name = 'mailbox' AND NOT EXISTS (SELECT FROM positions p WHERE p.group_name = v.group_name AND p.version = v.version);
 DROP INDEX mails_search;
 CREATE INDEX mails_search ON mails USING gin (search_keys(search_words)) WITH (fastupdate = on, gin_pending_list_limit = 1024);
 -- +goose StatementBegin
