@@ -16,6 +16,7 @@ import (
 // tokenCommand manages users and their bearer tokens.
 type tokenCommand struct {
 	Create tokenCreate `cmd:"" help:"Create a token and print it; it cannot be shown again. Creates the user if necessary."`
+	Link   tokenLink   `cmd:"" help:"Print a link that signs a browser in as a user, once and within ten minutes."`
 	List   tokenList   `cmd:"" help:"List tokens, without their secrets."`
 	Revoke tokenRevoke `cmd:"" help:"Revoke a token at once."`
 	Demote tokenDemote `cmd:"" help:"Take the role operator away from a token at once."`

@@ -34,9 +34,6 @@ const (
 	Login   = "login"   // exchanged once for a session
 )
 
-// Cookie is the name of the cookie that carries a session's secret.
-const Cookie = "applylens_session"
-
 // ErrUnauthenticated tells that a request carries no valid secret.
 var ErrUnauthenticated = errors.New("no valid token or session")
 

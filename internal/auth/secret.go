@@ -36,11 +36,7 @@ func presented(r *http.Request) (secret, kind string) {
 		}
 		return wellFormed(strings.TrimSpace(value)), Bearer
 	}
-	cookie, err := r.Cookie(Cookie)
-	if err != nil {
-		return "", ""
-	}
-	return wellFormed(cookie.Value), Session
+	return SessionOf(r), Session
 }
 
 // wellFormed returns secret if it can be one, else nothing, so that the database is not asked.

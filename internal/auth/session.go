@@ -1,0 +1,167 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Cookie is the name of the cookie that carries a session's secret. Browsers take a cookie with the prefix only over TLS, from
+// the host itself and for all its paths, so that no neighbouring host can set one. LoopbackCookie is its name where the Host
+// is this machine, which is reached without TLS.
+const (
+	Cookie         = "__Host-applylens_session"
+	LoopbackCookie = "applylens_session"
+)
+
+// How long sessions and the links that begin them are valid.
+const (
+	SessionFor = 30 * 24 * time.Hour
+	LinkFor    = 10 * time.Minute
+)
+
+// ErrOtherPerson tells that a browser is signed in as somebody else.
+var ErrOtherPerson = errors.New("the browser is signed in as another person")
+
+// selectForSignIn locks the valid secret that is to begin a session.
+const selectForSignIn = `
+SELECT user_id, roles FROM tokens
+WHERE hash = $1 AND kind = $2 AND (expires_at IS NULL OR expires_at > now())
+FOR UPDATE`
+
+// deleteSecret deletes a secret.
+const deleteSecret = `DELETE FROM tokens WHERE hash = $1`
+
+// deleteSession ends the session with a secret.
+const deleteSession = `DELETE FROM tokens WHERE hash = $1 AND kind = 'session'`
+
+// deleteSessions ends all sessions of a person, and the links that would begin others.
+const deleteSessions = `DELETE FROM tokens WHERE user_id = $1 AND kind IN ('session', 'login')`
+
+// deleteExpired deletes secrets that stopped being valid a while ago.
+const deleteExpired = `DELETE FROM tokens WHERE kind IN ('session', 'login') AND expires_at < now() - interval '1 day'`
+
+// SignIn begins a session with a secret of the kind Login, which is used up, or Bearer, and returns the session's secret. A
+// session has the roles of its secret: a link that was made without a role has the owner's alone. The error is
+// ErrUnauthenticated if the secret is not valid (any more), and ErrOtherPerson, with nothing used up, if current is the secret of
+// a valid session of another person.
+func (s *Store) SignIn(ctx context.Context, kind, secret, current, name string) (session string, err error) {
+	if secret = wellFormed(strings.TrimSpace(secret)); secret == "" || kind != Login && kind != Bearer {
+		return "", ErrUnauthenticated
+	}
+	session = newSecret()
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, deleteExpired); err != nil {
+			return err
+		}
+		var user string
+		var roles []string
+		if err := tx.QueryRow(ctx, selectForSignIn, hash(secret), kind).Scan(&user, &roles); err != nil {
+			return err
+		}
+		if err := replaceSession(ctx, tx, user, current); err != nil {
+			return err
+		}
+		if kind == Login {
+			if _, err := tx.Exec(ctx, deleteSecret, hash(secret)); err != nil {
+				return err
+			}
+		}
+		_, err := tx.Exec(ctx, insertToken, hash(session), user, Session, name, roles, time.Now().Add(SessionFor))
+		return err
+	})
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return "", ErrUnauthenticated
+	case errors.Is(err, ErrOtherPerson):
+		return "", err
+	case err != nil:
+		return "", fmt.Errorf("sign in: %w", err)
+	}
+	return session, nil
+}
+
+// replaceSession ends the person's session that a browser has, if it has one.
+func replaceSession(ctx context.Context, tx pgx.Tx, user, current string) error {
+	if current == "" {
+		return nil
+	}
+	var owner string
+	err := tx.QueryRow(ctx, selectForSignIn, hash(current), Session).Scan(&owner, new([]string))
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if owner != user {
+		return ErrOtherPerson
+	}
+	_, err = tx.Exec(ctx, deleteSession, hash(current))
+	return err
+}
+
+// SignOut ends the session with a secret, with the next request.
+func (s *Store) SignOut(ctx context.Context, session string) error {
+	if _, err := s.pool.Exec(ctx, deleteSession, hash(session)); err != nil {
+		return fmt.Errorf("sign out: %w", err)
+	}
+	return nil
+}
+
+// SignOutEverywhere ends all sessions of a person, with the next requests, and the links that would begin others.
+func (s *Store) SignOutEverywhere(ctx context.Context, userID string) error {
+	if _, err := s.pool.Exec(ctx, deleteSessions, userID); err != nil {
+		return fmt.Errorf("sign out everywhere: %w", err)
+	}
+	return nil
+}
+
+// SessionOf returns the secret of the session that a request's cookie carries, empty without one.
+func SessionOf(r *http.Request) string {
+	cookie, err := r.Cookie(cookieName(r))
+	if err != nil {
+		return ""
+	}
+	return wellFormed(cookie.Value)
+}
+
+// SetSession answers a request with the cookie of a session; without a secret it takes the cookie away.
+func SetSession(w http.ResponseWriter, r *http.Request, secret string) {
+	name := cookieName(r)
+	cookie := &http.Cookie{
+		Name: name, Value: secret, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: name == Cookie,
+		MaxAge: int(SessionFor.Seconds()),
+	}
+	if secret == "" {
+		cookie.MaxAge = -1
+	}
+	http.SetCookie(w, cookie)
+}
+
+// cookieName is the name that a session's cookie has under the request's host.
+func cookieName(r *http.Request) string {
+	if isLoopback(r.Host) {
+		return LoopbackCookie
+	}
+	return Cookie
+}
+
+// isLoopback tells whether a host, with or without a port, is this machine by a name that no name server can give to another.
+func isLoopback(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.Trim(host, "[]")
+	if address, err := netip.ParseAddr(host); err == nil {
+		return address.IsLoopback()
+	}
+	return strings.EqualFold(host, "localhost")
+}
