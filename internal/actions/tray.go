@@ -20,8 +20,20 @@ WHERE a.user_id = $1 AND a.status = 'pending' AND a.created_at > now() - interva
 ORDER BY a.created_at DESC, a.id
 LIMIT $2`
 
-// Waiting is a proposal that waits for a decision.
-type Waiting struct {
+// selectHistory lists the person's decisions, newest first, as selectTray lists proposals.
+const selectHistory = `
+SELECT a.id::text, a.action, a.params, a.confidence, a.explored, a.rationale, a.created_at,
+       a.policy_id, COALESCE(p.name, ''), a.email_id, COALESCE(m.subject, ''), COALESCE(m.sender, ''), m.received_at,
+       a.status, a.decided_at
+FROM actions a
+LEFT JOIN policies p ON p.id = a.policy_id AND p.user_id = a.user_id
+LEFT JOIN live_mails m ON m.id = a.email_id::uuid AND m.user_id = a.user_id
+WHERE a.user_id = $1 AND a.status IN ('approved', 'rejected')
+ORDER BY a.decided_at DESC, a.id
+LIMIT $2`
+
+// Proposed is a proposal with what people want to see of its policy and mail.
+type Proposed struct {
 	ID         string
 	Action     string
 	Params     json.RawMessage
@@ -39,12 +51,31 @@ type Waiting struct {
 	ReceivedAt *time.Time // nil when the mail does not exist
 }
 
+// fields are where the columns go that both lists have.
+func (p *Proposed) fields() []any {
+	return []any{&p.ID, &p.Action, &p.Params, &p.Confidence, &p.Explored, &p.Rationale, &p.CreatedAt,
+		&p.PolicyID, &p.PolicyName, &p.EmailID, &p.Subject, &p.Sender, &p.ReceivedAt}
+}
+
+// Decided is a proposal with its decision.
+type Decided struct {
+	Proposed
+	Status    string // Approved or Rejected
+	DecidedAt time.Time
+}
+
 // Tray lists the person's proposals that wait for a decision, newest first.
-func Tray(ctx context.Context, db DB, user string, limit int) ([]Waiting, error) {
-	return list(ctx, db, "read tray", func(row pgx.CollectableRow) (Waiting, error) {
-		var w Waiting
-		err := row.Scan(&w.ID, &w.Action, &w.Params, &w.Confidence, &w.Explored, &w.Rationale, &w.CreatedAt,
-			&w.PolicyID, &w.PolicyName, &w.EmailID, &w.Subject, &w.Sender, &w.ReceivedAt)
-		return w, err
+func Tray(ctx context.Context, db DB, user string, limit int) ([]Proposed, error) {
+	return list(ctx, db, "read tray", func(row pgx.CollectableRow) (p Proposed, err error) {
+		err = row.Scan(p.fields()...)
+		return p, err
 	}, selectTray, user, limit)
+}
+
+// History lists the person's decisions that stand, newest first.
+func History(ctx context.Context, db DB, user string, limit int) ([]Decided, error) {
+	return list(ctx, db, "read history", func(row pgx.CollectableRow) (d Decided, err error) {
+		err = row.Scan(append(d.fields(), &d.Status, &d.DecidedAt)...)
+		return d, err
+	}, selectHistory, user, limit)
 }

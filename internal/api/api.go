@@ -59,8 +59,16 @@ type Config struct {
 	// Extend registers further operations with Route. Default: none.
 	Extend []func(huma.API)
 
-	// Page answers requests to which no operation belongs. They are not authenticated. Default: 404.
-	Page http.Handler
+	// Page makes the web page, which asks the API in this process. Default: none.
+	Page func(api http.Handler) (Page, error)
+}
+
+// Page is the web page. It authenticates by itself.
+type Page interface {
+	http.Handler
+
+	// Has tells whether a page belongs to a request.
+	Has(r *http.Request) bool
 }
 
 // Validate lists what is missing and sets the defaults.
@@ -101,7 +109,7 @@ type server struct {
 	wake    func()
 	gate    func(b *pgx.Batch, person string)
 	ats     func(context.Context, string, []string) (map[string]policy.ATS, error)
-	page    http.Handler
+	page    Page
 	hosts   []string
 	mux     *http.ServeMux // the operations, without /api
 	root    *http.ServeMux // paths that do not exist under /api
@@ -135,7 +143,7 @@ func New(config Config) (http.Handler, error) {
 	atOnce, atOnceCostly := shares(int(config.Pool.Config().MaxConns))
 	s := &server{
 		pool: config.Pool, users: auth.NewStore(config.Pool), engine: config.Search, log: config.Log,
-		wake: config.Wake, gate: config.Gate, ats: config.ATS, page: config.Page, hosts: config.Hosts,
+		wake: config.Wake, gate: config.Gate, ats: config.ATS, hosts: config.Hosts,
 		mux: http.NewServeMux(), root: http.NewServeMux(),
 		limiter: newLimiter(config.Rate, config.Burst), metrics: m,
 		crossOrigin: http.NewCrossOriginProtection(),
@@ -153,6 +161,11 @@ func New(config Config) (http.Handler, error) {
 	}
 	s.mux.HandleFunc("GET /openapi.json", s.serveDocument)
 	s.mountRoot(config.Registry)
+	if config.Page != nil {
+		if s.page, err = config.Page(s); err != nil {
+			return nil, fmt.Errorf("make the web page: %w", err)
+		}
+	}
 	return s, nil
 }
 

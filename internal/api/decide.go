@@ -54,6 +54,8 @@ func (s *server) routeActions(api huma.API) {
 		Errors: []int{http.StatusNotFound}, Summary: "Let the policies propose actions on mail"}), s.propose)
 	Route(api, huma.Operation{OperationID: "tray", Method: http.MethodGet, Path: "/actions/tray", Tags: tags,
 		Summary: "List what waits for a decision, newest first"}, s.tray)
+	Route(api, huma.Operation{OperationID: "history", Method: http.MethodGet, Path: "/actions/history", Tags: tags,
+		Summary: "List the decisions that stand, newest first"}, s.history)
 	Route(api, huma.Operation{OperationID: "approve", Method: http.MethodPost, Path: "/actions/{id}/approve", Tags: tags,
 		Summary: "Approve an action", Responses: conflicts()}, s.decideOne(approved))
 	Route(api, huma.Operation{OperationID: "reject", Method: http.MethodPost, Path: "/actions/{id}/reject", Tags: tags,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"mime"
 	"net/http"
 	"strings"
 	"time"
@@ -69,10 +70,33 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request) {
 		handler.ServeHTTP(w, r)
 		return
 	}
+	if s.wantsPage(r) && s.page.Has(r) {
+		s.page.ServeHTTP(w, r)
+		return
+	}
 	s.dispatch(w, r)
 }
 
-// dispatch serves the operations of the API, then the page, then a problem.
+// wantsPage tells whether a browser asks for a page, not a program for an operation of the API with the same path: it navigates, sends
+// a form, or loads what a page consists of.
+func (s *server) wantsPage(r *http.Request) bool {
+	if s.page == nil {
+		return false
+	}
+	switch r.Method {
+	case http.MethodGet, http.MethodHead:
+		return strings.Contains(r.Header.Get("Accept"), "text/html") || strings.HasPrefix(r.URL.Path, staticPath)
+	case http.MethodPost:
+		media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+		return media == "application/x-www-form-urlencoded" || media == "multipart/form-data"
+	}
+	return false
+}
+
+// staticPath is what the paths of the files begin with that pages load.
+const staticPath = "/static/"
+
+// dispatch serves the operations of the API, then the page for what there is not, then a problem.
 func (s *server) dispatch(w http.ResponseWriter, r *http.Request) {
 	handler, pattern := s.mux.Handler(r)
 	if pattern != "" {
@@ -81,7 +105,7 @@ func (s *server) dispatch(w http.ResponseWriter, r *http.Request) {
 	}
 	refusal := &discard{header: http.Header{}}
 	handler.ServeHTTP(refusal, r)
-	if refusal.status == http.StatusNotFound && s.page != nil {
+	if refusal.status == http.StatusNotFound && s.wantsPage(r) {
 		s.page.ServeHTTP(w, r)
 		return
 	}

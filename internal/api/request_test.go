@@ -440,10 +440,38 @@ func TestRootPaths(t *testing.T) {
 
 func TestPageAnswersTheRest(t *testing.T) {
 	w := newDeployment(t, func(c *Config) {
-		c.Page = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { writeText(w, "page "+r.URL.Path) })
+		c.Page = func(http.Handler) (Page, error) { return somePage{}, nil }
 	})
-	same(t, string(w.ask("", "GET", "/some/page", nil).want(http.StatusOK).body), "page /some/page")
+	f := func(want, method, path string, headers ...string) {
+		t.Helper()
+		got := w.ask("", method, path, nil, headers...)
+		if body := string(got.body); !strings.HasPrefix(body, want) {
+			t.Errorf("%s %s %q: %d %s", method, path, headers, got.status, body)
+		}
+	}
+	const html, form = "text/html,*/*;q=0.8", "application/x-www-form-urlencoded; charset=utf-8"
+	f("page /preferences", "GET", "/preferences", "Accept", html)
+	f(`{"type"`, "GET", "/preferences", "Accept", "*/*")
+	f(`{"type"`, "GET", "/api/preferences", "Accept", html)
+	f(`{"type"`, "GET", "/policy", "Accept", html) // the page has none
+	f("page /nothing", "GET", "/nothing", "Accept", html)
+	f(`{"type"`, "GET", "/nothing", "Accept", "application/json")
+	f("page /preferences", "POST", "/preferences", "Content-Type", form)
+	f(`{"type"`, "POST", "/preferences", "Content-Type", "application/json") // 405
+	f("page /static/x.css", "GET", "/static/x.css")
+	f("# HELP", "GET", "/metrics", "Accept", html)
 	w.ask("", "PUT", "/policy", nil).want(http.StatusMethodNotAllowed)
+}
+
+// somePage has the pages /preferences and those below /static/.
+type somePage struct{}
+
+func (somePage) Has(r *http.Request) bool {
+	return r.URL.Path == "/preferences" || strings.HasPrefix(r.URL.Path, "/static/")
+}
+
+func (somePage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	writeText(w, "page "+r.URL.Path)
 }
 
 func TestServeDrains(t *testing.T) {

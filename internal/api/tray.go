@@ -46,14 +46,40 @@ func (s *server) tray(ctx context.Context, in *trayInput) (*trayOutput, error) {
 		return nil, err
 	}
 	items := make([]trayItem, len(waiting))
-	for i, w := range waiting {
-		items[i] = trayItem{
-			ID: w.ID, Action: w.Action, Params: object(w.Params), Confidence: w.Confidence, Explored: w.Explored,
-			Rationale: object(w.Rationale), Policy: trayPolicy{w.PolicyID, w.PolicyName}, CreatedAt: w.CreatedAt.UTC(),
-			Email: trayEmail{w.EmailID, w.Subject, w.Sender, utc(w.ReceivedAt)},
-		}
+	for i := range waiting {
+		items[i] = itemOf(&waiting[i])
 	}
 	return &trayOutput{items}, nil
+}
+
+func itemOf(p *actions.Proposed) trayItem {
+	return trayItem{
+		ID: p.ID, Action: p.Action, Params: object(p.Params), Confidence: p.Confidence, Explored: p.Explored,
+		Rationale: object(p.Rationale), Policy: trayPolicy{p.PolicyID, p.PolicyName}, CreatedAt: p.CreatedAt.UTC(),
+		Email: trayEmail{p.EmailID, p.Subject, p.Sender, utc(p.ReceivedAt)},
+	}
+}
+
+type historyOutput struct {
+	Body []historyItem `nullable:"false"`
+}
+
+type historyItem struct {
+	trayItem
+	Status    string    `json:"status" enum:"approved,rejected"`
+	DecidedAt time.Time `json:"decided_at"`
+}
+
+func (s *server) history(ctx context.Context, in *trayInput) (*historyOutput, error) {
+	decided, err := actions.History(ctx, s.pool, auth.From(ctx).ID, in.Limit)
+	if err != nil {
+		return nil, err
+	}
+	items := make([]historyItem, len(decided))
+	for i := range decided {
+		items[i] = historyItem{itemOf(&decided[i].Proposed), decided[i].Status, decided[i].DecidedAt.UTC()}
+	}
+	return &historyOutput{items}, nil
 }
 
 // notNil makes an empty list [] in JSON and not null.
