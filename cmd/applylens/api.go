@@ -47,7 +47,7 @@ func (c *apiCommand) Run(ctx context.Context, p *process) error {
 	waker := &outbox.Waker{Pool: links.pool}
 	handler, err := api.New(api.Config{
 		Pool: links.pool, Search: engine, Log: p.log, Registry: newRegistry(), Wake: waker.Wake, ATS: ats.OfMails(links.pool), Hosts: c.AllowedHosts,
-		Extend: operations(links),
+		Extend: operations(links), Page: webPage(links.pool, p.log),
 	})
 	if err != nil {
 		return err

@@ -65,8 +65,7 @@ func (d *demo) run(ctx context.Context, env *environment) error {
 	if err := d.show(ctx); err != nil {
 		return err
 	}
-	env.printNext(d.p.stdout)
-	return nil
+	return env.printNext(ctx, users, d.p.stdout)
 }
 
 func stamp(user auth.User) string { return user.CreatedAt.UTC().Format(time.RFC3339Nano) }

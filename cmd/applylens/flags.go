@@ -13,7 +13,7 @@ import (
 // newParser returns the parser of the command line.
 func newParser(line *commandLine, options ...kong.Option) (*kong.Kong, error) {
 	variables := kong.Vars{
-		"groups": strings.Join(knownGroups().Names(), ","), "data_dir": "a directory in your home",
+		"groups": strings.Join(knownGroups().Names(), ","), "data_dir": "a directory in your home", "local_user": localUser,
 		"usual_listen": usualListen, "relay_metrics": relayMetrics, "consume_metrics": consumeMetrics, "index_metrics": indexMetrics, "sync_metrics": syncMetrics,
 	}
 	if dir, err := config.DataDir(); err == nil {

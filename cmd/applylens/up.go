@@ -87,8 +87,8 @@ func (c *upCommand) Run(ctx context.Context, p *process) (err error) {
 	fmt.Fprintf(p.stdout, "ApplyLens is ready at %s after %s\n", env.url, time.Since(began).Round(10*time.Millisecond))
 	if c.Demo {
 		running.Go(func() error { return runDemo(runCtx, p, links, env) })
-	} else {
-		env.printNext(p.stdout)
+	} else if err := env.printNext(runCtx, auth.NewStore(links.pool), p.stdout); err != nil {
+		return err
 	}
 	return running.Wait()
 }
@@ -135,7 +135,7 @@ func (c *upCommand) startParts(ctx context.Context, running *errgroup.Group, p *
 	signal := outbox.NewSignal()
 	handler, err := api.New(api.Config{
 		Pool: links.pool, Search: pgsearch.New(links.pool), Log: p.log, Registry: registry, Wake: signal.Set, ATS: ats.OfMails(links.pool), Hosts: ownHosts(listener.Addr()),
-		Extend: operations(links),
+		Extend: operations(links), Page: webPage(links.pool, p.log),
 	})
 	if err != nil {
 		return err

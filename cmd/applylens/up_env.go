@@ -57,8 +57,18 @@ func (e *environment) write() error {
 	return nil
 }
 
-// printNext prints what to do next: with the sample mail if there is any, and otherwise with one's own.
-func (e *environment) printNext(w io.Writer) {
+// printNext prints what to do next: with the sample mail if there is any, and otherwise with one's own. Its link signs a browser in
+// as whose mail that is.
+func (e *environment) printNext(ctx context.Context, users *auth.Store, w io.Writer) error {
+	owner := localUser
+	if e.demoToken != "" {
+		owner = demoUser
+	}
+	link, err := signInLink(ctx, users, owner, e.url)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "Open the page, signed in as %s (once, within %.0f minutes; \"applylens token link --user %s\" makes another link):\n  %s\n", owner, auth.LinkFor.Minutes(), owner, link)
 	lines := []string{
 		". " + quote(e.path()),
 		"applylens import FILE.mbox       # your mail: an mbox, a Takeout, a Maildir or single messages",
@@ -80,7 +90,8 @@ func (e *environment) printNext(w io.Writer) {
 	for _, line := range lines {
 		fmt.Fprintln(w, "  "+line)
 	}
-	fmt.Fprintf(w, "The API is described at %s/openapi.json. Ctrl-C stops it; the data stays in %s\n", e.url, e.dir)
+	_, err = fmt.Fprintf(w, "The API is described at %s/openapi.json. Ctrl-C stops it; the data stays in %s\n", e.url, e.dir)
+	return err
 }
 
 // relaySecretFile is the name of the file with the master secret of the relay's keys.

@@ -97,6 +97,22 @@ func TestPackagesDependInOneDirection(t *testing.T) {
 	}
 }
 
+// Pages have the rules of the API and the person's session, and no way around them.
+func TestPagesAskTheAPI(t *testing.T) {
+	all := imports(t)
+	if len(all["web/page"]) == 0 {
+		t.Error("there is no package web/page")
+	}
+	for path, list := range all {
+		for _, imported := range list {
+			own, isOwn := strings.CutPrefix(imported, module)
+			if within(path, "web") && (isOwn && own != "web" && own != "internal/auth" || within(imported, "github.com/jackc")) {
+				t.Errorf("%s imports %s", path, imported)
+			}
+		}
+	}
+}
+
 func TestProjectionsDoNotImportEachOther(t *testing.T) {
 	all := imports(t)
 	for _, one := range projections {

@@ -1,0 +1,102 @@
+package page
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+)
+
+// apiPrefix begins the paths of the API, also of those that a page has too.
+const apiPrefix = "/api"
+
+// maxAnswer bounds what a page reads of an answer of the API.
+const maxAnswer = 32 << 20
+
+// problem is what the API says when it does not do something (RFC 9457).
+type problem struct {
+	Status int    `json:"status"`
+	Detail string `json:"detail"`
+	Errors []struct {
+		Message  string `json:"message"`
+		Location string `json:"location"`
+	} `json:"errors"`
+}
+
+// Error implements error.
+func (p *problem) Error() string { return fmt.Sprintf("%d %s", p.Status, p.Detail) }
+
+// call asks the API as the visit's person: body is sent as JSON unless it is nil, and the answer is read into out unless that is
+// nil.
+func (v *visit) call(method, path string, body, out any) *problem {
+	var content io.Reader
+	if body != nil {
+		text, err := json.Marshal(body)
+		if err != nil {
+			return v.broken(path, err)
+		}
+		content = bytes.NewReader(text)
+	}
+	r, err := http.NewRequestWithContext(v.r.Context(), method, apiPrefix+path, content)
+	if err != nil {
+		return v.broken(path, err)
+	}
+	r.Host, r.RemoteAddr = v.r.Host, v.r.RemoteAddr
+	r.RequestURI = r.URL.RequestURI()
+	r.Header.Set("Cookie", v.r.Header.Get("Cookie"))
+	r.Header.Set("Accept", "application/json")
+	if body != nil {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	answer := &answer{header: http.Header{}}
+	v.api.ServeHTTP(answer, r)
+	v.event = answer.header.Get("X-Event-Id")
+	if answer.status >= http.StatusBadRequest {
+		wrong := &problem{}
+		if err := json.Unmarshal(answer.body.Bytes(), wrong); err != nil || wrong.Status == 0 {
+			return v.broken(path, fmt.Errorf("status %d: %w", answer.status, err))
+		}
+		return wrong
+	}
+	if answer.cut {
+		return v.broken(path, fmt.Errorf("the answer has more than %d bytes", maxAnswer))
+	}
+	if out != nil {
+		if err := json.Unmarshal(answer.body.Bytes(), out); err != nil {
+			return v.broken(path, err)
+		}
+	}
+	return nil
+}
+
+// broken reports what should not happen.
+func (v *visit) broken(path string, err error) *problem {
+	v.log.Error("a page cannot read the API", "path", path, "error", err)
+	return &problem{Status: http.StatusInternalServerError, Detail: "Something went wrong on our side."}
+}
+
+// answer keeps what a handler writes.
+type answer struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+	cut    bool
+}
+
+func (a *answer) Header() http.Header { return a.header }
+
+func (a *answer) WriteHeader(status int) {
+	if a.status == 0 {
+		a.status = status
+	}
+}
+
+func (a *answer) Write(b []byte) (int, error) {
+	a.WriteHeader(http.StatusOK)
+	if a.body.Len()+len(b) > maxAnswer {
+		a.cut = true
+		return len(b), nil
+	}
+	return a.body.Write(b)
+}

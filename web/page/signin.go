@@ -1,0 +1,115 @@
+package page
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/applylens/applylens/internal/auth"
+)
+
+// Secrets cannot be guessed; the limits keep attempts from keeping the database busy.
+const (
+	signInsPerSecond = 10
+	signInBurst      = 50
+)
+
+// maxForm bounds a form.
+const maxForm = 256 << 10
+
+// signInForm is what the page to sign in shows.
+type signInForm struct {
+	Link   string // the secret of a link, empty without one
+	Next   string // the path to go on to
+	Signed string // who the browser is signed in as
+}
+
+// showSignIn shows a button for a link, and otherwise a field for a token. It uses nothing up, since mail programs and scanners
+// open links.
+func (p *Pages) showSignIn(w http.ResponseWriter, r *http.Request) {
+	p.renderSignIn(w, r, signInForm{Link: r.URL.Query().Get("link"), Next: nextOf(r.URL.Query().Get("next"))}, nil)
+}
+
+func (p *Pages) renderSignIn(w http.ResponseWriter, r *http.Request, form signInForm, wrong *problem) {
+	if caller, err := p.callerOf(r); err == nil {
+		form.Signed = caller.ID
+	}
+	p.render(w, r, "signin", frame{Title: "Sign in", Body: form, Problem: wrong})
+}
+
+func nextOf(path string) string {
+	if !isLocal(path) || strings.HasPrefix(path, "/sign-in") {
+		return "/"
+	}
+	return path
+}
+
+// signIn begins a session with the link or the token of the form.
+func (p *Pages) signIn(w http.ResponseWriter, r *http.Request) {
+	if !p.attempts.Allow() {
+		p.renderSignIn(w, r, signInForm{Next: "/"}, &problem{Status: http.StatusTooManyRequests, Detail: "Too many attempts to sign in. Try again in a moment."})
+		return
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	link, next := r.PostFormValue("link"), nextOf(r.PostFormValue("next"))
+	kind, secret := auth.Login, link
+	if link == "" {
+		kind, secret = auth.Bearer, r.PostFormValue("token")
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), lookFor)
+	defer cancel()
+	session, err := p.users.SignIn(ctx, kind, secret, auth.SessionOf(r), browserOf(r))
+	if err != nil {
+		p.renderSignIn(w, r, signInForm{Link: link, Next: next}, p.refusalOf(kind, err))
+		return
+	}
+	auth.SetSession(w, r, session)
+	http.Redirect(w, r, next, http.StatusSeeOther)
+}
+
+func (p *Pages) refusalOf(kind string, err error) *problem {
+	switch {
+	case errors.Is(err, auth.ErrOtherPerson):
+		return &problem{Status: http.StatusConflict, Detail: "This browser is signed in as another person. Sign out first; the link stays valid."}
+	case errors.Is(err, auth.ErrUnauthenticated) && kind == auth.Login:
+		return &problem{Status: http.StatusUnauthorized, Detail: "This link was used, or it is older than ten minutes. Make another one with: applylens token link"}
+	case errors.Is(err, auth.ErrUnauthenticated):
+		return &problem{Status: http.StatusUnauthorized, Detail: "This token is not valid: it was mistyped, revoked, or has expired."}
+	}
+	p.log.Error("cannot sign in", "error", err)
+	return &problem{Status: http.StatusServiceUnavailable, Detail: unavailable}
+}
+
+// browserOf names a session in lists of tokens by what the browser calls itself.
+func browserOf(r *http.Request) string {
+	name := strings.Map(func(letter rune) rune {
+		if letter < ' ' || letter > '~' {
+			return -1
+		}
+		return letter
+	}, r.UserAgent())
+	return name[:min(len(name), 100)]
+}
+
+// signOut ends the session, or with everywhere all sessions of the person.
+func (p *Pages) signOut(w http.ResponseWriter, r *http.Request) {
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	ctx, cancel := context.WithTimeout(r.Context(), lookFor)
+	defer cancel()
+	caller, err := p.users.Authenticate(ctx, r)
+	if err == nil {
+		if r.PostFormValue("everywhere") != "" {
+			err = p.users.SignOutEverywhere(ctx, caller.ID)
+		} else {
+			err = p.users.SignOut(ctx, auth.SessionOf(r))
+		}
+	}
+	if err != nil && !errors.Is(err, auth.ErrUnauthenticated) {
+		p.log.Error("cannot sign out", "error", err)
+		p.fail(w, r, nil, &problem{Status: http.StatusServiceUnavailable, Detail: unavailable + " You are still signed in."})
+		return
+	}
+	auth.SetSession(w, r, "")
+	http.Redirect(w, r, "/sign-in", http.StatusSeeOther)
+}

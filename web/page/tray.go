@@ -1,0 +1,190 @@
+package page
+
+import (
+	"fmt"
+	"math"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// most is how many proposals or decisions a page shows.
+const most = 300
+
+// proposal is what the API tells of one.
+type proposal struct {
+	ID         string    `json:"id"`
+	Action     string    `json:"action"`
+	Confidence float64   `json:"confidence"`
+	Explored   bool      `json:"explored"`
+	Rationale  rationale `json:"rationale"`
+	Policy     struct {
+		ID   int64  `json:"id"`
+		Name string `json:"name"`
+	} `json:"policy"`
+	CreatedAt time.Time `json:"created_at"`
+	Email     struct {
+		ID         string     `json:"id"`
+		Subject    string     `json:"subject"`
+		Sender     string     `json:"sender"`
+		ReceivedAt *time.Time `json:"received_at"`
+	} `json:"email"`
+	Status    string    `json:"status"`
+	DecidedAt time.Time `json:"decided_at"`
+}
+
+type rationale struct {
+	Contributions []contribution `json:"contributions"`
+	Narrative     struct {
+		Summary string `json:"summary"`
+	} `json:"narrative"`
+}
+
+type contribution struct {
+	Feature string  `json:"feature"`
+	Weight  float64 `json:"weight"`
+}
+
+// Strongest is the greatest of the weights, by which bars are drawn.
+func (r rationale) Strongest() float64 {
+	strongest := 0.0
+	for _, c := range r.Contributions {
+		strongest = max(strongest, math.Abs(c.Weight))
+	}
+	return strongest
+}
+
+// group are proposals of one policy for mail of one sender.
+type group struct {
+	Number int
+	Policy string
+	Action string
+	Sender string
+	Items  []proposal
+}
+
+// groupsOf divides proposals by policy and sender, in the order of the newest of each group.
+func groupsOf(list []proposal) []*group {
+	var groups []*group
+	for _, p := range list {
+		at := slices.IndexFunc(groups, func(g *group) bool {
+			return g.Items[0].Policy.ID == p.Policy.ID && g.Sender == p.Email.Sender && g.Action == p.Action
+		})
+		if at < 0 {
+			at = len(groups)
+			groups = append(groups, &group{Number: at + 1, Policy: p.Policy.Name, Action: p.Action, Sender: p.Email.Sender})
+		}
+		groups[at].Items = append(groups[at].Items, p)
+	}
+	return groups
+}
+
+// trayBody is what the tray shows.
+type trayBody struct {
+	Groups []*group
+	Count  int
+	Full   bool // there may be more
+	Done   *done
+}
+
+// done is what the last form did, with what takes it back.
+type done struct {
+	Sentence string
+	IDs      []string
+}
+
+func tray(v *visit) {
+	body := trayBody{Done: v.lastDone()}
+	var list []proposal
+	wrong := v.call(http.MethodGet, "/actions/tray?limit="+strconv.Itoa(most), nil, &list)
+	body.Groups, body.Count, body.Full = groupsOf(list), len(list), len(list) == most
+	v.show("tray", "Tray", "/tray", body, wrong)
+}
+
+// lastDone tells what the form before this page decided: the newest decisions of the history, as many as the address says.
+func (v *visit) lastDone() *done {
+	query := v.r.URL.Query()
+	count, err := strconv.Atoi(query.Get("decided"))
+	status := query.Get("as")
+	if err != nil || count < 1 || count > most || status != "approved" && status != "rejected" {
+		return nil
+	}
+	var list []proposal
+	if wrong := v.call(http.MethodGet, "/actions/history?limit="+strconv.Itoa(count), nil, &list); wrong != nil {
+		return nil
+	}
+	d := &done{Sentence: plural(count, "proposal", "proposals") + " " + status + "."}
+	for _, p := range list {
+		if p.Status == status {
+			d.IDs = append(d.IDs, p.ID)
+		}
+	}
+	return d
+}
+
+// decision is one of a form, as the API takes it.
+type decision struct {
+	ID       string `json:"id"`
+	Decision string `json:"decision"`
+}
+
+// decide does what a form of the tray says: approve or reject one proposal, those that are selected or, if none is, the whole group,
+// or make a policy of one.
+func decide(v *visit) {
+	if !v.readForm() {
+		return
+	}
+	form := v.r.PostForm
+	if id := form.Get("always"); id != "" {
+		v.always(id)
+		return
+	}
+	word, ids := "approve", form["approve"]
+	if len(ids) == 0 {
+		word, ids = "reject", form["reject"]
+	}
+	if all := form.Get("all"); len(ids) == 0 && (all == "approve" || all == "reject") {
+		word = all
+		if ids = form["selected"]; len(ids) == 0 {
+			ids = form["member"]
+		}
+	}
+	if len(ids) == 0 {
+		v.fail(&problem{Status: http.StatusBadRequest, Detail: "The form names no proposal. Nothing was changed."})
+		return
+	}
+	decisions := make([]decision, len(ids))
+	for i, id := range ids {
+		decisions[i] = decision{id, word}
+	}
+	var answer struct {
+		Results []struct{ Outcome, Status string }
+	}
+	if wrong := v.call(http.MethodPost, "/actions/decide", map[string]any{"decisions": decisions}, &answer); wrong != nil {
+		v.fail(wrong)
+		return
+	}
+	decided, lost := 0, 0
+	for _, result := range answer.Results {
+		if result.Outcome == "decided" {
+			decided++
+		} else if result.Outcome != "repeated" {
+			lost++
+		}
+	}
+	if decided == 0 && lost > 0 {
+		v.fail(&problem{Status: http.StatusConflict, Detail: plural(lost, "proposal was", "proposals were") + " decided elsewhere, or expired, in the meantime. Nothing was changed."})
+		return
+	}
+	v.redirect(fmt.Sprintf("/tray?decided=%d&as=%s", decided, map[string]string{"approve": "approved", "reject": "rejected"}[word]))
+}
+
+// always makes a policy of a proposal.
+func (v *visit) always(id string) {
+	if wrong := v.call(http.MethodPost, "/actions/"+segment(id)+"/always", nil, nil); wrong != nil {
+		v.fail(wrong)
+		return
+	}
+	v.redirect("/tray")
+}
