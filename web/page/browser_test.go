@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -22,21 +21,18 @@ type browser struct {
 	*owner
 	ctx context.Context
 
+	barriers []string // what keeps people from using pages
+
 	mu     sync.Mutex
 	faults []string // what pages wrote to the console: errors of scripts and of the content policy
 }
 
-// browser opens a tab with a profile of its own. The test skips when there is no Chromium.
+// browser opens a tab with a profile of its own. The test skips when CHROMIUM is unset.
 func (o *owner) browser() *browser {
 	o.Helper()
 	program := os.Getenv("CHROMIUM")
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if program == "" {
-			program, _ = exec.LookPath(name)
-		}
-	}
 	if program == "" {
-		o.Skip("install Chromium, or set CHROMIUM to its program, to run this test")
+		o.Skip("set CHROMIUM to the program of a Chromium to run this test")
 	}
 	bounded, cancel := context.WithTimeout(o.Context(), 2*time.Minute)
 	o.Cleanup(cancel)
@@ -239,6 +235,14 @@ func TestLooks(t *testing.T) {
 	if title := value[string](b, `document.title`); !strings.Contains(title, "ApplyLens") {
 		t.Errorf("a subject became a script: the title is %q", title)
 	}
+	t.Run("everybody can use them", func(t *testing.T) {
+		if os.Getenv("AXE") == "" {
+			t.Skip("set AXE to the path of axe-core's script to run this test")
+		}
+		for _, barrier := range b.barriers {
+			t.Error(barrier)
+		}
+	})
 }
 
 // look takes pictures of the page.
@@ -258,9 +262,30 @@ func (b *browser) look(name string) {
 			if wide := value[int](b, `document.documentElement.scrollWidth`); wide > int(width) {
 				b.Errorf("%s is %d wide in a window of %d", name, wide, width)
 			}
+			if width < 1920 {
+				b.accessible(fmt.Sprintf("%s, %s, %d wide", name, scheme, width))
+			}
 		}
 	}
 	b.quiet()
+}
+
+// accessible notes what axe-core finds on the page that keeps people from using it.
+func (b *browser) accessible(name string) {
+	b.Helper()
+	path := os.Getenv("AXE")
+	if path == "" {
+		return
+	}
+	script, err := os.ReadFile(path)
+	b.Must(err)
+	b.do(chromedp.Evaluate[chromedp.Void](string(script)))
+	const run = `axe.run(document, {resultTypes: ["violations"]}).then((found) => found.violations.flatMap((v) => v.nodes.map((node) => v.id + ": " + node.html.slice(0, 200) + " " + node.failureSummary)))`
+	found, err := chromedp.Run(b.ctx, chromedp.Evaluate[[]string](run, chromedp.EvalAwaitPromise))
+	b.Must(err)
+	for _, fault := range found {
+		b.barriers = append(b.barriers, name+": "+fault)
+	}
 }
 
 func (b *browser) artifacts() string {

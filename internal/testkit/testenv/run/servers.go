@@ -39,6 +39,8 @@ func startServers(ctx context.Context, withElasticsearch, durable bool) (*server
 	group.Go(func() { s.add(s.find(ctx, "CONFLUENT_KAFKA", server.FindConfluentKafka), "the examples in Python") })
 	group.Go(func() { s.add(s.find(ctx, "KAFKAJS", server.FindKafkaJS), "the examples in JavaScript") })
 	group.Go(func() { s.add(s.find(ctx, "JDK_BIN", server.FindJDK), "the examples in Java") })
+	group.Go(func() { s.add(s.find(ctx, "CHROMIUM", server.FindChromium), "the web page in a browser") })
+	group.Go(func() { s.add(s.find(ctx, "AXE", server.FindAxe), "whether everybody can use the web page") })
 	group.Wait()
 	if err := ctx.Err(); err != nil {
 		return s, err
