@@ -99,10 +99,11 @@ func (h *heading) refuse(name, detail string) {
 	}
 }
 
-func (h *heading) collect(headers []Header) {
+// collect keeps the headers that Head reads, from the first given one on.
+func (h *heading) collect(headers []Header, first int) {
 	for i := range headers {
 		at := headerAt(headers[i].Key)
-		if at == headerCount {
+		if at < first || at == headerCount {
 			continue
 		}
 		if h.seen[at] {
@@ -155,7 +156,7 @@ func validUnicode(text string) bool {
 // error here: see TypeUnknown and TypeForeign.
 func (d *Decoder) Head(headers []Header) (Head, error) {
 	h := heading{all: d.all}
-	h.collect(headers)
+	h.collect(headers, 0)
 	return d.head(&h)
 }
 

@@ -40,13 +40,8 @@ func (d *Decoder) Open(headers []Header, value []byte) (Head, []byte, error) {
 	if len(value) > MaxValue {
 		return Head{}, nil, &Error{Reason: ReasonMalformed, Detail: "value is too long"}
 	}
-	var h heading
-	h.collect(headers)
-	for at := range atRelayID {
-		h.values[at], h.seen[at] = nil, false
-	}
-	h.err, h.all = nil, d.all // without those of headers that are not looked at
-	h.again(headers)
+	h := heading{all: d.all}
+	h.collect(headers, atRelayID)
 	d.reset(value)
 	data := d.envelope(&h)
 	if d.end(); d.err != nil {
@@ -57,21 +52,6 @@ func (d *Decoder) Open(headers []Header, value []byte) (Head, []byte, error) {
 	}
 	head, err := d.head(&h)
 	return head, data, err
-}
-
-// again refuses headers that are present twice among those that are headers in either mode.
-func (h *heading) again(headers []Header) {
-	var seen [headerCount]bool
-	for i := range headers {
-		at := headerAt(headers[i].Key)
-		if at < atRelayID || at == headerCount {
-			continue
-		}
-		if seen[at] {
-			h.fail(at, "is present twice")
-		}
-		seen[at] = true
-	}
 }
 
 // attributes are the members of a CloudEvent that are attributes which Head reads.
