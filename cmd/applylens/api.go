@@ -26,12 +26,16 @@ type apiCommand struct {
 	Kafka         config.Kafka         `embed:"" group:"Connections:"`
 	Postgres      config.Postgres      `embed:"" group:"Connections:"`
 	Elasticsearch config.Elasticsearch `embed:"" group:"Connections:"`
+	OIDC          config.OIDC          `embed:"" group:"Sign-in:"`
 	Listen        address              `help:"Address to serve HTTP on. Default: ${usual_listen}, or a free port if it is in use." env:"LISTEN" placeholder:"HOST:PORT"`
 	AllowedHosts  []string             `help:"Host names under which the API answers, without a port; default: any." env:"ALLOWED_HOSTS" placeholder:"HOST,..."`
 }
 
 // Run serves until the context ends, then drains.
 func (c *apiCommand) Run(ctx context.Context, p *process) error {
+	if err := c.OIDC.Validate(); err != nil {
+		return usageError{err}
+	}
 	links, err := connect(ctx, &c.Kafka, &c.Postgres, "applylens api")
 	if err != nil {
 		return err
@@ -47,7 +51,7 @@ func (c *apiCommand) Run(ctx context.Context, p *process) error {
 	waker := &outbox.Waker{Pool: links.pool}
 	handler, err := api.New(api.Config{
 		Pool: links.pool, Search: engine, Log: p.log, Registry: newRegistry(), Wake: waker.Wake, ATS: ats.OfMails(links.pool), Hosts: c.AllowedHosts,
-		Extend: operations(links), Page: webPage(links.pool, p.log),
+		Extend: operations(links), Page: webPage(links.pool, p.log, c.OIDC),
 	})
 	if err != nil {
 		return err

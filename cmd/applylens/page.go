@@ -16,10 +16,20 @@ import (
 	"github.com/applylens/applylens/web/page"
 )
 
-// webPage makes the web page for an API on a database.
-func webPage(pool *pgxpool.Pool, log *slog.Logger) func(http.Handler) (api.Page, error) {
+// webPage makes the web page for an API on a database, and for an OpenID provider if there is one.
+func webPage(pool *pgxpool.Pool, log *slog.Logger, settings config.OIDC) func(http.Handler) (api.Page, error) {
 	return func(handler http.Handler) (api.Page, error) {
-		return page.New(page.Config{API: handler, Users: auth.NewStore(pool), Log: log})
+		return page.New(page.Config{API: handler, Users: auth.NewStore(pool), Log: log, Provider: providerOf(settings)})
+	}
+}
+
+func providerOf(settings config.OIDC) *page.Provider {
+	if !settings.Given() {
+		return nil
+	}
+	return &page.Provider{
+		Issuer: settings.OIDCIssuer, ClientID: settings.OIDCClientID, ClientSecret: string(settings.OIDCClientSecret), PublicURL: settings.PublicURL,
+		AllowedDomains: settings.OIDCAllowedDomains, AllowedGroups: settings.OIDCAllowedGroups, OperatorGroup: settings.OIDCOperatorGroup,
 	}
 }
 

@@ -135,7 +135,7 @@ func (c *upCommand) startParts(ctx context.Context, running *errgroup.Group, p *
 	signal := outbox.NewSignal()
 	handler, err := api.New(api.Config{
 		Pool: links.pool, Search: pgsearch.New(links.pool), Log: p.log, Registry: registry, Wake: signal.Set, ATS: ats.OfMails(links.pool), Hosts: ownHosts(listener.Addr()),
-		Extend: operations(links), Page: webPage(links.pool, p.log),
+		Extend: operations(links), Page: webPage(links.pool, p.log, config.OIDC{}),
 	})
 	if err != nil {
 		return err

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/applylens/applylens/events"
 )
 
 // Cookie is the name of the cookie that carries a session's secret. Browsers take a cookie with the prefix only over TLS, from
@@ -56,25 +58,54 @@ func (s *Store) SignIn(ctx context.Context, kind, secret, current, name string) 
 	if secret = wellFormed(strings.TrimSpace(secret)); secret == "" || kind != Login && kind != Bearer {
 		return "", ErrUnauthenticated
 	}
+	return s.beginSession(ctx, current, name, func(tx pgx.Tx) (user string, roles []string, err error) {
+		if err := tx.QueryRow(ctx, selectForSignIn, hash(secret), kind).Scan(&user, &roles); err != nil {
+			return "", nil, err
+		}
+		if kind == Login {
+			_, err = tx.Exec(ctx, deleteSecret, hash(secret))
+		}
+		return user, roles, err
+	})
+}
+
+// Person is somebody whom an OpenID provider knows.
+type Person struct {
+	Issuer, Subject string
+	Address         string // verified; empty if none is
+}
+
+// id is the id of the person's user: opaque, and of another person for another issuer with the same subject.
+func (p *Person) id() string { return "openid-" + events.DeriveUUID(p.Issuer, p.Subject).String() }
+
+// SignInPerson begins a session with roles for a person whom an OpenID provider has signed in, and returns the session's secret. A person
+// who was never here becomes a user; a verified address becomes one of their own. The error is ErrOtherPerson as of SignIn.
+func (s *Store) SignInPerson(ctx context.Context, person Person, roles []string, current, name string) (session string, err error) {
+	user := User{ID: person.id()}
+	if person.Address != "" {
+		user.Addresses = []string{person.Address}
+	}
+	if _, err := s.CreateUser(ctx, user); err != nil {
+		return "", err
+	}
+	return s.beginSession(ctx, current, name, func(pgx.Tx) (string, []string, error) { return user.ID, roles, nil })
+}
+
+// beginSession replaces a browser's current session by one for the user whom admit lets in.
+func (s *Store) beginSession(ctx context.Context, current, name string, admit func(pgx.Tx) (user string, roles []string, err error)) (session string, err error) {
 	session = newSecret()
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, deleteExpired); err != nil {
 			return err
 		}
-		var user string
-		var roles []string
-		if err := tx.QueryRow(ctx, selectForSignIn, hash(secret), kind).Scan(&user, &roles); err != nil {
+		user, roles, err := admit(tx)
+		if err != nil {
 			return err
 		}
 		if err := replaceSession(ctx, tx, user, current); err != nil {
 			return err
 		}
-		if kind == Login {
-			if _, err := tx.Exec(ctx, deleteSecret, hash(secret)); err != nil {
-				return err
-			}
-		}
-		_, err := tx.Exec(ctx, insertToken, hash(session), user, Session, name, roles, time.Now().Add(SessionFor))
+		_, err = tx.Exec(ctx, insertToken, hash(session), user, Session, name, roles, time.Now().Add(SessionFor))
 		return err
 	})
 	switch {
@@ -126,7 +157,7 @@ func (s *Store) SignOutEverywhere(ctx context.Context, userID string) error {
 
 // SessionOf returns the secret of the session that a request's cookie carries, empty without one.
 func SessionOf(r *http.Request) string {
-	cookie, err := r.Cookie(cookieName(r))
+	cookie, err := r.Cookie(CookieName(r))
 	if err != nil {
 		return ""
 	}
@@ -135,7 +166,7 @@ func SessionOf(r *http.Request) string {
 
 // SetSession answers a request with the cookie of a session; without a secret it takes the cookie away.
 func SetSession(w http.ResponseWriter, r *http.Request, secret string) {
-	name := cookieName(r)
+	name := CookieName(r)
 	cookie := &http.Cookie{
 		Name: name, Value: secret, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: name == Cookie,
 		MaxAge: int(SessionFor.Seconds()),
@@ -146,8 +177,8 @@ func SetSession(w http.ResponseWriter, r *http.Request, secret string) {
 	http.SetCookie(w, cookie)
 }
 
-// cookieName is the name that a session's cookie has under the request's host.
-func cookieName(r *http.Request) string {
+// CookieName is the name that a session's cookie has under the request's host.
+func CookieName(r *http.Request) string {
 	if isLoopback(r.Host) {
 		return LoopbackCookie
 	}

@@ -41,6 +41,7 @@ var bounded = map[string]string{
 	"producers/warehouse":          "PgConn only bounds the size of an answer",
 	"producers/warehouse/bigquery": "every call has a deadline of its own",
 	"cmd/applylens":                "the demo asks the server in its own process",
+	"web/page":                     "its client of the OpenID provider has a time limit",
 }
 
 // waits lists what a file uses that may wait for ever. A Ping of internal/postgres is bounded.

@@ -30,6 +30,9 @@ type Config struct {
 	// Users has the sessions. Required.
 	Users *auth.Store
 
+	// Provider signs people in, too. Default: none.
+	Provider *Provider
+
 	// Log is for operators. Default: slog.Default().
 	Log *slog.Logger
 }
@@ -38,6 +41,7 @@ type Config struct {
 type Pages struct {
 	api       http.Handler
 	users     *auth.Store
+	openID    *openID // nil without a provider
 	log       *slog.Logger
 	mux       *http.ServeMux
 	templates map[string]*template.Template // by page
@@ -53,6 +57,9 @@ func New(config Config) (*Pages, error) {
 	}
 	if p.log == nil {
 		p.log = slog.Default()
+	}
+	if config.Provider != nil {
+		p.openID = newOpenID(*config.Provider)
 	}
 	var err error
 	if p.static, err = readStatic(web.Static); err != nil {
@@ -70,6 +77,10 @@ func (p *Pages) routes() {
 	p.mux.HandleFunc("GET /sign-in", p.showSignIn)
 	p.mux.HandleFunc("POST /sign-in", p.signIn)
 	p.mux.HandleFunc("POST /sign-out", p.signOut)
+	if p.openID != nil {
+		p.mux.HandleFunc("GET "+oidcPath, p.startOpenID)
+		p.mux.HandleFunc("GET "+callbackPath, p.finishOpenID)
+	}
 	p.mux.Handle("GET /{$}", p.signedIn(func(v *visit) { v.redirect("/tray") }))
 	p.mux.Handle("GET /tray", p.signedIn(tray))
 	p.mux.Handle("POST /tray", p.signedIn(decide))

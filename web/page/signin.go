@@ -23,6 +23,7 @@ type signInForm struct {
 	Link   string // the secret of a link, empty without one
 	Next   string // the path to go on to
 	Signed string // who the browser is signed in as
+	OpenID string // the path that leads to the provider, empty without one
 }
 
 // showSignIn shows a button for a link, and otherwise a field for a token. It uses nothing up, since mail programs and scanners
@@ -34,6 +35,9 @@ func (p *Pages) showSignIn(w http.ResponseWriter, r *http.Request) {
 func (p *Pages) renderSignIn(w http.ResponseWriter, r *http.Request, form signInForm, wrong *problem) {
 	if caller, err := p.callerOf(r); err == nil {
 		form.Signed = caller.ID
+	}
+	if p.openID != nil {
+		form.OpenID = oidcPath
 	}
 	p.render(w, r, "signin", frame{Title: "Sign in", Body: form, Problem: wrong})
 }

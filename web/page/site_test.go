@@ -26,21 +26,30 @@ type site struct {
 	url   string
 }
 
-func newSite(t *testing.T) *site {
+func newSite(t *testing.T) *site { t.Helper(); return newSiteWith(t, nil) }
+
+// newSiteWith is newSite with an OpenID provider, which learns the address of the page.
+func newSiteWith(t *testing.T, provider *Provider) *site {
 	t.Helper()
 	t.Parallel()
 	w := world.New(t)
 	users := auth.NewStore(w.Pool)
+	server := httptest.NewUnstartedServer(nil)
+	address := "http://" + server.Listener.Addr().String()
+	if provider != nil {
+		provider.PublicURL = address
+	}
 	handler, err := api.New(api.Config{
 		Pool: w.Pool, Search: postgres.New(w.Pool), Log: w.Logger, Hosts: api.LoopbackHosts(),
 		Page: func(handler http.Handler) (api.Page, error) {
-			return New(Config{API: handler, Users: users, Log: w.Logger})
+			return New(Config{API: handler, Users: users, Log: w.Logger, Provider: provider})
 		},
 	})
 	w.Must(err)
-	server := httptest.NewServer(handler)
+	server.Config.Handler = handler
+	server.Start()
 	t.Cleanup(server.Close)
-	return &site{w, users, server.URL}
+	return &site{w, users, address}
 }
 
 // owner is a person with a browser that has no scripts.
