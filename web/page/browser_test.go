@@ -211,7 +211,7 @@ func TestLooks(t *testing.T) {
 	decided := o.tray()[0].ID
 	o.json(http.MethodPost, "/actions/"+decided+"/approve", "", nil)
 	b := o.browser()
-	b.open("/sign-in?link=" + b.link())
+	b.open("/sign-in?link=" + b.link() + "&next=/tray")
 	b.look("sign-in")
 	b.do(chromedp.Click(chromedp.CSS(`button.main`)))
 	b.until(`location.pathname === "/tray"`)
@@ -225,6 +225,11 @@ func TestLooks(t *testing.T) {
 		(1, 'alice', 'listid:a-very-long-name-of-a-list.subdomain.of.a.company.with.a.long.name.example', 1, 4, -3, now())`)
 	o.Exec(`INSERT INTO policy_days (version, policy_id, user_id, day, fired, approved, rejected, missed, updated_at)
 		SELECT 1, id, 'alice', (now() AT TIME ZONE 'UTC')::date, 60, 40, 10, 2, now() FROM policies WHERE user_id = 'alice'`)
+	o.received("walk", "events@club.example", "Meetup on Thursday: generics in practice, and a tour of the scheduler", "event", strings.Repeat("A walk along the harbour. ", 20))
+	b.open("/")
+	b.look("assistant-first")
+	b.open("/?q=offer+OR+meetup&mode=networking")
+	b.look("assistant")
 	for _, name := range []string{"preferences", "policies", "policies/new", "accuracy"} {
 		b.open("/" + name)
 		b.look(strings.ReplaceAll(name, "/", "-"))

@@ -81,7 +81,7 @@ func (p *Pages) routes() {
 		p.mux.HandleFunc("GET "+oidcPath, p.startOpenID)
 		p.mux.HandleFunc("GET "+callbackPath, p.finishOpenID)
 	}
-	p.mux.Handle("GET /{$}", p.signedIn(func(v *visit) { v.redirect("/tray") }))
+	p.mux.Handle("GET /{$}", p.signedIn(assistant))
 	p.mux.Handle("GET /tray", p.signedIn(tray))
 	p.mux.Handle("POST /tray", p.signedIn(decide))
 	p.mux.Handle("GET /history", p.signedIn(history))
@@ -170,7 +170,7 @@ type frame struct {
 
 type section struct{ Path, Name string }
 
-var sections = []section{{"/tray", "Tray"}, {"/history", "History"}, {"/preferences", "Preferences"}, {"/policies", "Policies"}, {"/accuracy", "Accuracy"}}
+var sections = []section{{"/", "Assistant"}, {"/tray", "Tray"}, {"/history", "History"}, {"/preferences", "Preferences"}, {"/policies", "Policies"}, {"/accuracy", "Accuracy"}}
 
 // show answers with a page.
 func (v *visit) show(name, title, here string, body any, wrong *problem) {

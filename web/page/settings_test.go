@@ -36,9 +36,8 @@ func TestPreferences(t *testing.T) {
 func TestAccuracy(t *testing.T) {
 	o := newSite(t).owner("alice").signIn()
 	o.get("/accuracy").want(http.StatusOK, "No data yet.")
-	o.Exec(`INSERT INTO policy_days (version, policy_id, user_id, day, fired, approved, rejected, missed, updated_at)
-		SELECT 1, id, 'alice', (now() AT TIME ZONE 'UTC')::date, 10, 8, 1, 2, now() FROM policies WHERE user_id = 'alice'`)
-	o.get("/accuracy").want(http.StatusOK, "Archive promotions", "80 %", "fired 10 • approved 8 • rejected 1 • waiting 1", "49 % to 94 %")
+	name := newPolicyDays(o)
+	o.get("/accuracy").want(http.StatusOK, name, "80 %", "fired 10 • approved 8 • rejected 1 • waiting 1", "49 % to 94 %")
 	o.get("/accuracy?days=7").want(http.StatusOK, `value="7" selected`)
 	o.get("/accuracy?days=0").want(http.StatusUnprocessableEntity, "Failed to load policy stats")
 	o.Exec(`ALTER VIEW live_policy_days RENAME TO elsewhere`)

@@ -15,6 +15,7 @@ import (
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/api"
 	"github.com/applylens/applylens/internal/auth"
+	"github.com/applylens/applylens/internal/search/keys"
 	"github.com/applylens/applylens/internal/search/postgres"
 	"github.com/applylens/applylens/internal/testkit/world"
 )
@@ -75,13 +76,22 @@ func (s *site) owner(id string) *owner {
 	return o
 }
 
-// mail stores a mail of the person.
+// mail stores a promotion that the person received.
 func (o *owner) mail(id, sender, subject string) {
 	o.Helper()
+	o.received(id, sender, subject, "promo", "")
+}
+
+// received stores a mail of the person, as the fold does.
+func (o *owner) received(id, sender, subject, category, text string) {
+	o.Helper()
+	key := events.DeriveUUID(o.id, id).String()
+	_, domain, _ := strings.Cut(sender, "@")
+	sought := keys.Mail{UserID: o.id, Subject: subject, Text: text, Sender: sender, SenderDomain: domain, Category: category}
 	o.Exec(`INSERT INTO mails (version, id, user_id, message_id, thread, subject, sender, sender_name, sender_domain,
-		recipients, list_id, received_at, category, quarantined, labels, text, truncated, content_hash, updated_at)
-		VALUES (1, $1, $2, $1::uuid::text, '', $3, $4, '', split_part($4, '@', 2), '{}', '', now(), 'promo', false, '{}', '', false, 0, now())`,
-		events.DeriveUUID(o.id, id).String(), o.id, subject, sender)
+		recipients, list_id, received_at, category, quarantined, labels, text, truncated, content_hash, updated_at, search_words)
+		VALUES (1, $1, $2, $3, '', $4, $5, '', $6, '{}', '', now(), $7, false, '{}', $8, false, 0, now(), $9)`,
+		key, o.id, key, subject, sender, domain, category, text, sought.Join())
 }
 
 // propose lets the policies propose for all mail.

@@ -184,6 +184,13 @@ class Tray {
   }
 }
 
+// Without a mode the address has no parameter for it.
+document.getElementById("ask")?.addEventListener("submit", (event) => {
+  const mode = event.target.elements.mode;
+  mode.disabled = mode.value === "";
+  setTimeout(() => { mode.disabled = false; });
+});
+
 localTimes(document);
 if (document.getElementById("keys")) {
   new Tray(document.getElementById("main"));
