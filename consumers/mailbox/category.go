@@ -75,6 +75,7 @@ type sight struct {
 
 func look(m *events.Mail, senderDomain string) *sight {
 	s := &sight{domain: senderDomain, subject: strings.ToLower(m.Subject[:min(len(m.Subject), maxSubject)])}
+	s.subject = gatewayTag.ReplaceAllString(s.subject, "")
 	s.local, _, _ = strings.Cut(strings.ToLower(m.Sender.Address), "@")
 	s.says = subjectWords.Count(s.subject)
 	text := textWords.Count(ends(m.Text))
@@ -87,7 +88,8 @@ func look(m *events.Mail, senderDomain string) *sight {
 	s.posted = s.list && postedTo(m)
 	tagged := listTag.MatchString(s.subject)
 	talks := s.answer || m.InReplyTo != "" || tagged
-	s.announces = s.list && (announcingList.MatchString(strings.ToLower(m.ListID)) || !s.posted && (bulkSender || !talks && s.publishes(m)))
+	elsewhere := len(m.Recipients) > 0 // and not to the list
+	s.announces = s.list && (announcingList.MatchString(strings.ToLower(m.ListID)) || !s.posted && (bulkSender || !talks && (elsewhere || s.publishes(m))))
 	s.group = !s.announces && (s.list || !bulkSender && text[ofGroups] > 0) || !bulkSender && !s.automatic && (m.Unsubscribe && s.answer || tagged)
 	s.bulk = m.Unsubscribe || s.announces || !s.list && (bulkSender || text[ofLeaving] > 0)
 	s.selling = text[ofSelling] + 2*one(s.says[ofOffers] > 0) + 2*one(s.says[ofHardSell] > 0) + one(promoSender.MatchString(s.local))
@@ -97,7 +99,7 @@ func look(m *events.Mail, senderDomain string) *sight {
 }
 
 // publishes tells that mail of a list that is no answer is written to readers: by a program, as an issue, or with the one click to
-// leave that senders of bulk mail have to offer.
+// leave that senders of bulk mail have to offer. Services that send for others give a List-Id, too.
 func (s *sight) publishes(m *events.Mail) bool {
 	return s.automatic || s.telling > 1 || m.ListUnsubscribePost != ""
 }
@@ -206,6 +208,9 @@ const risky = 50
 // The rules for subjects and the local parts of senders, in lower case.
 var (
 	answerSubject = regexp.MustCompile(`^\s*(?:\[[^\]]*\]\s*)?(?:re|aw|sv|antw|fwd?)(?:\[\d+\])?:`)
+
+	// gatewayTag is what mail servers put before subjects of mail from elsewhere.
+	gatewayTag = regexp.MustCompile(`^\s*(?:(?:\[(?:ext(?:ern(?:al|e|o|a)?)?(?: ?(?:e-?mail|sender))?|suspected spam|spam\??|bulk|caution|warning|action required|secure|encrypt(?:ed)?|urgent)\]|(?:external|ext):)\s*)+`)
 
 	// listTag is what lists put before subjects. Tickets, monitors and filters do so too.
 	listTag   = regexp.MustCompile(`^\s*(?:(?:re|aw|sv|antw|fwd?): ?)*\[[a-z][a-z _+-]*[a-z0-9]\]`)

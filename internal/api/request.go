@@ -63,24 +63,24 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if rest, under := strings.CutPrefix(r.URL.Path, prefix); under && strings.HasPrefix(rest, "/") {
-		http.StripPrefix(prefix, http.HandlerFunc(s.dispatch)).ServeHTTP(w, r)
+		http.StripPrefix(prefix, http.HandlerFunc(s.operate)).ServeHTTP(w, r)
 		return
 	}
 	if handler, pattern := s.root.Handler(r); pattern != "" {
 		handler.ServeHTTP(w, r)
 		return
 	}
-	if s.wantsPage(r) && s.page.Has(r) {
+	if s.wantsPage(r) && (s.page.Has(r) || !s.has(r)) {
 		s.page.ServeHTTP(w, r)
 		return
 	}
-	s.dispatch(w, r)
+	s.operate(w, r)
 }
 
 // wantsPage tells whether a browser asks for a page, not a program for an operation of the API with the same path: it navigates, sends
 // a form, or loads what a page consists of.
 func (s *server) wantsPage(r *http.Request) bool {
-	if s.page == nil {
+	if s.page == nil || r.Header.Get("Authorization") != "" {
 		return false
 	}
 	switch r.Method {
@@ -88,7 +88,7 @@ func (s *server) wantsPage(r *http.Request) bool {
 		return strings.Contains(r.Header.Get("Accept"), "text/html") || strings.HasPrefix(r.URL.Path, staticPath)
 	case http.MethodPost:
 		media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-		return media == "application/x-www-form-urlencoded" || media == "multipart/form-data"
+		return media == "application/x-www-form-urlencoded"
 	}
 	return false
 }
@@ -96,8 +96,19 @@ func (s *server) wantsPage(r *http.Request) bool {
 // staticPath is what the paths of the files begin with that pages load.
 const staticPath = "/static/"
 
-// dispatch serves the operations of the API, then the page for what there is not, then a problem.
-func (s *server) dispatch(w http.ResponseWriter, r *http.Request) {
+// has tells whether an operation has the path of a request, whatever its method.
+func (s *server) has(r *http.Request) bool {
+	handler, pattern := s.mux.Handler(r)
+	if pattern != "" {
+		return true
+	}
+	refusal := &discard{header: http.Header{}}
+	handler.ServeHTTP(refusal, r)
+	return refusal.status != http.StatusNotFound
+}
+
+// operate serves the operations of the API, then a problem.
+func (s *server) operate(w http.ResponseWriter, r *http.Request) {
 	handler, pattern := s.mux.Handler(r)
 	if pattern != "" {
 		s.mux.ServeHTTP(w, r) // not handler, which would not see the path's wildcards
@@ -105,10 +116,6 @@ func (s *server) dispatch(w http.ResponseWriter, r *http.Request) {
 	}
 	refusal := &discard{header: http.Header{}}
 	handler.ServeHTTP(refusal, r)
-	if refusal.status == http.StatusNotFound && s.wantsPage(r) {
-		s.page.ServeHTTP(w, r)
-		return
-	}
 	if allow := refusal.header.Get("Allow"); allow != "" {
 		w.Header().Set("Allow", allow)
 		writeProblem(w, http.StatusMethodNotAllowed, "this path knows only "+allow)

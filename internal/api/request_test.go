@@ -455,6 +455,8 @@ func TestPageAnswersTheRest(t *testing.T) {
 	f(`{"type"`, "GET", "/api/preferences", "Accept", html)
 	f(`{"type"`, "GET", "/policy", "Accept", html) // the page has none
 	f("page /nothing", "GET", "/nothing", "Accept", html)
+	f(`{"type"`, "GET", "/api/nothing", "Accept", html)
+	f(`{"type"`, "GET", "/preferences", "Accept", html, "Authorization", "Bearer x") // a program
 	f(`{"type"`, "GET", "/nothing", "Accept", "application/json")
 	f("page /preferences", "POST", "/preferences", "Content-Type", form)
 	f(`{"type"`, "POST", "/preferences", "Content-Type", "application/json") // 405

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -50,22 +51,24 @@ const deleteSessions = `DELETE FROM tokens WHERE user_id = $1 AND kind IN ('sess
 // deleteExpired deletes secrets that stopped being valid a while ago.
 const deleteExpired = `DELETE FROM tokens WHERE kind IN ('session', 'login') AND expires_at < now() - interval '1 day'`
 
-// SignIn begins a session with a secret of the kind Login, which is used up, or Bearer, and returns the session's secret. A
-// session has the roles of its secret: a link that was made without a role has the owner's alone. The error is
+// SignIn begins a session with a secret of the kind Login, which is used up, or Bearer, with which the session ends, and returns the
+// session's secret. A session has the roles of its secret: a link that was made without a role has the owner's alone. The error is
 // ErrUnauthenticated if the secret is not valid (any more), and ErrOtherPerson, with nothing used up, if current is the secret of
 // a valid session of another person.
 func (s *Store) SignIn(ctx context.Context, kind, secret, current, name string) (session string, err error) {
 	if secret = wellFormed(strings.TrimSpace(secret)); secret == "" || kind != Login && kind != Bearer {
 		return "", ErrUnauthenticated
 	}
-	return s.beginSession(ctx, current, name, func(tx pgx.Tx) (user string, roles []string, err error) {
-		if err := tx.QueryRow(ctx, selectForSignIn, hash(secret), kind).Scan(&user, &roles); err != nil {
-			return "", nil, err
+	return s.beginSession(ctx, current, name, func(tx pgx.Tx) (a admitted, err error) {
+		if err := tx.QueryRow(ctx, selectForSignIn, hash(secret), kind).Scan(&a.user, &a.roles); err != nil {
+			return a, err
 		}
 		if kind == Login {
 			_, err = tx.Exec(ctx, deleteSecret, hash(secret))
+		} else {
+			a.parent = hash(secret)
 		}
-		return user, roles, err
+		return a, err
 	})
 }
 
@@ -88,24 +91,31 @@ func (s *Store) SignInPerson(ctx context.Context, person Person, roles []string,
 	if _, err := s.CreateUser(ctx, user); err != nil {
 		return "", err
 	}
-	return s.beginSession(ctx, current, name, func(pgx.Tx) (string, []string, error) { return user.ID, roles, nil })
+	return s.beginSession(ctx, current, name, func(pgx.Tx) (admitted, error) { return admitted{user: user.ID, roles: roles}, nil })
+}
+
+// admitted is a user who may have a session.
+type admitted struct {
+	user   string
+	roles  []string
+	parent []byte // the hash of the token with which the session ends; nil for none
 }
 
 // beginSession replaces a browser's current session by one for the user whom admit lets in.
-func (s *Store) beginSession(ctx context.Context, current, name string, admit func(pgx.Tx) (user string, roles []string, err error)) (session string, err error) {
+func (s *Store) beginSession(ctx context.Context, current, name string, admit func(pgx.Tx) (admitted, error)) (session string, err error) {
 	session = newSecret()
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, deleteExpired); err != nil {
 			return err
 		}
-		user, roles, err := admit(tx)
+		a, err := admit(tx)
 		if err != nil {
 			return err
 		}
-		if err := replaceSession(ctx, tx, user, current); err != nil {
+		if err := replaceSession(ctx, tx, a.user, current); err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, insertToken, hash(session), user, Session, name, roles, time.Now().Add(SessionFor))
+		_, err = tx.Exec(ctx, insertSession, hash(session), a.user, name, a.roles, time.Now().Add(SessionFor), a.parent)
 		return err
 	})
 	switch {
@@ -177,9 +187,13 @@ func SetSession(w http.ResponseWriter, r *http.Request, secret string) {
 	http.SetCookie(w, cookie)
 }
 
-// CookieName is the name that a session's cookie has under the request's host.
+// forwarding are headers of proxies, which a browser does not send.
+var forwarding = []string{"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded"}
+
+// CookieName is the name that a session's cookie has under the request's host. A proxy on this machine may name it as the host: what
+// comes by one is not from this machine.
 func CookieName(r *http.Request) string {
-	if isLoopback(r.Host) {
+	if isLoopback(r.Host) && !slices.ContainsFunc(forwarding, func(name string) bool { return r.Header.Get(name) != "" }) {
 		return LoopbackCookie
 	}
 	return Cookie

@@ -18,6 +18,12 @@ import (
 // insertToken stores the hash of a secret.
 const insertToken = `INSERT INTO tokens (hash, user_id, kind, name, roles, expires_at) VALUES ($1, $2, $3, $4, $5, $6)`
 
+// insertSession stores the hash of a session's secret, and of the token that it was begun with, if there is one. It ends with
+// the token at the latest.
+const insertSession = `
+INSERT INTO tokens (hash, user_id, kind, name, roles, expires_at, parent)
+VALUES ($1, $2, 'session', $3, $4, LEAST($5::timestamptz, (SELECT expires_at FROM tokens WHERE hash = $6)), $6)`
+
 // selectCaller finds the user of a valid secret, and its roles.
 const selectCaller = `
 SELECT u.id, u.addresses, u.created_at, t.roles
@@ -38,10 +44,13 @@ ORDER BY created_at DESC, hash`
 // deleteToken revokes the secret with an id.
 const deleteToken = `DELETE FROM tokens WHERE encode(substring(hash FOR 8), 'hex') = $1`
 
-// demoteToken takes the role operator away from the secret with an id, which stays its owner's.
+// demoteToken takes the role operator away from the secret with an id, which stays its owner's, and from the sessions that were begun
+// with it.
 const demoteToken = `
 UPDATE tokens SET roles = '{owner}'
-WHERE encode(substring(hash FOR 8), 'hex') = $1 AND roles @> '{owner,operator}'`
+WHERE (encode(substring(hash FOR 8), 'hex') = $1
+       OR parent IN (SELECT hash FROM tokens WHERE encode(substring(hash FOR 8), 'hex') = $1))
+  AND roles @> '{owner,operator}'`
 
 // eraseTokens deletes the secrets that a user got up to a moment.
 const eraseTokens = `DELETE FROM tokens WHERE user_id = $1 AND created_at <= $2`

@@ -30,7 +30,7 @@ type part struct{ file, table, rows string }
 
 var parts = []part{
 	{"user.jsonl", "users", `SELECT to_jsonb(t) FROM users t WHERE id = $1`},
-	{"tokens.jsonl", "tokens", `SELECT to_jsonb(t) - 'hash' FROM tokens t WHERE user_id = $1 ORDER BY created_at, hash`},
+	{"tokens.jsonl", "tokens", `SELECT to_jsonb(t) - 'hash' - 'parent' FROM tokens t WHERE user_id = $1 ORDER BY created_at, hash`},
 	{"policies.jsonl", "policies", `SELECT to_jsonb(t) FROM policies t WHERE user_id = $1 ORDER BY id`},
 	{"actions.jsonl", "actions", `SELECT to_jsonb(t) FROM actions t WHERE user_id = $1 ORDER BY created_at, id`},
 	{"preferences.jsonl", "weight_counts", `

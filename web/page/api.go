@@ -44,7 +44,7 @@ func (v *visit) call(method, path string, body, out any) *problem {
 	}
 	r.Host, r.RemoteAddr = v.r.Host, v.r.RemoteAddr
 	r.RequestURI = r.URL.RequestURI()
-	r.Header.Set("Cookie", v.r.Header.Get("Cookie"))
+	r.Header["Cookie"] = v.r.Header["Cookie"]
 	r.Header.Set("Accept", "application/json")
 	if body != nil {
 		r.Header.Set("Content-Type", "application/json")

@@ -177,6 +177,39 @@ func TestDecideASelection(t *testing.T) {
 	b.quiet()
 }
 
+// Held keys, second clicks and Enter in a field decide nothing that nobody chose.
+func TestWhatDecidesNothing(t *testing.T) {
+	o := newSite(t).owner("alice").signIn()
+	ids := o.mails(6, "news@shop.example")
+	b := o.browser()
+	b.open("/sign-in?link=" + b.link() + "&next=/tray")
+	b.do(chromedp.Click(chromedp.CSS(`button.main`)))
+	b.until(`location.pathname === "/tray"`)
+	b.ready()
+	waiting := func() int { return len(b.tray()) }
+	b.do(chromedp.Focus(chromedp.CSS(`#item-` + ids[0] + ` input[type=checkbox]`)))
+	b.keys("\r")
+	b.do(chromedp.Evaluate[chromedp.Void](`document.body.dispatchEvent(new KeyboardEvent("keydown", {key: "a", repeat: true, bubbles: true}))`))
+	b.do(chromedp.Evaluate[chromedp.Void](`(() => { const button = document.querySelector("button[name=approve]"); button.click(); button.click(); })()`))
+	b.until(`document.querySelectorAll("[data-item]").length === 5 && document.getElementById("status").innerText.includes("1 approved")`)
+	b.do(chromedp.Evaluate[chromedp.Void](`document.querySelector("button[name=approve]").click()`)) // it stands where the first one stood
+	if got := waiting(); got != 5 {
+		t.Fatalf("%d wait at the server", got)
+	}
+	b.keys("u")
+	b.until(`document.querySelectorAll("[data-item]").length === 6`)
+	// What another tab decided is not taken back here.
+	b.json(http.MethodPost, "/actions/"+ids[0]+"/reject", "", nil)
+	b.keys("a")
+	b.until(`document.querySelectorAll("[data-item]").length === 5 && document.getElementById("status").innerText.includes("decided elsewhere")`)
+	b.keys("u")
+	b.until(`document.querySelectorAll("[data-item]").length === 5`)
+	if got := waiting(); got != 5 {
+		t.Errorf("%d wait at the server", got)
+	}
+	b.quiet()
+}
+
 // What fails is said, and nothing is shown as done.
 func TestDecideWithoutAServer(t *testing.T) {
 	o := newSite(t).owner("alice").signIn()
@@ -216,6 +249,9 @@ func TestLooks(t *testing.T) {
 	b.do(chromedp.Click(chromedp.CSS(`button.main`)))
 	b.until(`location.pathname === "/tray"`)
 	b.look("tray")
+	b.open("/tray?as=approved&decided=1&id=" + decided)
+	b.look("tray-done")
+	b.open("/tray")
 	b.do(chromedp.Click(chromedp.CSS(`details.why summary`)))
 	b.look("tray-why")
 	b.open("/history")

@@ -16,7 +16,7 @@ type historyBody struct {
 func history(v *visit) {
 	body := historyBody{}
 	if count, err := strconv.Atoi(v.r.URL.Query().Get("undone")); err == nil && count > 0 {
-		body.Done = plural(count, "decision was", "decisions were") + " taken back. What it taught is undone, and it waits in the tray again."
+		body.Done = plural(count, "decision was", "decisions were") + " taken back, with all that was learned of it. What is younger than 30 days waits in the tray again."
 	}
 	wrong := v.call(http.MethodGet, "/actions/history?limit="+strconv.Itoa(most), nil, &body.Items)
 	body.Full = len(body.Items) == most

@@ -107,6 +107,7 @@ const policy = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-a
 // ServeHTTP implements http.Handler. What there is no page for gets one that says so.
 func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Security-Policy", policy)
+	w.Header().Set("Referrer-Policy", "same-origin") // without any, older browsers send forms with the origin null
 	if !p.Has(r) {
 		p.fail(w, r, nil, &problem{Status: http.StatusNotFound, Detail: "There is no such page."})
 		return
@@ -130,7 +131,7 @@ func (p *Pages) signedIn(serve func(*visit)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		caller, err := p.callerOf(r)
 		switch {
-		case errors.Is(err, auth.ErrUnauthenticated) && r.Method == http.MethodGet:
+		case errors.Is(err, auth.ErrUnauthenticated) && (r.Method == http.MethodGet || r.Method == http.MethodHead):
 			http.Redirect(w, r, "/sign-in?next="+url.QueryEscape(r.URL.RequestURI()), http.StatusSeeOther)
 		case errors.Is(err, auth.ErrUnauthenticated):
 			p.fail(w, r, nil, &problem{Status: http.StatusUnauthorized, Detail: "You are signed out. Sign in and do it again: nothing was changed."})
@@ -196,7 +197,11 @@ func (p *Pages) render(w http.ResponseWriter, r *http.Request, name string, f fr
 
 // fail answers with a page that says what went wrong.
 func (p *Pages) fail(w http.ResponseWriter, r *http.Request, caller *auth.Caller, wrong *problem) {
-	p.render(w, r, "problem", frame{Title: "Not done", Caller: caller, Sections: sections, Problem: wrong})
+	title := "Not done"
+	if wrong.Status == http.StatusNotFound {
+		title = "Not found"
+	}
+	p.render(w, r, "problem", frame{Title: title, Caller: caller, Sections: sections, Problem: wrong})
 }
 
 func (v *visit) fail(wrong *problem) { v.Pages.fail(v.w, v.r, v.caller, wrong) }

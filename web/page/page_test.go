@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/applylens/applylens/internal/auth"
+	"github.com/applylens/applylens/internal/testkit/world"
 )
 
 func TestLinkSignsInOnce(t *testing.T) {
@@ -68,6 +69,38 @@ func TestSessionsHaveTheRolesOfTheirLinks(t *testing.T) {
 	o.post("/sign-in", url.Values{"token": {" " + secret + "\n"}}).leads("/")
 	if got := roles(); len(got) != 2 {
 		t.Errorf("the session of an operator's token has the roles %q", got)
+	}
+}
+
+// A session has no more than the token that it was begun with, for no longer.
+func TestSessionsEndWithTheirTokens(t *testing.T) {
+	s := newSite(t)
+	o := s.owner("alice")
+	secret, err := s.users.CreateToken(t.Context(), "alice", auth.Bearer, "phone", time.Now().Add(time.Hour), auth.Owner, auth.Operator)
+	s.Must(err)
+	o.post("/sign-in", url.Values{"token": {secret}}).leads("/")
+	if late := s.Int(`SELECT count(*) FROM tokens WHERE kind = 'session' AND expires_at > now() + interval '1 hour'`); late != 0 {
+		t.Error("the session outlives its token")
+	}
+	id := world.Scalar[string](s, `SELECT encode(substring(hash FOR 8), 'hex') FROM tokens WHERE name = 'phone'`)
+	if _, err := s.users.Demote(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	if operators := s.Int(`SELECT count(*) FROM tokens WHERE 'operator' = ANY (roles)`); operators != 0 {
+		t.Error("the session of a demoted token is an operator's")
+	}
+	o.get("/tray").want(http.StatusOK)
+	if _, err := s.users.Revoke(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	o.get("/tray").leads("/sign-in?next=%2Ftray")
+}
+
+func TestCookiesBehindAProxy(t *testing.T) {
+	o := newSite(t).owner("alice")
+	answer := o.post("/sign-in", url.Values{"link": {o.link()}}, "X-Forwarded-Proto", "https").leads("/")
+	if cookie := answer.header.Get("Set-Cookie"); !strings.HasPrefix(cookie, auth.Cookie+"=") || !strings.Contains(cookie, "Secure") {
+		t.Errorf("a proxy that names this machine as the host gets the cookie %q", cookie)
 	}
 }
 
@@ -149,10 +182,10 @@ func TestDecideInTheTray(t *testing.T) {
 	shop, club := o.mails(3, "news@shop.example"), o.mails(2, "hello@club.example")
 	o.get("/tray").want(http.StatusOK, "5 proposals", "Offer 1 of news@shop.example", "Archive promotions", "confidence 80 %")
 
-	o.post("/tray", url.Values{"approve": {shop[0]}, "member": shop}).leads("/tray?decided=1&as=approved")
-	o.get("/tray?decided=1&as=approved").want(http.StatusOK, "1 proposal approved.", `name="undo" value="`+shop[0]+`"`, "4 proposals")
-	o.post("/tray", url.Values{"all": {"reject"}, "selected": {shop[1]}, "member": shop[1:]}).leads("/tray?decided=1&as=rejected")
-	o.post("/tray", url.Values{"all": {"approve"}, "member": club}).leads("/tray?decided=2&as=approved")
+	o.post("/tray", url.Values{"approve": {shop[0]}, "member": shop}).leads("/tray?as=approved&decided=1&id=" + shop[0])
+	o.get("/tray?as=approved&decided=1&id="+shop[0]).want(http.StatusOK, "1 proposal approved.", `name="undo" value="`+shop[0]+`"`, "4 proposals")
+	o.post("/tray", url.Values{"all": {"reject"}, "selected": {shop[1]}, "member": shop[1:]}).leads("/tray?as=rejected&decided=1&id=" + shop[1])
+	o.post("/tray", url.Values{"all": {"approve"}, "member": club}).leads("/tray?as=approved&decided=2&id=" + club[0] + "&id=" + club[1])
 	if waiting := o.tray(); len(waiting) != 1 || waiting[0].ID != shop[2] {
 		t.Fatalf("%v waits", waiting)
 	}
@@ -164,7 +197,14 @@ func TestDecideInTheTray(t *testing.T) {
 	o.post("/history", url.Values{"undo": {"../../preferences"}}).want(http.StatusNotFound)
 	o.post("/tray", url.Values{"approve": {shop[1]}}).want(http.StatusConflict, "decided elsewhere")
 	o.post("/tray", url.Values{"member": {shop[2]}}).want(http.StatusBadRequest, "no proposal")
-	o.post("/tray", url.Values{"always": {shop[2]}}).leads("/tray")
+	if page := o.get("/tray?as=approved&decided=300"); strings.Contains(page.text, `name="undo"`) {
+		t.Error("an address that names no decision offers to take some back")
+	}
+	o.post("/tray", url.Values{"all": {"reject"}, "selected": {shop[0], shop[2]}}).leads("/tray?as=rejected&decided=1&id=" + shop[2] + "&lost=1")
+	o.get("/tray?as=rejected&decided=1&lost=1").want(http.StatusOK, "1 proposal rejected. 1 other was decided elsewhere")
+	o.post("/history", url.Values{"undo": {shop[2]}}).leads("/history?undone=1")
+	o.post("/tray", url.Values{"always": {shop[2]}}).leads("/tray?made=1")
+	o.get("/tray?made=1").want(http.StatusOK, "A policy was made")
 	var policies []struct{ Name string }
 	o.json(http.MethodGet, "/policy", "", &policies)
 	if len(policies) != 2 {
@@ -183,7 +223,7 @@ func TestPagesShowOnlyTheOwners(t *testing.T) {
 	if len(alice.tray()) != 1 {
 		t.Error("another person decided")
 	}
-	alice.post("/tray", url.Values{"approve": ids}).leads("/tray?decided=1&as=approved")
+	alice.post("/tray", url.Values{"approve": ids}).leads("/tray?as=approved&decided=1&id=" + ids[0])
 	bob.post("/history", url.Values{"undo": ids}).want(http.StatusNotFound)
 }
 

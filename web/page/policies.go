@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"maps"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -86,7 +87,7 @@ func newPolicy() policyOf {
 
 func editPolicy(v *visit) {
 	p := newPolicy()
-	id, wrong := v.policyID()
+	id, wrong := v.idInPath()
 	if wrong == nil && id > 0 {
 		wrong = v.call(http.MethodGet, policyPath(id), nil, &p)
 	}
@@ -97,17 +98,21 @@ func editPolicy(v *visit) {
 	v.showPolicy(p, pretty(p.Condition, ""), nil, nil)
 }
 
-// policyID is the id in the path: 0 for a new policy.
-func (v *visit) policyID() (int64, *problem) {
-	text := v.r.PathValue("id")
-	if text == "new" {
-		return 0, nil
-	}
+// policyID reads the id of a policy.
+func policyID(text string) (int64, *problem) {
 	id, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || id < 1 {
 		return 0, &problem{Status: http.StatusNotFound, Detail: "There is no such policy."}
 	}
 	return id, nil
+}
+
+// idInPath is the id in the path: 0 for a new policy.
+func (v *visit) idInPath() (int64, *problem) {
+	if text := v.r.PathValue("id"); text != "new" {
+		return policyID(text)
+	}
+	return 0, nil
 }
 
 func policyPath(id int64) string { return "/policy/" + strconv.FormatInt(id, 10) }
@@ -122,7 +127,7 @@ func (v *visit) showPolicy(p policyOf, condition string, found *tried, wrong *pr
 
 // savePolicy tries or saves the policy of the form.
 func savePolicy(v *visit) {
-	id, wrong := v.policyID()
+	id, wrong := v.idInPath()
 	if wrong != nil {
 		v.fail(wrong)
 		return
@@ -138,7 +143,7 @@ func savePolicy(v *visit) {
 	switch {
 	case !json.Valid(p.Condition):
 		wrong = &problem{Status: http.StatusUnprocessableEntity, Detail: "The condition is not JSON. Nothing was changed."}
-	case err != nil || badThreshold != nil:
+	case err != nil || badThreshold != nil || math.IsNaN(threshold) || math.IsInf(threshold, 0):
 		wrong = &problem{Status: http.StatusUnprocessableEntity, Detail: "Priority and threshold are numbers. Nothing was changed."}
 	}
 	if wrong != nil {
@@ -176,9 +181,13 @@ func changePolicies(v *visit) {
 	if !v.readForm() {
 		return
 	}
-	do, path := v.r.PostForm.Get("do"), "/policy/"+segment(v.r.PostForm.Get("id"))
+	do := v.r.PostForm.Get("do")
+	id, wrong := policyID(v.r.PostForm.Get("id"))
+	path := policyPath(id)
 	var p policyOf
-	wrong := v.call(http.MethodGet, path, nil, &p)
+	if wrong == nil {
+		wrong = v.call(http.MethodGet, path, nil, &p)
+	}
 	if wrong == nil {
 		switch do {
 		case "enable", "disable":
@@ -186,7 +195,7 @@ func changePolicies(v *visit) {
 			wrong = v.putPolicy(p)
 		case "copy":
 			p.ID, p.Enabled = 0, false
-			p.Name = p.Name[:min(len(p.Name), 230)] + " (copy)"
+			p.Name = strings.ToValidUTF8(p.Name[:min(len(p.Name), 230)], "") + " (copy)"
 			wrong = v.putPolicy(p)
 		case "delete":
 			wrong = v.call(http.MethodDelete, path, nil, nil)

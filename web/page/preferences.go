@@ -1,6 +1,7 @@
 package page
 
 import (
+	"math"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -80,7 +81,7 @@ func changePreferences(v *visit) {
 	switch do {
 	case "pin":
 		weight, err := strconv.ParseFloat(strings.ReplaceAll(strings.TrimSpace(form.Get("weight")), "−", "-"), 64)
-		if err != nil {
+		if err != nil || math.IsNaN(weight) || math.IsInf(weight, 0) {
 			v.fail(&problem{Status: http.StatusUnprocessableEntity, Detail: "The weight is a number between −100 and 100, such as 1.5. Nothing was changed."})
 			return
 		}

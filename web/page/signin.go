@@ -11,8 +11,8 @@ import (
 
 // Secrets cannot be guessed; the limits keep attempts from keeping the database busy.
 const (
-	signInsPerSecond = 10
-	signInBurst      = 50
+	signInsPerSecond = 200
+	signInBurst      = 1000
 )
 
 // maxForm bounds a form.
@@ -51,12 +51,13 @@ func nextOf(path string) string {
 
 // signIn begins a session with the link or the token of the form.
 func (p *Pages) signIn(w http.ResponseWriter, r *http.Request) {
-	if !p.attempts.Allow() {
-		p.renderSignIn(w, r, signInForm{Next: "/"}, &problem{Status: http.StatusTooManyRequests, Detail: "Too many attempts to sign in. Try again in a moment."})
-		return
-	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	link, next := r.PostFormValue("link"), nextOf(r.PostFormValue("next"))
+	if !p.attempts.Allow() {
+		w.Header().Set("Retry-After", "1")
+		p.renderSignIn(w, r, signInForm{Link: link, Next: next}, &problem{Status: http.StatusTooManyRequests, Detail: "Too many attempts to sign in. Try again in a moment."})
+		return
+	}
 	kind, secret := auth.Login, link
 	if link == "" {
 		kind, secret = auth.Bearer, r.PostFormValue("token")
@@ -75,7 +76,7 @@ func (p *Pages) signIn(w http.ResponseWriter, r *http.Request) {
 func (p *Pages) refusalOf(kind string, err error) *problem {
 	switch {
 	case errors.Is(err, auth.ErrOtherPerson):
-		return &problem{Status: http.StatusConflict, Detail: "This browser is signed in as another person. Sign out first; the link stays valid."}
+		return &problem{Status: http.StatusConflict, Detail: "This browser is signed in as another person. Sign out first, and then do it again."}
 	case errors.Is(err, auth.ErrUnauthenticated) && kind == auth.Login:
 		return &problem{Status: http.StatusUnauthorized, Detail: "This link was used, or it is older than ten minutes. Make another one with: applylens token link"}
 	case errors.Is(err, auth.ErrUnauthenticated):

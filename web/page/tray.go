@@ -2,10 +2,13 @@ package page
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -18,6 +21,7 @@ type proposal struct {
 	Action     string    `json:"action"`
 	Confidence float64   `json:"confidence"`
 	Explored   bool      `json:"explored"`
+	Params     params    `json:"params"`
 	Rationale  rationale `json:"rationale"`
 	Policy     struct {
 		ID   int64  `json:"id"`
@@ -32,6 +36,18 @@ type proposal struct {
 	} `json:"email"`
 	Status    string    `json:"status"`
 	DecidedAt time.Time `json:"decided_at"`
+}
+
+// params are what an action is done with, such as the label.
+type params map[string]any
+
+// String is them for people, in a fixed order.
+func (p params) String() string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(p)) {
+		parts = append(parts, fmt.Sprintf("%s %v", strings.ReplaceAll(name, "_", " "), p[name]))
+	}
+	return strings.Join(parts, ", ")
 }
 
 type rationale struct {
@@ -95,28 +111,56 @@ type done struct {
 }
 
 func tray(v *visit) {
-	body := trayBody{Done: v.lastDone()}
+	var body trayBody
 	var list []proposal
 	wrong := v.call(http.MethodGet, "/actions/tray?limit="+strconv.Itoa(most), nil, &list)
+	if wrong == nil {
+		body.Done = v.lastDone()
+	}
 	body.Groups, body.Count, body.Full = groupsOf(list), len(list), len(list) == most
 	v.show("tray", "Tray", "/tray", body, wrong)
 }
 
-// lastDone tells what the form before this page decided: the newest decisions of the history, as many as the address says.
+// fewIDs is how many decisions the address of the page after a form names, so that they can be taken back there.
+const fewIDs = 20
+
+// after is the address of the tray after a form decided what it names.
+func after(status string, decided []string, lost int) string {
+	query := url.Values{"as": {status}, "decided": {strconv.Itoa(len(decided))}}
+	if len(decided) <= fewIDs {
+		query["id"] = decided
+	}
+	if lost > 0 {
+		query.Set("lost", strconv.Itoa(lost))
+	}
+	return "/tray?" + query.Encode()
+}
+
+// lastDone tells what the form before this page decided, as its address says. What it offers to take back are decisions that stand and
+// that the address names, whoever wrote it.
 func (v *visit) lastDone() *done {
 	query := v.r.URL.Query()
-	count, err := strconv.Atoi(query.Get("decided"))
-	status := query.Get("as")
-	if err != nil || count < 1 || count > most || status != "approved" && status != "rejected" {
-		return nil
+	if query.Get("made") != "" {
+		return &done{Sentence: "A policy was made of the proposal. It stands among your policies."}
 	}
-	var list []proposal
-	if wrong := v.call(http.MethodGet, "/actions/history?limit="+strconv.Itoa(count), nil, &list); wrong != nil {
+	count, err := strconv.Atoi(query.Get("decided"))
+	status, named := query.Get("as"), query["id"]
+	if err != nil || count < 0 || count > most || status != "approved" && status != "rejected" || len(named) > fewIDs {
 		return nil
 	}
 	d := &done{Sentence: plural(count, "proposal", "proposals") + " " + status + "."}
+	if lost, err := strconv.Atoi(query.Get("lost")); err == nil && lost > 0 {
+		d.Sentence += " " + plural(lost, "other was", "others were") + " decided elsewhere, or expired, in the meantime."
+	}
+	if len(named) == 0 {
+		return d
+	}
+	var list []proposal
+	if wrong := v.call(http.MethodGet, "/actions/history?limit="+strconv.Itoa(most), nil, &list); wrong != nil {
+		return d
+	}
 	for _, p := range list {
-		if p.Status == status {
+		if p.Status == status && slices.Contains(named, p.ID) {
 			d.IDs = append(d.IDs, p.ID)
 		}
 	}
@@ -159,25 +203,27 @@ func decide(v *visit) {
 		decisions[i] = decision{id, word}
 	}
 	var answer struct {
-		Results []struct{ Outcome, Status string }
+		Results []struct{ ID, Outcome string }
 	}
 	if wrong := v.call(http.MethodPost, "/actions/decide", map[string]any{"decisions": decisions}, &answer); wrong != nil {
 		v.fail(wrong)
 		return
 	}
-	decided, lost := 0, 0
+	var decided []string
+	lost := 0
 	for _, result := range answer.Results {
-		if result.Outcome == "decided" {
-			decided++
-		} else if result.Outcome != "repeated" {
+		switch result.Outcome {
+		case "decided", "repeated":
+			decided = append(decided, result.ID)
+		default:
 			lost++
 		}
 	}
-	if decided == 0 && lost > 0 {
+	if len(decided) == 0 && lost > 0 {
 		v.fail(&problem{Status: http.StatusConflict, Detail: plural(lost, "proposal was", "proposals were") + " decided elsewhere, or expired, in the meantime. Nothing was changed."})
 		return
 	}
-	v.redirect(fmt.Sprintf("/tray?decided=%d&as=%s", decided, map[string]string{"approve": "approved", "reject": "rejected"}[word]))
+	v.redirect(after(map[string]string{"approve": "approved", "reject": "rejected"}[word], decided, lost))
 }
 
 // always makes a policy of a proposal.
@@ -186,5 +232,5 @@ func (v *visit) always(id string) {
 		v.fail(wrong)
 		return
 	}
-	v.redirect("/tray")
+	v.redirect("/tray?made=1")
 }

@@ -42,7 +42,7 @@ async function ask(method, path, body) {
       signal: AbortSignal.timeout(20_000),
     });
   } catch {
-    throw new Error("The server cannot be reached. Nothing was changed here; try again.");
+    throw new Error("The server did not answer. Open the page anew to see what it did.");
   }
   const result = await answer.json().catch(() => ({}));
   if (answer.status === 401) {
@@ -61,6 +61,13 @@ class Tray {
   constructor(root) {
     this.root = root;
     this.last = null; // what undo takes back: [{id, item, parent, before}]
+    this.movedAt = -Infinity; // when rows last moved: a second click at the same place meets another row
+    this.clicked = { x: NaN, y: NaN };
+    root.addEventListener("click", (event) => {
+      const same = Math.hypot(event.clientX - this.clicked.x, event.clientY - this.clicked.y) < 8;
+      this.clicked = { x: event.clientX, y: event.clientY };
+      if (same && performance.now() - this.movedAt < 400) event.preventDefault();
+    }, true);
     root.addEventListener("submit", (event) => this.submit(event));
     root.addEventListener("focusin", (event) => {
       const item = event.target.closest("[data-item]");
@@ -93,6 +100,7 @@ class Tray {
     const group = event.target.closest(".group");
     if (!button || !group || button.name === "always") return;
     event.preventDefault();
+    if (!button.name) return; // Enter in a field
     if (button.name !== "all") {
       this.decide([button.closest("[data-item]")], button.name);
       return;
@@ -103,13 +111,16 @@ class Tray {
   }
 
   async decide(items, word) {
+    items = items.filter((item) => item.isConnected && item.getAttribute("aria-busy") !== "true");
+    if (items.length === 0) return;
     const ids = items.map((item) => item.id.slice("item-".length));
     for (const item of items) item.setAttribute("aria-busy", "true");
     try {
       const answer = await ask("POST", "/actions/decide", { decisions: ids.map((id) => ({ id, decision: word })) });
+      const decided = new Set(answer.results.filter((result) => result.outcome === "decided").map((result) => result.id));
       const lost = answer.results.filter((result) => result.outcome !== "decided" && result.outcome !== "repeated").length;
-      this.take(items, ids, word);
-      say(`${items.length - lost} ${words[word]}` + (lost > 0 ? `, ${lost} decided elsewhere or expired` : ""), "Undo", () => this.undo());
+      this.take(items, decided);
+      say(`${items.length - lost} ${words[word]}` + (lost > 0 ? `, ${lost} decided elsewhere or expired` : ""), decided.size > 0 && "Undo", () => this.undo());
     } catch (error) {
       say(error.message);
     } finally {
@@ -117,11 +128,13 @@ class Tray {
     }
   }
 
-  // take removes what was decided and goes on to the next proposal.
-  take(items, ids) {
+  // take removes what waits no more and goes on to the next proposal. Undo takes back what was decided here.
+  take(items, decided) {
     const all = this.items();
     const after = all.slice(all.indexOf(items.at(-1)) + 1).find((item) => !items.includes(item)) || all.findLast((item) => !items.includes(item));
-    this.last = items.map((item, at) => ({ id: ids[at], item, parent: item.parentElement, before: item.nextElementSibling }));
+    this.last = items.map((item) => ({ id: item.id.slice("item-".length), item, parent: item.parentElement, before: item.nextElementSibling }))
+      .filter(({ id }) => decided.has(id));
+    this.movedAt = performance.now();
     for (const item of items) item.remove();
     this.tidy();
     if (after) {
@@ -139,26 +152,33 @@ class Tray {
     }
     const count = this.items().length;
     this.root.querySelector(".heading p").textContent = count === 1 ? "1 proposal" : `${count} proposals`;
+    document.getElementById("all-decided").hidden = count > 0;
   }
 
   async undo() {
-    if (!this.last) {
+    if (!this.last?.length) {
       this.root.querySelector("form.done button")?.click();
       return;
     }
     const last = this.last;
     this.last = null;
+    const back = [];
     try {
-      for (const { id } of last) await ask("POST", `/actions/${id}/revert`);
+      for (const one of last) {
+        await ask("POST", `/actions/${one.id}/revert`);
+        back.push(one);
+      }
     } catch (error) {
-      say(error.message);
-      return;
+      this.last = last.filter((one) => !back.includes(one));
+      say(error.message, "Undo", () => this.undo());
     }
-    for (const { item, parent, before } of last.toReversed()) {
+    for (const { item, parent, before } of back.toReversed()) {
       item.querySelector("[name=selected]").checked = false;
       parent.insertBefore(item, before?.parentElement === parent ? before : null);
     }
+    this.movedAt = performance.now();
     this.tidy();
+    if (back.length < last.length) return;
     this.mark(last[0].item);
     last[0].item.focus();
     say("Taken back.");
@@ -177,7 +197,9 @@ class Tray {
       x: () => { if (here) { const pick = here.querySelector("[name=selected]"); pick.checked = !pick.checked; } },
       "?": () => document.getElementById("keys").showModal(),
     };
-    if (keys[event.key] && !(here?.getAttribute("aria-busy") === "true" && "ar".includes(event.key))) {
+    if (event.repeat && "arux".includes(event.key)) {
+      event.preventDefault(); // a key that is held decides once
+    } else if (keys[event.key]) {
       event.preventDefault();
       keys[event.key]();
     }
