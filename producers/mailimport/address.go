@@ -123,7 +123,7 @@ func bracketed(tokens []token) (n int, closed bool) {
 func (m *mailbox) add(t token) {
 	switch t.kind {
 	case commentToken:
-		m.comment = escapes.Replace(t.text[1 : len(t.text)-1])
+		m.note(t)
 		m.phrase.WriteByte(' ')
 	default:
 		m.phrase.WriteString(t.text)
@@ -138,12 +138,19 @@ func (m *mailbox) bracket(tokens []token) {
 	for _, t := range tokens {
 		switch t.kind {
 		case commentToken:
-			m.comment = escapes.Replace(t.text[1 : len(t.text)-1])
+			m.note(t)
 			m.brackets = append(m.brackets, t)
 		case spaceToken:
 		default:
 			m.brackets = append(m.brackets, t)
 		}
+	}
+}
+
+// note keeps what a comment says.
+func (m *mailbox) note(t token) {
+	if !isAt(t) {
+		m.comment = escapes.Replace(t.text[1 : len(t.text)-1])
 	}
 }
 

@@ -3,7 +3,6 @@ package mailimport
 import (
 	"errors"
 	"io"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -21,12 +20,10 @@ type writtenMbox struct {
 }
 
 // mboxWriter writes mboxes of messages that it makes up.
-type mboxWriter struct{ *rand.Rand }
-
-func (w mboxWriter) one(of ...string) string { return of[w.IntN(len(of))] }
+type mboxWriter struct{ writer }
 
 // write writes an mbox with separators of one or of many forms.
-func (w mboxWriter) write() writtenMbox {
+func (w *mboxWriter) write() writtenMbox {
 	box := writtenMbox{plain: w.IntN(3) == 0}
 	all := usualSeparators
 	if w.IntN(2) == 0 {
@@ -50,7 +47,7 @@ func (w mboxWriter) write() writtenMbox {
 }
 
 // message writes a message, plain and with the quotes of mbox.
-func (w mboxWriter) message(box *writtenMbox) (text, quoted string) {
+func (w *mboxWriter) message(box *writtenMbox) (text, quoted string) {
 	text = w.one("From: Ann Example <ann@example.org>\nTo: me@example.net\n", "Received: from a by b;\n\tThu, 22 Aug 2024 13:17:22 +0200\nFrom: ann@example.org\n",
 		"Return-Path: <ann@example.org>\nX-Mailer: x\n", "Subject: Hello\n more\n", "X-Other: 1\nDate: Thu, 22 Aug 2024 13:17:22 +0200\n", "Message-ID: <1@example.org>\n")
 	text += "\n"
@@ -86,12 +83,8 @@ func (w mboxWriter) message(box *writtenMbox) (text, quoted string) {
 
 // writtenMboxes is the corpus of the tests below, the same in each run.
 func writtenMboxes() []writtenMbox {
-	w := mboxWriter{rand.New(rand.NewPCG(4155, 1))}
-	boxes := make([]writtenMbox, corpus(2000))
-	for i := range boxes {
-		boxes[i] = w.write()
-	}
-	return boxes
+	w := mboxWriter{newWriter(4)}
+	return corpus(2000, w.write)
 }
 
 // TestMessagesAreThoseThatWereWritten: the writer knows where each begins and what it says.

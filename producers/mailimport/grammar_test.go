@@ -6,10 +6,14 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"maps"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"slices"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // askPython runs a Python program that defines answer(text), and returns its answers to all texts. One process answers all. The
@@ -105,10 +109,57 @@ func (c *comparison[Text, Answer]) check(t *testing.T, least int) {
 	}
 }
 
-// corpus is how many texts a generator makes: few thousands, or as many times more with SOAK.
-func corpus(count int) int {
-	if os.Getenv("SOAK") != "" {
-		return 50 * count
+// withPython compares what texts mean with Python's answers, of which some are none.
+func (c *comparison[Text, Answer]) withPython(t *testing.T, program string, texts []Text, written func(Text) string, meant func(Text) Answer) {
+	t.Helper()
+	list, none := make([]string, len(texts)), 0
+	for i, text := range texts {
+		list[i] = written(text)
 	}
-	return count
+	for i, answer := range askPython[*Answer](t, program, list) {
+		if answer == nil {
+			none++
+			continue
+		}
+		want, ok := c.expect(texts[i], meant(texts[i]))
+		if diff := cmp.Diff(want, *answer, cmpopts.EquateEmpty()); ok && diff != "" {
+			t.Errorf("%q (-want +Python): %s", list[i], diff)
+		}
+	}
+	t.Logf("%d are none for Python", none)
+}
+
+// corpus returns so many texts, or many times more with SOAK.
+func corpus[Text any](count int, write func() Text) []Text {
+	if os.Getenv("SOAK") != "" {
+		count *= 50
+	}
+	texts := make([]Text, count)
+	for i := range texts {
+		texts[i] = write()
+	}
+	return texts
+}
+
+// writer makes up texts by a grammar, the same in each run.
+type writer struct {
+	*rand.Rand
+	plain  bool            // nothing in the text is unusual
+	traits map[string]bool // what is unusual in it
+}
+
+func newWriter(seed uint64) writer { return writer{Rand: rand.New(rand.NewPCG(5322, seed))} }
+
+// begin begins a text.
+func (w *writer) begin(plain bool) { w.plain, w.traits = plain, map[string]bool{} }
+
+func (w *writer) one(of ...string) string { return of[w.IntN(len(of))] }
+
+// rarely is true one time in so many, and notes the trait.
+func (w *writer) rarely(in int, trait string) bool {
+	if w.plain || w.IntN(in) > 0 {
+		return false
+	}
+	w.traits[trait] = true
+	return true
 }
