@@ -91,6 +91,7 @@ func attempts(alice target) map[string][]attempt {
 		},
 		"POST /actions/propose":      {{"/actions/propose", nil, http.StatusOK}, {"/actions/propose", mails, http.StatusNotFound}, {"/actions/propose", map[string]any{"query": "category:promo"}, http.StatusOK}},
 		"GET /actions/tray":          {{"/actions/tray?limit=1000", nil, http.StatusOK}},
+		"GET /actions/history":       {{"/actions/history?limit=1000", nil, http.StatusOK}},
 		"POST /actions/{id}/approve": refused(action + "/approve"),
 		"POST /actions/{id}/reject":  refused(action + "/reject"),
 		"POST /actions/{id}/revert":  refused(action + "/revert"),

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/applylens/applylens/internal/testkit/doctable"
 )
 
 // now is a Thursday.
@@ -82,4 +84,22 @@ func TestParse(t *testing.T) {
 	refused("now-60y-60y", ErrFar)
 	refused("now-60y+60y", ErrFar)
 	refused("2026-01-31+999999999M", ErrFar)
+}
+
+// TestFormsOfTimes holds the table of docs/search.md to the code.
+func TestFormsOfTimes(t *testing.T) {
+	now := now.Truncate(time.Second)
+	for _, row := range doctable.Rows(t, "../../docs/search.md", "time", "begins", "ends before") {
+		for _, text := range doctable.Codes(row[0]) {
+			p, err := Parse(text)
+			begin, next := p.Bounds(now)
+			end := ""
+			if next.After(begin) {
+				end = next.Format(time.RFC3339)
+			}
+			if err != nil || begin.Format(time.RFC3339) != row[1] || end != row[2] {
+				t.Errorf("%s: %s to %q (%v), the table has %s to %q", text, begin.Format(time.RFC3339), end, err, row[1], row[2])
+			}
+		}
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/testkit/doctable"
 )
 
 var now = time.Date(2026, 3, 10, 12, 0, 0, 0, time.UTC)
@@ -301,4 +302,27 @@ func drawMail(t *rapid.T) Mail {
 		mail.RiskScore = &risk
 	}
 	return mail
+}
+
+// TestTimesAreThoseOfQueries holds the tables of docs/search.md to conditions.
+func TestTimesAreThoseOfQueries(t *testing.T) {
+	const document = "../../docs/search.md"
+	accepted := func(text string) bool {
+		_, err := Parse([]byte(`{"lte":["received_at","` + text + `"]}`))
+		return err == nil
+	}
+	for _, row := range doctable.Rows(t, document, "time", "begins", "ends before") {
+		for _, text := range doctable.Codes(row[0]) {
+			if !accepted(text) {
+				t.Errorf("%s is refused", text)
+			}
+		}
+	}
+	for _, row := range doctable.Rows(t, document, "refused", "message") {
+		for _, text := range doctable.Codes(row[0]) {
+			if accepted(text) {
+				t.Errorf("%s is accepted", text)
+			}
+		}
+	}
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"github.com/applylens/applylens/internal/testkit/doctable"
 )
 
 var now = time.Date(2026, 11, 26, 15, 4, 5, 0, time.UTC)
@@ -333,5 +335,28 @@ func leavesOf(list []Node) int {
 func BenchmarkParse(b *testing.B) {
 	for b.Loop() {
 		MustParse(`category:(promo OR newsletter) AND received_at:[now-7d TO now] -subject:"weekly digest" sender_domain:example.com`)
+	}
+}
+
+// TestFormsOfTimes holds the tables of docs/search.md to queries; internal/moment holds what the times mean.
+func TestFormsOfTimes(t *testing.T) {
+	const document = "../../docs/search.md"
+	for _, row := range doctable.Rows(t, document, "time", "begins", "ends before") {
+		for _, text := range doctable.Codes(row[0]) {
+			for _, query := range []string{"received_at:" + text, "expires_at:>=" + text, "received_at:[2000 TO " + text + "]"} {
+				if _, err := Parse(query); err != nil && !strings.Contains(err.Error(), "ends before it begins") {
+					t.Errorf("%s: %v", query, err)
+				}
+			}
+		}
+	}
+	for _, row := range doctable.Rows(t, document, "refused", "message") {
+		for _, text := range doctable.Codes(row[0]) {
+			_, err := Parse("received_at:" + text)
+			var fault *Error
+			if !errors.As(err, &fault) || fault.Detail != row[1] {
+				t.Errorf("%s: %v, the table has %s", text, err, row[1])
+			}
+		}
 	}
 }

@@ -2,6 +2,7 @@ package mailimport
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -16,153 +17,292 @@ const (
 )
 
 var (
-	bareAddress = regexp.MustCompile(`[^\s<>,;:"()\[\]\\@]+@[^\s<>,;:"()\\@]+`)
+	// bareAddress has a local part without quotes.
+	bareAddress = regexp.MustCompile(`^[^\s\pZ<>,;:"()\[\]\\@]+@` + host + `$`)
 
 	// quotedAddress has a local part in quotes, as RFC 5321 has it.
-	quotedAddress = regexp.MustCompile(`^"(?:[^"\\\x00-\x1f\x7f]|\\[ -~])+"@[^\s<>,;:"()\\@]+$`)
-
-	// spokenAddress is how archives of lists hide addresses.
-	spokenAddress = regexp.MustCompile(`^([^\s<>,;:"()\[\]\\@]+) at ([^\s<>,;:"()\\@]+\.[^\s<>,;:"()\\@]+)$`)
+	quotedAddress = regexp.MustCompile(`^"(?:[^"\\\x00-\x1f\x7f]|\\[ -~])+"@` + host + `$`)
 )
 
+// host is the name of a host, or its address in brackets.
+const host = `(?:[^\s\pZ<>,;:"()\[\]\\@]+|\[[0-9A-Za-z.:-]+\])`
+
 func isAddress(s string) bool {
-	return s != "" && len(s) <= events.MaxAddress && strings.IndexFunc(s, unicode.IsControl) < 0 && (bareAddress.FindString(s) == s || quotedAddress.MatchString(s))
+	return s != "" && len(s) <= events.MaxAddress && strings.IndexFunc(s, unicode.IsControl) < 0 && (bareAddress.MatchString(s) || quotedAddress.MatchString(s))
 }
 
-// parseAddresses reads an address header before its encoded words are decoded, since a decoded name may contain commas.
-// Invalid items are used if they resemble an address.
+// parseAddresses reads an address header by the grammar of RFC 5322, with obsolete forms and what else is unambiguous, before its
+// encoded words are decoded: what stands in quotes, in a comment, in an encoded word or before brackets is no part of an address.
+// Programs do not agree on quotes and commas within encoded words, so that an address must be one both with and without them.
 func parseAddresses(header, charset string) []events.Address {
-	var list []events.Address
-	for _, item := range splitAddresses(header) {
-		if address, ok := parseAddress(item, charset); ok && len(list) < maxRecipients {
+	list := readAddresses(lex(header, true), charset)
+	if strings.Contains(header, "=?") {
+		plain := readAddresses(lex(header, false), charset)
+		list = slices.DeleteFunc(list, func(a events.Address) bool {
+			return !slices.ContainsFunc(plain, func(b events.Address) bool { return a.Address == b.Address })
+		})
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	return list
+}
+
+func readAddresses(tokens []token, charset string) (list []events.Address) {
+	for _, m := range mailboxes(tokens) {
+		if address, ok := m.address(charset); ok && len(list) < maxRecipients {
 			list = append(list, address)
 		}
 	}
 	return list
 }
 
-// parseAddress reads a mailbox by the grammar of RFC 5322, with obsolete forms and what else is unambiguous. Whatever stands in
-// quotes, in a comment or before the brackets is no part of the address.
-func parseAddress(item, charset string) (events.Address, bool) {
-	m, closed := takeApart(item)
-	if !closed {
-		return looseAddress(item, charset)
-	}
-	name, found := m.phrase, addressOf(m.angled, charset)
-	if found == "" {
-		found, name = bareOf(m.phrase, charset), m.comment
-	} else if strings.TrimSpace(name) == "" {
-		name = m.comment
-	}
-	return events.Address{Name: displayName(name, charset), Address: found}, isAddress(found)
+// mailbox is one item of a list, taken apart.
+type mailbox struct {
+	phrase   strings.Builder // what stands outside brackets and comments, as it is written
+	outside  []token         // the same without white space, behind the name of a group, with its comments
+	brackets []token         // what stands in the last brackets; nil if there are none
+	comment  string          // the last one
 }
 
-// mailbox is one item of a list taken apart: what stands outside brackets and comments, the last brackets and the last comment.
-type mailbox struct{ phrase, angled, comment string }
-
-// takeApart returns false if a quote, a comment or a bracket has no end.
-func takeApart(item string) (m mailbox, closed bool) {
-	var phrase strings.Builder
-	quoted, comment, angled, start := false, 0, false, 0
-	for i := 0; i < len(item); i++ {
-		c := item[i]
-		keep := comment == 0 && !angled
-		switch {
-		case c == '\\' && (quoted || comment > 0) && i+1 < len(item):
-			if keep {
-				phrase.WriteByte(c)
+// mailboxes splits a list at commas and semicolons.
+func mailboxes(tokens []token) []*mailbox {
+	var list []*mailbox
+	m := &mailbox{}
+	groups := lastOf(tokens, ';') // the name of a group ends before it
+	for i := 0; i < len(tokens); i++ {
+		switch t := tokens[i]; t.kind {
+		case ',', ';':
+			list = append(list, m)
+			m = &mailbox{}
+		case ':':
+			m.outside = nil
+			if m.phrase.WriteString(t.text); i < groups {
+				m = &mailbox{}
 			}
-			i++
-			c = item[i]
-		case quoted:
-			quoted = c != '"'
-		case c == '"' && comment == 0:
-			quoted = true
-		case c == '(' && !angled:
-			if comment++; comment == 1 {
-				start = i + 1
+		case '<':
+			n, closed := bracketed(tokens[i+1:])
+			m.bracket(tokens[i+1 : i+1+n])
+			if i += n; closed {
+				i++
 			}
-			keep = false
-		case c == ')' && comment > 0:
-			if comment--; comment == 0 {
-				m.comment = escapes.Replace(item[start:i])
-				phrase.WriteByte(' ')
-			}
-		case comment > 0:
-		case c == '<' && !angled:
-			angled, start, keep = true, i+1, false
-		case c == '>' && angled:
-			angled = false
-			m.angled = item[start:i]
-		}
-		if keep {
-			phrase.WriteByte(c)
+		case '>':
+		default:
+			m.add(t)
 		}
 	}
-	m.phrase = phrase.String()
-	return m, !quoted && comment == 0 && !angled
+	return append(list, m)
 }
 
-// bareOf returns the address among the words of a phrase.
-func bareOf(phrase, charset string) string {
-	if whole := addressOf(phrase, charset); whole != "" {
-		return whole
+func lastOf(tokens []token, kind byte) int {
+	for i := len(tokens) - 1; i >= 0; i-- {
+		if tokens[i].kind == kind {
+			return i
+		}
 	}
-	if spoken := spokenAddress.FindStringSubmatch(strings.TrimSpace(phrase)); spoken != nil {
-		return spoken[1] + "@" + spoken[2]
+	return -1
+}
+
+// bracketed returns how many tokens stand before the bracket that closes. Without one, what the brackets hold ends with the item.
+func bracketed(tokens []token) (n int, closed bool) {
+	end := len(tokens)
+	for i, t := range tokens {
+		switch t.kind {
+		case '>':
+			return i, true
+		case '<':
+			return min(i, end), false
+		case ',', ';':
+			end = min(end, i)
+		}
 	}
-	for _, word := range strings.Fields(quotedText.ReplaceAllString(phrase, " ")) {
-		if found := addressOf(word, charset); found != "" {
+	return end, false
+}
+
+// add adds a token that stands outside brackets.
+func (m *mailbox) add(t token) {
+	switch t.kind {
+	case commentToken:
+		m.note(t)
+		m.phrase.WriteByte(' ')
+	default:
+		m.phrase.WriteString(t.text)
+	}
+	if t.kind != spaceToken {
+		m.outside = append(m.outside, t)
+	}
+}
+
+func (m *mailbox) bracket(tokens []token) {
+	m.brackets = []token{}
+	for _, t := range tokens {
+		switch t.kind {
+		case commentToken:
+			m.note(t)
+			m.brackets = append(m.brackets, t)
+		case spaceToken:
+		default:
+			m.brackets = append(m.brackets, t)
+		}
+	}
+}
+
+// note keeps what a comment says.
+func (m *mailbox) note(t token) {
+	if !isAt(t) {
+		m.comment = escapes.Replace(t.text[1 : len(t.text)-1])
+	}
+}
+
+// address returns the address in the brackets. What stands before them is its name, whatever it looks like, unless they are empty.
+func (m *mailbox) address(charset string) (events.Address, bool) {
+	if len(m.brackets) > 0 {
+		name := m.phrase.String()
+		if strings.TrimSpace(name) == "" {
+			name = m.comment
+		}
+		found := wholeAddress(m.brackets, charset)
+		return events.Address{Name: displayName(name, charset), Address: found}, found != ""
+	}
+	found := anyAddress(m.outside, charset)
+	return events.Address{Name: displayName(m.comment, charset), Address: found}, found != ""
+}
+
+// wholeAddress returns the address that the tokens in brackets are, behind an obsolete route ("@a,@b:x@y") or a scheme.
+func wholeAddress(tokens []token, charset string) string {
+	if spoken := spokenAddress(tokens); spoken != "" {
+		return spoken
+	}
+	tokens = withoutCommentTokens(tokens)
+	if colon := lastOf(tokens, ':'); colon >= 0 && (tokens[0].kind == '@' || colon == 1 && strings.EqualFold(tokens[0].text, "mailto")) {
+		tokens = tokens[colon+1:]
+	}
+	at := lastOf(tokens, '@')
+	if at < 0 {
+		return ""
+	}
+	found, from, to := addressAt(tokens, at, charset)
+	if from > 0 || to < len(tokens) {
+		return ""
+	}
+	return found
+}
+
+// anyAddress returns the first address among tokens without brackets.
+func anyAddress(tokens []token, charset string) string {
+	if spoken := spokenAddress(tokens); spoken != "" {
+		return spoken
+	}
+	tokens = withoutCommentTokens(tokens)
+	for at, t := range tokens {
+		if t.kind != '@' {
+			continue
+		}
+		if found, _, _ := addressAt(tokens, at, charset); found != "" {
 			return found
 		}
 	}
 	return ""
 }
 
-// addressOf returns an address without what senders put around it; empty if the text is none. Bytes that are not ASCII are
-// read in the character set: to leave any out would make another address.
-func addressOf(text, charset string) string {
-	text = strings.Trim(text, " \t\r\n'.")
-	if strings.HasPrefix(text, "@") { // an obsolete route: "@a,@b:x@y"
-		if _, after, found := strings.Cut(text, ":"); found {
-			text = after
+func withoutCommentTokens(tokens []token) []token {
+	return slices.DeleteFunc(slices.Clone(tokens), func(t token) bool { return t.kind == commentToken })
+}
+
+// spokenAddress returns an address as archives of lists hide it: "ann at example.org", also with brackets around the word.
+func spokenAddress(tokens []token) string {
+	var words []token
+	for _, t := range tokens {
+		if t.kind != commentToken || isAt(t) {
+			words = append(words, t)
 		}
 	}
-	if !utf8.ValidString(text) {
-		if charset == "" {
-			return "" // a guess would be one at another address
-		}
-		text = decodeText([]byte(text), charset)
-	}
-	if strings.Contains(text, replacement) {
+	if len(words) != 3 || words[0].kind != atomToken || !isAt(words[1]) || words[2].kind != atomToken {
 		return ""
 	}
-	at := strings.LastIndexByte(text, '@')
-	if at < 0 {
-		return ""
-	}
-	local, domain := strings.TrimSpace(text[:at]), strings.TrimSpace(text[at+1:])
-	if plain := unquote(local); plain != local && isAddress(plain+"@"+domain) && !strings.Contains(plain, "@") {
-		local = plain // the quotes are not needed
-	}
-	if whole := local + "@" + domain; isAddress(whole) {
-		return whole
+	host := strings.TrimRight(words[2].text, ".")
+	if found := words[0].text + "@" + host; strings.Contains(host, ".") && utf8.ValidString(found) && isAddress(found) {
+		return found
 	}
 	return ""
 }
 
-// looseAddress reads an item in which something has no end: the last brackets, or else what resembles an address first.
-func looseAddress(item, charset string) (events.Address, bool) {
-	name, found := "", ""
-	if open := strings.LastIndexByte(item, '<'); open >= 0 {
-		found, _, _ = strings.Cut(item[open+1:], ">")
-		found, name = bareAddress.FindString(found), item[:open]
+func isAt(t token) bool {
+	return strings.EqualFold(strings.Trim(t.text, "[( )]"), "at") && t.kind != quotedToken
+}
+
+// addressAt returns the address around an at sign, and where it begins and ends: words before it and a host behind it, with dots
+// between, which may have white space and comments around them. It is empty if that is none.
+func addressAt(tokens []token, at int, charset string) (found string, from, to int) {
+	from, to = at-1, at+2
+	for from > 0 && isWord(tokens[from]) && isWord(tokens[from-1]) && dotBetween(tokens[from-1], tokens[from]) {
+		from--
 	}
-	if found == "" {
-		found = bareAddress.FindString(item)
+	for to < len(tokens) && tokens[to-1].kind == atomToken && tokens[to].kind == atomToken && dotBetween(tokens[to-1], tokens[to]) {
+		to++
 	}
-	found = addressOf(found, charset)
-	return events.Address{Name: displayName(name, charset), Address: found}, isAddress(found)
+	if from < 0 || to > len(tokens) || from > 0 && tokens[from-1].kind == '@' || to < len(tokens) && tokens[to].kind == '@' {
+		return "", from, to
+	}
+	var before, behind strings.Builder
+	for _, t := range tokens[from:at] {
+		if !isWord(t) || t.kind == atomToken && strings.ContainsAny(t.text, `[]\`) {
+			return "", from, to
+		}
+		before.WriteString(unescaped(t))
+	}
+	for _, t := range tokens[at+1 : to] {
+		behind.WriteString(strings.Join(strings.Fields(t.text), ""))
+	}
+	local, host := before.String(), strings.TrimRight(behind.String(), ".")
+	if inside, quoted := strings.CutSuffix(host, "'"); quoted { // 'x@y.example', as some programs have it
+		local, host = strings.TrimPrefix(local, "'"), inside
+	}
+	local, known := decoded(local, charset)
+	host, same := decoded(host, charset)
+	if !known || !same {
+		return "", from, to
+	}
+	if whole := local + "@" + host; isAddress(whole) {
+		return whole, from, to
+	}
+	if whole := quoteEscapes.Replace(local); isAddress(`"` + whole + `"@` + host) {
+		return `"` + whole + `"@` + host, from, to
+	}
+	return "", from, to
+}
+
+func isWord(t token) bool { return t.kind == atomToken || t.kind == quotedToken }
+
+// dotBetween tells whether a dot joins two words.
+func dotBetween(left, right token) bool {
+	return left.kind == atomToken && strings.HasSuffix(left.text, ".") || right.kind == atomToken && strings.HasPrefix(right.text, ".")
+}
+
+// unescaped returns what a word means.
+func unescaped(t token) string {
+	if t.kind != quotedToken {
+		return t.text
+	}
+	return escape.ReplaceAllString(t.text[1:len(t.text)-1], "$1")
+}
+
+var (
+	escape       = regexp.MustCompile(`(?s)\\(.)`)
+	quoteEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
+)
+
+// decoded returns a part of an address that is not in UTF-8 by the character set; false if that is unknown or wrong: to guess, or to
+// leave bytes out, would make another address.
+func decoded(part, charset string) (string, bool) {
+	if utf8.ValidString(part) {
+		return part, !strings.Contains(part, replacement)
+	}
+	if charset == "" {
+		return "", false
+	}
+	part = decodeText([]byte(part), charset)
+	return part, !strings.Contains(part, replacement)
 }
 
 // escapes takes back what is escaped in quotes and comments.
@@ -180,45 +320,4 @@ func unquote(text string) string {
 func displayName(name, charset string) string {
 	name = unquote(strings.TrimSpace(name))
 	return events.CleanText(strings.Join(strings.Fields(decodeHeader(name, charset)), " "), maxDisplayName)
-}
-
-// splitAddresses splits a list at commas and semicolons outside quotes, comments, brackets and encoded words. The name of a
-// group is dropped. An unclosed quote, comment or bracket is treated as text.
-func splitAddresses(header string) []string {
-	items, closed := split(header, true)
-	if !closed {
-		items, _ = split(header, false)
-	}
-	return items
-}
-
-func split(header string, strict bool) (items []string, closed bool) {
-	start, quoted, comment, angled := 0, false, 0, false
-	for i := 0; i < len(header); i++ {
-		switch c := header[i]; {
-		case quoted && c == '\\':
-			i++
-		case c == '"' && strict && comment == 0:
-			quoted = !quoted
-		case quoted:
-		case c == '=' && strings.HasPrefix(header[i:], "=?"):
-			if word := encodedWord.FindStringIndex(header[i:min(len(header), i+200)]); word != nil && word[0] == 0 {
-				i += word[1] - 1
-			}
-		case c == '(' && strict:
-			comment++
-		case c == ')':
-			comment = max(comment-1, 0)
-		case comment > 0:
-		case strict && (c == '<' || c == '>'):
-			angled = c == '<'
-		case angled:
-		case strict && c == ':' && !strings.Contains(header[start:i], "@"): // "group: a@b, c@d;"
-			start = i + 1
-		case c == ',' || c == ';':
-			items = append(items, header[start:i])
-			start = i + 1
-		}
-	}
-	return append(items, header[start:]), !quoted && comment == 0 && !angled
 }

@@ -1,12 +1,11 @@
 package mailimport
 
 import (
-	"net/mail"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"pgregory.net/rapid"
 
 	"github.com/applylens/applylens/events"
 )
@@ -70,56 +69,22 @@ func TestParseAddressesIsBounded(t *testing.T) {
 	}
 }
 
+// FuzzParseAddresses changes headers. A comment before one changes nothing.
 func FuzzParseAddresses(f *testing.F) {
 	f.Add(`"A" <a@b>, c@d (e), g: h@i;`)
+	for _, list := range writtenLists()[:300] {
+		f.Add(list.text)
+	}
 	f.Fuzz(func(t *testing.T, header string) {
-		for _, address := range parseAddresses(header, "") {
+		list := parseAddresses(header, "")
+		for _, address := range list {
 			if !isAddress(address.Address) {
 				t.Errorf("%q is not an address", address.Address)
 			}
 		}
-	})
-}
-
-// TestAddressesAreThoseOfNetMail: whatever that parser accepts has the same addresses here.
-func TestAddressesAreThoseOfNetMail(t *testing.T) {
-	atom := rapid.SampledFrom([]string{"ann", "x", "A.B", "hr", "o'neil", "a+b", "=?utf-8?q?M=C3=BC?="})
-	quoted := rapid.SampledFrom([]string{`"hr@acme.example"`, `"x y"`, `"a\"b"`, `"<ann@bank.example>"`, `"(c"`, `"ann"`, `"a, b"`, `"a; b:"`})
-	comment := rapid.SampledFrom([]string{"", "", "", " ", "(ann@bank.example)", "(a (b) c)", `(\))`, "(<x@y.example>)", "(a, b)"})
-	domain := rapid.SampledFrom([]string{"acme.example", "evil.example", "y.example", "Mail.Y.example"})
-	accepted := 0
-	rapid.Check(t, func(t *rapid.T) {
-		mailbox := func() string {
-			local := rapid.OneOf(rapid.SampledFrom([]string{"ann", "x", "A.B", "o'neil", "a+b"}), quoted).Draw(t, "local")
-			address := local + "@" + domain.Draw(t, "domain")
-			if rapid.Bool().Draw(t, "bare") {
-				return comment.Draw(t, "before") + address + comment.Draw(t, "behind")
-			}
-			name := strings.Join(rapid.SliceOfN(rapid.OneOf(atom, quoted), 0, 3).Draw(t, "name"), " ")
-			return name + comment.Draw(t, "before") + " <" + address + ">" + comment.Draw(t, "behind")
-		}
-		header := mailbox()
-		for range rapid.IntRange(0, 2).Draw(t, "more") {
-			header += ", " + mailbox()
-		}
-		want, err := mail.ParseAddressList(header)
-		if err != nil {
-			return
-		}
-		accepted++
-		var got, expected []string
-		for _, a := range parseAddresses(header, "") {
-			at := strings.LastIndexByte(a.Address, '@')
-			got = append(got, unquote(a.Address[:at])+a.Address[at:])
-		}
-		for _, a := range want {
-			expected = append(expected, a.Address)
-		}
-		if diff := cmp.Diff(expected, got); diff != "" {
-			t.Fatalf("%s: %s", header, diff)
+		behind := parseAddresses(" ("+lure+`, \)) `+header, "")
+		if !slices.EqualFunc(list, behind, func(a, b events.Address) bool { return a.Address == b.Address }) {
+			t.Errorf("%q: got %v, and %v behind a comment", header, list, behind)
 		}
 	})
-	if accepted == 0 {
-		t.Error("it accepts nothing")
-	}
 }

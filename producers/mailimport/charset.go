@@ -85,7 +85,7 @@ func encodingOf(label string) encoding.Encoding {
 	if e, err := htmlindex.Get(label); err == nil && e != encoding.Replacement {
 		return e
 	}
-	if e, err := ianaindex.MIME.Encoding(label); err == nil {
+	if e, err := ianaindex.MIME.Encoding(label); err == nil && e != nil { // it has names of sets that it cannot decode
 		return e
 	}
 	if name := usual(label); name != label {

@@ -34,6 +34,7 @@ func (d dates) receivedAt(latest time.Time) time.Time {
 	}
 	var hops []time.Time
 	for _, received := range d.received {
+		received = withoutComments(received) // which may have a semicolon
 		if t, ok := plausible(received[strings.LastIndexByte(received, ';')+1:]); ok {
 			hops = append(hops, t)
 		}
@@ -61,55 +62,105 @@ func near(t time.Time, hops []time.Time) bool {
 	return len(hops) == 0
 }
 
-// The formats of a date, found anywhere in a text: RFC 5322 and its predecessors, asctime as in mbox, the month first as
-// Americans write it, in words or digits, and ISO 8601.
-var (
-	mailDate    = regexp.MustCompile(`(?i)\b(\d{1,2})[ -]+([a-z]{3})[a-z]*[., -]+(\d{4}|\d{2})[, ]+(\d{1,2})[:.](\d{2})(?:[:.](\d{1,2}))?(?: *([ap])m)?(?: *` + zone + `)?`)
-	asctimeDate = regexp.MustCompile(`(?i)\b([a-z]{3}) +(\d{1,2}) +(\d{1,2}):(\d{2})(?::(\d{1,2}))? +(?:` + zone + ` +)?(\d{4})(?: +` + zone + `)?`)
-	wordsDate   = regexp.MustCompile(`(?i)\b([a-z]{3})[a-z]*[. ]+(\d{1,2})(?:st|nd|rd|th)?[, ]+(\d{4})[, ]+(?:at +)?(\d{1,2})[:.](\d{2})(?:[:.](\d{1,2}))?(?: *([ap])m)?(?: *` + zone + `)?`)
-	digitsDate  = regexp.MustCompile(`(?i)\b(\d{1,2})/(\d{1,2})/(\d{4}|\d{2})[, ]+(\d{1,2}):(\d{2})(?::(\d{1,2}))?(?: *([ap])m)?(?: *` + zone + `)?`)
-	isoDate     = regexp.MustCompile(`(?i)\b(\d{4})-(\d{2})-(\d{2})[T ](\d{1,2}):(\d{2})(?::(\d{1,2}))?(?:[.,]\d+)?(?: *` + zone + `)?`)
+// The parts of the formats below. A zone is given by its offset, also behind a name, or by its name.
+const (
+	dayWord   = `(?P<day>\d{1,2})(?:st|nd|rd|th)?`
+	monthWord = `(?P<month>[a-z]{3})[a-z]*`
+	clock     = `(?P<hour>\d{1,2})[:.](?P<minute>\d{1,2})(?:[:.](?P<second>\d{1,2}))?(?:[.,]\d+)?(?: ?(?P<half>[ap])\.?m\b\.?)?`
+	offset    = `(?:[a-z]{1,5} ?)?[+-] ?\d{1,2}:?\d{2}\b|(?:(?:gmt|utc?) ?)?[+-] ?\d{1,2}\b|[a-z]{1,5}(?: dst)?\b`
+	behind    = clock + `(?: ?(?P<zone>` + offset + `))?`
+	later     = `[, ]+(?:at )?` + behind
 )
 
-// zone is a zone by its offset, also behind the name of the zone that it is counted from, or by its name.
-const zone = `((?:(?:gmt|utc?) *)?[+-] ?\d{1,2}:?\d{2}\b|(?:(?:gmt|utc?) *)?[+-]\d{1,2}\b|[a-z]{1,5}\b)`
+// formats are those of a date, found anywhere in a text: RFC 5322 and its predecessors, asctime as in mbox, the month first as
+// Americans write it, in words or digits, the day first as Germans do, and ISO 8601.
+var formats = []*regexp.Regexp{
+	regexp.MustCompile(`(?i)\b` + dayWord + `[ ./-]+` + monthWord + `[., /-]+(?P<year>\d{4}|\d{2,3})` + later),
+	regexp.MustCompile(`(?i)\b` + monthWord + `[. ]+` + dayWord + `[, ]+` + clock + `(?: ?(?P<before>` + offset + `))? (?P<year>\d{4})\b(?: ?(?P<zone>` + offset + `))?`),
+	regexp.MustCompile(`(?i)\b` + monthWord + `[. ]+` + dayWord + `[, ]+(?P<year>\d{4})` + later),
+	regexp.MustCompile(`(?i)\b(?P<month>\d{1,2})/(?P<day>\d{1,2})/(?P<year>\d{4}|\d{2})` + later),
+	regexp.MustCompile(`(?i)\b(?P<day>\d{1,2})\. ?(?P<month>\d{1,2})\. ?(?P<year>\d{4}|\d{2})` + later),
+	regexp.MustCompile(`(?i)\b(?P<year>\d{4})[-/](?P<month>0?[1-9]|1[0-2])[-/](?P<day>\d{1,2})(?:T|[, ]+)` + behind),
+}
 
-// parseDate finds a date in text. A missing or unknown zone means UTC, as in RFC 5322.
+// maxDate is how many bytes of a text are looked through for a date, without its comments.
+const maxDate = 500
+
+// parseDate finds a date in text. Comments are no part of it. A missing or unknown zone means UTC, as in RFC 5322.
 func parseDate(text string) (time.Time, bool) {
-	if len(text) > 500 {
-		text = text[:500]
-	}
-	text = strings.Join(strings.Fields(text), " ")
-	if m := mailDate.FindStringSubmatch(text); m != nil {
-		return build(m[3], monthOf(m[2]), m[1], m[4], m[5], m[6], m[7], m[8])
-	}
-	if m := asctimeDate.FindStringSubmatch(text); m != nil {
-		return build(m[7], monthOf(m[1]), m[2], m[3], m[4], m[5], "", cmp.Or(m[8], m[6]))
-	}
-	if m := wordsDate.FindStringSubmatch(text); m != nil {
-		return build(m[3], monthOf(m[1]), m[2], m[4], m[5], m[6], m[7], m[8])
-	}
-	if m := digitsDate.FindStringSubmatch(text); m != nil {
-		month, day := number(m[1]), m[2]
-		if month > 12 { // the day first, as elsewhere
-			month, day = number(m[2]), m[1]
+	text = closeColons.Replace(oneLine(withoutComments(text)))
+	for _, format := range formats {
+		found := format.FindStringSubmatch(text)
+		if found == nil {
+			continue
 		}
-		return build(m[3], month, day, m[4], m[5], m[6], m[7], m[8])
-	}
-	if m := isoDate.FindStringSubmatch(text); m != nil {
-		return build(m[1], number(m[2]), m[3], m[4], m[5], m[6], "", m[7])
+		parts := map[string]string{}
+		for i, name := range format.SubexpNames() {
+			parts[name] = found[i]
+		}
+		if at, ok := build(parts); ok {
+			return at, true
+		}
 	}
 	return time.Time{}, false
 }
 
-func build(yearText string, month int, dayText, hourText, minuteText, secondText, half, zone string) (time.Time, bool) {
-	year, day, hour, minute, second := number(yearText), number(dayText), number(hourText), number(minuteText), number(secondText)
-	if len(yearText) == 2 { // RFC 5322, section 4.3
+var closeColons = strings.NewReplacer(" : ", ":", " :", ":", ": ", ":")
+
+// oneLine returns the beginning of a text with single blanks in place of all that is empty.
+func oneLine(text string) string {
+	var out strings.Builder
+	for word := range strings.FieldsSeq(text) {
+		if out.Len() > 0 {
+			out.WriteByte(' ')
+		}
+		if out.WriteString(word); out.Len() > maxDate {
+			return out.String()[:maxDate]
+		}
+	}
+	return out.String()
+}
+
+// withoutComments returns a text with a blank in place of each comment, which may have comments in it. One without an end is text.
+func withoutComments(text string) string {
+	var out strings.Builder
+	depth, open := 0, 0 // of the comments that are open, and where the outermost began
+	kept := 0
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '\\' && depth > 0:
+			i++
+		case c == '(':
+			if depth++; depth == 1 {
+				open = i
+			}
+		case c == ')' && depth > 0:
+			if depth--; depth == 0 {
+				out.WriteString(text[kept:open])
+				out.WriteByte(' ')
+				kept = i + 1
+			}
+		}
+	}
+	return out.String() + text[kept:]
+}
+
+// build makes a time of the parts that a format has found.
+func build(parts map[string]string) (time.Time, bool) {
+	year, month, day := number(parts["year"]), monthOf(parts["month"]), number(parts["day"])
+	hour, minute, second := number(parts["hour"]), number(parts["minute"]), number(parts["second"])
+	if month > 12 { // of digits, with the day first
+		month, day = day, month
+	}
+	switch len(parts["year"]) { // RFC 5322, section 4.3
+	case 3:
 		year += 1900
-		if year < 1950 {
+	case 2:
+		if year += 1900; year < 1950 {
 			year += 100
 		}
 	}
+	half := parts["half"]
 	if half != "" && hour <= 12 {
 		hour %= 12
 		if strings.EqualFold(half, "p") {
@@ -123,7 +174,8 @@ func build(yearText string, month int, dayText, hourText, minuteText, secondText
 	if local.Day() != day {
 		return time.Time{}, false
 	}
-	return local.Add(-zoneOffset(zone)), true
+	at := local.Add(-zoneOffset(cmp.Or(parts["zone"], parts["before"])))
+	return at, at.Year() >= 0 && at.Year() <= 9999
 }
 
 func number(digits string) int {
@@ -131,7 +183,11 @@ func number(digits string) int {
 	return n
 }
 
+// monthOf returns the number of a month, given in digits or by the beginning of its name; 0 if there is no such month.
 func monthOf(name string) int {
+	if n := number(name); n > 0 {
+		return n
+	}
 	const names = "janfebmaraprmayjunjulaugsepoctnovdec"
 	if at := strings.Index(names, strings.ToLower(name)); at >= 0 && at%3 == 0 {
 		return at/3 + 1
@@ -139,9 +195,10 @@ func monthOf(name string) int {
 	return 0
 }
 
-// zoneHours are the zone names of RFC 5322, and European ones that occur in old mail.
+// zoneHours are the zone names of RFC 5322, and others that occur in mail and mean one zone.
 var zoneHours = map[string]int{"EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7,
-	"CET": 1, "CEST": 2, "MET": 1, "MEST": 2, "EET": 2, "EEST": 3, "BST": 1, "IST": 1}
+	"AST": -4, "ADT": -3, "AKST": -9, "AKDT": -8, "HST": -10, "WEST": 1, "CET": 1, "CEST": 2, "MET": 1, "MEST": 2, "MESZ": 2, "MEZ": 1, "EET": 2, "EEST": 3,
+	"BST": 1, "IST": 1, "MSK": 3, "MSD": 4, "HKT": 8, "SGT": 8, "JST": 9, "KST": 9, "AEST": 10, "AEDT": 11, "NZST": 12, "NZDT": 13}
 
 // maxOffset is more than the offset of any zone. One with such an offset is unknown.
 const maxOffset = 24 * time.Hour
@@ -151,7 +208,12 @@ var offsetSigns = strings.NewReplacer(":", "", " ", "")
 func zoneOffset(zone string) time.Duration {
 	sign := strings.IndexAny(zone, "+-")
 	if sign < 0 {
-		return time.Duration(zoneHours[strings.ToUpper(zone)]) * time.Hour
+		name, summer := strings.CutSuffix(strings.ToUpper(zone), " DST")
+		hours := zoneHours[name]
+		if summer {
+			hours++
+		}
+		return time.Duration(hours) * time.Hour
 	}
 	digits := offsetSigns.Replace(zone[sign+1:])
 	if len(digits) < 3 { // hours alone

@@ -403,7 +403,7 @@ var mailFields = map[string]bool{"from": true, "sender": true, "to": true, "cc":
 	"authentication-results": true}
 
 // beginsMail reports whether text begins with the header of a mail. Behind a separator of the usual form, one header will do,
-// or a field of mails among lines that are none.
+// or a field of mails among lines that are none, before the next separator of that form.
 func beginsMail(text []byte, usual bool) bool {
 	switch header := isHeader(text); {
 	case usual && header:
@@ -417,7 +417,7 @@ func beginsMail(text []byte, usual bool) bool {
 		rest = after
 		line = bytes.TrimRight(line, "\r")
 		switch {
-		case len(line) == 0:
+		case len(line) == 0, usual && len(line) < maxSeparator && fromLine.Match(line):
 			return found
 		case isMailField(line):
 			if found = true; usual {
@@ -440,9 +440,10 @@ func isMailField(line []byte) bool {
 	return mailFields[name] || strings.HasPrefix(name, "x-") || strings.HasPrefix(name, "list-") || strings.HasPrefix(name, "resent-")
 }
 
-// isHeader reports whether text begins with a header, or with the quoted separator that some servers put before it.
+// isHeader reports whether text begins with a header, or with the quoted separator that some servers put before it. A name that
+// begins with a digit is the time of a line of text.
 func isHeader(text []byte) bool {
-	return headerColon(text) > 0 || bytes.HasPrefix(text, []byte(">From "))
+	return headerColon(text) > 0 && (text[0] < '0' || text[0] > '9') || bytes.HasPrefix(text, []byte(">From "))
 }
 
 // isQuotedFrom matches a quoted line of mboxrd and mboxo: ">From " with any number of ">".

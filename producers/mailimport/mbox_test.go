@@ -129,6 +129,21 @@ func TestReaderBelievesContentLength(t *testing.T) {
 	})
 }
 
+// usualSeparators have an address and a time, and otherSeparators may be text as well.
+var (
+	usualSeparators = []string{
+		"From a@b Thu Aug 22 12:36:23 2002", "From a@b Thu Aug  2 12:36 2002\r", "From - Thu Aug 22 12:36:23 2002", "From  Thu Aug 22 12:36:23 2002",
+		"From 17@xxx Thu Aug 22 12:36:23 +0000 2002", "From a@b Thu Aug 22 12:36:23 EDT 2002", "From a@b Thu Aug 22 12:36:23 2002 +0200",
+		"From a at b.example  Thu Aug 22 12:36:23 2002", "From a@b Thu, 22 Aug 2002 12:36:23 +0000", "From a@b 22 Aug 2002 12:36 GMT",
+		"From a@b 2002-08-22 12:36:23", "From a@b 2002-08-22T12:36:23.123+02:00", "From x!y Thu Aug 22 12:36:23 2002 remote from z",
+	}
+	otherSeparators = []string{
+		"From nobody", "From nobody\r", "From -", "From ", "From a@b", "From a@b Thu, 22 Aug 2024 13:17:22 +0200 (CEST)", "From a@b Aug 22 13:17:22 2024",
+		"From a@b 8/22/2024 1:17:22 PM", "From a@b Do Aug 22 13:17:22 2024", "From a@b jeu. 22 août 2024 13:17:22", "From \"Ann Example\" <a@b> Thu Aug 22 12:36:23 2002 it rained",
+		"From here on I quote:", "From 10:30 to 12:00 in 2002", "From Thursday we open at 10:30", "From a@b Foo Bar 22 12:36:23 2002",
+	}
+)
+
 func TestSeparates(t *testing.T) {
 	const (
 		mail  = "From: Ann Example <ann@example.org>\nTo: me@example.net,\n you@example.net\nSubject: Hello\n\nFrom: text\nmore text\n"
@@ -136,24 +151,13 @@ func TestSeparates(t *testing.T) {
 		notes = "Note: this is a text\nand has more lines\n\nFrom: ann@example.org\n"
 		other = "A: 1\nB: 2\n\ntext\n"
 	)
-	usual := []string{
-		"From a@b Thu Aug 22 12:36:23 2002", "From a@b Thu Aug  2 12:36 2002\r", "From - Thu Aug 22 12:36:23 2002", "From  Thu Aug 22 12:36:23 2002",
-		"From 17@xxx Thu Aug 22 12:36:23 +0000 2002", "From a@b Thu Aug 22 12:36:23 EDT 2002", "From a@b Thu Aug 22 12:36:23 2002 +0200",
-		"From a at b.example  Thu Aug 22 12:36:23 2002", "From a@b Thu, 22 Aug 2002 12:36:23 +0000", "From a@b 22 Aug 2002 12:36 GMT",
-		"From a@b 2002-08-22 12:36:23", "From a@b 2002-08-22T12:36:23.123+02:00", "From x!y Thu Aug 22 12:36:23 2002 remote from z",
-	}
-	others := []string{
-		"From nobody", "From nobody\r", "From -", "From ", "From a@b", "From a@b Thu, 22 Aug 2024 13:17:22 +0200 (CEST)", "From a@b Aug 22 13:17:22 2024",
-		"From a@b 8/22/2024 1:17:22 PM", "From a@b Do Aug 22 13:17:22 2024", "From a@b jeu. 22 août 2024 13:17:22", "From \"Ann Example\" <a@b> Thu Aug 22 12:36:23 2002 it rained",
-		"From here on I quote:", "From 10:30 to 12:00 in 2002", "From Thursday we open at 10:30", "From a@b Foo Bar 22 12:36:23 2002",
-	}
 	check := func(line, rest string, afterBlank, want bool) {
 		t.Helper()
 		if got := separates([]byte(line+"\n"+rest), afterBlank); got != want {
 			t.Errorf("%q before %q, after an empty line: %t; separates: %t", line, rest, afterBlank, got)
 		}
 	}
-	for _, line := range usual {
+	for _, line := range usualSeparators {
 		check(line, mail, true, true)
 		check(line, mail, false, true)
 		check(line, other, true, true)
@@ -164,7 +168,7 @@ func TestSeparates(t *testing.T) {
 		check(line, prose, true, false)
 		check(line, prose, false, false)
 	}
-	for _, line := range others {
+	for _, line := range otherSeparators {
 		check(line, mail, true, true)
 		check(line, strings.ReplaceAll(mail, "\n", "\r\n"), true, true)
 		check(line, mail[:40], true, true) // what is behind it is not read yet, or was cut off

@@ -277,9 +277,9 @@ func (m *message) deliveredTo(own []string) []string {
 }
 
 // listID returns the part of List-Id in brackets, lower case: of RFC 2919, where the name before it may be quoted and have
-// brackets too.
+// brackets too, and comments may stand around it.
 func (m *message) listID() string {
-	id := quotedText.ReplaceAllString(m.get("List-Id"), " ")
+	id := withoutComments(quotedText.ReplaceAllString(m.get("List-Id"), " "))
 	if found := angled.FindAllStringSubmatch(id, -1); found != nil {
 		id = found[len(found)-1][1]
 	} else {
@@ -298,7 +298,6 @@ var quotedText = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
 
 // unsubscribes tells whether the message names a way to unsubscribe. RFC 2369 has "NO" for a list that has none.
 func (m *message) unsubscribes() bool {
-	way := strings.TrimSpace(m.get("List-Unsubscribe"))
-	word, _, _ := strings.Cut(way, " ")
-	return way != "" && !strings.EqualFold(word, "no")
+	ways := strings.Fields(strings.Trim(withoutComments(m.get("List-Unsubscribe")), " <>,;"))
+	return len(ways) > 0 && !strings.EqualFold(strings.TrimRight(ways[0], ",;.:"), "no")
 }

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/applylens/applylens/internal/testkit/doctable"
 )
 
 func TestTimes(t *testing.T) {
@@ -64,6 +66,22 @@ func TestTimes(t *testing.T) {
 	f(true, errNoTime.Error())
 	f("0001-01-01", errLongYears.Error())
 	f(withheld, errWithheld.Error())
+}
+
+// TestFormsOfTimes holds the table of docs/warehouse.md to the code.
+func TestFormsOfTimes(t *testing.T) {
+	for _, row := range doctable.Rows(t, "../../docs/warehouse.md", "value", "time") {
+		for _, value := range doctable.Codes(row[0]) {
+			at, err := timeOf(value)
+			got := at.Format(time.RFC3339Nano)
+			if err != nil {
+				got = "refused: " + err.Error()
+			}
+			if got != row[1] {
+				t.Errorf("%s: %s, the table has %s", value, got, row[1])
+			}
+		}
+	}
 }
 
 func TestLists(t *testing.T) {
