@@ -15,11 +15,6 @@ END
 $$;
 -- +goose StatementEnd
 
--- The list of new mails is read by binary search within each mail, in less than a millisecond at this length. The longer it
--- is, the more of a word's mails are sorted in at once.
-DROP INDEX mails_search;
-CREATE INDEX mails_search ON mails USING gin (search_keys(search_words)) WITH (fastupdate = on, gin_pending_list_limit = 8192);
-
 -- A version into which nothing was folded yet is folded by the rule that knows the category discussion.
 UPDATE versions v SET fold_version = 3
 WHERE group_name = 'mailbox' AND NOT EXISTS (SELECT FROM positions p WHERE p.group_name = v.group_name AND p.version = v.version);
@@ -27,8 +22,6 @@ WHERE group_name = 'mailbox' AND NOT EXISTS (SELECT FROM positions p WHERE p.gro
 -- +goose Down
 UPDATE versions v SET fold_version = 2
 WHERE group_name = 'mailbox' AND NOT EXISTS (SELECT FROM positions p WHERE p.group_name = v.group_name AND p.version = v.version);
-DROP INDEX mails_search;
-CREATE INDEX mails_search ON mails USING gin (search_keys(search_words)) WITH (fastupdate = on, gin_pending_list_limit = 1024);
 -- +goose StatementBegin
 DO $$
 DECLARE
