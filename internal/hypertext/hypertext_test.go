@@ -1,4 +1,4 @@
-package mailimport
+package hypertext
 
 import (
 	"strings"
@@ -7,10 +7,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestReadPage(t *testing.T) {
+func TestRead(t *testing.T) {
 	f := func(name, source, want string) {
 		t.Run(name, func(t *testing.T) {
-			if got, _ := readPage(source, 1000); got != want {
+			if got, _ := Read(source, 1000); got != want {
 				t.Errorf("got %q, want %q", got, want)
 			}
 		})
@@ -41,32 +41,32 @@ func TestReadPage(t *testing.T) {
 	f("empty", "", "")
 }
 
-func TestReadPageFindsLinks(t *testing.T) {
-	_, links := readPage(`<a href=" http://203.0.113.7/x ">www.bank.example</a><a href="https://a.example"><img alt="Shop"></a>`, 1000)
-	want := []link{{"www.bank.example", "http://203.0.113.7/x"}, {"Shop", "https://a.example"}}
-	if diff := cmp.Diff(want, links, cmp.AllowUnexported(link{})); diff != "" {
+func TestReadFindsLinks(t *testing.T) {
+	_, links := Read(`<a href=" http://203.0.113.7/x ">www.bank.example</a><a href="https://a.example"><img alt="Shop"></a>`, 1000)
+	want := []Link{{"www.bank.example", "http://203.0.113.7/x"}, {"Shop", "https://a.example"}}
+	if diff := cmp.Diff(want, links); diff != "" {
 		t.Error(diff)
 	}
 }
 
 // TestReadPageIsBounded checks that neither nesting nor length makes a page expensive.
-func TestReadPageIsBounded(t *testing.T) {
+func TestReadIsBounded(t *testing.T) {
 	deep := strings.Repeat("<div>", 200_000) + "a" + strings.Repeat("</div>", 200_000)
-	if text, _ := readPage(deep, 1000); text != "a" {
+	if text, _ := Read(deep, 1000); text != "a" {
 		t.Errorf("got %d bytes", len(text))
 	}
-	if text, _ := readPage(strings.Repeat("word <br>", 100_000), 1000); len(text) < 1000 || len(text) > 1010 {
+	if text, _ := Read(strings.Repeat("word <br>", 100_000), 1000); len(text) < 1000 || len(text) > 1010 {
 		t.Errorf("got %d bytes", len(text))
 	}
-	if _, links := readPage(strings.Repeat("<a href=x>y</a>", 10_000), 100_000); len(links) != maxLinks {
+	if _, links := Read(strings.Repeat("<a href=x>y</a>", 10_000), 100_000); len(links) != maxLinks {
 		t.Errorf("got %d links", len(links))
 	}
 }
 
-func FuzzReadPage(f *testing.F) {
+func FuzzRead(f *testing.F) {
 	f.Add(`<p>a<script>b</script><a href="https://x">c</a><pre>d`)
 	f.Fuzz(func(t *testing.T, source string) {
-		text, links := readPage(source, 500)
+		text, links := Read(source, 500)
 		if text != strings.TrimSpace(text) || len(links) > maxLinks {
 			t.Errorf("%q, %d links", text, len(links))
 		}
