@@ -1,7 +1,7 @@
 // Package mailbox folds mail.received into the tables mails, mail_addresses and mail_correspondents: of each mail the
 // last version in log order, where another mail with the Message-ID of one that came before does not replace it, and of
-// each person the addresses that mail was delivered to and those that ever wrote or were written to. It marks what the
-// indexer has to look at again.
+// each person the addresses that mail was delivered to and those that ever wrote or were written to. It finds out which
+// mails are receipts, and marks what the indexer has to look at again.
 //
 // The same mail folded twice changes nothing, so the group needs no memory of the mails that it has seen.
 package mailbox
@@ -18,6 +18,8 @@ import (
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/ats"
 	"github.com/applylens/applylens/internal/domain"
+	"github.com/applylens/applylens/internal/hypertext"
+	"github.com/applylens/applylens/internal/money"
 )
 
 // Row is one mail as the table keeps it.
@@ -36,6 +38,8 @@ type Row struct {
 	ListID       string
 	ReceivedAt   time.Time
 	Category     string
+	Receipt      *money.Receipt // what it tells of money; nil for most mail
+	HTML         string         // as it was sent
 	RiskScore    *int32
 	Quarantined  bool
 	Labels       []string
@@ -256,6 +260,7 @@ func rowOf(m *events.Mail, id events.UUID, hash uint64) *Row {
 		Quarantined:  m.Quarantined,
 		Labels:       slices.Clone(m.Labels),
 		Text:         m.Text,
+		HTML:         m.HTML,
 		Truncated:    m.Truncated,
 		ContentHash:  hash,
 		UpdatedAt:    m.RecordedAt,
@@ -267,6 +272,7 @@ func rowOf(m *events.Mail, id events.UUID, hash uint64) *Row {
 	}
 	row.Identity, _ = hex.DecodeString(m.ContentHash) // an event with another is refused
 	row.Parties, row.Companies = partiesOf(row), companiesOf(row)
+	row.Receipt = receiptOf(m, row)
 	if m.RiskScore != nil {
 		risk := int32(*m.RiskScore)
 		row.RiskScore = &risk
@@ -276,6 +282,25 @@ func rowOf(m *events.Mail, id events.UUID, hash uint64) *Row {
 		row.ExpiresAt = &expires
 	}
 	return row
+}
+
+// receiptOf returns the receipt that a mail is, nil if it is none. A mail of HTML alone has its text there.
+func receiptOf(m *events.Mail, r *Row) *money.Receipt {
+	text := m.Text
+	if strings.TrimSpace(text) == "" && m.HTML != "" {
+		text, _ = hypertext.Read(m.HTML, events.MaxText)
+	}
+	mail := money.Mail{
+		Sender: r.Sender, SenderName: r.SenderName, SenderDomain: r.SenderDomain, Subject: r.Subject, Text: text,
+		Category: r.Category, ListID: r.ListID, Bulk: m.Unsubscribe, Quarantined: r.Quarantined,
+	}
+	if m.RiskScore != nil {
+		mail.Risk = *m.RiskScore
+	}
+	if receipt, found := money.Find(&mail); found {
+		return &receipt
+	}
+	return nil
 }
 
 // partiesOf returns the sender's address and those of the recipients, once each, as applications are matched by them.
@@ -297,7 +322,10 @@ func companiesOf(r *Row) []string {
 
 // size is roughly what the row takes in memory.
 func (r *Row) size() int {
-	size := 600 + len(r.MessageID) + len(r.Thread) + len(r.Subject) + len(r.Sender) + len(r.SenderName) + len(r.ListID) + len(r.Text)
+	size := 600 + len(r.MessageID) + len(r.Thread) + len(r.Subject) + len(r.Sender) + len(r.SenderName) + len(r.ListID) + len(r.Text) + len(r.HTML)
+	if r.Receipt != nil {
+		size += 200 + len(r.Receipt.Merchant) + len(r.Receipt.Key)
+	}
 	for _, list := range [][]string{r.Recipients, r.Parties, r.Companies, r.Labels} {
 		for _, text := range list {
 			size += 16 + len(text)

@@ -9,7 +9,7 @@ import (
 )
 
 // FoldVersion grows when the same events fold to other rows.
-const FoldVersion = 3
+const FoldVersion = 4
 
 // Group returns the projection of mails.
 func Group() *consumers.Group {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/ats"
+	"github.com/applylens/applylens/internal/money"
 	"github.com/applylens/applylens/internal/postgres"
 	"github.com/applylens/applylens/internal/search/keys"
 )
@@ -57,16 +58,20 @@ SELECT id, identity_hash, sender FROM mails WHERE version = $1 AND id = ANY ($2:
 const putMails = `
 INSERT INTO mails AS t (version, id, user_id, message_id, thread, subject, sender, sender_name, sender_domain,
     recipients, list_id, received_at, category, risk_score, quarantined, labels, expires_at, text, truncated,
-    content_hash, updated_at, parties, companies, search_words, identity_hash)
+    content_hash, updated_at, parties, companies, search_words, identity_hash,
+    receipt_merchant, receipt_key, receipt_amount, receipt_currency, html)
 SELECT $1, x.id, x.user_id, x.message_id, x.thread, x.subject, x.sender, x.sender_name, x.sender_domain,
     x.recipients::text[], x.list_id, x.received_at, x.category, x.risk_score, x.quarantined, x.labels::text[],
-    x.expires_at, x.text, x.truncated, x.content_hash, x.updated_at, x.parties::text[], x.companies::text[], x.search_words, x.identity_hash
+    x.expires_at, x.text, x.truncated, x.content_hash, x.updated_at, x.parties::text[], x.companies::text[], x.search_words, x.identity_hash,
+    x.receipt_merchant, x.receipt_key, x.receipt_amount::numeric, x.receipt_currency, NULLIF(x.html, '')
 FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
     $10::text[], $11::text[], $12::timestamptz[], $13::text[], $14::int[], $15::bool[], $16::text[],
-    $17::timestamptz[], $18::text[], $19::bool[], $20::bigint[], $21::timestamptz[], $22::text[], $23::text[], $24::text[], $25::bytea[])
+    $17::timestamptz[], $18::text[], $19::bool[], $20::bigint[], $21::timestamptz[], $22::text[], $23::text[], $24::text[], $25::bytea[],
+    $26::text[], $27::text[], $28::text[], $29::text[], $30::text[])
     AS x(id, user_id, message_id, thread, subject, sender, sender_name, sender_domain,
     recipients, list_id, received_at, category, risk_score, quarantined, labels,
-    expires_at, text, truncated, content_hash, updated_at, parties, companies, search_words, identity_hash)
+    expires_at, text, truncated, content_hash, updated_at, parties, companies, search_words, identity_hash,
+    receipt_merchant, receipt_key, receipt_amount, receipt_currency, html)
 ON CONFLICT (id, version) DO UPDATE SET
     thread        = excluded.thread,
     subject       = excluded.subject,
@@ -88,7 +93,12 @@ ON CONFLICT (id, version) DO UPDATE SET
     parties       = excluded.parties,
     companies     = excluded.companies,
     search_words  = excluded.search_words,
-    identity_hash = excluded.identity_hash
+    identity_hash = excluded.identity_hash,
+    receipt_merchant = excluded.receipt_merchant,
+    receipt_key      = excluded.receipt_key,
+    receipt_amount   = excluded.receipt_amount,
+    receipt_currency = excluded.receipt_currency,
+    html             = excluded.html
 WHERE t.user_id = excluded.user_id AND t.content_hash <> excluded.content_hash
 RETURNING t.id`
 
@@ -295,6 +305,8 @@ type columns struct {
 	updatedAt                                              []time.Time
 	parties, companies, searchWords                        []string
 	identities                                             [][]byte
+	merchants, merchantKeys, amounts, currencies           []*string
+	pages                                                  []string
 }
 
 // add adds a row and returns roughly how many bytes it takes. What search looks at is made here and not in the fold,
@@ -330,13 +342,27 @@ func (c *columns) add(r *Row) int {
 	words := sought.Join()
 	c.searchWords = append(c.searchWords, words)
 	c.identities = append(c.identities, r.Identity)
+	c.addReceipt(r.Receipt)
+	c.pages = append(c.pages, r.HTML)
 	return r.size() + len(words)
+}
+
+// addReceipt adds what a mail tells of money, NULLs for none.
+func (c *columns) addReceipt(r *money.Receipt) {
+	var merchant, key, amount, currency *string
+	if r != nil {
+		decimal, code := r.Amount.Decimal(), r.Amount.Currency()
+		merchant, key, amount, currency = &r.Merchant, &r.Key, &decimal, &code
+	}
+	c.merchants, c.merchantKeys = append(c.merchants, merchant), append(c.merchantKeys, key)
+	c.amounts, c.currencies = append(c.amounts, amount), append(c.currencies, currency)
 }
 
 func (c *columns) arguments(version int) []any {
 	return []any{version, c.ids, c.users, c.messageIDs, c.threads, c.subjects, c.senders, c.senderNames, c.senderDomains,
 		c.recipients, c.lists, c.receivedAt, c.categories, c.riskScores, c.quarantined, c.labels,
-		c.expiresAt, c.texts, c.truncated, c.hashes, c.updatedAt, c.parties, c.companies, c.searchWords, c.identities}
+		c.expiresAt, c.texts, c.truncated, c.hashes, c.updatedAt, c.parties, c.companies, c.searchWords, c.identities,
+		c.merchants, c.merchantKeys, c.amounts, c.currencies, c.pages}
 }
 
 var literalEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`)

@@ -389,18 +389,47 @@ func TestAllColumns(t *testing.T) {
 	event.Mail.ContentHash = strings.Repeat("ab", 32)
 	event.Mail.Thread, event.Mail.ListID, event.Mail.Category = "t", "News.Example", "Promo"
 	event.Mail.RiskScore, event.Mail.Quarantined, event.Mail.Truncated = &risk, true, true
-	event.Mail.ExpiresAt = start
+	event.Mail.ExpiresAt, event.Mail.HTML = start, "<p>x</p>"
 	store(t, db, live, []*events.Event{event})
 	var got string
 	err := db.QueryRow(t.Context(), `SELECT concat_ws('|', id, message_id, thread, sender_name, list_id, category, risk_score, quarantined,
-		truncated, amounts, extract(epoch FROM expires_at)::bigint, extract(epoch FROM received_at)::bigint) FROM live_mails`).Scan(&got)
+		truncated, html, extract(epoch FROM expires_at)::bigint, extract(epoch FROM received_at)::bigint) FROM live_mails`).Scan(&got)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := fmt.Sprintf("%s||t|Ann|news.example|promo|85|t|t|[]|%d|%d", idOf(event), start.Unix(), start.Unix()-3600)
+	want := fmt.Sprintf("%s||t|Ann|news.example|promo|85|t|t|<p>x</p>|%d|%d", idOf(event), start.Unix(), start.Unix()-3600)
 	if got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
+}
+
+// TestReceipts: a mail's receipt is stored with it, follows its content, and is found in HTML alone.
+func TestReceipts(t *testing.T) {
+	db, _ := testenv.Database(t)
+	receipt := func(text, html string) *events.Event {
+		event := received("u1", "a", "x", 0)
+		event.Mail.Subject, event.Mail.Text, event.Mail.HTML = "Your receipt from Paper & Pen", text, html
+		event.Mail.Sender = events.Address{Name: "Paper & Pen Ltd.", Address: "orders@paper-pen.example"}
+		return event
+	}
+	f := func(want string, piece ...*events.Event) {
+		t.Helper()
+		store(t, db, live, piece)
+		got := texts(t, db, `SELECT concat_ws('|', receipt_merchant, receipt_key, receipt_amount, receipt_currency) FROM live_mails`)
+		if diff := cmp.Diff([]string{want}, got); diff != "" {
+			t.Error(diff)
+		}
+	}
+	f("Paper & Pen|paperpen|1234.50|EUR", receipt("Thank you.\nTotal: 1.234,50 EUR\n", ""))
+	f("Paper & Pen|paperpen|1234.50|EUR", receipt("Thank you.\nTotal: 1.234,50 EUR\n", ""))
+	f("", receipt("Thank you for nothing.", ""))
+	f("Paper & Pen|paperpen|5000|JPY", receipt("", "<p>Thank you.</p><table><tr><td>Total</td><td>JPY 5,000</td></tr></table>"))
+	refund := receipt("We have refunded $24.90 to your card.", "")
+	refund.Mail.Subject = "Your refund"
+	f("Paper & Pen|paperpen|-24.90|USD", refund)
+	risky := receipt("Total: $24.90", "")
+	risky.Mail.RiskScore = new(90)
+	f("", risky)
 }
 
 // TestSearchWords: what search looks at is stored with a mail, and a mail that has more of it than PostgreSQL keeps is

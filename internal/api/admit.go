@@ -104,12 +104,17 @@ func (h *slot) leave() {
 
 // rest waits, and gives the operation's slot to others of the person meanwhile.
 func rest(ctx context.Context, d time.Duration) error {
+	return unslotted(ctx, func() error { return retry.Wait(ctx, d) })
+}
+
+// unslotted does what needs neither the database nor the processor, and gives the operation's slot to others of the person meanwhile.
+func unslotted(ctx context.Context, work func() error) error {
 	held, ok := ctx.Value(slotKey{}).(*slot)
 	if !ok {
-		return retry.Wait(ctx, d)
+		return work()
 	}
 	held.leave()
-	if err := retry.Wait(ctx, d); err != nil {
+	if err := work(); err != nil {
 		return err
 	}
 	err := held.of.reenter(ctx, held.person)

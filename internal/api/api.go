@@ -127,6 +127,8 @@ type server struct {
 	bodyFor time.Duration // how long a body may take to arrive
 	compute time.Duration // how long a request may compute
 
+	stallFor time.Duration // how long a client may take to read a piece of a streamed answer
+
 	crossOrigin *http.CrossOriginProtection
 	document    []byte
 }
@@ -154,6 +156,7 @@ func New(config Config) (http.Handler, error) {
 		tryFor:      tryFor,
 		bodyFor:     bodyTimeout,
 		compute:     computeFor,
+		stallFor:    writeTimeout,
 	}
 	api := s.operations(config.Extend)
 	if s.document, err = json.MarshalIndent(api.OpenAPI(), "", "  "); err != nil {
@@ -180,6 +183,7 @@ func (s *server) operations(extend []func(huma.API)) huma.API {
 	s.routePreferences(api)
 	s.routeStats(api)
 	s.routeSearch(api)
+	s.routeMoney(api)
 	for _, register := range extend {
 		register(api)
 	}

@@ -59,6 +59,7 @@ type target struct {
 	policy              int64
 	action              string
 	proposed, untouched string // mails
+	receipt             string // a mail
 	event               string
 }
 
@@ -107,6 +108,13 @@ func attempts(alice target) map[string][]attempt {
 			{"/search?q=canary+OR+id:" + alice.proposed, nil, http.StatusOK},
 			{"/search?timeout=1ms&wait=" + alice.event, nil, http.StatusNotFound},
 		},
+		"GET /money/summary":      {{"/money/summary", nil, http.StatusOK}, {"/money/summary?timeout=1ms&wait=" + alice.event, nil, http.StatusNotFound}},
+		"GET /money/duplicates":   {{"/money/duplicates?window_days=365", nil, http.StatusOK}, {"/money/duplicates?timeout=1ms&wait=" + alice.event, nil, http.StatusNotFound}},
+		"GET /money/receipts": {
+			{"/money/receipts?q=canary", nil, http.StatusOK}, {"/money/receipts?before=" + alice.receipt, nil, http.StatusNotFound},
+			{"/money/receipts?timeout=1ms&wait=" + alice.event, nil, http.StatusNotFound},
+		},
+		"GET /money/receipts.csv": {{"/money/receipts.csv", nil, http.StatusOK}, {"/money/receipts.csv?timeout=1ms&wait=" + alice.event, nil, http.StatusNotFound}},
 		"PUT /preferences/{feature}": {
 			{"/preferences/contains:canary", map[string]any{"weight": 1}, http.StatusUnprocessableEntity}, // only she has such a feature
 			{"/preferences/category:promo", map[string]any{"weight": 1}, http.StatusOK},
@@ -133,6 +141,10 @@ func TestNobodySeesAnother(t *testing.T) {
 	untouched := alice.mail(mail{subject: canary + " second", category: "promo"})
 	alice.post("/actions/performed", map[string]any{"email_id": proposed, "action": "create_task"}).want(http.StatusOK)
 	alice.ask(http.MethodDelete, "/preferences/category:event", nil).want(http.StatusNoContent)
+	var receipt string
+	for range 2 { // a duplicate
+		receipt = alice.receipt(canary+" books", "12.5", "EUR", spring, canary+" receipt")
+	}
 	alice.Exec(`INSERT INTO weight_counts (version, user_id, feature, approvals, rejections, updated_at) VALUES (1, 'alice', 'contains:canary', 3, 0, now())`)
 	alice.Exec(`INSERT INTO policy_days (version, user_id, policy_id, day, fired, approved, rejected, missed, updated_at)
 	            VALUES (1, 'alice', $1, (now() AT TIME ZONE 'UTC')::date, 1, 0, 0, 0, now())`, policy)
@@ -140,7 +152,7 @@ func TestNobodySeesAnother(t *testing.T) {
 	tables := personalTables(w)
 	before := fingerprint(w, tables)
 
-	tries := attempts(target{policy, action.ID, proposed, untouched, alice.events()[0].ID})
+	tries := attempts(target{policy, action.ID, proposed, untouched, receipt, alice.events()[0].ID})
 	for _, op := range routes(t, w) {
 		route := op.Method + " " + op.Path
 		if len(tries[route]) == 0 {
@@ -193,7 +205,7 @@ func TestEventsOfOthersCannotBeWaitedFor(t *testing.T) {
 	alice, bob := w.person("alice"), w.person("bob")
 	alice.action()
 	event := alice.events()[0].ID
-	for _, path := range []string{"/preferences", "/policy/stats", "/search"} {
+	for _, path := range []string{"/preferences", "/policy/stats", "/search", "/money/summary", "/money/duplicates", "/money/receipts", "/money/receipts.csv"} {
 		bob.get(path + "?wait=" + event).want(http.StatusNotFound)
 		bob.get(path + "?wait=" + events.DeriveUUID("nothing").String()).want(http.StatusNotFound)
 	}

@@ -235,7 +235,7 @@ func TestVersions(t *testing.T) {
 	pool := fill(t, 1000)
 	_, err := pool.Exec(t.Context(), `CREATE TABLE mails_2 PARTITION OF mails FOR VALUES IN (2);
 		INSERT INTO mails SELECT 2 AS version, gen_random_uuid() AS id, user_id, message_id, thread, subject, sender, sender_name, sender_domain, recipients, list_id,
-		    received_at, category, risk_score, quarantined, labels, expires_at, text, truncated, amounts, content_hash, updated_at, search_words
+		    received_at, category, risk_score, quarantined, labels, expires_at, text, truncated, content_hash, updated_at, search_words
 		FROM mails WHERE version = 1`)
 	if err != nil {
 		t.Fatal(err)
