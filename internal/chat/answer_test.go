@@ -189,6 +189,21 @@ func TestEffectsAreNamedOnly(t *testing.T) {
 	}
 }
 
+// TestNounsAreNoOrders: what begins with a word that can be an order, and is none, searches.
+func TestNounsAreNoOrders(t *testing.T) {
+	for _, sentence := range []string{"block party", "label printer manual", "clean energy", "move to Graz", "trash pickup", "book club", "call notes", "draft contract",
+		"pay slip", "run club", "grant application form", "forward contract", "reply card", "clear skies", "empty flat", "mute button"} {
+		if kind := Read(sentence, now).Kind; kind != Search && kind != Status {
+			t.Errorf("%q is read as %s", sentence, kind)
+		}
+	}
+	for _, sentence := range []string{"block mails from shop.example", "clean up my inbox", "clear the old newsletters", "move promos away", "label all newsletters"} {
+		if kind := Read(sentence, now).Kind; kind != Propose {
+			t.Errorf("%q is read as %s", sentence, kind)
+		}
+	}
+}
+
 func TestPreferences(t *testing.T) {
 	f := func(question string, want ...Preference) {
 		t.Helper()
@@ -228,5 +243,38 @@ func TestLongQuestions(t *testing.T) {
 func BenchmarkRead(b *testing.B) {
 	for b.Loop() {
 		Read("could you please find the mails from Alice Miller about the lease that came since last March?", now)
+	}
+}
+
+// TestLongMail: of a long mail whole sentences around what is wanted are read, wherever lines end.
+func TestLongMail(t *testing.T) {
+	intent := Read("when does the lease begin?", now)
+	for _, line := range []string{" ", "\n"} {
+		filler := strings.Repeat("Nothing of this paragraph matters to anybody here."+line, 400)
+		wanted := "The lease begins on 1 July and costs 900 a month."
+		for _, text := range []string{wanted + line + filler, filler + wanted + line + filler, filler + wanted} {
+			got := Extract(&intent, []Mail{{ID: "m", Text: text}})
+			if len(got) == 0 || got[0].Text != wanted {
+				t.Errorf("%d bytes, lines end in %q: %v", len(text), line, got)
+			}
+		}
+		short := Shorten(&intent, []Mail{{ID: "m", Text: filler + wanted + line + filler}})[0].Text
+		if !strings.HasPrefix(short, "Nothing of this paragraph") || len(short) > 2*promptedText {
+			t.Errorf("a model is given %q", short)
+		}
+	}
+}
+
+// BenchmarkExtract answers from 20 long mails.
+func BenchmarkExtract(b *testing.B) {
+	var many []Mail
+	for i := range 20 {
+		text := strings.Repeat(fmt.Sprintf("The meeting of the board number %d is on a day of the week.\nPlease tell us whether you come. ", i), 220)
+		many = append(many, Mail{ID: fmt.Sprint(i), Subject: "s", Sender: "a@x.example", Text: text})
+	}
+	intent := Read("when is the meeting of the board?", now)
+	b.ReportAllocs()
+	for b.Loop() {
+		Extract(&intent, many)
 	}
 }

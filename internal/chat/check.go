@@ -250,8 +250,7 @@ func supported(text string, cited []*proof) bool {
 
 // isName tells whether a word is written with a capital letter, as months are in English and German: "may" is none.
 func isName(word string) bool {
-	first, _ := utf8.DecodeRuneInString(word)
-	return unicode.IsUpper(first)
+	return unicode.IsUpper(firstRune(word))
 }
 
 func anyProof(list []*proof, holds func(*proof) bool) bool {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/applylens/applylens/internal/tokenize"
 )
@@ -41,6 +42,38 @@ func Extract(intent *Intent, mails []Mail) []Claim {
 	return claims
 }
 
+// mostText is how much of a mail an answer is from, in bytes.
+const mostText = 6 << 10
+
+// sentencesAround returns the whole sentences of a text, of a long one those around the first wanted word, or of the beginning.
+func sentencesAround(text string, wanted map[string]bool) []string {
+	if len(text) <= mostText {
+		return Sentences(text)
+	}
+	from := 0
+	for word := range tokenize.All(text) {
+		if wanted[word.Text] {
+			from = word.Start
+			break
+		}
+	}
+	begun := from >= mostText*3/4
+	if begun {
+		text = text[from-mostText/4:]
+		for !utf8.RuneStart(text[0]) {
+			text = text[1:]
+		}
+	}
+	list := Sentences(cut(text, mostText))
+	if begun && len(list) > 0 {
+		list = list[1:] // it lacks its beginning
+	}
+	if len(text) > mostText && len(list) > 0 {
+		list = list[:len(list)-1] // it lacks its end
+	}
+	return list
+}
+
 // ranked is a sentence and how well it answers.
 type ranked struct {
 	sentence string
@@ -54,7 +87,7 @@ func rank(intent *Intent, mails []Mail) []ranked {
 	wanted := forms(intent.Words)
 	for i := range mails {
 		at := 0
-		for _, sentence := range Sentences(mails[i].Text) {
+		for _, sentence := range sentencesAround(mails[i].Text, wanted) {
 			if !worthy(sentence) {
 				continue
 			}
@@ -165,4 +198,14 @@ func plural(count int, noun string) string {
 		return "1 " + noun
 	}
 	return fmt.Sprintf("%d %ss", count, noun)
+}
+
+// Shorten keeps of mails what a model is given and what its claims are checked by: text around what the question is about.
+func Shorten(intent *Intent, mails []Mail) []Mail {
+	mails = slices.Clone(first(mails, MostPrompted))
+	for i := range mails {
+		text := strings.Join(sentencesAround(mails[i].Text, forms(intent.Words)), " ")
+		mails[i].Text = strings.Clone(cutText(text, promptedText)) // so that the whole text can go
+	}
+	return mails
 }

@@ -1,7 +1,9 @@
 package chat
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -57,3 +59,12 @@ func (m *Mail) prompted(number int) promptedMail {
 
 // written is what the sender of a mail wrote, without quoted mail and footers.
 func written(text string) string { return strings.Join(Sentences(text), " ") }
+
+// Model writes an answer to a prompt. It gives take each piece of text as it comes, until take returns false. When it returns an
+// error, pieces may have been given before.
+type Model interface {
+	Write(ctx context.Context, prompt Prompt, take func(piece string) bool) error
+}
+
+// ErrSlow tells that a model has not answered in time.
+var ErrSlow = errors.New("the language model takes too long")

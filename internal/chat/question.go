@@ -81,14 +81,26 @@ func (q *question) politeness() int {
 	return at
 }
 
-// pattern is a sequence of words. One that ends in * stands for all that begin so; one in brackets may be left out.
-type pattern []string
+// pattern is a sequence of words.
+type pattern []wanted
 
+// wanted is a word of a pattern; a prefix stands for all words that begin so.
+type wanted struct {
+	text             string
+	prefix, optional bool
+}
+
+// patterns reads patterns with commas between them. A word that ends in * is a prefix, and one in brackets may be left out.
 func patterns(list string) []pattern {
 	var all []pattern
 	for line := range strings.SplitSeq(list, ",") {
-		if words := strings.Fields(line); len(words) > 0 {
-			all = append(all, words)
+		var p pattern
+		for word := range strings.FieldsSeq(line) {
+			plain := strings.Trim(word, "[]*")
+			p = append(p, wanted{plain, strings.HasSuffix(word, "*"), strings.HasPrefix(word, "[")})
+		}
+		if len(p) > 0 {
+			all = append(all, p)
 		}
 	}
 	return all
@@ -97,23 +109,18 @@ func patterns(list string) []pattern {
 // at returns how many words the pattern takes from the beginning of words; 0 when it does not stand there.
 func (p pattern) at(words []string) int {
 	n := 0
-	for _, want := range p {
-		optional := strings.HasPrefix(want, "[")
-		want = strings.Trim(want, "[]")
-		if n < len(words) && matchesWord(want, words[n]) {
+	for _, w := range p {
+		if n < len(words) && w.matches(words[n]) {
 			n++
-		} else if !optional {
+		} else if !w.optional {
 			return 0
 		}
 	}
 	return n
 }
 
-func matchesWord(want, word string) bool {
-	if prefix, open := strings.CutSuffix(want, "*"); open {
-		return strings.HasPrefix(word, prefix)
-	}
-	return want == word
+func (w wanted) matches(word string) bool {
+	return w.text == word || w.prefix && strings.HasPrefix(word, w.text)
 }
 
 // has tells whether any of the patterns stands anywhere in the question.

@@ -21,8 +21,10 @@ var (
 		what are your features, what can i say, which questions, was kannst du, wie funktioniert das, que peux tu faire, comment ça marche, qué puedes hacer, cómo funciona`)
 	aloneHelp = wordSet(`help hilfe aide ayuda me please bitte usage commands`)
 
-	notDone = patterns(`approve, reject, accept, decline, send, reply, respond, write, compose, draft, forward, call, buy, pay, book, translate, ignore, disregard,
-		forget, pretend, act as, you are now, you must, sudo, execute, run, grant, change my, create, tell, mark all proposals, mark every*, schedule, remind, system grant, make me, genehmige, bestätige, lehne, sende, schicke, schreibe, antworte,
+	notDone = patterns(`approve, reject, accept, decline, send, reply to, reply all, reply that, respond, write, compose,
+		draft a, draft an, draft the, forward the, forward this, forward it, forward my, forward all, call him, call her, call them, call me, call my, call the, buy,
+		pay the, pay my, pay this, pay for, book a, book me, book the, book my, translate, ignore, disregard,
+		forget, pretend, act as, you are now, you must, sudo, execute, run the, run this, run a, grant me, grant access, change my, create, tell, mark all proposals, mark every*, schedule, remind, system grant, make me, genehmige, bestätige, lehne, sende, schicke, schreibe, antworte,
 		approuve, rejette, envoie, réponds, écris, aprueba, rechaza, envía, responde, escribe`)
 	commands = patterns(`ignore [all] [the] [any] [your] previous instructions, ignore [all] [the] [any] [your] prior instructions, ignore [all] instructions,
 		approve all, approve everything, approve every*, reject all, reject everything, reject every*, system prompt`)
@@ -50,10 +52,13 @@ var (
 	adverbs     = wordSet(`really just also do still absolutely very truly actually always sehr wirklich vraiment realmente mucho`)
 	noLike      = patterns(`i like to, i love to, i prefer to, i like how, i like your`)
 
-	proposes = patterns(`take me off, clear, empty, put, archive, clean, tidy, unsubscribe, declutter, get rid, sort out, remove, delete, trash, mute, block, quarantine, label, move, propose, suggest,
-		purge, sweep, recommend, what can i archive, what should i archive, what can i delete, what can i clean, archiviere*, lösche*, räum*, entferne*,
-		bestell*, melde mich, verschiebe*, archivez, archiver, nettoie, nettoyer, supprime*, vide, désabonne*, range, mach ordnung, archiva*, limpia*, borra*, elimina*, date de baja, dame de baja`)
-	proposesInside = patterns(`should i unsubscribe, should i archive, should i delete, should i clean, can i archive, can i unsubscribe, can i delete,
+	proposes = patterns(`take me off, archive, tidy, unsubscribe, declutter, get rid, sort out, remove, delete, quarantine, propose, suggest, purge, sweep, recommend, what can i archive, what should i archive, what can i delete, what can i clean, archiviere*, lösche*, räum*, entferne*,
+		bestell*, melde mich, verschiebe*, archivez, archiver, nettoie, nettoyer, supprime*, vide, désabonne*, mach ordnung, archiva*, limpia*, borra*, elimina*, date de baja, dame de baja`)
+	// Words that are orders only with an object behind them: "block mails from shop.example", but not "block party".
+	proposesWith = patterns(`clear, empty, clean, trash, mute, block, label, move, range`)
+	objects      = wordSet(`all any every everything it the this that these those my old up out off away from mes les mis los las`)
+
+	proposesInside = patterns(`into a folder, to a folder, into the folder, into my folder, should i unsubscribe, should i archive, should i delete, should i clean, can i archive, can i unsubscribe, can i delete,
 		archive them, archive it, archive those, archive these, delete them, delete those, clean them, need a good clean*, needs a good clean*, needs cleaning, need cleaning,
 		abbestellen, aufräumen, me désabonner, darme de baja`)
 
@@ -74,7 +79,7 @@ var (
 	summaries = patterns(`summar*, sum up, overview, recap, digest, what s new, what is new, what happened, catch me up, tl dr, anything important, anything new,
 		anything urgent, brief me, gist, in short, short version, bullet points, key points, main points, highlights, did i miss, what s going on, passiert, points importants, puntos clave, bring me up, up to date, zusammenfass*, überblick, was gibt es neues, was ist neu, résum*, aperçu, quoi de neuf, resumen*, resúme*,
 		qué hay de nuevo, resume mis, resume los, resume las, resume mes, resume les`)
-	together = []pattern{{"fass*"}, {"zusammen"}}
+	together = patterns(`fass*, zusammen`)
 
 	searches = patterns(`find, show, search, look, list, open, get, where, anything, everything, any, what, which, who, is there, mail, mails, email, emails, message, messages,
 		inbox, suche*, such, finde*, zeig*, nachricht*, cherche*, trouve*, montre*, courriel*, busca*, encuentra*, muestra*, muéstra*, correo*, mensaje*, letter, letters`)
@@ -95,7 +100,7 @@ func (q *question) kind() Kind {
 		return Remember
 	case q.forbids():
 		return Unknown
-	case q.starts(proposes), q.has(proposesInside):
+	case orders(q.words[q.lead:]), q.has(proposesInside):
 		return Propose
 	case q.starts(countsFirst), q.has(counts):
 		return Count
@@ -119,15 +124,24 @@ var patternsWhyThis = patterns(`why this, why was this, why is this, warum das, 
 func (q *question) forbids() bool {
 	rest := q.words[q.lead:]
 	for _, no := range negations {
-		if n := no.at(rest); n > 0 {
-			for _, p := range proposes {
-				if p.at(rest[n:]) > 0 {
-					return true
-				}
-			}
+		if n := no.at(rest); n > 0 && orders(rest[n:]) {
+			return true
 		}
 	}
 	return false
+}
+
+// orders tells whether words begin with an action that policies propose.
+func orders(words []string) bool {
+	if longest(proposes, words) > 0 {
+		return true
+	}
+	n := longest(proposesWith, words)
+	if n == 0 || n == len(words) {
+		return false
+	}
+	object := words[n]
+	return objects[object] || mailNouns[object] || categoryWords[object] != ""
 }
 
 func (q *question) summarises() bool {

@@ -2,6 +2,7 @@ package chat
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -13,22 +14,56 @@ const (
 	mostSentence  = 400
 )
 
-var (
-	// What ends the part of a mail that its sender wrote: a signature, or a mail that is answered or forwarded.
-	endOfText = regexp.MustCompile(`(?i)^(-- ?|_{5,}|-{2,} ?(original message|forwarded message|ursprüngliche nachricht|message d'origine|mensaje original).*|` +
-		`(on|am|le|el) .{5,120}(wrote|schrieb|a écrit|escribió).{0,80}:)$`)
+// endOfText is what ends the part of a mail that its sender wrote: a signature, or a mail that is answered or forwarded.
+var endOfText = regexp.MustCompile(`(?i)^(--|_{5,}|-{2,} ?(original message|forwarded message|ursprüngliche nachricht|message d'origine|mensaje original).*|` +
+	`(on|am|le|el) .{5,120}(wrote|schrieb|a écrit|escribió).{0,80}:)$`)
 
-	// Lines that are in a mail because of how it was sent.
-	footer = regexp.MustCompile(`(?i)unsubscribe|opt[ -]out|view (this|it) (e-?mail )?in (your|a) browser|view online|manage (your )?(preferences|subscription)|` +
-		`privacy policy|all rights reserved|©|you (are receiving|received) this|sent from my|do not reply to this|abbestellen|abmelden|im browser|impressum|datenschutz|` +
-		`se désabonner|désinscri|politique de confidentialité|darse de baja|cancelar la suscripción|aviso legal`)
+// ends tells whether a line is endOfText. Few lines can be, by how they begin or end.
+func ends(line string) bool {
+	return (strings.HasSuffix(line, ":") || strings.HasPrefix(line, "--") || strings.HasPrefix(line, "__")) && endOfText.MatchString(line)
+}
 
-	// abbreviation finds a word at the end of a text behind which a period ends no sentence.
-	abbreviation = regexp.MustCompile(`(?i)(?:^|[\s("“])(?:mr|mrs|ms|dr|prof|sr|jr|st|vs|etc|approx|no|nr|tel|inc|ltd|co|corp|dept|est|fig|vol|min|max|ca|bzw|evtl|ggf|inkl|usw|str|hr|fr|` +
-		`mme|mlle|sra|srta|ud|uds|jan|feb|mar|apr|jun|jul|aug|sept?|oct|okt|nov|dec|dez|mon|tue|wed|thu|fri|sat|sun|\pL|(?:\pL\.)+\pL)\.$`)
+// footers are in lines that are in a mail because of how it was sent.
+var footers = []string{"unsubscribe", "opt out", "opt-out", "view this email", "view this e-mail", "in your browser", "in a browser", "view online", "view it online", "manage your preferences",
+	"manage preferences", "manage your subscription", "privacy policy", "all rights reserved", "©", "you are receiving", "you received this", "sent from my", "do not reply to this",
+	"abbestellen", "abmelden", "im browser", "impressum", "datenschutz", "se désabonner", "désinscri", "politique de confidentialité", "darse de baja", "cancelar la suscripción", "aviso legal"}
 
-	ordinal = regexp.MustCompile(`(?:^|\s)\d{1,2}\.$`)
-)
+func isFooter(line string) bool {
+	line = strings.ToLower(line)
+	return slices.ContainsFunc(footers, func(part string) bool { return strings.Contains(line, part) })
+}
+
+// abbreviations are words behind which a period ends no sentence.
+var abbreviations = wordSet(`mr mrs ms dr prof sr jr st vs etc approx no nr tel inc ltd co corp dept est fig vol min max ca bzw evtl ggf inkl usw str hr fr mme mlle sra srta ud uds
+	jan feb mar apr jun jul aug sep sept oct okt nov dec dez mon tue wed thu fri sat sun`)
+
+// abbreviated tells whether a text ends with the period of an abbreviation, an initial, or an ordinal number such as that of a day.
+func abbreviated(text string) bool {
+	text = strings.TrimSuffix(text, ".")
+	word := text[strings.LastIndexAny(text, " \t(\"“„")+1:]
+	length := utf8.RuneCountInString(word)
+	switch {
+	case word == "" || length > 12:
+		return false
+	case strings.Trim(word, "0123456789") == "":
+		return length <= 2
+	case length == 1:
+		return unicode.IsLetter(firstRune(word))
+	case abbreviations[strings.ToLower(word)]:
+		return true
+	}
+	for part := range strings.SplitSeq(word, ".") { // as in z.B. and p.m.
+		if utf8.RuneCountInString(part) != 1 || !unicode.IsLetter(firstRune(part)) {
+			return false
+		}
+	}
+	return true
+}
+
+func firstRune(text string) rune {
+	first, _ := utf8.DecodeRuneInString(text)
+	return first
+}
 
 // Sentences returns the sentences of what the sender of a mail wrote: no quoted mail, no signature and no footer. They stand in the
 // text as they are returned, but for line breaks and spaces.
@@ -53,11 +88,11 @@ func blocks(text string) []string {
 	long := false // the line before was as long as one that was wrapped
 	for line := range strings.Lines(text) {
 		line = OneLine(line)
-		if endOfText.MatchString(line) {
+		if ends(line) {
 			break
 		}
 		switch {
-		case line == "", strings.HasPrefix(line, ">"), strings.HasPrefix(line, "|"), footer.MatchString(line):
+		case line == "", strings.HasPrefix(line, ">"), strings.HasPrefix(line, "|"), isFooter(line):
 			finish()
 			long = false
 			continue
@@ -80,8 +115,7 @@ func startsItem(line string) bool {
 }
 
 func startsUpper(line string) bool {
-	first, _ := utf8.DecodeRuneInString(line)
-	return !unicode.IsLower(first)
+	return !unicode.IsLower(firstRune(line))
 }
 
 func endsSentence(text string) bool {
@@ -129,11 +163,7 @@ func splits(before, after string, mark rune) bool {
 	if trimmed == after { // a period within a word, such as a host name or a number
 		return false
 	}
-	next, _ := utf8.DecodeRuneInString(trimmed)
-	if unicode.IsLower(next) {
-		return false
-	}
-	return mark != '.' || !abbreviation.MatchString(before) && !ordinal.MatchString(before)
+	return !unicode.IsLower(firstRune(trimmed)) && (mark != '.' || !abbreviated(before))
 }
 
 // worthy tells whether a sentence can stand in an answer: it says something by itself.

@@ -49,9 +49,8 @@ type Client struct {
 	turns       chan struct{}
 }
 
-// The reasons why a model has not answered, beside errors of the network.
+// The reasons why a model has not answered, beside chat.ErrSlow and errors of the network.
 var (
-	ErrSlow    = errors.New("the language model takes too long")
 	ErrTooMuch = errors.New("the language model answers without end")
 	ErrEmpty   = errors.New("the language model answered nothing")
 )
@@ -79,15 +78,15 @@ func New(config Config) (*Client, error) {
 	}, nil
 }
 
-// Write lets the model answer, and gives take each piece of the text as it comes until take returns false. The error is ErrSlow,
+// Write lets the model answer, and gives take each piece of the text as it comes until take returns false. The error is chat.ErrSlow,
 // ErrTooMuch, ErrEmpty, the context's or another; pieces may have been given before it.
 func (c *Client) Write(ctx context.Context, prompt chat.Prompt, take func(piece string) bool) error {
 	asked := ctx
-	ctx, cancel := context.WithTimeoutCause(ctx, c.whole, ErrSlow)
+	ctx, cancel := context.WithTimeoutCause(ctx, c.whole, chat.ErrSlow)
 	defer cancel()
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	first := time.AfterFunc(c.word, func() { stop(ErrSlow) })
+	first := time.AfterFunc(c.word, func() { stop(chat.ErrSlow) })
 	defer first.Stop()
 	err := c.write(ctx, prompt, func(piece string) bool {
 		first.Stop()
@@ -96,8 +95,8 @@ func (c *Client) Write(ctx context.Context, prompt chat.Prompt, take func(piece 
 	switch cause := context.Cause(ctx); {
 	case err == nil || asked.Err() != nil:
 		return errors.Join(err, asked.Err())
-	case errors.Is(cause, ErrSlow):
-		return fmt.Errorf("%w: %w", ErrSlow, err)
+	case errors.Is(cause, chat.ErrSlow):
+		return fmt.Errorf("%w: %w", chat.ErrSlow, err)
 	}
 	return err
 }
@@ -117,7 +116,7 @@ func (c *Client) write(ctx context.Context, prompt chat.Prompt, take func(piece 
 		},
 	})
 	if err != nil {
-		return fmt.Errorf("ask the language model: %w", err)
+		return fmt.Errorf("ask the language model: %w", plain(err))
 	}
 	defer stream.Close()
 	for said := false; ; {
@@ -128,7 +127,7 @@ func (c *Client) write(ctx context.Context, prompt chat.Prompt, take func(piece 
 		case errors.Is(err, io.EOF):
 			return ErrEmpty
 		case err != nil:
-			return fmt.Errorf("read the language model's answer: %w", err)
+			return fmt.Errorf("read the language model's answer: %w", plain(err))
 		}
 		for _, choice := range part.Choices {
 			if choice.Delta.Content == "" {
@@ -140,6 +139,19 @@ func (c *Client) write(ctx context.Context, prompt chat.Prompt, take func(piece 
 			}
 		}
 	}
+}
+
+// plain leaves out of an error what the server says: it may repeat the mail or the key, and errors are logged.
+func plain(err error) error {
+	var said *openai.APIError
+	var unread *openai.RequestError
+	switch {
+	case errors.As(err, &said):
+		return fmt.Errorf("the server says an error, status %d", said.HTTPStatusCode)
+	case errors.As(err, &unread):
+		return fmt.Errorf("the server answers with status %d", unread.HTTPStatusCode)
+	}
+	return err
 }
 
 // bounded is a transport whose answers have a greatest size.

@@ -96,11 +96,11 @@ func TestHostileServers(t *testing.T) {
 		answer http.HandlerFunc
 		want   error // nil: any
 	}{
-		"hangs": {Config{FirstTimeout: soon}, func(_ http.ResponseWriter, r *http.Request) { hang(r) }, ErrSlow},
+		"hangs": {Config{FirstTimeout: soon}, func(_ http.ResponseWriter, r *http.Request) { hang(r) }, chat.ErrSlow},
 		"hangs after the header": {Config{FirstTimeout: soon}, func(w http.ResponseWriter, r *http.Request) {
 			w.(http.Flusher).Flush()
 			hang(r)
-		}, ErrSlow},
+		}, chat.ErrSlow},
 		"drips comments": {Config{FirstTimeout: soon}, func(w http.ResponseWriter, r *http.Request) { drip(w, r, ": still thinking\n\n") }, nil},
 		"drips words": {Config{Timeout: 3 * soon, FirstTimeout: soon}, func(w http.ResponseWriter, r *http.Request) {
 			drip(w, r, `data: {"choices":[{"delta":{"content":"x"}}]}`+"\n\n")
@@ -160,6 +160,22 @@ func TestHostileServers(t *testing.T) {
 	}
 }
 
+// TestErrorsRepeatNothing: a server that repeats the key and the mail in its errors does not bring them into our logs.
+func TestErrorsRepeatNothing(t *testing.T) {
+	for _, answer := range []string{`{"error":{"message":"secret is no key for rules, mail"}}`, `secret is no key for rules, mail`, `data: {"error":{"message":"secret, mail"}}` + "\n\n"} {
+		for _, status := range []int{http.StatusOK, http.StatusUnauthorized} {
+			client := serve(t, Config{Key: "secret"}, func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(status)
+				fmt.Fprint(w, answer)
+			})
+			_, err := read(t.Context(), client)
+			if err == nil || strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "mail") {
+				t.Errorf("%d %s: %v", status, answer, err)
+			}
+		}
+	}
+}
+
 func hang(r *http.Request) {
 	_, _ = io.Copy(io.Discard, r.Body) // so that the end of the connection is noticed
 	<-r.Context().Done()
@@ -189,7 +205,7 @@ func TestACancelledRequestIsNotSlow(t *testing.T) {
 		cancel()
 		hang(r)
 	})
-	if _, err := read(ctx, client); !errors.Is(err, context.Canceled) || errors.Is(err, ErrSlow) {
+	if _, err := read(ctx, client); !errors.Is(err, context.Canceled) || errors.Is(err, chat.ErrSlow) {
 		t.Error(err)
 	}
 }
