@@ -11,6 +11,8 @@ import (
 	"github.com/applylens/applylens/internal/api"
 	"github.com/applylens/applylens/internal/ats"
 	"github.com/applylens/applylens/internal/auth"
+	"github.com/applylens/applylens/internal/chat"
+	"github.com/applylens/applylens/internal/chat/llm"
 	"github.com/applylens/applylens/internal/config"
 	"github.com/applylens/applylens/internal/outbox"
 	"github.com/applylens/applylens/internal/postgres"
@@ -28,6 +30,8 @@ type apiCommand struct {
 	Elasticsearch config.Elasticsearch `embed:"" group:"Connections:"`
 	OIDC          config.OIDC          `embed:"" group:"Sign-in:"`
 	Listen        address              `help:"Address to serve HTTP on. Default: ${usual_listen}, or a free port if it is in use." env:"LISTEN" placeholder:"HOST:PORT"`
+	Model         config.Model         `embed:"" group:"Language model:"`
+	ChatStreams   int                  `help:"Most answers of the chat under way at once, of all persons." env:"CHAT_STREAMS" default:"200"`
 	AllowedHosts  []string             `help:"Host names under which the API answers, without a port; default: any." env:"ALLOWED_HOSTS" placeholder:"HOST,..."`
 }
 
@@ -48,10 +52,14 @@ func (c *apiCommand) Run(ctx context.Context, p *process) error {
 	if err != nil {
 		return usageError{err}
 	}
+	model, err := newModel(&c.Model)
+	if err != nil {
+		return usageError{err}
+	}
 	waker := &outbox.Waker{Pool: links.pool}
 	handler, err := api.New(api.Config{
 		Pool: links.pool, Search: engine, Log: p.log, Registry: newRegistry(), Wake: waker.Wake, ATS: ats.OfMails(links.pool), Hosts: c.AllowedHosts,
-		Extend: operations(links), Page: webPage(links.pool, p.log, c.OIDC),
+		Extend: operations(links), Page: webPage(links.pool, p.log, c.OIDC), Model: model, ModelBudget: c.Model.LLMBudget, Streams: c.ChatStreams,
 	})
 	if err != nil {
 		return err
@@ -80,6 +88,17 @@ func newEngine(settings *config.Elasticsearch, pool *pgxpool.Pool) (search.Engin
 		return indexer.Settled(ctx, pool, userID, asked, time.Now())
 	}
 	return elastic.NewEngine(client, settled), nil
+}
+
+// newModel returns the language model that is configured, nil for none.
+func newModel(settings *config.Model) (chat.Model, error) {
+	if err := settings.Validate(); err != nil || !settings.Given() {
+		return nil, err
+	}
+	return llm.New(llm.Config{
+		BaseURL: settings.LLMBaseURL, Model: settings.LLMModel, Key: string(settings.LLMAPIKey),
+		Timeout: settings.LLMTimeout, FirstTimeout: settings.LLMFirstTimeout,
+	})
 }
 
 // requireTokens refuses to listen on an address that other machines can reach while there is no token: somebody probably

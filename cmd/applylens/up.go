@@ -32,10 +32,11 @@ const localUser = "local"
 const renewLag = 1000
 
 type upCommand struct {
-	Demo      bool    `help:"Import the sample mail, propose and decide, and show what was learned."`
-	Listen    address `help:"Address to serve HTTP on. Default: ${usual_listen}, or a free port if it is in use." env:"LISTEN" placeholder:"HOST:PORT"`
-	DataDir   dataDir `help:"Data directory. Default: ${data_dir}." env:"DATA_DIR" placeholder:"DIR"`
-	UserLabel string  `name:"metrics-user-label" help:"The label user of the product counters: hash, plain or off." enum:"hash,plain,off" default:"hash" env:"METRICS_USER_LABEL"`
+	Demo      bool         `help:"Import the sample mail, propose and decide, and show what was learned."`
+	Listen    address      `help:"Address to serve HTTP on. Default: ${usual_listen}, or a free port if it is in use." env:"LISTEN" placeholder:"HOST:PORT"`
+	DataDir   dataDir      `help:"Data directory. Default: ${data_dir}." env:"DATA_DIR" placeholder:"DIR"`
+	Model     config.Model `embed:"" group:"Language model:"`
+	UserLabel string       `name:"metrics-user-label" help:"The label user of the product counters: hash, plain or off." enum:"hash,plain,off" default:"hash" env:"METRICS_USER_LABEL"`
 }
 
 // Run starts everything in this process, reports when it is ready, and drains when the context ends.
@@ -47,6 +48,9 @@ func (c *upCommand) Run(ctx context.Context, p *process) (err error) {
 	}
 	if !isLoopback(c.Listen.or(usualListen)) {
 		return usageError{errors.New("--listen: \"up\" serves only this machine; to serve others, run the processes of docker-compose.yml")}
+	}
+	if err := c.Model.Validate(); err != nil {
+		return usageError{err}
 	}
 	listener, err := c.Listen.listen("--listen", usualListen, p.log)
 	if err != nil {
@@ -133,9 +137,13 @@ func (c *upCommand) startParts(ctx context.Context, running *errgroup.Group, p *
 		return err
 	}
 	signal := outbox.NewSignal()
+	model, err := newModel(&c.Model)
+	if err != nil {
+		return usageError{err}
+	}
 	handler, err := api.New(api.Config{
 		Pool: links.pool, Search: pgsearch.New(links.pool), Log: p.log, Registry: registry, Wake: signal.Set, ATS: ats.OfMails(links.pool), Hosts: ownHosts(listener.Addr()),
-		Extend: operations(links), Page: webPage(links.pool, p.log, config.OIDC{}),
+		Extend: operations(links), Page: webPage(links.pool, p.log, config.OIDC{}), Model: model, ModelBudget: c.Model.LLMBudget,
 	})
 	if err != nil {
 		return err

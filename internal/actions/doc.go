@@ -1,6 +1,6 @@
-// Package actions holds every statement on the tables that serve a person's decisions: users, policies, actions,
-// forgotten_features, performed_actions and idempotency_keys. It is their only writer. The API decides by them, and the
-// relay restores them from the log by the same functions.
+// Package actions holds every statement on the tables that serve a person's decisions and questions: users, policies, actions,
+// forgotten_features, performed_actions, idempotency_keys, chat_streams and chat_usage. It is their only writer. The API
+// decides by them, and the relay restores them from the log by the same functions.
 //
 // It promises that a proposal is pending at most once for each mail and policy, that a decision is won once, by whoever
 // comes first, that a manual action is recorded once, and that forgets are numbered in their order among the decisions.

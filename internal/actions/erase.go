@@ -9,6 +9,9 @@ import (
 // erasures delete a person's rows up to a moment, table by table, in an order in which nothing refers to what is gone.
 // own_addresses is kept by a trigger on users.
 var erasures = []struct{ table, sql string }{
+	{"chat_streams", `DELETE FROM chat_streams WHERE user_id = $1 AND created_at <= $2`},
+	{"chat_usage", `
+DELETE FROM chat_usage c USING users u WHERE c.user_id = u.id AND u.id = $1 AND u.created_at <= $2`},
 	{"idempotency_keys", `DELETE FROM idempotency_keys WHERE user_id = $1 AND created_at <= $2`},
 	{"actions", `DELETE FROM actions WHERE user_id = $1 AND created_at <= $2`},
 	{"performed_actions", `DELETE FROM performed_actions WHERE user_id = $1 AND performed_at <= $2`},

@@ -37,6 +37,21 @@ func costly(op huma.Operation) huma.Operation {
 	return op
 }
 
+// streamingMark marks an operation whose answer goes on for long. It runs in slots of its own, and takes one of the others for what it
+// reads and computes.
+const streamingMark = "streaming"
+
+// mostStreams bounds the streams of one person. anybody stands for all persons together.
+const (
+	mostStreams = 4
+	anybody     = ""
+)
+
+func streaming(op huma.Operation) huma.Operation {
+	op.Metadata = map[string]any{streamingMark: true}
+	return op
+}
+
 // admit is the middleware that bounds what a person has under way at all.
 func (s *server) admit(api huma.API) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
@@ -54,8 +69,16 @@ func (s *server) admit(api huma.API) func(huma.Context, func(huma.Context)) {
 func (s *server) takeSlot(api huma.API) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
 		held := &slot{of: s.ordinary, person: auth.From(ctx.Context()).ID}
-		if ctx.Operation().Metadata[costlyMark] != nil {
+		switch {
+		case ctx.Operation().Metadata[costlyMark] != nil:
 			held.of = s.costly
+		case ctx.Operation().Metadata[streamingMark] != nil:
+			held.of = s.streams
+			if err := s.allStreams.enter(ctx.Context(), anybody); err != nil {
+				refuse(api, ctx, s.allStreams.problem(ctx.Context(), errFull))
+				return
+			}
+			defer s.allStreams.leave(anybody)
 		}
 		bounded, cancel := context.WithTimeout(ctx.Context(), answerWithin)
 		err := held.of.enter(bounded, held.person)
@@ -73,6 +96,8 @@ func (s *server) takeSlot(api huma.API) func(huma.Context, func(huma.Context)) {
 // problem is the answer to a request that gets no slot.
 func (s *slots) problem(ctx context.Context, err error) error {
 	switch {
+	case errors.Is(err, errFull):
+		return retryLater(huma.Error503ServiceUnavailable("as many answers as may are being streamed: try again soon"), "5")
 	case errors.Is(err, errOutOfTurn):
 		return retryLater(huma.NewError(http.StatusTooManyRequests,
 			fmt.Sprintf("your other requests kept this one waiting for %s: send fewer at once", s.patience)), "5")
@@ -100,6 +125,20 @@ func (h *slot) leave() {
 		h.held = false
 		h.of.leave(h.person)
 	}
+}
+
+// costing does what computes or searches, in a costly slot of the person, for an operation that is marked as streaming. It has as
+// long as an operation that is not.
+func (s *server) costing(ctx context.Context, work func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	held := &slot{of: s.costly, person: auth.From(ctx).ID}
+	if err := s.costly.enter(ctx, held.person); err != nil {
+		return s.costly.problem(ctx, err)
+	}
+	held.held = true
+	defer held.leave()
+	return work(context.WithValue(ctx, slotKey{}, held))
 }
 
 // rest waits, and gives the operation's slot to others of the person meanwhile.

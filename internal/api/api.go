@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/applylens/applylens/internal/auth"
+	"github.com/applylens/applylens/internal/chat"
 	"github.com/applylens/applylens/internal/outbox"
 	"github.com/applylens/applylens/internal/policy"
 	"github.com/applylens/applylens/internal/search"
@@ -46,6 +47,13 @@ type Config struct {
 
 	// ATS returns the job applications that belong to mails of a person, by mail id. Default: none belong to any.
 	ATS func(ctx context.Context, userID string, mailIDs []string) (map[string]policy.ATS, error)
+
+	// Model rewords answers of the chat; ModelBudget is how often a person's questions may be given to it on a day. Default: no model.
+	Model       chat.Model
+	ModelBudget int
+
+	// Streams bounds the answers of the chat that are under way, of all persons. Default: 200.
+	Streams int
 
 	// Rate and Burst bound the requests per second of each person. Default: 1000 and 2000.
 	Rate  float64
@@ -91,6 +99,9 @@ func (c *Config) Validate() error {
 	if c.Gate == nil {
 		c.Gate = outbox.RefuseRestored
 	}
+	if c.Streams <= 0 {
+		c.Streams = 200
+	}
 	if c.Rate <= 0 {
 		c.Rate = 1000
 	}
@@ -119,6 +130,14 @@ type server struct {
 	ordinary  *slots // those that run, without the costly ones
 	costly    *slots
 	processor *processor
+
+	streams    *slots // of the chat, each person's
+	allStreams *slots // everybody's
+	model      chat.Model
+	budget     int
+	beat       time.Duration // between signs of life of a stream
+	writeFor   time.Duration // how long a client may take to read an event
+	lookEvery  time.Duration // between looks at a stream's secret
 
 	metrics *metrics
 	source  source
@@ -153,10 +172,14 @@ func New(config Config) (http.Handler, error) {
 		ordinary:    newSlots(atOnce, mostRequests, slotPatience),
 		costly:      newSlots(atOnceCostly, costlyWaiting, slotPatience),
 		processor:   newProcessor(),
-		tryFor:      tryFor,
-		bodyFor:     bodyTimeout,
-		compute:     computeFor,
-		stallFor:    writeTimeout,
+		streams:     newSlots(mostStreams, 0, 0),
+		allStreams:  newSlots(config.Streams, 0, 0),
+		model:       config.Model, budget: config.ModelBudget,
+		beat: heartbeat, writeFor: eventTimeout, lookEvery: lookEvery,
+		tryFor:   tryFor,
+		stallFor: writeTimeout,
+		bodyFor:  bodyTimeout,
+		compute:  computeFor,
 	}
 	api := s.operations(config.Extend)
 	if s.document, err = json.MarshalIndent(api.OpenAPI(), "", "  "); err != nil {
@@ -184,6 +207,7 @@ func (s *server) operations(extend []func(huma.API)) huma.API {
 	s.routeStats(api)
 	s.routeSearch(api)
 	s.routeMoney(api)
+	s.routeChat(api)
 	for _, register := range extend {
 		register(api)
 	}

@@ -18,6 +18,12 @@
 // read and check the body (body.go, text.go), and wait for one of the person's slots (slots.go), in this order: nothing is read
 // of a stranger, and a slow body keeps no slot. What computes in a handler does it in turns (processor.go).
 //
+// # Streaming
+//
+// GET /chat/stream answers with server-sent events for as long as a language model takes. It holds slots of its own, and takes those
+// of the others only while it searches, reads or writes (chat.go, answer.go, look.go, reword.go, feed.go). It ends soon after its
+// secret does (signedin.go).
+//
 // # Extending
 //
 // Route registers one more operation; every operation is authenticated, limited and documented without further code.

@@ -78,28 +78,18 @@ func (atsOrNone) Schema(r huma.Registry) *huma.Schema {
 // hits reads the mails that were found, in their order, and adds why they rank high. A mail that was deleted after it was
 // indexed is left out.
 func (s *server) hits(ctx context.Context, found []search.Hit, where search.Node, wishes []wish) ([]hit, error) {
-	rows, err := s.pool.Query(ctx, selectHits, auth.From(ctx).ID, postgres.UUIDs(hitIDs(found)))
+	byID, err := s.hitMails(ctx, found)
 	if err != nil {
-		return nil, fmt.Errorf("read hits: %w", err)
+		return nil, err
 	}
-	mails, err := pgx.CollectRows(rows, scanHit)
-	if err != nil {
-		return nil, fmt.Errorf("read hits: %w", err)
-	}
-	byID := make(map[string]*hitMail, len(mails))
-	for i := range mails {
-		byID[mails[i].ID] = &mails[i]
-	}
-	list := make([]hit, 0, len(mails))
+	list := make([]hit, 0, len(byID))
 	err = s.processor.run(ctx, s.compute, func(pause func() error) error {
 		for _, f := range found {
-			m := byID[f.ID.String()]
+			m := byID[f.ID]
 			if m == nil {
 				continue
 			}
-			for _, i := range f.Matched {
-				m.Boosts = append(m.Boosts, boost{wishes[i].boost, wishes[i].why(m)})
-			}
+			m.boostBy(f.Matched, wishes)
 			m.Snippet = search.Snippet(m.text, where, snippetLength)
 			list = append(list, m.hit)
 			if err := pause(); err != nil {
@@ -112,6 +102,31 @@ func (s *server) hits(ctx context.Context, found []search.Hit, where search.Node
 		return nil, invalidField("query.limit", "the texts of so many hits take too long to read: ask for fewer")
 	}
 	return list, err
+}
+
+// boostBy notes the wishes that the mail fulfils.
+func (m *hitMail) boostBy(matched []int, wishes []wish) {
+	for _, i := range matched {
+		m.Boosts = append(m.Boosts, boost{wishes[i].boost, wishes[i].why(m)})
+	}
+}
+
+// hitMails reads the mails that were found, by id.
+func (s *server) hitMails(ctx context.Context, found []search.Hit) (map[events.UUID]*hitMail, error) {
+	rows, err := s.pool.Query(ctx, selectHits, auth.From(ctx).ID, postgres.UUIDs(hitIDs(found)))
+	if err != nil {
+		return nil, fmt.Errorf("read hits: %w", err)
+	}
+	mails, err := pgx.CollectRows(rows, scanHit)
+	if err != nil {
+		return nil, fmt.Errorf("read hits: %w", err)
+	}
+	byID := make(map[events.UUID]*hitMail, len(mails))
+	for i := range mails {
+		id, _ := events.ParseUUID(mails[i].ID) // our own
+		byID[id] = &mails[i]
+	}
+	return byID, nil
 }
 
 func scanHit(row pgx.CollectableRow) (hitMail, error) {

@@ -61,6 +61,7 @@ type target struct {
 	proposed, untouched string // mails
 	receipt             string // a mail
 	event               string
+	stream              string
 }
 
 // attempts are what bob tries on each route. A route without a row is one whose isolation nobody has thought about.
@@ -108,13 +109,20 @@ func attempts(alice target) map[string][]attempt {
 			{"/search?q=canary+OR+id:" + alice.proposed, nil, http.StatusOK},
 			{"/search?timeout=1ms&wait=" + alice.event, nil, http.StatusNotFound},
 		},
-		"GET /money/summary":      {{"/money/summary", nil, http.StatusOK}, {"/money/summary?timeout=1ms&wait=" + alice.event, nil, http.StatusNotFound}},
-		"GET /money/duplicates":   {{"/money/duplicates?window_days=365", nil, http.StatusOK}, {"/money/duplicates?timeout=1ms&wait=" + alice.event, nil, http.StatusNotFound}},
+		"GET /money/summary":    {{"/money/summary", nil, http.StatusOK}, {"/money/summary?timeout=1ms&wait=" + alice.event, nil, http.StatusNotFound}},
+		"GET /money/duplicates": {{"/money/duplicates?window_days=365", nil, http.StatusOK}, {"/money/duplicates?timeout=1ms&wait=" + alice.event, nil, http.StatusNotFound}},
 		"GET /money/receipts": {
 			{"/money/receipts?q=canary", nil, http.StatusOK}, {"/money/receipts?before=" + alice.receipt, nil, http.StatusNotFound},
 			{"/money/receipts?timeout=1ms&wait=" + alice.event, nil, http.StatusNotFound},
 		},
 		"GET /money/receipts.csv": {{"/money/receipts.csv", nil, http.StatusOK}, {"/money/receipts.csv?timeout=1ms&wait=" + alice.event, nil, http.StatusNotFound}},
+		"POST /chat":              {{"/chat", map[string]any{"q": "canary", "propose": true}, http.StatusCreated}},
+		"GET /chat/stream": {
+			{"/chat/stream?explain=1&propose=1&window_days=3650&q=summarise+my+inbox", nil, http.StatusOK},
+			{"/chat/stream?explain=1&q=why+did+you+suggest+this", nil, http.StatusOK},
+			{"/chat/stream?remember=1&propose=1&q=never+show+me+promos", nil, http.StatusOK},
+			{"/chat/stream?stream=" + alice.stream, nil, http.StatusNotFound},
+		},
 		"PUT /preferences/{feature}": {
 			{"/preferences/contains:canary", map[string]any{"weight": 1}, http.StatusUnprocessableEntity}, // only she has such a feature
 			{"/preferences/category:promo", map[string]any{"weight": 1}, http.StatusOK},
@@ -149,10 +157,11 @@ func TestNobodySeesAnother(t *testing.T) {
 	alice.Exec(`INSERT INTO policy_days (version, user_id, policy_id, day, fired, approved, rejected, missed, updated_at)
 	            VALUES (1, 'alice', $1, (now() AT TIME ZONE 'UTC')::date, 1, 0, 0, 0, now())`, policy)
 	bob.policy("everything", anySubject)
+	stream := alice.announce(map[string]any{"q": "find canary", "propose": true})
 	tables := personalTables(w)
 	before := fingerprint(w, tables)
 
-	tries := attempts(target{policy, action.ID, proposed, untouched, receipt, alice.events()[0].ID})
+	tries := attempts(target{policy, action.ID, proposed, untouched, receipt, alice.events()[0].ID, stream})
 	for _, op := range routes(t, w) {
 		route := op.Method + " " + op.Path
 		if len(tries[route]) == 0 {

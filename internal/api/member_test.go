@@ -109,6 +109,7 @@ func TestMembersAreExact(t *testing.T) {
 		"POST /actions/decide":       `{"decisions":[{"id":"` + action.ID + `","decision":"approve"},{"id":"` + other + `","decision":"reject"}]}`,
 		"POST /actions/performed":    `{"email_id":"` + mail + `","action":"create_task"}`,
 		"POST /actions/propose":      `{"query":"category:promo","email_ids":["` + mail + `"],"limit":1}`,
+		"POST /chat":                 `{"q":"x","mode":"money","propose":true,"explain":true,"remember":true,"window_days":7}`,
 		"POST /policy":               `{` + policy + `}`,
 		"POST /policy/test":          `{` + policy + `,"email_ids":["` + mail + `"],"limit":1}`,
 		"PUT /policy/{id}":           `{` + strings.Replace(policy, `"n"`, `"m"`, 1) + `}`,
@@ -199,16 +200,19 @@ func tryMember(t *testing.T, p *person, method, path string, body any, place, na
 func TestParametersAreExact(t *testing.T) {
 	w := newDeployment(t)
 	p := w.person("alice")
-	values := map[string]string{"limit": "5", "wait": "x", "timeout": "1s", "window_days": "7", "min": "0.1", "q": "x", "mode": "money", "near": "Berlin"}
+	values := map[string]string{"limit": "5", "wait": "x", "timeout": "1s", "window_days": "7", "min": "0.1", "q": "x", "mode": "money", "near": "Berlin",
+		"propose": "1", "explain": "1", "remember": "1", "stream": strings.Repeat("0", 32)}
 	_, routes := w.document()
 	for route, operation := range routes {
 		method, path, _ := strings.Cut(route, " ")
 		path = strings.NewReplacer("{id}", "1", "{feature}", "category:promo").Replace(path)
-		f := func(location, query string, keys ...string) {
+		f := func(location, query string, headers ...string) {
 			t.Helper()
 			r := httptest.NewRequestWithContext(t.Context(), method, path+"?"+query, nil)
 			r.Header.Set("Authorization", "Bearer "+p.token)
-			r.Header["Idempotency-Key"] = keys
+			for _, name := range headers {
+				r.Header[http.CanonicalHeaderKey(name)] = []string{"a", "b"}
+			}
 			recorder := httptest.NewRecorder()
 			w.handler.ServeHTTP(recorder, r)
 			answer := &reply{t, recorder.Code, recorder.Result().Header, recorder.Body.Bytes()}
@@ -218,7 +222,7 @@ func TestParametersAreExact(t *testing.T) {
 		for _, parameter := range operation.Parameters {
 			switch parameter.In {
 			case "header":
-				f("header."+parameter.Name, "", "a", "b")
+				f("header."+parameter.Name, "", parameter.Name)
 			case "query":
 				value := url.QueryEscape(values[parameter.Name])
 				if value == "" {

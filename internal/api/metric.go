@@ -13,10 +13,13 @@ import (
 //	applylens_api_requests_total{method,route,status}           answered requests; route is the path's pattern
 //	applylens_api_request_duration_seconds{method,route}        from the first byte to the last of the answer
 //	applylens_api_events_total{type}                            events written to the outbox, counted after the commit
+//
+// and those of the chat, in chatMetrics.
 type metrics struct {
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 	events   *prometheus.CounterVec
+	chat     chatMetrics
 }
 
 func newMetrics(registry prometheus.Registerer) (*metrics, error) {
@@ -32,7 +35,8 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 			Name: "applylens_api_events_total", Help: "Events written to the outbox, counted after the commit.",
 		}, []string{"type"}),
 	}
-	for _, collector := range []prometheus.Collector{m.requests, m.duration, m.events} {
+	m.chat = newChatMetrics()
+	for _, collector := range append(m.chat.all(), m.requests, m.duration, m.events) {
 		if err := registry.Register(collector); err != nil {
 			return nil, err
 		}

@@ -168,12 +168,30 @@ func (s *server) pinFeature(ctx context.Context, location, text string, weight f
 	if detail != "" {
 		return nil, invalidField(location, detail)
 	}
-	var at time.Time
-	return change(ctx, s, "", http.StatusOK, work[pinned]{
-		first: func(b *pgx.Batch, user string) { actions.Pin(b, user, feature, &at) },
-		then: func(_ context.Context, tx *transaction) (pinned, error) {
-			err := tx.prefer(events.NewUUIDv7(at).String(), at, events.Preference{Op: events.PreferencePin, Feature: feature, Weight: weight})
-			return pinned{feature, weight}, err
+	done, err := s.pinAll(ctx, "", []pinned{{feature, weight}})
+	if err != nil {
+		return nil, err
+	}
+	return &answered[pinned]{done.Status, done.EventID, done.Body[0]}, nil
+}
+
+// pinAll sets the weights of features, all of them or none, once for each key unless it is empty.
+func (s *server) pinAll(ctx context.Context, key string, list []pinned) (*answered[[]pinned], error) {
+	at := make([]time.Time, len(list))
+	return change(ctx, s, key, http.StatusOK, work[[]pinned]{
+		first: func(b *pgx.Batch, user string) {
+			for i := range list {
+				actions.Pin(b, user, list[i].Feature, &at[i])
+			}
+		},
+		then: func(_ context.Context, tx *transaction) ([]pinned, error) {
+			for i, p := range list {
+				told := events.Preference{Op: events.PreferencePin, Feature: p.Feature, Weight: p.Weight}
+				if err := tx.prefer(events.NewUUIDv7(at[i]).String(), at[i], told); err != nil {
+					return nil, err
+				}
+			}
+			return list, nil
 		},
 	})
 }

@@ -153,6 +153,7 @@ func TestEveryPostTakesAnIdempotencyKey(t *testing.T) {
 		"/actions/{id}/reject":  {"/actions/" + p.action().ID + "/reject", nil},
 		"/actions/{id}/revert":  {"/actions/" + action.ID + "/revert", nil},
 		"/actions/{id}/always":  {"/actions/" + action.ID + "/always", nil},
+		"/chat":                 {"/chat", map[string]any{"q": "hello"}},
 		"/preferences/forget":   {"/preferences/forget", map[string]any{"feature": "category:promo"}},
 	}
 	for _, op := range routes(t, w) {

@@ -72,7 +72,8 @@ func (s *server) identify(api huma.API) func(huma.Context, func(huma.Context)) {
 			refuse(api, ctx, problem)
 			return
 		}
-		next(huma.WithContext(ctx, auth.With(ctx.Context(), caller)))
+		identified := context.WithValue(ctx.Context(), kindKey{}, kindOfRequest(requestOf(ctx)))
+		next(huma.WithContext(ctx, auth.With(identified, caller)))
 	}
 }
 

@@ -47,7 +47,7 @@ func (s *server) find(ctx context.Context, in *searchInput) (*searchOutput, erro
 	if err := s.waitForSearch(ctx, &in.Waiting); err != nil {
 		return nil, err
 	}
-	wanted, err := s.taste(ctx, in)
+	wanted, err := s.taste(ctx, in.Mode, in.Near)
 	if err != nil {
 		return nil, err
 	}
@@ -62,9 +62,9 @@ func (s *server) find(ctx context.Context, in *searchInput) (*searchOutput, erro
 }
 
 // taste reads the learned weights that the mode uses.
-func (s *server) taste(ctx context.Context, in *searchInput) (*taste, error) {
-	wanted := &taste{mode: in.Mode, near: in.Near}
-	if in.Mode != networkingMode {
+func (s *server) taste(ctx context.Context, mode, near string) (*taste, error) {
+	wanted := &taste{mode: mode, near: near}
+	if mode != networkingMode {
 		return wanted, nil
 	}
 	var weights map[string]float64

@@ -21,6 +21,18 @@ const (
 	idleTimeout   = 2 * time.Minute
 )
 
+// servingKey leads from a request's context to the one that ends when the server begins to drain. Answers that go on for long look
+// at it: draining does not end their own.
+type servingKey struct{}
+
+// serving returns the context that ends when the server drains.
+func serving(ctx context.Context) context.Context {
+	if until, ok := ctx.Value(servingKey{}).(context.Context); ok {
+		return until
+	}
+	return context.Background()
+}
+
 // Serve answers requests on listener until ctx ends. Then it lets requests in progress finish within
 // config.ShutdownTimeout, cuts what is left, and closes the listener.
 func Serve(ctx context.Context, listener net.Listener, handler http.Handler, log *slog.Logger) error {
@@ -35,6 +47,7 @@ func serveUntil(ctx context.Context, listener net.Listener, handler http.Handler
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    16 << 10,
+		BaseContext:       func(net.Listener) context.Context { return context.WithValue(context.Background(), servingKey{}, ctx) },
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // broken connections of clients
 	}
 	failed := make(chan error, 1)

@@ -12,6 +12,7 @@ import (
 // Why a request gets no slot.
 var (
 	errNoRoom    = errors.New("as many requests of the person as may wait are waiting")
+	errFull      = errors.New("as much runs in this process as may")
 	errOutOfTurn = errors.New("the person's other requests took too long")
 )
 

@@ -40,6 +40,7 @@ var bounded = map[string]string{
 	"producers/relay":              "WaitForNotification only saves the wait for the next poll",
 	"producers/warehouse":          "PgConn only bounds the size of an answer",
 	"producers/warehouse/bigquery": "every call has a deadline of its own",
+	"internal/chat/llm":            "every request has a deadline of its own",
 	"cmd/applylens":                "the demo asks the server in its own process",
 	"web/page":                     "its client of the OpenID provider has a time limit",
 }

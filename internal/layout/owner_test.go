@@ -44,6 +44,8 @@ var owners = map[string]owner{
 	"forgotten_features": {actionsFolder, nil},
 	"performed_actions":  {actionsFolder, nil},
 	"idempotency_keys":   {actionsFolder, nil},
+	"chat_streams":       {actionsFolder, nil},
+	"chat_usage":         {actionsFolder, nil},
 	"own_addresses":      {actionsFolder, nil},
 	"tokens":             {authFolder, nil},
 

@@ -24,6 +24,7 @@ import (
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/api"
 	"github.com/applylens/applylens/internal/auth"
+	"github.com/applylens/applylens/internal/chat"
 	"github.com/applylens/applylens/internal/metrics"
 	search "github.com/applylens/applylens/internal/search/postgres"
 	"github.com/applylens/applylens/internal/testkit/grouptest"
@@ -59,13 +60,18 @@ func (w *deployment) use(pool *pgxpool.Pool) {
 	w.Must(err)
 	w.Pool, w.users, w.registry = pool, auth.NewStore(pool), prometheus.NewRegistry()
 	w.groups = []*consumers.Group{weights.Group(w.registry, labels), policystats.Group(w.registry, labels), mailbox.Group()}
-	w.handler, err = api.New(api.Config{Pool: pool, Search: search.New(pool), Log: w.Logger, Registry: w.registry, Wake: w.Signal.Set})
+	w.handler, err = api.New(api.Config{Pool: pool, Search: search.New(pool), Log: w.Logger, Registry: w.registry, Wake: w.Signal.Set, Model: silent{}, ModelBudget: 10})
 	w.Must(err)
 }
 
 func (w *deployment) config(group *consumers.Group) consumers.Config {
 	return grouptest.Config(w.World, group)
 }
+
+// silent is a language model that says nothing.
+type silent struct{}
+
+func (silent) Write(context.Context, chat.Prompt, func(string) bool) error { return nil }
 
 // fold runs all groups until the returned function is called or the test ends.
 func (w *deployment) fold() (stop func()) {
@@ -169,6 +175,8 @@ func (p *person) decide() {
 	p.ask(http.MethodDelete, "/preferences/sender_domain:"+p.word+".example", http.StatusNoContent, nil)
 	mail := world.Scalar[string](p, "SELECT id::text FROM live_mails WHERE user_id = $1 LIMIT 1", p.id)
 	p.ask(http.MethodPost, "/actions/performed", http.StatusOK, map[string]any{"email_id": mail, "action": "create_task"})
+	p.ask(http.MethodPost, "/chat", http.StatusCreated, map[string]any{"q": "find " + p.word})
+	p.ask(http.MethodGet, "/chat/stream?window_days=3650&q=find+"+p.word, http.StatusOK, nil)
 }
 
 // foreign publishes what other producers say of the person, with numbers of their own: what is good, what is broken, and

@@ -57,6 +57,8 @@ ORDER BY seq`},
 SELECT to_jsonb(t) - '{request_hash,response}'::text[], response FROM idempotency_keys t
 WHERE user_id = $1
 ORDER BY created_at, key`},
+	{"chat.jsonl", "chat_streams", `SELECT to_jsonb(t) - 'hash' FROM chat_streams t WHERE user_id = $1 ORDER BY created_at, hash`},
+	{"chat_usage.jsonl", "chat_usage", `SELECT to_jsonb(t) FROM chat_usage t WHERE user_id = $1`},
 	{"dead_letters.jsonl", "dead_letters", `
 SELECT to_jsonb(t) - '{key,value}'::text[], key, value FROM dead_letters t
 WHERE user_id = $1
