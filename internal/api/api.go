@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,8 +16,9 @@ import (
 
 	"github.com/applylens/applylens/internal/auth"
 	"github.com/applylens/applylens/internal/outbox"
-	"github.com/applylens/applylens/internal/policy"
+	"github.com/applylens/applylens/internal/proposals"
 	"github.com/applylens/applylens/internal/search"
+	"github.com/applylens/applylens/internal/turns"
 )
 
 // Config is what the API needs.
@@ -45,7 +45,10 @@ type Config struct {
 	Gate func(b *pgx.Batch, person string)
 
 	// ATS returns the job applications that belong to mails of a person, by mail id. Default: none belong to any.
-	ATS func(ctx context.Context, userID string, mailIDs []string) (map[string]policy.ATS, error)
+	ATS proposals.ATS
+
+	// Processors are lent to what computes in a handler. Default: some of its own.
+	Processors *turns.Processors
 
 	// Rate and Burst bound the requests per second of each person. Default: 1000 and 2000.
 	Rate  float64
@@ -91,6 +94,9 @@ func (c *Config) Validate() error {
 	if c.Gate == nil {
 		c.Gate = outbox.RefuseRestored
 	}
+	if c.Processors == nil {
+		c.Processors = turns.New()
+	}
 	if c.Rate <= 0 {
 		c.Rate = 1000
 	}
@@ -100,6 +106,9 @@ func (c *Config) Validate() error {
 	return nil
 }
 
+// computeFor is how long one request may compute.
+const computeFor = 10 * time.Second
+
 // server holds what the handlers share. It does not change after New, except for fields that have locks of their own.
 type server struct {
 	pool    *pgxpool.Pool
@@ -108,17 +117,16 @@ type server struct {
 	log     *slog.Logger
 	wake    func()
 	gate    func(b *pgx.Batch, person string)
-	ats     func(context.Context, string, []string) (map[string]policy.ATS, error)
+	chooser *proposals.Chooser
 	page    Page
 	hosts   []string
 	mux     *http.ServeMux // the operations, without /api
 	root    *http.ServeMux // paths that do not exist under /api
 	limiter *limiter
 
-	requests  *slots // all of a person
-	ordinary  *slots // those that run, without the costly ones
-	costly    *slots
-	processor *processor
+	requests *slots // all of a person
+	ordinary *slots // those that run, without the costly ones
+	costly   *slots
 
 	metrics *metrics
 	source  source
@@ -143,14 +151,14 @@ func New(config Config) (http.Handler, error) {
 	atOnce, atOnceCostly := shares(int(config.Pool.Config().MaxConns))
 	s := &server{
 		pool: config.Pool, users: auth.NewStore(config.Pool), engine: config.Search, log: config.Log,
-		wake: config.Wake, gate: config.Gate, ats: config.ATS, hosts: config.Hosts,
-		mux: http.NewServeMux(), root: http.NewServeMux(),
+		wake: config.Wake, gate: config.Gate, hosts: config.Hosts,
+		chooser: &proposals.Chooser{Mails: proposals.Mails{Pool: config.Pool, ATS: config.ATS}, Processors: config.Processors},
+		mux:     http.NewServeMux(), root: http.NewServeMux(),
 		limiter: newLimiter(config.Rate, config.Burst), metrics: m,
 		crossOrigin: http.NewCrossOriginProtection(),
 		requests:    newSlots(mostRequests, 0, 0),
 		ordinary:    newSlots(atOnce, mostRequests, slotPatience),
 		costly:      newSlots(atOnceCostly, costlyWaiting, slotPatience),
-		processor:   newProcessor(),
 		tryFor:      tryFor,
 		bodyFor:     bodyTimeout,
 		compute:     computeFor,

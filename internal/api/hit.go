@@ -14,6 +14,7 @@ import (
 	"github.com/applylens/applylens/internal/auth"
 	"github.com/applylens/applylens/internal/postgres"
 	"github.com/applylens/applylens/internal/search"
+	"github.com/applylens/applylens/internal/turns"
 )
 
 // selectHits reads what a hit shows of the person's mails and of the applications that belong to them. AS MATERIALIZED and
@@ -91,7 +92,7 @@ func (s *server) hits(ctx context.Context, found []search.Hit, where search.Node
 		byID[mails[i].ID] = &mails[i]
 	}
 	list := make([]hit, 0, len(mails))
-	err = s.processor.run(ctx, s.compute, func(pause func() error) error {
+	err = s.chooser.Processors.Run(ctx, s.compute, func(pause func() error) error {
 		for _, f := range found {
 			m := byID[f.ID.String()]
 			if m == nil {
@@ -108,7 +109,7 @@ func (s *server) hits(ctx context.Context, found []search.Hit, where search.Node
 		}
 		return nil
 	})
-	if errors.Is(err, errProcessorTime) {
+	if errors.Is(err, turns.ErrTime) {
 		return nil, invalidField("query.limit", "the texts of so many hits take too long to read: ask for fewer")
 	}
 	return list, err
