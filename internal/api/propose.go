@@ -54,11 +54,22 @@ func (s *server) propose(ctx context.Context, in *proposeInput) (*answered[[]act
 	slices.Reverse(proposals) // the oldest mail goes first, so that the tray shows the newest first
 	var added actions.ByID
 	return change(ctx, s, in.Key, http.StatusOK, work[[]actionView]{
-		first: func(b *pgx.Batch, user string) { actions.Propose(b, user, proposals, &added) },
+		first: func(b *pgx.Batch, user string) {
+			actions.Consider(b, user, idsOf(mails), nil) // the proposer need not
+			actions.Propose(b, user, proposals, &added)
+		},
 		then: func(_ context.Context, tx *transaction) ([]actionView, error) {
 			return proposed(tx, proposals, added)
 		},
 	})
+}
+
+func idsOf(mails []policy.Mail) []events.UUID {
+	ids := make([]events.UUID, len(mails))
+	for i := range mails {
+		ids[i], _ = events.ParseUUID(mails[i].ID) // the database's
+	}
+	return ids
 }
 
 // choose lets the person's policies propose actions on mails. It only reads, before the lock is taken.
@@ -80,12 +91,9 @@ func (s *server) timeProblem(err error) error {
 func proposed(tx *transaction, list []actions.Proposal, added actions.ByID) ([]actionView, error) {
 	views := make([]actionView, 0, len(added))
 	emitted := make([]*events.Event, 0, len(added))
-	for _, p := range list {
-		id, _ := events.ParseUUID(p.ID) // our own
-		if a := added[id]; a != nil {
-			views = append(views, viewOfAction(a))
-			emitted = append(emitted, tx.event(events.TypeActionProposed, a))
-		}
+	for _, a := range actions.Added(list, added) {
+		views = append(views, viewOfAction(a))
+		emitted = append(emitted, tx.event(events.TypeActionProposed, a))
 	}
 	slices.Reverse(views)
 	return views, tx.emit(emitted...)
