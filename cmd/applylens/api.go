@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/applylens/applylens/internal/api"
 	"github.com/applylens/applylens/internal/ats"
@@ -21,18 +22,20 @@ import (
 	"github.com/applylens/applylens/internal/search/elastic"
 	"github.com/applylens/applylens/internal/search/indexer"
 	pgsearch "github.com/applylens/applylens/internal/search/postgres"
+	"github.com/applylens/applylens/internal/turns"
 )
 
-// apiCommand serves the HTTP API in a process of its own. The relay that it wakes may run in another process.
+// apiCommand serves the HTTP API in a process of its own, and proposes. The relay that it wakes may run in another process.
 type apiCommand struct {
 	Kafka         config.Kafka         `embed:"" group:"Connections:"`
 	Postgres      config.Postgres      `embed:"" group:"Connections:"`
 	Elasticsearch config.Elasticsearch `embed:"" group:"Connections:"`
 	OIDC          config.OIDC          `embed:"" group:"Sign-in:"`
 	Listen        address              `help:"Address to serve HTTP on. Default: ${usual_listen}, or a free port if it is in use." env:"LISTEN" placeholder:"HOST:PORT"`
-	Model         config.Model         `embed:"" group:"Language model:"`
-	ChatStreams   int                  `help:"Most answers of the chat under way at once, of all persons." env:"CHAT_STREAMS" default:"200"`
-	AllowedHosts  []string             `help:"Host names under which the API answers, without a port; default: any." env:"ALLOWED_HOSTS" placeholder:"HOST,..."`
+	proposing
+	Model        config.Model `embed:"" group:"Language model:"`
+	ChatStreams  int          `help:"Most answers of the chat under way at once, of all persons." env:"CHAT_STREAMS" default:"200"`
+	AllowedHosts []string     `help:"Host names under which the API answers, without a port; default: any." env:"ALLOWED_HOSTS" placeholder:"HOST,..."`
 }
 
 // Run serves until the context ends, then drains.
@@ -56,10 +59,11 @@ func (c *apiCommand) Run(ctx context.Context, p *process) error {
 	if err != nil {
 		return usageError{err}
 	}
-	waker := &outbox.Waker{Pool: links.pool}
+	waker, registry, processors := &outbox.Waker{Pool: links.pool}, newRegistry(), turns.New()
 	handler, err := api.New(api.Config{
-		Pool: links.pool, Search: engine, Log: p.log, Registry: newRegistry(), Wake: waker.Wake, ATS: ats.OfMails(links.pool), Hosts: c.AllowedHosts,
-		Extend: operations(links), Page: webPage(links.pool, p.log, c.OIDC), Model: model, ModelBudget: c.Model.LLMBudget, Streams: c.ChatStreams,
+		Pool: links.pool, Search: engine, Log: p.log, Registry: registry, Wake: waker.Wake, ATS: ats.OfMails(links.pool), Processors: processors,
+		Hosts: c.AllowedHosts, Extend: operations(links), Page: webPage(links.pool, p.log, c.OIDC),
+		Model: model, ModelBudget: c.Model.LLMBudget, Streams: c.ChatStreams,
 	})
 	if err != nil {
 		return err
@@ -69,7 +73,10 @@ func (c *apiCommand) Run(ctx context.Context, p *process) error {
 		return err
 	}
 	p.log.Info("serving the API", "address", listener.Addr().String())
-	return api.Serve(ctx, listener, handler, p.log)
+	running, ctx := errgroup.WithContext(ctx)
+	running.Go(func() error { return c.proposing.run(ctx, links.pool, processors, p.log, registry, waker.Wake) })
+	running.Go(func() error { return api.Serve(ctx, listener, handler, p.log) })
+	return running.Wait()
 }
 
 // newEngine returns an engine on Elasticsearch if it is configured, and one on PostgreSQL otherwise.

@@ -124,6 +124,7 @@ func (c *checkup) run(ctx context.Context) {
 		c.within(ctx, c.versions)
 		c.within(ctx, c.relay)
 		c.within(ctx, c.relayKeys)
+		c.within(ctx, c.proposer)
 		c.within(ctx, c.deadLetters)
 		c.within(ctx, c.sources)
 		c.within(ctx, c.warehouse)

@@ -10,8 +10,10 @@ import (
 	"github.com/applylens/applylens/consumers/lag"
 	"github.com/applylens/applylens/consumers/ledger"
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/actions"
 	"github.com/applylens/applylens/internal/outbox"
 	"github.com/applylens/applylens/internal/postgres"
+	"github.com/applylens/applylens/internal/proposer"
 	"github.com/applylens/applylens/internal/relaykey"
 	"github.com/applylens/applylens/producers/relay"
 	"github.com/applylens/applylens/producers/warehouse"
@@ -42,6 +44,9 @@ SELECT current_setting('server_version'), clock_timestamp(),
 
 // patientRelay is how long a row may wait in the outbox while a relay runs.
 const patientRelay = time.Minute
+
+// patientProposer is how long a new mail may wait while a proposer runs.
+const patientProposer = 5 * time.Minute
 
 // patientWarehouse is the greatest normal age of a warehouse's newest row. Warehouses are loaded at least daily.
 const patientWarehouse = 48 * time.Hour
@@ -207,6 +212,29 @@ func (c *checkup) relay(ctx context.Context) bool {
 		c.add(levelFail, "outbox", "", "count dead rows: %v", err)
 	} else if dead > 0 {
 		c.add(levelWarn, "outbox", "see: SELECT id, error FROM outbox WHERE state = 'dead'", "%d events can never be published", dead)
+	}
+	return true
+}
+
+// proposer checks that new mail is put before its owners' policies.
+func (c *checkup) proposer(ctx context.Context) bool {
+	const check = "proposer"
+	leads, err := proposer.HasLeader(ctx, c.pool)
+	var waiting actions.WaitingCount
+	if err == nil {
+		waiting, err = actions.CountWaiting(ctx, c.pool)
+	}
+	oldest := time.Duration(waiting.Seconds * float64(time.Second)).Round(time.Second)
+	switch {
+	case err != nil:
+		c.add(levelFail, check, "", "%v", err)
+		return false
+	case !leads:
+		c.add(levelWarn, check, "unless it is meant to be so: start \"applylens api\" without --propose=off", "nobody proposes unless asked; %d new mails are waiting", waiting.Mails)
+	case oldest > patientProposer:
+		c.add(levelWarn, check, "see the log of the process that leads: somebody's policies may not be readable", "%d new mails are waiting, the oldest for %s", waiting.Mails, oldest)
+	default:
+		c.ok(check, "new mail is put before its owners' policies; %d are waiting", waiting.Mails)
 	}
 	return true
 }

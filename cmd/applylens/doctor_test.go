@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -22,8 +23,11 @@ import (
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/broker"
 	"github.com/applylens/applylens/internal/config"
+	"github.com/applylens/applylens/internal/proposals"
+	"github.com/applylens/applylens/internal/proposer"
 	"github.com/applylens/applylens/internal/search/elastic"
 	"github.com/applylens/applylens/internal/testkit/testenv"
+	"github.com/applylens/applylens/internal/turns"
 	"github.com/applylens/applylens/producers/relay"
 )
 
@@ -116,6 +120,30 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 		p.exec(`INSERT INTO outbox (id, aggregatetype, aggregateid, type, payload, headers, recorded_at)
 			VALUES ('1', 'applylens.actions', 'u', 't', '{}', '[]', now() - interval '90 s')`)
 		p.expect(levelFail, "relay", "1 events are waiting, the oldest for 1m30")
+	})
+	t.Run("new mail without a proposer", func(t *testing.T) {
+		p := newPatient(t)
+		p.exec("INSERT INTO users (id) VALUES ('ann')")
+		p.exec("INSERT INTO new_mails (user_id, mail_id, received_at, late, folded_at) VALUES ('ann', gen_random_uuid(), now(), false, now() - interval '6 minutes')")
+		p.expect(levelWarn, "proposer", "nobody proposes unless asked; 1 new mails are waiting")
+		chooser := &proposals.Chooser{Mails: proposals.Mails{Pool: p.pool}, Processors: turns.New()}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() {
+			ended <- proposer.Run(ctx, proposer.Config{Pool: p.pool, Chooser: chooser, Log: slog.New(slog.DiscardHandler)})
+		}()
+		testenv.Eventually(t, 30*time.Second, 10*time.Millisecond, "somebody leads", func() error {
+			leads, err := proposer.HasLeader(ctx, p.pool)
+			if err == nil && !leads {
+				err = errors.New("nobody does")
+			}
+			return err
+		})
+		p.expect(levelWarn, "proposer", "1 new mails are waiting, the oldest for 6m") // the mail is not there, and may yet come
+		p.exec("DELETE FROM new_mails")
+		p.expect(levelOK, "proposer", "0 are waiting")
+		cancel()
+		mustDo(t, <-ended)
 	})
 	t.Run("warehouses", func(t *testing.T) {
 		p := newPatient(t)

@@ -113,14 +113,14 @@ func (c *client) decide(list []proposal, verb string) {
 
 // TestSmokeByHTTPAlone checks learning on the whole path, from the API through Kafka to the weights. After two approvals
 // of meetups, similar mail is proposed with a higher confidence. After five rejections it is no longer proposed, except
-// for about one mail in twenty. Every step waits for the event of the one before.
+// for about one mail in twenty. Every step waits for the event of the one before. Nothing proposes by itself.
 func TestSmokeByHTTPAlone(t *testing.T) {
 	const count = 400
 	path, dir := binary(t), t.TempDir()
 	if err := os.Chmod(filepath.Dir(dir), 0o711); err != nil { // PostgreSQL's user must traverse it
 		t.Fatal(err)
 	}
-	up := startUp(t, path, "--data-dir", filepath.Join(dir, "data"))
+	up := startUp(t, path, "--propose=off", "--data-dir", filepath.Join(dir, "data"))
 	up.until("ready at", 5*time.Minute)
 	c := &client{t, settings(t, filepath.Join(dir, "data"))}
 	load := exec.Command(path, "import", "-", "--user", localUser)
@@ -132,6 +132,10 @@ func TestSmokeByHTTPAlone(t *testing.T) {
 		t.Fatalf("import: %v: %s", err, out)
 	}
 	mails := c.matching(`{"all":[{"contains":["subject","meetup"]},{"eq":["sender_domain","gophers.example"]}]}`, count)
+	var tray []proposal
+	if c.ask(http.MethodGet, "/actions/tray", nil, &tray); len(tray) != 0 {
+		t.Errorf("%d proposals with --propose=off, before anybody asked", len(tray))
+	}
 
 	first := c.propose(mails[:2])
 	if len(first) != 2 {

@@ -22,6 +22,7 @@ import (
 	"github.com/applylens/applylens/internal/outbox"
 	"github.com/applylens/applylens/internal/postgres"
 	pgsearch "github.com/applylens/applylens/internal/search/postgres"
+	"github.com/applylens/applylens/internal/turns"
 	"github.com/applylens/applylens/producers/relay"
 )
 
@@ -32,9 +33,10 @@ const localUser = "local"
 const renewLag = 1000
 
 type upCommand struct {
-	Demo      bool         `help:"Import the sample mail, propose and decide, and show what was learned."`
-	Listen    address      `help:"Address to serve HTTP on. Default: ${usual_listen}, or a free port if it is in use." env:"LISTEN" placeholder:"HOST:PORT"`
-	DataDir   dataDir      `help:"Data directory. Default: ${data_dir}." env:"DATA_DIR" placeholder:"DIR"`
+	Demo    bool    `help:"Import the sample mail, propose and decide, and show what was learned."`
+	Listen  address `help:"Address to serve HTTP on. Default: ${usual_listen}, or a free port if it is in use." env:"LISTEN" placeholder:"HOST:PORT"`
+	DataDir dataDir `help:"Data directory. Default: ${data_dir}." env:"DATA_DIR" placeholder:"DIR"`
+	proposing
 	Model     config.Model `embed:"" group:"Language model:"`
 	UserLabel string       `name:"metrics-user-label" help:"The label user of the product counters: hash, plain or off." enum:"hash,plain,off" default:"hash" env:"METRICS_USER_LABEL"`
 }
@@ -85,14 +87,21 @@ func (c *upCommand) Run(ctx context.Context, p *process) (err error) {
 		return err
 	}
 	running, runCtx := errgroup.WithContext(ctx)
-	if err := c.startParts(runCtx, running, p, links, secret, listener); err != nil {
+	played := make(chan struct{}) // the demonstration proposes itself, step by step
+	if err := c.startParts(runCtx, running, p, links, secret, listener, played); err != nil {
 		return err
 	}
 	fmt.Fprintf(p.stdout, "ApplyLens is ready at %s after %s\n", env.url, time.Since(began).Round(10*time.Millisecond))
 	if c.Demo {
-		running.Go(func() error { return runDemo(runCtx, p, links, env) })
-	} else if err := env.printNext(runCtx, auth.NewStore(links.pool), p.stdout); err != nil {
-		return err
+		running.Go(func() error {
+			defer close(played)
+			return runDemo(runCtx, p, links, env)
+		})
+	} else {
+		close(played)
+		if err := env.printNext(runCtx, auth.NewStore(links.pool), p.stdout); err != nil {
+			return err
+		}
 	}
 	return running.Wait()
 }
@@ -129,21 +138,22 @@ func prepare(ctx context.Context, links *links, env *environment) error {
 	return err
 }
 
-// startParts starts the API, the relay and all groups.
-func (c *upCommand) startParts(ctx context.Context, running *errgroup.Group, p *process, links *links, secret []byte, listener net.Listener) error {
+// startParts starts the API, the relay, all groups and, once the demonstration was played, the proposer.
+func (c *upCommand) startParts(ctx context.Context, running *errgroup.Group, p *process, links *links, secret []byte, listener net.Listener, played <-chan struct{}) error {
 	registry := newRegistry()
 	users, err := newUserLabel(ctx, c.UserLabel, links.pool, p.log)
 	if err != nil {
 		return err
 	}
-	signal := outbox.NewSignal()
 	model, err := newModel(&c.Model)
 	if err != nil {
 		return usageError{err}
 	}
+	signal, processors := outbox.NewSignal(), turns.New()
 	handler, err := api.New(api.Config{
-		Pool: links.pool, Search: pgsearch.New(links.pool), Log: p.log, Registry: registry, Wake: signal.Set, ATS: ats.OfMails(links.pool), Hosts: ownHosts(listener.Addr()),
-		Extend: operations(links), Page: webPage(links.pool, p.log, config.OIDC{}), Model: model, ModelBudget: c.Model.LLMBudget,
+		Pool: links.pool, Search: pgsearch.New(links.pool), Log: p.log, Registry: registry, Wake: signal.Set, ATS: ats.OfMails(links.pool), Processors: processors,
+		Hosts: ownHosts(listener.Addr()), Extend: operations(links), Page: webPage(links.pool, p.log, config.OIDC{}),
+		Model: model, ModelBudget: c.Model.LLMBudget,
 	})
 	if err != nil {
 		return err
@@ -156,6 +166,14 @@ func (c *upCommand) startParts(ctx context.Context, running *errgroup.Group, p *
 	}
 	running.Go(func() error {
 		return relay.Run(ctx, relay.Config{Pool: links.pool, Conn: links.broker, Log: p.log, Registry: registry, Signal: signal, Secret: secret})
+	})
+	running.Go(func() error {
+		select {
+		case <-played:
+			return c.proposing.run(ctx, links.pool, processors, p.log, registry, signal.Set)
+		case <-ctx.Done():
+			return nil
+		}
 	})
 	running.Go(func() error { return api.Serve(ctx, listener, handler, p.log) })
 	return watchLag(ctx, running, links, registry)

@@ -72,7 +72,7 @@ func (e *environment) printNext(ctx context.Context, users *auth.Store, w io.Wri
 	lines := []string{
 		". " + quote(e.path()),
 		"applylens import FILE.mbox       # your mail: an mbox, a Takeout, a Maildir or single messages",
-		`curl --request POST --header "Authorization: Bearer $APPLYLENS_TOKEN" "$APPLYLENS_URL/actions/propose"   # what the policies propose for it`,
+		`curl --header "Authorization: Bearer $APPLYLENS_TOKEN" "$APPLYLENS_URL/actions/tray"   # what the policies propose for it`,
 		"applylens doctor                 # is everything well?",
 		"applylens up --demo              # instead of this process: look around with sample mail, of a user of its own",
 	}

@@ -308,7 +308,7 @@ func TestUpDemoIsTakenAwayAndPlayedAgain(t *testing.T) {
 func TestUpSaysWhatToDoNext(t *testing.T) {
 	path, dir := binary(t), newDataDir(t)
 	up := startUp(t, path, "--data-dir", dir)
-	inOrder(t, up.until(lastLine, 5*time.Minute), "ready at", ". '"+filepath.Join(dir, "env")+"'", "applylens import", "/actions/propose", "up --demo", "/openapi.json", dir)
+	inOrder(t, up.until(lastLine, 5*time.Minute), "ready at", ". '"+filepath.Join(dir, "env")+"'", "applylens import", "/actions/tray", "up --demo", "/openapi.json", dir)
 	if status := up.interrupt(); status != 0 {
 		t.Errorf("SIGINT ends it with status %d:\n%s", status, up.stderr)
 	}

@@ -27,12 +27,13 @@ func Group() *consumers.Group {
 // batch joins the fold with the tables.
 type batch struct{ *Fold }
 
-// Write implements consumers.Batch. Only a live version marks what the indexer has to look at.
+// Write implements consumers.Batch. Only a live version tells which mail is new, and marks what the indexer has to look at.
 func (b batch) Write(ctx context.Context, tx *postgres.Tx, version consumers.Version) error {
 	changed, err := write(ctx, tx, version.Number, b.Fold)
 	if err != nil || version.Shadow {
 		return err
 	}
+	changed.new.queue(tx, b.erased)
 	return mark(ctx, tx, version.Number, changed)
 }
 

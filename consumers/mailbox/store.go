@@ -132,11 +132,12 @@ const (
 	maxCorrespondents = 20_000
 )
 
-// changes are what a transaction changed, as far as the indexer cares.
+// changes are what a transaction changed, as far as others care.
 type changes struct {
 	mails     [][16]byte
 	addresses []string // keys
 	forgotten []string // keys of addresses of erased persons
+	new       newMails // what the proposer cares for
 }
 
 // write brings the fold into a version and returns what changed by it.
@@ -149,7 +150,9 @@ func write(ctx context.Context, tx *postgres.Tx, version int, fold *Fold) (chang
 	if err != nil {
 		return changed, err
 	}
-	if err := writeMails(ctx, tx, version, fold.sorted(first), &changed); err != nil {
+	entries := fold.sorted(first)
+	changed.new.add(entries, time.Now())
+	if err := writeMails(ctx, tx, version, entries, &changed); err != nil {
 		return changed, err
 	}
 	if err := writeCorrespondents(ctx, tx, version, fold.correspondents); err != nil {

@@ -1,9 +1,10 @@
 // Package actions holds every statement on the tables that serve a person's decisions and questions: users, policies, actions,
-// forgotten_features, performed_actions, idempotency_keys, chat_streams and chat_usage. It is their only writer. The API
-// decides by them, and the relay restores them from the log by the same functions.
+// forgotten_features, performed_actions, new_mails, idempotency_keys, chat_streams and chat_usage. It is their only writer. The
+// API decides by them, and the relay restores them from the log by the same functions.
 //
 // It promises that a proposal is pending at most once for each mail and policy, that a decision is won once, by whoever
-// comes first, that a manual action is recorded once, and that forgets are numbered in their order among the decisions.
+// comes first, that a manual action is recorded once, that a mail waits once to be
+// put before the policies, and that forgets are numbered in their order among the decisions.
 // These promises hold for callers that take the person's lock first: with Lock, in the transaction of the change.
 //
 // Most functions queue their statements on a pgx.Batch and fill in what they were given once the batch is read, so that a

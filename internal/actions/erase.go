@@ -14,6 +14,7 @@ var erasures = []struct{ table, sql string }{
 DELETE FROM chat_usage c USING users u WHERE c.user_id = u.id AND u.id = $1 AND u.created_at <= $2`},
 	{"idempotency_keys", `DELETE FROM idempotency_keys WHERE user_id = $1 AND created_at <= $2`},
 	{"actions", `DELETE FROM actions WHERE user_id = $1 AND created_at <= $2`},
+	{"new_mails", `DELETE FROM new_mails WHERE user_id = $1 AND folded_at <= $2`},
 	{"performed_actions", `DELETE FROM performed_actions WHERE user_id = $1 AND performed_at <= $2`},
 	{"forgotten_features", `
 DELETE FROM forgotten_features f USING users u WHERE f.user_id = u.id AND u.id = $1 AND u.created_at <= $2`},

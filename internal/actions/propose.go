@@ -3,6 +3,7 @@ package actions
 import (
 	"github.com/jackc/pgx/v5"
 
+	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/policy"
 )
 
@@ -60,4 +61,16 @@ func Propose(b *pgx.Batch, user string, list []Proposal, added *ByID) {
 	b.Queue(expireActions, user)
 	b.Queue(deleteExpired)
 	queueActions(b, "insert proposals", added, insertActions, user, append([]Proposal{}, list...))
+}
+
+// Added lists the actions that Propose added, in the order of the proposals.
+func Added(list []Proposal, added ByID) []*Action {
+	actions := make([]*Action, 0, len(added))
+	for _, p := range list {
+		id, _ := events.ParseUUID(p.ID) // our own
+		if a := added[id]; a != nil {
+			actions = append(actions, a)
+		}
+	}
+	return actions
 }

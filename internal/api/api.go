@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,8 +17,9 @@ import (
 	"github.com/applylens/applylens/internal/auth"
 	"github.com/applylens/applylens/internal/chat"
 	"github.com/applylens/applylens/internal/outbox"
-	"github.com/applylens/applylens/internal/policy"
+	"github.com/applylens/applylens/internal/proposals"
 	"github.com/applylens/applylens/internal/search"
+	"github.com/applylens/applylens/internal/turns"
 )
 
 // Config is what the API needs.
@@ -46,7 +46,10 @@ type Config struct {
 	Gate func(b *pgx.Batch, person string)
 
 	// ATS returns the job applications that belong to mails of a person, by mail id. Default: none belong to any.
-	ATS func(ctx context.Context, userID string, mailIDs []string) (map[string]policy.ATS, error)
+	ATS proposals.ATS
+
+	// Processors are lent to what computes in a handler. Default: some of its own.
+	Processors *turns.Processors
 
 	// Model rewords answers of the chat; ModelBudget is how often a person's questions may be given to it on a day. Default: no model.
 	Model       chat.Model
@@ -102,6 +105,9 @@ func (c *Config) Validate() error {
 	if c.Streams <= 0 {
 		c.Streams = 200
 	}
+	if c.Processors == nil {
+		c.Processors = turns.New()
+	}
 	if c.Rate <= 0 {
 		c.Rate = 1000
 	}
@@ -111,6 +117,9 @@ func (c *Config) Validate() error {
 	return nil
 }
 
+// computeFor is how long one request may compute.
+const computeFor = 10 * time.Second
+
 // server holds what the handlers share. It does not change after New, except for fields that have locks of their own.
 type server struct {
 	pool    *pgxpool.Pool
@@ -119,17 +128,16 @@ type server struct {
 	log     *slog.Logger
 	wake    func()
 	gate    func(b *pgx.Batch, person string)
-	ats     func(context.Context, string, []string) (map[string]policy.ATS, error)
+	chooser *proposals.Chooser
 	page    Page
 	hosts   []string
 	mux     *http.ServeMux // the operations, without /api
 	root    *http.ServeMux // paths that do not exist under /api
 	limiter *limiter
 
-	requests  *slots // all of a person
-	ordinary  *slots // those that run, without the costly ones
-	costly    *slots
-	processor *processor
+	requests *slots // all of a person
+	ordinary *slots // those that run, without the costly ones
+	costly   *slots
 
 	streams    *slots // of the chat, each person's
 	allStreams *slots // everybody's
@@ -164,14 +172,14 @@ func New(config Config) (http.Handler, error) {
 	atOnce, atOnceCostly := shares(int(config.Pool.Config().MaxConns))
 	s := &server{
 		pool: config.Pool, users: auth.NewStore(config.Pool), engine: config.Search, log: config.Log,
-		wake: config.Wake, gate: config.Gate, ats: config.ATS, hosts: config.Hosts,
-		mux: http.NewServeMux(), root: http.NewServeMux(),
+		wake: config.Wake, gate: config.Gate, hosts: config.Hosts,
+		chooser: &proposals.Chooser{Mails: proposals.Mails{Pool: config.Pool, ATS: config.ATS}, Processors: config.Processors},
+		mux:     http.NewServeMux(), root: http.NewServeMux(),
 		limiter: newLimiter(config.Rate, config.Burst), metrics: m,
 		crossOrigin: http.NewCrossOriginProtection(),
 		requests:    newSlots(mostRequests, 0, 0),
 		ordinary:    newSlots(atOnce, mostRequests, slotPatience),
 		costly:      newSlots(atOnceCostly, costlyWaiting, slotPatience),
-		processor:   newProcessor(),
 		streams:     newSlots(mostStreams, 0, 0),
 		allStreams:  newSlots(config.Streams, 0, 0),
 		model:       config.Model, budget: config.ModelBudget,

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/applylens/applylens/internal/auth"
 	"github.com/applylens/applylens/internal/policy"
-	"github.com/applylens/applylens/internal/postgres"
 	"github.com/applylens/applylens/internal/search"
 )
 
@@ -22,7 +22,7 @@ func (s *server) askedAbout(ctx context.Context, body *proposeBody, query *searc
 		if err != nil {
 			return nil, err
 		}
-		return s.readMails(ctx, selectMails, postgres.UUIDs(hitIDs(found)))
+		return s.chooser.Find(ctx, auth.From(ctx).ID, hitIDs(found))
 	}
 	mails, err := s.mails(ctx, mailChoice{ids: body.EmailIDs})
 	if err != nil {

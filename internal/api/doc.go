@@ -16,7 +16,7 @@
 //
 // Middlewares authenticate the caller, count what the person has under way (admit.go), refuse parameters that are given twice,
 // read and check the body (body.go, text.go), and wait for one of the person's slots (slots.go), in this order: nothing is read
-// of a stranger, and a slow body keeps no slot. What computes in a handler does it in turns (processor.go).
+// of a stranger, and a slow body keeps no slot. What computes in a handler does it in turns (internal/turns).
 //
 // # Streaming
 //

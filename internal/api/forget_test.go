@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -88,7 +89,7 @@ func (l *life) allTraits() []string {
 			all[feature] = struct{}{}
 		}
 	}
-	return keys(all)
+	return slices.Sorted(maps.Keys(all))
 }
 
 // do takes a step through the API. A step that is not possible, such as a second decision, changes nothing.

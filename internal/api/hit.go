@@ -14,6 +14,7 @@ import (
 	"github.com/applylens/applylens/internal/auth"
 	"github.com/applylens/applylens/internal/postgres"
 	"github.com/applylens/applylens/internal/search"
+	"github.com/applylens/applylens/internal/turns"
 )
 
 // selectHits reads what a hit shows of the person's mails and of the applications that belong to them. AS MATERIALIZED and
@@ -83,7 +84,7 @@ func (s *server) hits(ctx context.Context, found []search.Hit, where search.Node
 		return nil, err
 	}
 	list := make([]hit, 0, len(byID))
-	err = s.processor.run(ctx, s.compute, func(pause func() error) error {
+	err = s.chooser.Processors.Run(ctx, s.compute, func(pause func() error) error {
 		for _, f := range found {
 			m := byID[f.ID]
 			if m == nil {
@@ -98,7 +99,7 @@ func (s *server) hits(ctx context.Context, found []search.Hit, where search.Node
 		}
 		return nil
 	})
-	if errors.Is(err, errProcessorTime) {
+	if errors.Is(err, turns.ErrTime) {
 		return nil, invalidField("query.limit", "the texts of so many hits take too long to read: ask for fewer")
 	}
 	return list, err

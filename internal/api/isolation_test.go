@@ -156,6 +156,7 @@ func TestNobodySeesAnother(t *testing.T) {
 	alice.Exec(`INSERT INTO weight_counts (version, user_id, feature, approvals, rejections, updated_at) VALUES (1, 'alice', 'contains:canary', 3, 0, now())`)
 	alice.Exec(`INSERT INTO policy_days (version, user_id, policy_id, day, fired, approved, rejected, missed, updated_at)
 	            VALUES (1, 'alice', $1, (now() AT TIME ZONE 'UTC')::date, 1, 0, 0, 0, now())`, policy)
+	alice.Exec(`SELECT add_new_mails(array_agg(user_id), array_agg(id), array_agg(received_at)) FROM mails`)
 	bob.policy("everything", anySubject)
 	stream := alice.announce(map[string]any{"q": "find canary", "propose": true})
 	tables := personalTables(w)

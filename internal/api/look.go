@@ -12,7 +12,6 @@ import (
 	"github.com/applylens/applylens/internal/auth"
 	"github.com/applylens/applylens/internal/chat"
 	"github.com/applylens/applylens/internal/policy"
-	"github.com/applylens/applylens/internal/postgres"
 	"github.com/applylens/applylens/internal/search"
 )
 
@@ -45,7 +44,7 @@ func (r *chatReply) look(ctx context.Context, mode string) error {
 		}
 	}
 	r.resolve()
-	err = r.processor.run(ctx, r.compute, func(pause func() error) error {
+	err = r.chooser.Processors.Run(ctx, r.compute, func(pause func() error) error {
 		r.quotes = chat.Extract(&r.intent, r.mails)
 		r.mails = chat.Shorten(&r.intent, r.mails)
 		return pause()
@@ -99,7 +98,7 @@ func whyHigh(m *hitMail) chat.Claim {
 // wouldPropose lets the policies look at what was found without filing anything, and explains what they would propose and what is
 // proposed already.
 func (r *chatReply) wouldPropose(ctx context.Context) error {
-	mails, err := r.readMails(ctx, selectMails, postgres.UUIDs(hitIDs(r.found)))
+	mails, err := r.chooser.Find(ctx, auth.From(ctx).ID, hitIDs(r.found))
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"time"
 
@@ -13,7 +12,6 @@ import (
 	"github.com/applylens/applylens/internal/actions"
 	"github.com/applylens/applylens/internal/auth"
 	"github.com/applylens/applylens/internal/policy"
-	"github.com/applylens/applylens/internal/postgres"
 )
 
 const performedDescription = `Counts a miss for every enabled policy that matches the mail, proposes this action, and proposed nothing for the mail: ` +
@@ -83,19 +81,11 @@ func noPerformedMail() error {
 
 // oneMail returns a mail of the person, nil when there is none.
 func (s *server) oneMail(ctx context.Context, id events.UUID) (*policy.Mail, error) {
-	user := auth.From(ctx).ID
-	rows, err := s.pool.Query(ctx, selectMails, user, postgres.UUIDs([]events.UUID{id}))
-	if err != nil {
-		return nil, fmt.Errorf("read mail: %w", err)
+	mails, err := s.chooser.Find(ctx, auth.From(ctx).ID, []events.UUID{id})
+	if err != nil || len(mails) == 0 {
+		return nil, err
 	}
-	mails, err := pgx.CollectRows(rows, scanMail)
-	if err != nil {
-		return nil, fmt.Errorf("read mail: %w", err)
-	}
-	if len(mails) == 0 {
-		return nil, nil
-	}
-	return &mails[0], s.attachATS(ctx, user, mails)
+	return &mails[0], nil
 }
 
 // matching returns the person's enabled policies that match a mail and propose action. It returns none without a mail.
@@ -108,11 +98,11 @@ func (s *server) matching(ctx context.Context, mail *policy.Mail, action string)
 	if err != nil {
 		return nil, err
 	}
-	err = s.ask(ctx, policies, func(set *policy.Set, pause func() error) error {
+	err = s.chooser.Ask(ctx, policies, s.compute, func(set *policy.Set, pause func() error) error {
 		for _, p := range set.Matching(*mail, time.Now(), action) {
 			ids = append(ids, p.ID)
 		}
 		return pause()
 	})
-	return ids, err
+	return ids, s.timeProblem(err)
 }

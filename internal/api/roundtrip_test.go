@@ -10,27 +10,27 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// turns counts how often the API waited for an answer of PostgreSQL.
-type turns struct {
+// trips counts how often the API waited for an answer of PostgreSQL.
+type trips struct {
 	mu    sync.Mutex
 	asked bool
 	count int
 }
 
-// turnConn is a connection whose turns are counted: one for the first answer to whatever was written before.
-type turnConn struct {
+// tripConn is a connection whose trips are counted: one for the first answer to whatever was written before.
+type tripConn struct {
 	net.Conn
-	*turns
+	*trips
 }
 
-func (c turnConn) Write(b []byte) (int, error) {
+func (c tripConn) Write(b []byte) (int, error) {
 	c.mu.Lock()
 	c.asked = true
 	c.mu.Unlock()
 	return c.Conn.Write(b)
 }
 
-func (c turnConn) Read(b []byte) (int, error) {
+func (c tripConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -41,8 +41,8 @@ func (c turnConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// counted gives an API a pool of one connection whose turns it counts.
-func counted(t *testing.T, count *turns) func(*Config) {
+// counted gives an API a pool of one connection whose trips it counts.
+func counted(t *testing.T, count *trips) func(*Config) {
 	return func(c *Config) {
 		config := c.Pool.Config()
 		config.MaxConns = 1
@@ -50,7 +50,7 @@ func counted(t *testing.T, count *turns) func(*Config) {
 		dial := config.ConnConfig.DialFunc
 		config.ConnConfig.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
 			conn, err := dial(ctx, network, address)
-			return turnConn{conn, count}, err
+			return tripConn{conn, count}, err
 		}
 		pool, err := pgxpool.NewWithConfig(t.Context(), config)
 		if err != nil {
@@ -64,7 +64,7 @@ func counted(t *testing.T, count *turns) func(*Config) {
 // TestChangesTakeFewRoundTrips holds how often a change waits for the database, when its statements are prepared. The
 // first time is the authentication.
 func TestChangesTakeFewRoundTrips(t *testing.T) {
-	var count turns
+	var count trips
 	p := newDeployment(t, counted(t, &count)).person("alice")
 	f := func(name string, most, status int, ask func() *reply) {
 		t.Helper()

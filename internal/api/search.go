@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/applylens/applylens/internal/auth"
+	"github.com/applylens/applylens/internal/proposals"
 	"github.com/applylens/applylens/internal/search"
 	"github.com/applylens/applylens/internal/tokenize"
 )
@@ -69,7 +70,7 @@ func (s *server) taste(ctx context.Context, mode, near string) (*taste, error) {
 	}
 	var weights map[string]float64
 	b := &pgx.Batch{}
-	queuePairs(b, "read the weight of meetups", &weights, selectWeights, auth.From(ctx).ID, []string{meetupFeature})
+	proposals.ReadWeights(b, auth.From(ctx).ID, []string{meetupFeature}, &weights)
 	err := s.pool.SendBatch(ctx, b).Close()
 	wanted.meetup = weights[meetupFeature]
 	return wanted, err

@@ -8,21 +8,13 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/jackc/pgx/v5"
 
-	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/actions"
 	"github.com/applylens/applylens/internal/auth"
 	"github.com/applylens/applylens/internal/policy"
+	"github.com/applylens/applylens/internal/proposals"
+	"github.com/applylens/applylens/internal/turns"
 )
-
-// selectMailPage lists a person's mails after a place, newest first. The first comparison lets it use the index. ORDER BY
-// names the table, since a bare id would mean the text that is selected.
-const selectMailPage = `
-SELECT` + mailColumns + ` FROM live_mails
-WHERE user_id = $1 AND received_at <= $2 AND (received_at < $2 OR id > $3)
-ORDER BY received_at DESC, live_mails.id
-LIMIT $4`
 
 // The limits of trying a condition.
 const (
@@ -113,10 +105,10 @@ type trial struct {
 }
 
 // look tries mails in turns until the time is up, and tells whether it tried all of them.
-func (t *trial) look(ctx context.Context, p *processor, mails []policy.Mail) (all bool, err error) {
+func (t *trial) look(ctx context.Context, p *turns.Processors, mails []policy.Mail) (all bool, err error) {
 	bounded, cancel := context.WithDeadline(ctx, t.end)
 	defer cancel()
-	err = p.run(bounded, tryFor, func(pause func() error) error {
+	err = p.Run(bounded, tryFor, func(pause func() error) error {
 		for i := range mails {
 			if err := pause(); err != nil {
 				return err
@@ -150,56 +142,28 @@ func (s *server) tryChosen(ctx context.Context, t *trial, choice mailChoice) (er
 	var mails []policy.Mail
 	if len(choice.ids) > 0 {
 		if mails, err = s.mails(ctx, choice); err == nil {
-			t.Complete, err = t.look(ctx, s.processor, mails)
+			t.Complete, err = t.look(ctx, s.chooser.Processors, mails)
 		}
 		return err
 	}
-	before := mailPlace{received: afterAll}
+	user, before := auth.From(ctx).ID, proposals.Place{Received: afterAll}
 	for left := choice.limit; left > 0; left -= len(mails) {
 		wanted := min(tryPage, left)
-		mails, err = s.mailsBehind(ctx, before, wanted, t.condition.ReadsATS())
+		mails, err = s.chooser.Behind(ctx, user, before, wanted, t.condition.ReadsATS())
 		if err != nil {
 			return err
 		}
-		if all, err := t.look(ctx, s.processor, mails); err != nil || !all {
+		if all, err := t.look(ctx, s.chooser.Processors, mails); err != nil || !all {
 			return err
 		}
 		if len(mails) < wanted {
 			break
 		}
-		before = placeOf(mails[len(mails)-1])
+		before = proposals.PlaceOf(mails[len(mails)-1])
 	}
 	t.Complete = true
 	return nil
 }
 
-// mailPlace is the place of a mail in the order from the newest to the oldest.
-type mailPlace struct {
-	received time.Time
-	id       events.UUID
-}
-
 // afterAll is later than the time of any event.
 var afterAll = time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)
-
-func placeOf(m policy.Mail) mailPlace {
-	id, _ := events.ParseUUID(m.ID) // the database's
-	return mailPlace{m.ReceivedAt, id}
-}
-
-// mailsBehind reads the person's next mails after a place in that order.
-func (s *server) mailsBehind(ctx context.Context, place mailPlace, limit int, withATS bool) ([]policy.Mail, error) {
-	user := auth.From(ctx).ID
-	rows, err := s.pool.Query(ctx, selectMailPage, user, place.received, [16]byte(place.id), limit)
-	if err != nil {
-		return nil, fmt.Errorf("read a page of mails: %w", err)
-	}
-	mails, err := pgx.CollectRows(rows, scanMail)
-	if err != nil {
-		return nil, fmt.Errorf("read a page of mails: %w", err)
-	}
-	if withATS {
-		err = s.attachATS(ctx, user, mails)
-	}
-	return mails, err
-}

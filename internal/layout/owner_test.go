@@ -35,7 +35,7 @@ const (
 var erased = map[string]string{"internal/person": "erasing a person is one transaction over the tables of all consumers, which internal packages do not import"}
 
 // owners are the writers of every table. What triggers and functions of the schema write is theirs: own_addresses follows
-// users.addresses, and mark_mails and its like mark for the indexer whoever calls them.
+// users.addresses, and mark_mails, add_new_mails and their like are their owner's whoever calls them.
 var owners = map[string]owner{
 	// What the API decides by.
 	"users":              {actionsFolder, nil},
@@ -43,6 +43,8 @@ var owners = map[string]owner{
 	"actions":            {actionsFolder, nil},
 	"forgotten_features": {actionsFolder, nil},
 	"performed_actions":  {actionsFolder, nil},
+	"new_mails":          {actionsFolder, nil},
+	"new_mail_versions":  {actionsFolder, nil},
 	"idempotency_keys":   {actionsFolder, nil},
 	"chat_streams":       {actionsFolder, nil},
 	"chat_usage":         {actionsFolder, nil},

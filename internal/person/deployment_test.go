@@ -140,14 +140,15 @@ func (p *person) ask(method, path string, status int, body any) []byte {
 	return recorder.Body.Bytes()
 }
 
-// receive imports mails, numbered from first.
+// receive imports mails, numbered from first, that came a moment ago.
 func (p *person) receive(first, count int) {
 	p.Helper()
 	var mbox strings.Builder
+	at := time.Now().UTC()
 	for n := first; n < first+count; n++ {
-		fmt.Fprintf(&mbox, "From x Mon Nov  2 12:00:00 2026\nMessage-ID: <%d@%s.example>\nDate: Mon, 02 Nov 2026 12:%02d:00 +0000\n"+
+		fmt.Fprintf(&mbox, "From x Mon Nov  2 12:00:00 2026\nMessage-ID: <%d@%s.example>\nDate: %s\n"+
 			"From: %[2]s <news@%[2]s.example>\nTo: %[2]s+%[1]d@home.example\nDelivered-To: %[2]s+own@home.example\n"+
-			"List-Id: <%[2]s.lists.example>\nSubject: Big sale for %[2]s\nX-Gmail-Labels: %[2]s\n\nDear %[2]s!\n\n", n, p.word, n%60)
+			"List-Id: <%[2]s.lists.example>\nSubject: Big sale for %[2]s\nX-Gmail-Labels: %[2]s\n\nDear %[2]s!\n\n", n, p.word, at.Add(time.Duration(n-60)*time.Minute).Format(time.RFC1123Z))
 	}
 	result, err := mailimport.Run(p.Context(), p.Conn, mailimport.Config{
 		Paths: []string{mailimport.Stdin}, Stdin: strings.NewReader(mbox.String()), UserID: p.id, Now: time.Now, Log: p.Logger,

@@ -47,6 +47,7 @@ SELECT to_jsonb(t) - 'version' FROM live_mail_addresses t WHERE user_id = $1 ORD
 	{"correspondents.jsonl", "mail_correspondents", `
 SELECT to_jsonb(t) - 'version' FROM live_mail_correspondents t WHERE user_id = $1 ORDER BY address`},
 	{"performed.jsonl", "performed_actions", `SELECT to_jsonb(t) FROM performed_actions t WHERE user_id = $1 ORDER BY performed_at, id`},
+	{"new_mails.jsonl", "new_mails", `SELECT to_jsonb(t) FROM new_mails t WHERE user_id = $1 ORDER BY folded_at, mail_id`},
 	{"forgotten.jsonl", "forgotten_features", `SELECT to_jsonb(t) FROM forgotten_features t WHERE user_id = $1 ORDER BY forget, feature`},
 	{"applications.jsonl", "live_ats", `SELECT to_jsonb(t) FROM live_ats t WHERE user_id = $1 ORDER BY mail_id`},
 	{"events.jsonl", "outbox", `

@@ -24,6 +24,7 @@ var ofNobody = map[string]string{
 	"erasure_places":      "where erasures are in the log, by hashes",
 	"goose_db_version":    "which migrations were applied",
 	"index_ageing":        "a time",
+	"new_mail_versions":   "numbers of versions, and ids that are hashes",
 	"position_keys":       "numbers",
 	"position_audit":      "what operators did, and why",
 	"positions":           "offsets",

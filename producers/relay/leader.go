@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/postgres"
 )
 
 // tryLockSQL asks for leadership, which lasts as long as the connection.
@@ -22,23 +23,11 @@ const insertRelaySQL = `
 INSERT INTO relays (relay_id, started_at, key_number)
 SELECT $1, greatest(clock_timestamp(), max(started_at) + interval '1 microsecond'), $2 FROM relays`
 
-// selectLeaderSQL looks for the holder of the relay's lock. pg_locks shows the lock's number in two halves.
-const selectLeaderSQL = `
-SELECT EXISTS (
-    SELECT FROM pg_locks
-    WHERE locktype = 'advisory' AND granted AND objsubid = 1
-      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-      AND classid = ($1::bigint >> 32)::oid AND objid = ($1::bigint & 4294967295)::oid)`
-
 // HasLeader tells whether some process leads now.
 func HasLeader(ctx context.Context, db interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }) (bool, error) {
-	var leads bool
-	if err := db.QueryRow(ctx, selectLeaderSQL, lockKey).Scan(&leads); err != nil {
-		return false, fmt.Errorf("look for the relay's leader: %w", err)
-	}
-	return leads, nil
+	return postgres.Held(ctx, db, lockKey)
 }
 
 func tryLock(ctx context.Context, conn *pgx.Conn) (locked bool, err error) {

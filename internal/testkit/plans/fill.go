@@ -11,14 +11,16 @@ import (
 const Person = "ann"
 
 // fill gives the person 20,000 mails, of each tenth of which an application is, and others 2,000; the person 2,000 weights and
-// 10 policies with statistics of a year, and others 100 weights and a policy each. Of proposals, events and dead letters the
-// person has 100, and others 10,000.
+// 10 policies with statistics of a year, and others 100 weights and a policy each. One mail of a hundred waits to be put before the
+// policies. Of proposals, events and dead letters the person has 100, and others 10,000.
 const fill = `
 INSERT INTO mails (version, id, user_id, message_id, thread, subject, sender, sender_name, sender_domain, recipients, list_id,
     received_at, category, quarantined, labels, text, truncated, content_hash, updated_at, parties, companies)
 SELECT 1, md5(u || '/' || n)::uuid, u, n::text, '', 'subject', 'x', 'x', 'x', '{}', '', now() - n * interval '1 minute', 'personal',
     false, '{}', 'some words', false, 0, now(), ARRAY['sender' || n % 2000 || '@example.com', u || '@example.org'], ARRAY['company' || n % 2000, 'sender']
 FROM (SELECT 'ann' AS u, 20000 AS mails UNION ALL SELECT 'other' || i, 20 FROM generate_series(1, 100) i) users, generate_series(1, mails) n;
+INSERT INTO new_mails (user_id, mail_id, received_at, folded_at, late, proposed, considered_at)
+SELECT user_id, id, received_at, received_at, false, message_id::integer % 100 = 1, CASE WHEN message_id::integer % 100 > 0 THEN received_at END FROM mails;
 INSERT INTO mail_correspondents (version, user_id, address) SELECT DISTINCT 1, user_id, address FROM mails, unnest(parties) AS address;
 INSERT INTO mail_addresses (version, user_id, address) SELECT DISTINCT 1, user_id, user_id || '@example.org' FROM mails;
 INSERT INTO users (id, addresses) SELECT DISTINCT user_id, ARRAY[user_id || '@example.net'] FROM mails;

@@ -1,4 +1,4 @@
-package api
+package turns
 
 import (
 	"context"
@@ -10,14 +10,14 @@ import (
 	"github.com/applylens/applylens/internal/testkit/testenv"
 )
 
-// clocked is a processor for one request at a time, whose clock only a test moves.
+// clocked lends one processor, whose clock only a test moves.
 type clocked struct {
-	*processor
+	*Processors
 	at atomic.Int64
 }
 
 func newClocked() *clocked {
-	c := &clocked{processor: newProcessor()}
+	c := &clocked{Processors: New()}
 	c.turns = make(chan struct{}, 1)
 	c.now = func() time.Time { return time.Unix(0, c.at.Load()) }
 	return c
@@ -25,9 +25,17 @@ func newClocked() *clocked {
 
 func (c *clocked) pass(d time.Duration) { c.at.Add(int64(d)) }
 
+// returned holds that nobody has a turn any more.
+func (c *clocked) returned(t *testing.T) {
+	t.Helper()
+	if n := len(c.turns); n != 0 {
+		t.Errorf("%d turns are still taken", n)
+	}
+}
+
 func (c *clocked) untilWaiting(t *testing.T) {
 	t.Helper()
-	testenv.Eventually(t, 30*time.Second, time.Millisecond, "another request waits", func() error {
+	testenv.Eventually(t, 30*time.Second, time.Millisecond, "other work waits", func() error {
 		if c.waiting.Load() == 0 {
 			return errors.New("not yet")
 		}
@@ -39,11 +47,11 @@ func (c *clocked) untilWaiting(t *testing.T) {
 func TestTurnsGoRound(t *testing.T) {
 	c := newClocked()
 	var others atomic.Int64
-	err := c.run(t.Context(), time.Hour, func(pause func() error) error {
+	err := c.Run(t.Context(), time.Hour, func(pause func() error) error {
 		for i := range int64(3) {
 			done := make(chan error)
 			go func() {
-				done <- c.run(t.Context(), time.Hour, func(func() error) error {
+				done <- c.Run(t.Context(), time.Hour, func(func() error) error {
 					others.Add(1)
 					return nil
 				})
@@ -66,30 +74,32 @@ func TestTurnsGoRound(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
-	same(t, len(c.turns), 0)
+	c.returned(t)
 }
 
 func TestProcessorTimeIsBounded(t *testing.T) {
 	c := newClocked()
 	var paused []error
-	err := c.run(t.Context(), time.Second, func(pause func() error) error {
+	err := c.Run(t.Context(), time.Second, func(pause func() error) error {
 		for range 4 {
 			c.pass(400 * time.Millisecond)
 			paused = append(paused, pause())
 		}
 		return paused[3]
 	})
-	same(t, []bool{paused[0] == nil, paused[1] == nil, errors.Is(paused[2], errProcessorTime), errors.Is(err, errProcessorTime)}, []bool{true, true, true, true})
-	same(t, len(c.turns), 0)
+	if paused[0] != nil || paused[1] != nil || !errors.Is(paused[2], ErrTime) || !errors.Is(err, ErrTime) {
+		t.Errorf("%v, then %v", paused, err)
+	}
+	c.returned(t)
 }
 
 // TestWaitingIsNoProcessorTime: nor does it count for the turn.
 func TestWaitingIsNoProcessorTime(t *testing.T) {
 	c := newClocked()
-	err := c.run(t.Context(), time.Second, func(pause func() error) error {
+	err := c.Run(t.Context(), time.Second, func(pause func() error) error {
 		done := make(chan error)
 		go func() {
-			done <- c.run(t.Context(), time.Hour, func(func() error) error {
+			done <- c.Run(t.Context(), time.Hour, func(func() error) error {
 				c.pass(time.Minute)
 				return nil
 			})
@@ -106,12 +116,12 @@ func TestWaitingIsNoProcessorTime(t *testing.T) {
 	}
 }
 
-func TestComputingEndsWithItsRequest(t *testing.T) {
+func TestComputingEndsWithItsContext(t *testing.T) {
 	c := newClocked()
 	ctx, leave := context.WithCancel(t.Context())
-	err := c.run(ctx, time.Second, func(pause func() error) error {
+	err := c.Run(ctx, time.Second, func(pause func() error) error {
 		leave()
-		if err := c.run(ctx, time.Second, func(func() error) error { return nil }); !errors.Is(err, context.Canceled) {
+		if err := c.Run(ctx, time.Second, func(func() error) error { return nil }); !errors.Is(err, context.Canceled) {
 			t.Errorf("while it waits for a turn: %v", err)
 		}
 		return pause()
@@ -119,5 +129,5 @@ func TestComputingEndsWithItsRequest(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("while it computes: %v", err)
 	}
-	same(t, len(c.turns), 0)
+	c.returned(t)
 }
