@@ -32,19 +32,20 @@ const (
 type chatReply struct {
 	*server
 	*conversation
-	send   func(event string, data any) error
-	intent chat.Intent
-	query  string // with the window of time
-	wider  bool
-	found  []search.Hit
-	mails  []chat.Mail // the first of them
-	why    []chat.Claim
-	quotes []chat.Claim
-	would  map[string]int // how many actions of each kind the policies would propose
-	keep   []pinned
-	vague  []string // senders of whom the person may mean one
-	claims int
-	worded bool // by the model
+	send    func(event string, data any) error
+	intent  chat.Intent
+	query   string // with the window of time
+	wider   bool
+	found   []search.Hit
+	foundBy string      // the query that was run
+	mails   []chat.Mail // the first of them
+	why     []chat.Claim
+	quotes  []chat.Claim
+	would   map[string]int // how many actions of each kind the policies would propose
+	keep    []pinned
+	vague   []string // senders of whom the person may mean one
+	claims  int
+	worded  bool // by the model
 }
 
 // stream writes the answer to a question, and counts what became of it.
@@ -104,7 +105,7 @@ func (r *chatReply) answer(ctx context.Context, send func(string, any) error) er
 	if r.intent.Looks() {
 		tool = "search"
 	}
-	if err := r.send("tool", toolEvent{tool, len(r.found), len(r.found) == r.limit(), r.wider, total(r.would)}); err != nil {
+	if err := r.send("tool", toolEvent{tool, r.foundBy, len(r.found), len(r.found) == r.limit(), r.wider, total(r.would)}); err != nil {
 		return err
 	}
 	if err := r.tell(ctx); err != nil {
@@ -179,7 +180,7 @@ func (r *chatReply) tell(ctx context.Context) error {
 	if kind == chat.Remember {
 		return r.confirm()
 	}
-	if err := r.say(byRules, chat.Found(r.query, r.mails, len(r.found), len(r.found) == r.limit())); err != nil || len(r.found) == 0 {
+	if err := r.say(byRules, chat.Found(r.mails, len(r.found), len(r.found) == r.limit())); err != nil || len(r.found) == 0 {
 		return err
 	}
 	if r.would != nil && (kind == chat.Propose || r.Propose) {

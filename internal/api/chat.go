@@ -33,6 +33,7 @@ type Question struct {
 	Propose    bool   `json:"propose,omitempty" query:"propose" doc:"Let the policies propose actions on the mail that the question means"`
 	Explain    bool   `json:"explain,omitempty" query:"explain" doc:"Tell why mail ranks high, and why actions are or would be proposed"`
 	Remember   bool   `json:"remember,omitempty" query:"remember" doc:"Keep what the question says to like or not, as PUT /preferences does"`
+	Plain      bool   `json:"plain,omitempty" query:"plain" doc:"Answer without the language model: at once, and at no cost to the day's questions"`
 	WindowDays int    `json:"window_days,omitempty" query:"window_days" default:"30" minimum:"1" maximum:"3650" doc:"How old mail may be, unless the question names a time, or is about applications, proposals or likes"`
 }
 
@@ -73,6 +74,7 @@ type (
 	}
 	toolEvent struct {
 		Tool    string `json:"tool" enum:"search,none"`
+		Query   string `json:"query" doc:"What found them, in the language of GET /search: the intent's query, or the wider one; empty without a search"`
 		Matches int    `json:"matches" doc:"How many mails were found"`
 		Capped  bool   `json:"capped" doc:"There may be more"`
 		Wider   bool   `json:"wider" doc:"No mail has all words of the question; these have some. Nothing is proposed for them"`
@@ -212,7 +214,7 @@ func (s *server) begin(ctx context.Context, in *chatInput) (c *conversation, end
 
 // resume reads the question of an announced stream. Only a reconnect may run one again.
 func (s *server) resume(ctx context.Context, in *chatInput, c *conversation) error {
-	if in.Q != "" || in.Mode != "" || in.Propose || in.Explain || in.Remember {
+	if in.Q != "" || in.Mode != "" || in.Propose || in.Explain || in.Remember || in.Plain {
 		return invalidField("query.stream", "the question was given with POST /chat: send no other parameter")
 	}
 	request, used, err := actions.UseStream(ctx, s.pool, auth.From(ctx).ID, in.Stream)

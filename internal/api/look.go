@@ -57,6 +57,7 @@ func (r *chatReply) explains() bool { return r.Explain || r.intent.Kind == chat.
 // search runs the query, and the wider one when it finds nothing.
 func (r *chatReply) search(ctx context.Context, wishes []wish) error {
 	var err error
+	r.foundBy = r.query
 	if r.found, err = r.searchFor(ctx, r.query, wishes); err != nil || len(r.found) > 0 || r.intent.Wider == "" {
 		return err
 	}
@@ -67,7 +68,7 @@ func (r *chatReply) search(ctx context.Context, wishes []wish) error {
 	if r.found, err = r.searchFor(ctx, query, wishes); err != nil || len(r.found) == 0 {
 		return err
 	}
-	r.wider = true
+	r.wider, r.foundBy = true, query
 	return nil
 }
 

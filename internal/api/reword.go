@@ -26,7 +26,7 @@ func (r *chatReply) tellMail(ctx context.Context) error {
 
 // reword lets the model answer, and tells whether it did. Every failure of it leaves a note, and the answer to the mail.
 func (r *chatReply) reword(ctx context.Context) (answered bool, err error) {
-	if r.model == nil {
+	if r.model == nil || r.Plain {
 		return false, nil
 	}
 	left, err := actions.Spend(ctx, r.pool, auth.From(ctx).ID, r.budget)

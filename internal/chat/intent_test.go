@@ -113,3 +113,26 @@ func FuzzRead(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, sentence string) { checkQueries(t, sentence) })
 }
+
+// Words that operators join are a query; a sentence is none because somebody stresses a word in it.
+func TestOperatorsMakeAQuery(t *testing.T) {
+	f := func(text, want string) {
+		t.Helper()
+		got, typed := typed(text)
+		if typed && got.Query != want || !typed && want != "" {
+			t.Errorf("%q is %q", text, got.Query)
+		}
+	}
+	f("offer OR meetup", "(offer OR meetup) NOT quarantined:true")
+	f(`"go meetup" AND NOT berlin`, `("go meetup" AND NOT berlin) NOT quarantined:true`)
+	f("lease NOT (car OR bike)", "(lease NOT (car OR bike)) NOT quarantined:true")
+	f("offer or meetup", "")
+	f("archive promos AND newsletters", "")
+	f("do NOT archive anything", "")
+	f("any meetups in Berlin OR Hamburg?", "")
+	f("mail from Ann AND about the lease", "")
+	f("OFFER OR MEETUP", "")
+	f("OR", "")
+	f("offer OR", "")
+	f("offer OR (", "")
+}

@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// Found says how many mails were found. The query is that which ran; capped tells that there may be more.
-func Found(query string, mails []Mail, count int, capped bool) Claim {
+// Found says how many mails were found; capped tells that there may be more.
+func Found(mails []Mail, count int, capped bool) Claim {
 	if count == 0 {
-		return Claim{Text: "Nothing was found. The search was: " + searched(query)}
+		return Claim{Text: "Nothing was found."}
 	}
 	number := plural(count, "mail")
 	if capped {
@@ -25,13 +25,6 @@ func Found(query string, mails []Mail, count int, capped bool) Claim {
 		ids[i] = mails[i].ID
 	}
 	return Claim{fmt.Sprintf("%s %s.", number, verb), ids}
-}
-
-func searched(query string) string {
-	if query == "" {
-		return "all mail."
-	}
-	return query
 }
 
 // Would says which actions policies would propose, by action.

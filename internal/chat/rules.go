@@ -3,6 +3,7 @@ package chat
 import (
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/applylens/applylens/internal/search"
 )
@@ -201,7 +202,7 @@ var namesQuarantine = regexp.MustCompile(`\bquarantined:`)
 
 // typed returns the intent of a question that is a query already.
 func typed(text string) (Intent, bool) {
-	if !fieldName.MatchString(text) {
+	if !fieldName.MatchString(text) && !joined(text) {
 		return Intent{}, false
 	}
 	query := text
@@ -222,6 +223,22 @@ func typed(text string) (Intent, bool) {
 	}
 	return i, true
 }
+
+// operator is one of a query's, between others of its parts.
+var operator = regexp.MustCompile(`\S\s+(?:AND|OR|NOT|AND NOT)\s+\S`)
+
+// joined tells whether a text consists of words that operators join, and is no sentence: those have words that say nothing about mail, or say what
+// to do.
+func joined(text string) bool {
+	if !operator.MatchString(text) || strings.ContainsAny(text, "?!") || text == strings.ToUpper(text) {
+		return false
+	}
+	return !slices.ContainsFunc(readQuestion(text).words, func(word string) bool {
+		return !operators[word] && (actionWords[word] || stopWords["en"][word])
+	})
+}
+
+var operators = wordSet("and or not")
 
 var fieldWords = wordSet(`and or not now to subject body text sender from recipients domain category label labels list id quarantined risk score received at expires
 	age days expired ats stage system company ghosting`)

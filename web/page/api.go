@@ -30,17 +30,31 @@ func (p *problem) Error() string { return fmt.Sprintf("%d %s", p.Status, p.Detai
 // call asks the API as the visit's person: body is sent as JSON unless it is nil, and the answer is read into out unless that is
 // nil.
 func (v *visit) call(method, path string, body, out any) *problem {
+	answer, wrong := v.send(method, path, body)
+	if wrong != nil {
+		return wrong
+	}
+	if out != nil {
+		if err := json.Unmarshal(answer.body.Bytes(), out); err != nil {
+			return v.broken(path, err)
+		}
+	}
+	return nil
+}
+
+// send asks the API as the visit's person, with headers as names and values; an empty value is no header.
+func (v *visit) send(method, path string, body any, headers ...string) (*answer, *problem) {
 	var content io.Reader
 	if body != nil {
 		text, err := json.Marshal(body)
 		if err != nil {
-			return v.broken(path, err)
+			return nil, v.broken(path, err)
 		}
 		content = bytes.NewReader(text)
 	}
 	r, err := http.NewRequestWithContext(v.r.Context(), method, apiPrefix+path, content)
 	if err != nil {
-		return v.broken(path, err)
+		return nil, v.broken(path, err)
 	}
 	r.Host, r.RemoteAddr = v.r.Host, v.r.RemoteAddr
 	r.RequestURI = r.URL.RequestURI()
@@ -49,25 +63,25 @@ func (v *visit) call(method, path string, body, out any) *problem {
 	if body != nil {
 		r.Header.Set("Content-Type", "application/json")
 	}
+	for i := 0; i < len(headers); i += 2 {
+		if headers[i+1] != "" {
+			r.Header.Set(headers[i], headers[i+1])
+		}
+	}
 	answer := &answer{header: http.Header{}}
 	v.api.ServeHTTP(answer, r)
 	v.event = answer.header.Get("X-Event-Id")
 	if answer.status >= http.StatusBadRequest {
 		wrong := &problem{}
 		if err := json.Unmarshal(answer.body.Bytes(), wrong); err != nil || wrong.Status == 0 {
-			return v.broken(path, fmt.Errorf("status %d: %w", answer.status, err))
+			return nil, v.broken(path, fmt.Errorf("status %d: %w", answer.status, err))
 		}
-		return wrong
+		return nil, wrong
 	}
 	if answer.cut {
-		return v.broken(path, fmt.Errorf("the answer has more than %d bytes", maxAnswer))
+		return nil, v.broken(path, fmt.Errorf("the answer has more than %d bytes", maxAnswer))
 	}
-	if out != nil {
-		if err := json.Unmarshal(answer.body.Bytes(), out); err != nil {
-			return v.broken(path, err)
-		}
-	}
-	return nil
+	return answer, nil
 }
 
 // broken reports what should not happen.

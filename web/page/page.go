@@ -82,6 +82,8 @@ func (p *Pages) routes() {
 		p.mux.HandleFunc("GET "+callbackPath, p.finishOpenID)
 	}
 	p.mux.Handle("GET /{$}", p.signedIn(assistant))
+	p.mux.Handle("POST /{$}", p.signedIn(ask))
+	p.mux.Handle("GET /hits", p.signedIn(showHits))
 	p.mux.Handle("GET /tray", p.signedIn(tray))
 	p.mux.Handle("POST /tray", p.signedIn(decide))
 	p.mux.Handle("GET /history", p.signedIn(history))
@@ -178,18 +180,29 @@ func (v *visit) show(name, title, here string, body any, wrong *problem) {
 	v.render(v.w, v.r, name, frame{Title: title, Here: here, Caller: v.caller, Sections: sections, Body: body, Problem: wrong})
 }
 
+// fragment answers with a part of a page, for scripts to put in.
+func (v *visit) fragment(page, part string, body any) {
+	v.write(v.w, v.r, page, part, http.StatusOK, body)
+}
+
 // render writes a page. Nothing is sent before it is whole, so that an error does not cut it.
 func (p *Pages) render(w http.ResponseWriter, r *http.Request, name string, f frame) {
+	status := http.StatusOK
+	if f.Problem != nil {
+		status = f.Problem.Status
+	}
+	p.write(w, r, name, "layout", status, f)
+}
+
+func (p *Pages) write(w http.ResponseWriter, r *http.Request, page, part string, status int, data any) {
 	var text bytes.Buffer
-	if err := p.templates[name].ExecuteTemplate(&text, "layout", f); err != nil {
-		p.log.Error("cannot render a page", "page", name, "error", err)
+	if err := p.templates[page].ExecuteTemplate(&text, part, data); err != nil {
+		p.log.Error("cannot render a page", "page", page, "error", err)
 		http.Error(w, "Something went wrong on our side.", http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	if f.Problem != nil {
-		w.WriteHeader(f.Problem.Status)
-	}
+	w.WriteHeader(status)
 	if r.Method != http.MethodHead {
 		_, _ = w.Write(text.Bytes()) // the client may be gone
 	}

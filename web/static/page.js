@@ -3,7 +3,7 @@
 
 const format = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 
-function localTimes(root) {
+export function localTimes(root) {
   for (const time of root.querySelectorAll("time[datetime]")) {
     const at = new Date(time.dateTime);
     if (!Number.isNaN(at.getTime())) {
@@ -17,7 +17,7 @@ const status = document.getElementById("status");
 let fading;
 
 // say shows a sentence for ten seconds, with a button that does something about it.
-function say(sentence, label, act) {
+export function say(sentence, label, act) {
   clearTimeout(fading);
   const box = document.createElement("div");
   box.append(sentence);
@@ -32,7 +32,7 @@ function say(sentence, label, act) {
 }
 
 // ask calls the API, and returns its answer or throws an error with a sentence for people.
-async function ask(method, path, body) {
+export async function ask(method, path, body) {
   let answer;
   try {
     answer = await fetch("/api" + path, {
@@ -205,13 +205,6 @@ class Tray {
     }
   }
 }
-
-// Without a mode the address has no parameter for it.
-document.getElementById("ask")?.addEventListener("submit", (event) => {
-  const mode = event.target.elements.mode;
-  mode.disabled = mode.value === "";
-  setTimeout(() => { mode.disabled = false; });
-});
 
 localTimes(document);
 if (document.getElementById("keys")) {
