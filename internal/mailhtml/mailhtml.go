@@ -123,8 +123,8 @@ func (p *plainer) begin(token *html.Token) {
 		return
 	}
 	kept := html.Token{Type: html.StartTagToken, Data: name}
-	if target := strings.TrimSpace(valueOf(token, "href")); token.DataAtom == atom.A && target != "" {
-		kept.Attr = append(kept.Attr, html.Attribute{Key: "title", Val: target[:min(len(target), maxValue)]})
+	if target := strings.TrimSpace(valueOf(token, "href")); token.DataAtom == atom.A && target != "" && len(target) <= maxValue {
+		kept.Attr = append(kept.Attr, html.Attribute{Key: "title", Val: target})
 	}
 	for _, a := range token.Attr {
 		if attributes[a.Key] != nil && len(a.Val) <= maxValue {
