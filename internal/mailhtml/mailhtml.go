@@ -115,7 +115,9 @@ func nameOf(token *html.Token) string {
 
 func (p *plainer) begin(token *html.Token) {
 	if token.DataAtom == atom.Img {
-		p.out.WriteString(html.EscapeString(valueOf(token, "alt")))
+		if text := strings.TrimSpace(valueOf(token, "alt")); text != "" {
+			p.out.WriteString(" " + html.EscapeString(text) + " ") // rows of icons have no spaces between them
+		}
 		return
 	}
 	name := nameOf(token)

@@ -29,7 +29,7 @@ func TestSanitize(t *testing.T) {
 	f(`<script>alert(1)</script>a`, `a`)
 	f(`<script src="https://x.example/a.js"></script>a`, `a`)
 	f(`<p onclick="x()" onmouseover=x()>a</p>`, `<p>a</p>`)
-	f(`<img src="https://x.example/pixel.gif" alt="A &quot;boat&quot; <b>" onerror=alert(1)>`, `A &#34;boat&#34; &lt;b&gt;`)
+	f(`<img src="https://x.example/pixel.gif" alt="A &quot;boat&quot; <b>" onerror=alert(1)>`, ` A &#34;boat&#34; &lt;b&gt; `)
 	f(`<img src=x>a`, `a`)
 	f(`<form action="https://x.example"><input name=a value=b><button>Send</button></form>`, `Send`)
 	f(`<iframe src="https://x.example">b</iframe>a`, `a`)

@@ -277,6 +277,8 @@ func TestLooks(t *testing.T) {
 	b.look("mail-open")
 	b.open(o.html("markup", "")) // no HTML, no text
 	b.look("mail-plain")
+	b.open(o.html("walk", ""))
+	b.look("mail-text")
 	b.open("/nothing")
 	b.Until("the status of the page is told", func() bool { return len(b.forgetFaults()) > 0 })
 	b.look("not-found")
