@@ -52,7 +52,7 @@ func TestNewMailIsFoundByPerson(t *testing.T) {
 	}
 }
 
-// TestChatPlansAreBounded: what the chat asks for costs no more with the plans that PostgreSQL keeps.
+// TestChatPlansAreBounded: what the chat and the page of a mail ask for costs no more with the plans that PostgreSQL keeps.
 func TestChatPlansAreBounded(t *testing.T) {
 	t.Parallel()
 	pool, _ := testenv.Database(t)
@@ -63,6 +63,7 @@ func TestChatPlansAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	plans.Hold(t, pool, selectAbout, plans.Person, `{1,2,3,4,5,none}`, 5)
+	plans.Hold(t, pool, selectOnMail, plans.Person, "1", 100)
 	plans.Hold(t, pool, useStream, `\x00`, plans.Person)
 	plans.Hold(t, pool, deleteStreams)
 	plans.Hold(t, pool, deleteSurplus, plans.Person)

@@ -3,6 +3,7 @@ package actions
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -78,4 +79,39 @@ func History(ctx context.Context, db DB, user string, limit int) ([]Decided, err
 		err = row.Scan(append(d.fields(), &d.Status, &d.DecidedAt)...)
 		return d, err
 	}, selectHistory, user, limit)
+}
+
+// selectOnMail lists what was proposed for a mail of the person, the newest first. Each part has an index of its own.
+const selectOnMail = `
+SELECT a.id::text, a.action, a.params, a.confidence, a.explored, a.rationale, a.created_at, a.policy_id, COALESCE(p.name, ''),
+       CASE WHEN a.status = 'pending' AND a.created_at <= now() - interval '30 days' THEN 'expired' ELSE a.status END, a.decided_at
+FROM (
+    SELECT * FROM actions WHERE user_id = $1 AND email_id = $2 AND status = 'pending'
+    UNION ALL
+    SELECT * FROM actions WHERE user_id = $1 AND email_id = $2 AND status IN ('approved', 'rejected')
+    UNION ALL
+    SELECT * FROM actions WHERE user_id = $1 AND email_id = $2 AND status = 'expired') a
+LEFT JOIN policies p ON p.id = a.policy_id AND p.user_id = a.user_id
+ORDER BY a.created_at DESC, a.id
+LIMIT $3`
+
+// OnMail is a proposal for a mail that is known, and what became of it.
+type OnMail struct {
+	Proposed
+	Status    string
+	DecidedAt *time.Time // nil unless it was decided
+}
+
+// ReadOnMail stores in into what was proposed for a mail of the person, whatever became of it, the newest first.
+func ReadOnMail(b *pgx.Batch, user, mail string, limit int, into *[]OnMail) {
+	b.Queue(selectOnMail, user, mail, limit).Query(func(rows pgx.Rows) (err error) {
+		*into, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (p OnMail, err error) {
+			err = row.Scan(&p.ID, &p.Action, &p.Params, &p.Confidence, &p.Explored, &p.Rationale, &p.CreatedAt, &p.PolicyID, &p.PolicyName, &p.Status, &p.DecidedAt)
+			return p, err
+		})
+		if err != nil {
+			return fmt.Errorf("read proposals for a mail: %w", err)
+		}
+		return nil
+	})
 }

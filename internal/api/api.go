@@ -214,6 +214,7 @@ func (s *server) operations(extend []func(huma.API)) huma.API {
 	s.routePreferences(api)
 	s.routeStats(api)
 	s.routeSearch(api)
+	s.routeMail(api)
 	s.routeMoney(api)
 	s.routeChat(api)
 	for _, register := range extend {

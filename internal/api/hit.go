@@ -72,8 +72,11 @@ type (
 )
 
 // Schema describes the type to huma, which cannot derive it.
-func (atsOrNone) Schema(r huma.Registry) *huma.Schema {
-	return &huma.Schema{OneOf: []*huma.Schema{r.Schema(reflect.TypeFor[atsView](), true, ""), {Type: "null"}}}
+func (atsOrNone) Schema(r huma.Registry) *huma.Schema { return orNull[atsView](r) }
+
+// orNull describes a T that may be null.
+func orNull[T any](r huma.Registry) *huma.Schema {
+	return &huma.Schema{OneOf: []*huma.Schema{r.Schema(reflect.TypeFor[T](), true, ""), {Type: "null"}}}
 }
 
 // hits reads the mails that were found, in their order, and adds why they rank high. A mail that was deleted after it was

@@ -109,6 +109,8 @@ func attempts(alice target) map[string][]attempt {
 			{"/search?q=canary+OR+id:" + alice.proposed, nil, http.StatusOK},
 			{"/search?timeout=1ms&wait=" + alice.event, nil, http.StatusNotFound},
 		},
+		"GET /mail/{id}":        refused("/mail/" + alice.proposed),
+		"GET /mail/{id}/html":   refused("/mail/" + alice.proposed + "/html"),
 		"GET /money/summary":    {{"/money/summary", nil, http.StatusOK}, {"/money/summary?timeout=1ms&wait=" + alice.event, nil, http.StatusNotFound}},
 		"GET /money/duplicates": {{"/money/duplicates?window_days=365", nil, http.StatusOK}, {"/money/duplicates?timeout=1ms&wait=" + alice.event, nil, http.StatusNotFound}},
 		"GET /money/receipts": {
@@ -153,6 +155,7 @@ func TestNobodySeesAnother(t *testing.T) {
 	for range 2 { // a duplicate
 		receipt = alice.receipt(canary+" books", "12.5", "EUR", spring, canary+" receipt")
 	}
+	alice.Exec(`UPDATE mails SET html = '<p>canary</p>', text = 'canary' WHERE id = $1`, proposed)
 	alice.Exec(`INSERT INTO weight_counts (version, user_id, feature, approvals, rejections, updated_at) VALUES (1, 'alice', 'contains:canary', 3, 0, now())`)
 	alice.Exec(`INSERT INTO policy_days (version, user_id, policy_id, day, fired, approved, rejected, missed, updated_at)
 	            VALUES (1, 'alice', $1, (now() AT TIME ZONE 'UTC')::date, 1, 0, 0, 0, now())`, policy)

@@ -270,6 +270,15 @@ func TestLooks(t *testing.T) {
 		b.open("/" + name)
 		b.look(strings.ReplaceAll(name, "/", "-"))
 	}
+	b.open(o.letter())
+	b.until(`performance.getEntriesByType("resource").some(r => r.name.endsWith("/html"))`)
+	b.look("mail")
+	b.do(chromedp.Evaluate[chromedp.Void](`for (const more of document.querySelectorAll("main details")) more.open = true`))
+	b.look("mail-open")
+	b.open(o.html("markup", "")) // no HTML, no text
+	b.look("mail-plain")
+	b.open(o.html("walk", ""))
+	b.look("mail-text")
 	b.open("/nothing")
 	b.Until("the status of the page is told", func() bool { return len(b.forgetFaults()) > 0 })
 	b.look("not-found")

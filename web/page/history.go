@@ -32,18 +32,25 @@ func undo(v *visit) {
 		v.fail(&problem{Status: http.StatusBadRequest, Detail: "The form names no decision, or too many. Nothing was changed."})
 		return
 	}
-	undone := 0
-	for _, id := range v.r.PostForm["undo"] {
+	ids := v.r.PostForm["undo"]
+	if wrong := v.revert(ids); wrong != nil {
+		v.fail(wrong)
+		return
+	}
+	v.redirect("/history?undone=" + strconv.Itoa(len(ids)))
+}
+
+// revert takes decisions back, one after the other. The problem says how many were before it.
+func (v *visit) revert(ids []string) *problem {
+	for undone, id := range ids {
 		if wrong := v.call(http.MethodPost, "/actions/"+segment(id)+"/revert", nil, nil); wrong != nil {
 			if undone > 0 {
 				wrong.Detail = plural(undone, "decision was", "decisions were") + " taken back, then: " + wrong.Detail
 			}
-			v.fail(wrong)
-			return
+			return wrong
 		}
-		undone++
 	}
-	v.redirect("/history?undone=" + strconv.Itoa(undone))
+	return nil
 }
 
 // segment writes a text of a form as one segment of a path.

@@ -88,6 +88,8 @@ func (p *Pages) routes() {
 	p.mux.Handle("POST /tray", p.signedIn(decide))
 	p.mux.Handle("GET /history", p.signedIn(history))
 	p.mux.Handle("POST /history", p.signedIn(undo))
+	p.mux.Handle("GET /mail/{id}", p.signedIn(mail))
+	p.mux.Handle("POST /mail/{id}", p.signedIn(decideOnMail))
 	p.mux.Handle("GET /preferences", p.signedIn(preferences))
 	p.mux.Handle("POST /preferences", p.signedIn(changePreferences))
 	p.mux.Handle("GET /policies", p.signedIn(policies))

@@ -38,6 +38,9 @@ type proposal struct {
 	DecidedAt time.Time `json:"decided_at"`
 }
 
+// Decided tells whether its owner decided on it, and the decision stands.
+func (p proposal) Decided() bool { return p.Status == "approved" || p.Status == "rejected" }
+
 // params are what an action is done with, such as the label.
 type params map[string]any
 
@@ -198,6 +201,17 @@ func decide(v *visit) {
 		v.fail(&problem{Status: http.StatusBadRequest, Detail: "The form names no proposal. Nothing was changed."})
 		return
 	}
+	decided, lost, wrong := v.decideAll(word, ids)
+	if wrong != nil {
+		v.fail(wrong)
+		return
+	}
+	v.redirect(after(map[string]string{"approve": "approved", "reject": "rejected"}[word], decided, lost))
+}
+
+// decideAll approves or rejects proposals, and returns those that are decided so now and how many others were in the way of it. It is a
+// problem when nothing could be decided.
+func (v *visit) decideAll(word string, ids []string) (decided []string, lost int, wrong *problem) {
 	decisions := make([]decision, len(ids))
 	for i, id := range ids {
 		decisions[i] = decision{id, word}
@@ -206,11 +220,8 @@ func decide(v *visit) {
 		Results []struct{ ID, Outcome string }
 	}
 	if wrong := v.call(http.MethodPost, "/actions/decide", map[string]any{"decisions": decisions}, &answer); wrong != nil {
-		v.fail(wrong)
-		return
+		return nil, 0, wrong
 	}
-	var decided []string
-	lost := 0
 	for _, result := range answer.Results {
 		switch result.Outcome {
 		case "decided", "repeated":
@@ -220,10 +231,9 @@ func decide(v *visit) {
 		}
 	}
 	if len(decided) == 0 && lost > 0 {
-		v.fail(&problem{Status: http.StatusConflict, Detail: plural(lost, "proposal was", "proposals were") + " decided elsewhere, or expired, in the meantime. Nothing was changed."})
-		return
+		return nil, lost, &problem{Status: http.StatusConflict, Detail: plural(lost, "proposal was", "proposals were") + " decided elsewhere, or expired, in the meantime. Nothing was changed."}
 	}
-	v.redirect(after(map[string]string{"approve": "approved", "reject": "rejected"}[word], decided, lost))
+	return decided, lost, nil
 }
 
 // always makes a policy of a proposal.

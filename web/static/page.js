@@ -186,6 +186,7 @@ class Tray {
 
   key(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input:not([type=checkbox]), textarea, select, dialog[open]")) return;
+    if (event.key === "Enter" && event.target.closest("button, a, input, summary")) return; // what it presses there
     const here = this.here();
     const keys = {
       j: () => this.go(1),
@@ -195,6 +196,7 @@ class Tray {
       u: () => this.undo(),
       e: () => { if (here) { const why = here.querySelector("details"); why.open = !why.open; } },
       x: () => { if (here) { const pick = here.querySelector("[name=selected]"); pick.checked = !pick.checked; } },
+      Enter: () => here && location.assign(here.querySelector(".subject a").href),
       "?": () => document.getElementById("keys").showModal(),
     };
     if (event.repeat && "arux".includes(event.key)) {
