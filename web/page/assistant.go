@@ -60,6 +60,7 @@ type assistantBody struct {
 
 	Accuracy        []policyStats // the policies that fired most
 	AccuracyProblem *problem
+	Money           moneyTools
 }
 
 // Examples are questions to begin with.
@@ -92,8 +93,9 @@ func assistant(v *visit) {
 		Query: asked.Get("q"), Mode: asked.Get("mode"), Modes: modes, Window: asked.Get("window_days"), Ages: ages,
 		Explain: asked.Get("explain") == "1", Asked: strings.TrimSpace(asked.Get("q")) != "",
 	}
-	panel := *v // calls at the same time
+	panel, tools := *v, *v // call at the same time
 	var both sync.WaitGroup
+	both.Go(func() { body.Money = tools.openTool(asked.Get("tool"), body.Address()) })
 	both.Go(func() { body.Accuracy, body.AccuracyProblem = panel.panelAccuracy() })
 	wrong := v.answer(body, asked.Get("stream"))
 	both.Wait()

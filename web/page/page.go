@@ -97,6 +97,7 @@ func (p *Pages) routes() {
 	p.mux.Handle("GET /policies/{id}", p.signedIn(editPolicy))
 	p.mux.Handle("POST /policies/{id}", p.signedIn(savePolicy))
 	p.mux.Handle("GET /accuracy", p.signedIn(accuracy))
+	p.mux.Handle("GET /money", p.signedIn(money))
 }
 
 // Has tells whether a page belongs to a request.
@@ -175,7 +176,7 @@ type frame struct {
 
 type section struct{ Path, Name string }
 
-var sections = []section{{"/", "Assistant"}, {"/tray", "Tray"}, {"/history", "History"}, {"/preferences", "Preferences"}, {"/policies", "Policies"}, {"/accuracy", "Accuracy"}}
+var sections = []section{{"/", "Assistant"}, {"/tray", "Tray"}, {"/history", "History"}, {"/preferences", "Preferences"}, {"/policies", "Policies"}, {"/accuracy", "Accuracy"}, {"/money", "Money"}}
 
 // show answers with a page.
 func (v *visit) show(name, title, here string, body any, wrong *problem) {

@@ -161,5 +161,11 @@ form.addEventListener("submit", (event) => {
   begin(question);
 });
 
+// The link to the export stands there in the mode that is chosen.
+form.elements.mode.addEventListener("change", (event) => {
+  const money = event.target.value === "money";
+  document.getElementById("export").replaceChildren(...(money ? [element("a", { href: "/money/receipts.csv", download: "" }, "Export receipts (CSV)")] : []));
+});
+
 // Back and forward show what the server says about that address.
 addEventListener("popstate", () => location.reload());

@@ -13,6 +13,15 @@ export function localTimes(root) {
   }
 }
 
+// localAmounts writes amounts as the browser's locale does.
+function localAmounts(root) {
+  for (const amount of root.querySelectorAll("data.amount")) {
+    try {
+      amount.textContent = new Intl.NumberFormat(undefined, { style: "currency", currency: amount.dataset.currency }).format(amount.value);
+    } catch { /* a currency that the browser does not know */ }
+  }
+}
+
 const status = document.getElementById("status");
 let fading;
 
@@ -209,6 +218,7 @@ class Tray {
 }
 
 localTimes(document);
+localAmounts(document);
 if (document.getElementById("keys")) {
   new Tray(document.getElementById("main"));
 }
