@@ -31,7 +31,7 @@ func (o *owner) manyReceipts() {
 	o.receipt("host1", "Tiny Hosting", "1234.56", "EUR", time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC))
 	o.receipt("host2", "Tiny Hosting", "1234.56", "EUR", time.Date(2026, 3, 7, 12, 0, 0, 0, time.UTC))
 	o.receipt("back", "A merchant with a very long name that never ends, of somewhere far away GmbH & Co. KG aA", "-41.00", "EUR", time.Date(2026, 4, 1, 12, 0, 0, 0, time.UTC))
-	o.receipt("rtl", "‮متجر", "5000", "JPY", time.Date(2026, 4, 2, 12, 0, 0, 0, time.UTC))
+	o.receipt("rtl", "\u202eمتجر", "5000", "JPY", time.Date(2026, 4, 2, 12, 0, 0, 0, time.UTC))
 }
 
 func TestMoney(t *testing.T) {
