@@ -201,7 +201,8 @@ func TestParametersAreExact(t *testing.T) {
 	w := newDeployment(t)
 	p := w.person("alice")
 	values := map[string]string{"limit": "5", "wait": "x", "timeout": "1s", "window_days": "7", "min": "0.1", "q": "x", "mode": "money", "near": "Berlin",
-		"propose": "1", "explain": "1", "remember": "1", "stream": strings.Repeat("0", 32)}
+		"propose": "1", "explain": "1", "remember": "1", "plain": "1", "stream": strings.Repeat("0", 32), "month": "2026-03",
+		"before": "6b1fd3ea-2b8c-4f6e-9a43-5f2d6f0f3c11"}
 	_, routes := w.document()
 	for route, operation := range routes {
 		method, path, _ := strings.Cut(route, " ")
