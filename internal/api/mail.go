@@ -130,10 +130,13 @@ type mailHTMLOutput struct {
 // of ours may show it.
 const mailHTMLPolicy = "sandbox; default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'"
 
-var mailHTMLResponses = map[string]*huma.Response{"200": {
-	Description: "OK",
-	Content:     map[string]*huma.MediaType{"text/html": {Schema: &huma.Schema{Type: huma.TypeString}}},
-}}
+// mailHTMLResponses are made anew for each API, since huma adds to them.
+func mailHTMLResponses() map[string]*huma.Response {
+	return map[string]*huma.Response{"200": {
+		Description: "OK",
+		Content:     map[string]*huma.MediaType{"text/html": {Schema: &huma.Schema{Type: huma.TypeString}}},
+	}}
+}
 
 const mailHTMLDescription = `A document of its own, without scripts, forms, images, addresses that a browser would follow, and styles beyond colours, type and ` +
 	`boxes. Its Content-Security-Policy has it loaded into a sandbox. 404 also for a mail that has no HTML.`
@@ -143,7 +146,7 @@ func (s *server) routeMail(api huma.API) {
 	Route(api, huma.Operation{OperationID: "mail", Method: http.MethodGet, Path: "/mail/{id}", Tags: tags,
 		Summary: "Read a mail, what was proposed for it, and what was learned of it"}, s.mail)
 	Route(api, huma.Operation{OperationID: "mailHTML", Method: http.MethodGet, Path: "/mail/{id}/html", Tags: tags,
-		Summary: "Read the HTML of a mail, made safe to show", Description: mailHTMLDescription, Responses: mailHTMLResponses}, s.mailHTML)
+		Summary: "Read the HTML of a mail, made safe to show", Description: mailHTMLDescription, Responses: mailHTMLResponses()}, s.mailHTML)
 }
 
 // mail reads in two round trips: the features of what was learned are those of the mail.

@@ -190,7 +190,7 @@ func (s *server) routeMoney(api huma.API) {
 	Route(api, costly(huma.Operation{OperationID: "receipts", Method: http.MethodGet, Path: "/money/receipts", Tags: tags,
 		Errors: append([]int{http.StatusNotFound}, waitErrors...), Summary: "List receipts"}), s.receipts)
 	Route(api, huma.Operation{OperationID: "exportReceipts", Method: http.MethodGet, Path: "/money/receipts.csv", Tags: tags,
-		Errors: waitErrors, Summary: "Export all receipts as CSV", Description: receiptsDescription, Responses: receiptsResponses}, s.export)
+		Errors: waitErrors, Summary: "Export all receipts as CSV", Description: receiptsDescription, Responses: receiptsResponses()}, s.export)
 }
 
 func (s *server) summary(ctx context.Context, in *summaryInput) (*summaryOutput, error) {

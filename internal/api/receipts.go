@@ -24,13 +24,16 @@ const receiptsDescription = `RFC 4180 with a header, the newest first, amounts w
 // receiptsHeader are the columns of the export.
 var receiptsHeader = []string{"date", "merchant", "amount", "email_id", "subject", "category", "currency"}
 
-var receiptsResponses = map[string]*huma.Response{"200": {
-	Description: "OK",
-	Content:     map[string]*huma.MediaType{"text/csv": {Schema: &huma.Schema{Type: huma.TypeString}}},
-	Headers: map[string]*huma.Param{
-		"Content-Disposition": {Description: "Names a file with the date, such as receipts-2026-12-01.csv", Schema: &huma.Schema{Type: huma.TypeString}},
-	},
-}}
+// receiptsResponses are made anew for each API, since huma adds to them.
+func receiptsResponses() map[string]*huma.Response {
+	return map[string]*huma.Response{"200": {
+		Description: "OK",
+		Content:     map[string]*huma.MediaType{"text/csv": {Schema: &huma.Schema{Type: huma.TypeString}}},
+		Headers: map[string]*huma.Param{
+			"Content-Disposition": {Description: "Names a file with the date, such as receipts-2026-12-01.csv", Schema: &huma.Schema{Type: huma.TypeString}},
+		},
+	}}
+}
 
 // selectReceipts reads some of a person's receipts, the newest first, from behind a place in their order: of a time, and with a text in
 // the merchant's name or the subject, whatever its case.
