@@ -109,7 +109,7 @@ func TestMembersAreExact(t *testing.T) {
 		"POST /actions/decide":       `{"decisions":[{"id":"` + action.ID + `","decision":"approve"},{"id":"` + other + `","decision":"reject"}]}`,
 		"POST /actions/performed":    `{"email_id":"` + mail + `","action":"create_task"}`,
 		"POST /actions/propose":      `{"query":"category:promo","email_ids":["` + mail + `"],"limit":1}`,
-		"POST /chat":                 `{"q":"x","mode":"money","propose":true,"explain":true,"remember":true,"window_days":7}`,
+		"POST /chat":                 `{"q":"x","mode":"money","propose":true,"explain":true,"remember":true,"plain":true,"window_days":7}`,
 		"POST /policy":               `{` + policy + `}`,
 		"POST /policy/test":          `{` + policy + `,"email_ids":["` + mail + `"],"limit":1}`,
 		"PUT /policy/{id}":           `{` + strings.Replace(policy, `"n"`, `"m"`, 1) + `}`,

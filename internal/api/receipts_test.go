@@ -184,8 +184,8 @@ func TestALongExportInBoundedMemory(t *testing.T) {
 	const stall = 3 * time.Second
 	w.handler.(*server).stallFor = stall
 	p := w.person("alice")
-	const count = 200_000
-	p.manyReceipts(count, 0)
+	const count = 40_000 // 120 MB
+	p.manyReceipts(count, 3_000)
 	reader := p.slowClient(w.serve())
 	response, err := http.ReadResponse(reader, nil)
 	w.Must(err)
@@ -195,12 +195,13 @@ func TestALongExportInBoundedMemory(t *testing.T) {
 	runtime.ReadMemStats(&before)
 	lines, peak, began := 0, uint64(0), time.Now()
 	for scanner := bufio.NewScanner(response.Body); ; lines++ {
-		if lines%100_000 == 1 { // a pause that is shorter than what is allowed, in all longer
+		if lines%20_000 == 1 { // a pause that is shorter than what is allowed, in all longer
 			end := time.NewTimer(stall * 2 / 3)
 			if taken := w.Pool.Stat().AcquiredConns(); taken > 1 {
 				t.Errorf("%d connections are taken while the client rests", taken)
 			}
 			<-end.C
+			runtime.GC() // what is held, and not what was: other tests run beside this one
 			runtime.ReadMemStats(&now)
 			peak = max(peak, now.HeapAlloc)
 		}
@@ -212,7 +213,7 @@ func TestALongExportInBoundedMemory(t *testing.T) {
 	if lines != count+1 {
 		t.Errorf("%d lines, want %d", lines, count+1)
 	}
-	if grown := int64(peak) - int64(before.HeapAlloc); grown > 32<<20 {
+	if grown := int64(peak) - int64(before.HeapAlloc); grown > 64<<20 {
 		t.Errorf("%d MiB more memory", grown>>20)
 	}
 	if took := time.Since(began); took < stall {
