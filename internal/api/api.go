@@ -18,6 +18,7 @@ import (
 	"github.com/applylens/applylens/internal/chat"
 	"github.com/applylens/applylens/internal/outbox"
 	"github.com/applylens/applylens/internal/proposals"
+	"github.com/applylens/applylens/internal/ratelimit"
 	"github.com/applylens/applylens/internal/search"
 	"github.com/applylens/applylens/internal/turns"
 )
@@ -78,8 +79,8 @@ type Config struct {
 type Page interface {
 	http.Handler
 
-	// Has tells whether a page belongs to a request.
-	Has(r *http.Request) bool
+	// Route returns the pattern of the page that belongs to a request, as http.ServeMux has them; empty: none does.
+	Route(r *http.Request) string
 }
 
 // Validate lists what is missing and sets the defaults.
@@ -133,7 +134,7 @@ type server struct {
 	hosts   []string
 	mux     *http.ServeMux // the operations, without /api
 	root    *http.ServeMux // paths that do not exist under /api
-	limiter *limiter
+	limiter *ratelimit.Limiter
 
 	requests *slots // all of a person
 	ordinary *slots // those that run, without the costly ones
@@ -175,7 +176,7 @@ func New(config Config) (http.Handler, error) {
 		wake: config.Wake, gate: config.Gate, hosts: config.Hosts,
 		chooser: &proposals.Chooser{Mails: proposals.Mails{Pool: config.Pool, ATS: config.ATS}, Processors: config.Processors},
 		mux:     http.NewServeMux(), root: http.NewServeMux(),
-		limiter: newLimiter(config.Rate, config.Burst), metrics: m,
+		limiter: ratelimit.New(config.Rate, config.Burst), metrics: m,
 		crossOrigin: http.NewCrossOriginProtection(),
 		requests:    newSlots(mostRequests, 0, 0),
 		ordinary:    newSlots(atOnce, mostRequests, slotPatience),

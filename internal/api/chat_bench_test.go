@@ -22,6 +22,7 @@ import (
 	"github.com/applylens/applylens/internal/chat"
 	"github.com/applylens/applylens/internal/search/postgres"
 	"github.com/applylens/applylens/internal/testkit/load"
+	"github.com/applylens/applylens/internal/testkit/mailboxes"
 	"github.com/applylens/applylens/internal/testkit/testenv"
 )
 
@@ -30,7 +31,7 @@ import (
 func BenchmarkChat(b *testing.B) {
 	pool, _ := testenv.Database(b)
 	handler, secret := fast(b, pool)
-	fill(b, pool, "alice", 100_000)
+	mailboxes.Fill(b, pool, "alice", 100_000)
 	site := httptest.NewServer(handler)
 	b.Cleanup(site.Close)
 	for name, question := range map[string]string{
@@ -101,7 +102,7 @@ func BenchmarkStreams(b *testing.B) {
 			list = append(list, events.Event{Envelope: events.Envelope{Type: events.TypeMailReceived}, Mail: m})
 		}
 	}
-	foldAll(b, pool, mailbox.Group(), list...)
+	mailboxes.Fold(b, pool, mailbox.Group(), list...)
 	site := httptest.NewServer(handler)
 	b.Cleanup(site.Close)
 	for b.Loop() {

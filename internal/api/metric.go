@@ -3,6 +3,7 @@ package api
 import (
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -10,7 +11,7 @@ import (
 
 // metrics are the API's own metrics:
 //
-//	applylens_api_requests_total{method,route,status}           answered requests; route is the path's pattern
+//	applylens_api_requests_total{method,route,status}           answered requests; route is the path's pattern, for pages after "page "
 //	applylens_api_request_duration_seconds{method,route}        from the first byte to the last of the answer
 //	applylens_api_events_total{type}                            events written to the outbox, counted after the commit
 //
@@ -48,6 +49,12 @@ func (m *metrics) observe(seen *observation, method string) {
 	method = boundedMethod(method)
 	m.requests.WithLabelValues(method, seen.route, strconv.Itoa(max(seen.status, http.StatusOK))).Inc()
 	m.duration.WithLabelValues(method, seen.route).Observe(time.Since(seen.start).Seconds())
+}
+
+// pageRoute is the label of a page, which may have the path of an operation.
+func pageRoute(pattern string) string {
+	_, path, _ := strings.Cut(pattern, " ")
+	return "page " + strings.TrimSuffix(path, "{$}")
 }
 
 // boundedMethod keeps methods that clients invent out of the labels.

@@ -49,7 +49,7 @@ func (s *server) rescue(ctx context.Context, w *observation) {
 	}
 }
 
-func (s *server) serve(w http.ResponseWriter, r *http.Request) {
+func (s *server) serve(w *observation, r *http.Request) {
 	if !s.knowsHost(r.Host) {
 		s.refuseHost(w)
 		return
@@ -70,9 +70,16 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request) {
 		handler.ServeHTTP(w, r)
 		return
 	}
-	if s.wantsPage(r) && (s.page.Has(r) || !s.has(r)) {
-		s.page.ServeHTTP(w, r)
-		return
+	if s.wantsPage(r) {
+		if pattern := s.page.Route(r); pattern != "" {
+			w.route = pageRoute(pattern)
+			s.page.ServeHTTP(w, r)
+			return
+		}
+		if !s.has(r) {
+			s.page.ServeHTTP(w, r)
+			return
+		}
 	}
 	s.operate(w, r)
 }

@@ -89,7 +89,7 @@ func (s *server) caller(ctx huma.Context, op *huma.Operation) (*auth.Caller, err
 	case !caller.Has(roleFor(op)):
 		return nil, huma.Error403Forbidden("this needs a token with the role " + roleFor(op))
 	}
-	if wait, ok := s.limiter.allow(caller.ID, time.Now()); !ok {
+	if wait, ok := s.limiter.Take(caller.ID, time.Now()); !ok {
 		seconds := strconv.Itoa(int(math.Ceil(wait.Seconds())))
 		return nil, retryLater(huma.Error429TooManyRequests("too many requests"), seconds)
 	}

@@ -14,30 +14,16 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/applylens/applylens/consumers"
 	"github.com/applylens/applylens/consumers/enrichment"
 	"github.com/applylens/applylens/consumers/mailbox"
 	"github.com/applylens/applylens/consumers/weights"
 	"github.com/applylens/applylens/events"
-	"github.com/applylens/applylens/internal/postgres"
 	"github.com/applylens/applylens/internal/search"
+	"github.com/applylens/applylens/internal/testkit/mailboxes"
 	"github.com/applylens/applylens/internal/testkit/world"
 )
 
-const home = "alice@home.example"
-
-// foldAll folds events into the live version of a group.
-func foldAll(t testing.TB, pool *pgxpool.Pool, group *consumers.Group, list ...events.Event) {
-	t.Helper()
-	batch := group.NewBatch()
-	for i := range list {
-		batch.Add(&list[i])
-	}
-	err := postgres.InTx(t.Context(), pool, func(tx *postgres.Tx) error { return batch.Write(t.Context(), tx, consumers.Version{Number: 1}) })
-	if err != nil {
-		t.Fatal(err)
-	}
-}
+const home = mailboxes.Home
 
 // receive lets the mailbox fold the person's mails, of which each is an hour older than the one before, and returns
 // their ids. What a mail leaves out is filled in.
@@ -56,7 +42,7 @@ func (p *person) receive(mails ...events.Mail) []string {
 		list[i] = events.Event{Envelope: events.Envelope{Type: events.TypeMailReceived}, Mail: m}
 		ids[i] = mailbox.MailID(m).String()
 	}
-	foldAll(p.TB, p.Pool, mailbox.Group(), list...)
+	mailboxes.Fold(p.TB, p.Pool, mailbox.Group(), list...)
 	return ids
 }
 
@@ -64,7 +50,7 @@ func (p *person) receive(mails ...events.Mail) []string {
 func applied(t testing.TB, pool *pgxpool.Pool, a events.Application) {
 	t.Helper()
 	a.System, a.Addresses, a.SrcVersion, a.RecordedAt = "greenhouse", []string{home}, 1, time.Now()
-	foldAll(t, pool, enrichment.Group(), events.Event{Envelope: events.Envelope{Type: events.TypeApplicationChanged}, Application: &a})
+	mailboxes.Fold(t, pool, enrichment.Group(), events.Event{Envelope: events.Envelope{Type: events.TypeApplicationChanged}, Application: &a})
 }
 
 // find searches and returns the hits.

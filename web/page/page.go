@@ -19,6 +19,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/applylens/applylens/internal/auth"
+	"github.com/applylens/applylens/internal/ratelimit"
 	"github.com/applylens/applylens/web"
 )
 
@@ -46,7 +47,8 @@ type Pages struct {
 	mux       *http.ServeMux
 	templates map[string]*template.Template // by page
 	static    *static
-	attempts  *rate.Limiter // of signing in
+	attempts  *rate.Limiter      // of signing in, by anybody
+	failures  *ratelimit.Limiter // of signing in, by network
 }
 
 // New parses the templates and makes the routes.
@@ -54,6 +56,7 @@ func New(config Config) (*Pages, error) {
 	p := &Pages{
 		api: config.API, users: config.Users, log: config.Log, mux: http.NewServeMux(),
 		attempts: rate.NewLimiter(signInsPerSecond, signInBurst),
+		failures: ratelimit.New(failuresPerSecond, failureBurst),
 	}
 	if p.log == nil {
 		p.log = slog.Default()
@@ -100,20 +103,28 @@ func (p *Pages) routes() {
 	p.mux.Handle("GET /money", p.signedIn(money))
 }
 
-// Has tells whether a page belongs to a request.
-func (p *Pages) Has(r *http.Request) bool {
+// Route returns the pattern of the page that belongs to a request, or nothing.
+func (p *Pages) Route(r *http.Request) string {
 	_, pattern := p.mux.Handler(r)
-	return pattern != ""
+	return pattern
 }
 
 // policy allows what the page's own server sends, and nothing else.
 const policy = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
 
+// permissions is what of the browser's devices the pages ask for: nothing.
+const permissions = "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"
+
 // ServeHTTP implements http.Handler. What there is no page for gets one that says so.
 func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Security-Policy", policy)
 	w.Header().Set("Referrer-Policy", "same-origin") // without any, older browsers send forms with the origin null
-	if !p.Has(r) {
+	w.Header().Set("Permissions-Policy", permissions)
+	w.Header().Set("Cross-Origin-Opener-Policy", "same-origin")
+	if auth.CookieName(r) == auth.Cookie { // a browser keeps the cookie only of a page that came by TLS
+		w.Header().Set("Strict-Transport-Security", "max-age=31536000")
+	}
+	if p.Route(r) == "" {
 		p.fail(w, r, nil, &problem{Status: http.StatusNotFound, Detail: "There is no such page."})
 		return
 	}

@@ -1,6 +1,7 @@
 package page
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -41,6 +42,29 @@ func TestLinkExpires(t *testing.T) {
 	o.post("/sign-in", url.Values{"link": {"x"}}).want(http.StatusUnauthorized)
 	o.post("/sign-in", url.Values{"token": {o.link()}}).want(http.StatusUnauthorized, "not valid") // a link is no token
 	o.post("/sign-in", url.Values{"link": {o.token}}).want(http.StatusUnauthorized)                // and a token no link
+}
+
+func TestManyFailuresToSignIn(t *testing.T) {
+	o := newSite(t).owner("alice")
+	link := o.link()
+	for range failureBurst {
+		o.post("/sign-in", url.Values{"token": {"applylens_wrong"}}).want(http.StatusUnauthorized)
+	}
+	o.post("/sign-in", url.Values{"link": {link}}).want(http.StatusTooManyRequests, "Too many attempts", `value="`+link+`"`)
+	o.Eventually("the link signs in after a while", func() error { // it was not used up
+		if answer := o.post("/sign-in", url.Values{"link": {link}}); answer.status != http.StatusSeeOther {
+			return fmt.Errorf("status %d", answer.status)
+		}
+		return nil
+	})
+	for remote, want := range map[string]string{
+		"192.0.2.7:80": "192.0.2.7", "[::ffff:192.0.2.7]:80": "192.0.2.7", "[2001:db8:1:2:3:4:5:6]:80": "2001:db8:1:2::/64",
+		"[2001:db8:1:2::9%eth0]:80": "2001:db8:1:2::/64", "@": "@",
+	} {
+		if got := networkOf(remote); got != want {
+			t.Errorf("%s counts as %s, want %s", remote, got, want)
+		}
+	}
 }
 
 // A link of somebody else would have a person decide and write in another's name.
@@ -101,6 +125,9 @@ func TestCookiesBehindAProxy(t *testing.T) {
 	answer := o.post("/sign-in", url.Values{"link": {o.link()}}, "X-Forwarded-Proto", "https").leads("/")
 	if cookie := answer.header.Get("Set-Cookie"); !strings.HasPrefix(cookie, auth.Cookie+"=") || !strings.Contains(cookie, "Secure") {
 		t.Errorf("a proxy that names this machine as the host gets the cookie %q", cookie)
+	}
+	if o.get("/sign-in").header.Get("Strict-Transport-Security") != "" || o.get("/sign-in", "X-Forwarded-Proto", "https").header.Get("Strict-Transport-Security") == "" {
+		t.Error("TLS is asked for on this machine alone, or nowhere")
 	}
 }
 

@@ -4,15 +4,20 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/applylens/applylens/internal/auth"
 )
 
-// Secrets cannot be guessed; the limits keep attempts from keeping the database busy.
+// Secrets cannot be guessed; the limits keep attempts from keeping the database busy, and whoever makes many from keeping others out.
 const (
 	signInsPerSecond = 200
 	signInBurst      = 1000
+
+	failuresPerSecond = 0.5
+	failureBurst      = 30
 )
 
 // maxForm bounds a form.
@@ -53,8 +58,9 @@ func nextOf(path string) string {
 func (p *Pages) signIn(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	link, next := r.PostFormValue("link"), nextOf(r.PostFormValue("next"))
-	if !p.attempts.Allow() {
-		w.Header().Set("Retry-After", "1")
+	network := networkOf(r.RemoteAddr)
+	if !p.failures.Has(network, time.Now()) || !p.attempts.Allow() {
+		w.Header().Set("Retry-After", "2")
 		p.renderSignIn(w, r, signInForm{Link: link, Next: next}, &problem{Status: http.StatusTooManyRequests, Detail: "Too many attempts to sign in. Try again in a moment."})
 		return
 	}
@@ -66,11 +72,27 @@ func (p *Pages) signIn(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	session, err := p.users.SignIn(ctx, kind, secret, auth.SessionOf(r), browserOf(r))
 	if err != nil {
+		if errors.Is(err, auth.ErrUnauthenticated) {
+			p.failures.Take(network, time.Now())
+		}
 		p.renderSignIn(w, r, signInForm{Link: link, Next: next}, p.refusalOf(kind, err))
 		return
 	}
 	auth.SetSession(w, r, session)
 	http.Redirect(w, r, next, http.StatusSeeOther)
+}
+
+// networkOf is what attempts are counted by: an address, or of version 6 the network that one line gets.
+func networkOf(remote string) string {
+	address, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return remote
+	}
+	ip := address.Addr().Unmap().WithZone("")
+	if ip.Is4() {
+		return ip.String()
+	}
+	return netip.PrefixFrom(ip, 64).Masked().String()
 }
 
 func (p *Pages) refusalOf(kind string, err error) *problem {

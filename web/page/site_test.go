@@ -33,6 +33,11 @@ func newSite(t *testing.T) *site { t.Helper(); return newSiteWith(t, nil) }
 func newSiteWith(t *testing.T, provider *Provider) *site {
 	t.Helper()
 	t.Parallel()
+	return open(t, provider)
+}
+
+func open(t testing.TB, provider *Provider) *site {
+	t.Helper()
 	w := world.New(t)
 	users := auth.NewStore(w.Pool)
 	server := httptest.NewUnstartedServer(nil)

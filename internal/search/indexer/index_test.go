@@ -390,6 +390,32 @@ func TestTwoAtOnceDoNoHarm(t *testing.T) {
 	running.Wait()
 }
 
+// TestAMarkThatIsMadeAnewIsAnother: an indexer that stood still between sending a mail and clearing its mark, while another did both,
+// leaves the mark that the mail has got since.
+func TestAMarkThatIsMadeAnewIsAnother(t *testing.T) {
+	w := newDeployment(t)
+	stop := w.start()
+	w.settle()
+	stop()
+	ctx := t.Context()
+	mail := func(subject string) *events.Event {
+		return received("ada", "1", func(m *events.Mail) { m.Subject = subject })
+	}
+	w.fold(mail("first"))
+	paused := w.indexer()
+	w.Must(paused.look(ctx, false))
+	w.Must(paused.launch(ctx))
+	w.Must(paused.land(ctx))
+	stop = w.start()
+	w.settle()
+	stop()
+	w.fold(mail("second"))
+	w.Must(paused.flush(ctx, false))
+	w.start()
+	w.settle()
+	w.same()
+}
+
 // TestSettledTellsNothingTooEarly: while a change cannot be found it says no, also when the mark was turned into another
 // or made again meanwhile; and in the end it says yes, however much is folded after the time asked for.
 func TestSettledTellsNothingTooEarly(t *testing.T) {

@@ -1,7 +1,10 @@
 package indexer
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -118,9 +121,23 @@ func (w *deployment) compare(when string, want *atstest.Reference) int {
 		expected[name] = application{found, found.Risk(w.Now())}
 	}
 	if diff := cmp.Diff(mails, names) + cmp.Diff(expected, got); diff != "" {
-		w.Fatalf("%s: (-reference +index)\n%s", when, diff)
+		w.Fatalf("%s: (-reference +index)\n%s\nmarks left: %s\nmails: %v\nwithout a refresh: %v", when, diff, w.marks(),
+			world.Column[string](w, `SELECT user_id || ' ' || message_id || ' ' || id FROM live_mails ORDER BY 1`), w.unrefreshed())
 	}
 	return len(expected)
+}
+
+// unrefreshed tells of each mail in the table which version of it Elasticsearch has, whether searches find it or not.
+func (w *deployment) unrefreshed() (versions []string) {
+	w.Helper()
+	for _, id := range world.Column[string](w, `SELECT id::text FROM live_mails ORDER BY user_id, message_id`) {
+		response, err := http.Get(w.server + "/" + w.alias() + "/_doc/" + id + "?_source=false")
+		w.Must(err)
+		text, err := io.ReadAll(response.Body)
+		w.Must(errors.Join(err, response.Body.Close()))
+		versions = append(versions, string(text))
+	}
+	return versions
 }
 
 func timeOf(at *time.Time) time.Time {

@@ -53,7 +53,7 @@ CROSS JOIN LATERAL (
       AND match_keys(user_id, parties || companies) @> match_keys(keys.user_id, ARRAY[keys.key]) OFFSET 0
 ) m
 ORDER BY m.id
-ON CONFLICT (mail_id) DO UPDATE SET generation = d.generation + 1, marked_at = LEAST(d.marked_at, excluded.marked_at),
+ON CONFLICT (mail_id) DO UPDATE SET generation = excluded.generation, marked_at = LEAST(d.marked_at, excluded.marked_at),
     backfill = false, not_before = '-infinity'`
 
 	// deleteAddresses takes away marks that are locked, by where they are.
@@ -68,7 +68,7 @@ SELECT version, after, marked_at FROM dirty_versions ORDER BY version LIMIT 1 FO
 	markNext = `
 INSERT INTO dirty_mails AS d (mail_id, marked_at, backfill)
 SELECT id, $3, true FROM mails WHERE version = $1 AND id > $2 ORDER BY id LIMIT $4
-ON CONFLICT (mail_id) DO UPDATE SET generation = d.generation + 1, marked_at = LEAST(d.marked_at, excluded.marked_at)
+ON CONFLICT (mail_id) DO UPDATE SET generation = excluded.generation, marked_at = LEAST(d.marked_at, excluded.marked_at)
 RETURNING mail_id`
 
 	// passVersion notes how far a version was marked.
