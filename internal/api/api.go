@@ -16,10 +16,12 @@ import (
 
 	"github.com/applylens/applylens/internal/auth"
 	"github.com/applylens/applylens/internal/chat"
+	"github.com/applylens/applylens/internal/demo"
 	"github.com/applylens/applylens/internal/outbox"
 	"github.com/applylens/applylens/internal/proposals"
 	"github.com/applylens/applylens/internal/search"
 	"github.com/applylens/applylens/internal/turns"
+	"github.com/applylens/applylens/internal/uploads"
 )
 
 // Config is what the API needs.
@@ -66,6 +68,12 @@ type Config struct {
 	// Where a browser is signed in because it is on this machine, this keeps out pages of other sites that have given their
 	// own names to this machine. Default: any.
 	Hosts []string
+
+	// Uploads keeps files of mail that persons upload. Default: none are taken.
+	Uploads *uploads.Store
+
+	// Demos makes demo persons. Default: nobody can look around as one.
+	Demos *demo.Persons
 
 	// Extend registers further operations with Route. Default: none.
 	Extend []func(huma.API)
@@ -139,6 +147,10 @@ type server struct {
 	ordinary *slots // those that run, without the costly ones
 	costly   *slots
 
+	uploads *uploads.Store // nil: none are taken
+	demos   *demo.Persons  // nil: there are none
+	chunks  *slots         // that a person sends at once
+
 	streams    *slots // of the chat, each person's
 	allStreams *slots // everybody's
 	model      chat.Model
@@ -180,9 +192,11 @@ func New(config Config) (http.Handler, error) {
 		requests:    newSlots(mostRequests, 0, 0),
 		ordinary:    newSlots(atOnce, mostRequests, slotPatience),
 		costly:      newSlots(atOnceCostly, costlyWaiting, slotPatience),
-		streams:     newSlots(mostStreams, 0, 0),
-		allStreams:  newSlots(config.Streams, 0, 0),
-		model:       config.Model, budget: config.ModelBudget,
+		uploads:     config.Uploads, demos: config.Demos,
+		chunks:     newSlots(mostChunks, 0, 0),
+		streams:    newSlots(mostStreams, 0, 0),
+		allStreams: newSlots(config.Streams, 0, 0),
+		model:      config.Model, budget: config.ModelBudget,
 		beat: heartbeat, writeFor: eventTimeout, lookEvery: lookEvery,
 		tryFor:   tryFor,
 		stallFor: writeTimeout,
@@ -217,6 +231,8 @@ func (s *server) operations(extend []func(huma.API)) huma.API {
 	s.routeMail(api)
 	s.routeMoney(api)
 	s.routeChat(api)
+	s.routeUploads(api)
+	s.routeDemo(api)
 	for _, register := range extend {
 		register(api)
 	}
