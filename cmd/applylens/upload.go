@@ -7,7 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/applylens/applylens/internal/demo"
+	"github.com/applylens/applylens/internal/demoperson"
 	"github.com/applylens/applylens/internal/uploads"
 	"github.com/applylens/applylens/producers/uploadimport"
 )
@@ -23,7 +23,7 @@ type uploading struct {
 const upDemoPersons = 10
 
 // open returns the stores, nil for what is off.
-func (c *uploading) open(links *links, log *slog.Logger) (*uploads.Store, *demo.Persons, error) {
+func (c *uploading) open(links *links, log *slog.Logger) (*uploads.Store, *demoperson.Persons, error) {
 	if c.UploadsDir == "" {
 		return nil, nil, nil
 	}
@@ -35,11 +35,11 @@ func (c *uploading) open(links *links, log *slog.Logger) (*uploads.Store, *demo.
 	if err != nil || c.DemoPersons <= 0 {
 		return store, nil, err
 	}
-	return store, &demo.Persons{Pool: links.pool, Store: store, Most: c.DemoPersons, Log: log}, nil
+	return store, &demoperson.Persons{Pool: links.pool, Store: store, Most: c.DemoPersons, Log: log}, nil
 }
 
 // start imports what is uploaded and removes demo persons whose time is up, until ctx ends.
-func (c *uploading) start(ctx context.Context, running *errgroup.Group, links *links, log *slog.Logger, registry prometheus.Registerer, store *uploads.Store, demos *demo.Persons) {
+func (c *uploading) start(ctx context.Context, running *errgroup.Group, links *links, log *slog.Logger, registry prometheus.Registerer, store *uploads.Store, demos *demoperson.Persons) {
 	if store == nil {
 		log.Info("no uploads are taken: UPLOADS_DIR is not set")
 		return

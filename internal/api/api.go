@@ -16,7 +16,7 @@ import (
 
 	"github.com/applylens/applylens/internal/auth"
 	"github.com/applylens/applylens/internal/chat"
-	"github.com/applylens/applylens/internal/demo"
+	"github.com/applylens/applylens/internal/demoperson"
 	"github.com/applylens/applylens/internal/outbox"
 	"github.com/applylens/applylens/internal/proposals"
 	"github.com/applylens/applylens/internal/search"
@@ -73,7 +73,7 @@ type Config struct {
 	Uploads *uploads.Store
 
 	// Demos makes demo persons. Default: nobody can look around as one.
-	Demos *demo.Persons
+	Demos *demoperson.Persons
 
 	// Extend registers further operations with Route. Default: none.
 	Extend []func(huma.API)
@@ -148,7 +148,7 @@ type server struct {
 	costly   *slots
 
 	uploads *uploads.Store // nil: none are taken
-	demos   *demo.Persons  // nil: there are none
+	demos   *demoperson.Persons  // nil: there are none
 	chunks  *slots         // that a person sends at once
 
 	streams    *slots // of the chat, each person's

@@ -1,8 +1,8 @@
-// Package demo makes demo persons: users of their own with sample mail, as whom somebody looks around without importing anything. A
+// Package demoperson makes demo persons: users of their own with sample mail, as whom somebody looks around without importing anything. A
 // demo person is an ordinary person with the rights of an owner, and sees nothing of anybody else. Each person has one at most, all
 // together are few, and each is removed after a day, or when whoever uses it says so: by the erasure that every person has
 // (internal/person). The sample is imported as an uploaded file is.
-package demo
+package demoperson
 
 import (
 	"context"
