@@ -98,6 +98,10 @@ func (p *Pages) routes() {
 	p.mux.Handle("POST /policies/{id}", p.signedIn(savePolicy))
 	p.mux.Handle("GET /accuracy", p.signedIn(accuracy))
 	p.mux.Handle("GET /money", p.signedIn(money))
+	p.mux.Handle("GET /import", p.signedIn(imports))
+	p.mux.Handle("POST /import", p.signedIn(changeImports))
+	p.mux.Handle("GET /import/list", p.signedIn(showUploads))
+	p.mux.Handle("POST /demo", p.signedIn(lookAround))
 }
 
 // Has tells whether a page belongs to a request.
@@ -136,6 +140,9 @@ func (p *Pages) signedIn(serve func(*visit)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		caller, err := p.callerOf(r)
 		switch {
+		case errors.Is(err, auth.ErrUnauthenticated) && auth.KeptSession(r) != "" && r.Method == http.MethodGet:
+			auth.RestoreSession(w, r) // the demo person is gone
+			http.Redirect(w, r, r.URL.RequestURI(), http.StatusSeeOther)
 		case errors.Is(err, auth.ErrUnauthenticated) && (r.Method == http.MethodGet || r.Method == http.MethodHead):
 			http.Redirect(w, r, "/sign-in?next="+url.QueryEscape(r.URL.RequestURI()), http.StatusSeeOther)
 		case errors.Is(err, auth.ErrUnauthenticated):
