@@ -95,14 +95,15 @@ type uploadsAnswer struct {
 	}
 }
 
-type uploadID struct {
+// UploadID is part of the input of operations on an upload.
+type UploadID struct {
 	ID string `path:"id" maxLength:"36"`
 }
 
 type uploadAnswer struct{ Body uploadView }
 
 type chunkInput struct {
-	uploadID
+	UploadID
 	Offset int64  `query:"offset" minimum:"0" required:"true" doc:"Where in the file the chunk begins"`
 	Digest string `header:"Content-Digest" required:"true" maxLength:"200" doc:"sha-256=:BASE64: of the chunk"`
 }
@@ -215,7 +216,7 @@ func (s *server) findUpload(ctx context.Context, id string) (*uploads.Upload, er
 	return u, err
 }
 
-func (s *server) getUpload(ctx context.Context, in *uploadID) (*uploadAnswer, error) {
+func (s *server) getUpload(ctx context.Context, in *UploadID) (*uploadAnswer, error) {
 	u, err := s.findUpload(ctx, in.ID)
 	if err != nil {
 		return nil, err
@@ -223,7 +224,7 @@ func (s *server) getUpload(ctx context.Context, in *uploadID) (*uploadAnswer, er
 	return &uploadAnswer{viewOfUpload(u)}, nil
 }
 
-func (s *server) deleteUpload(ctx context.Context, in *uploadID) (*struct{}, error) {
+func (s *server) deleteUpload(ctx context.Context, in *UploadID) (*struct{}, error) {
 	u, err := s.findUpload(ctx, in.ID)
 	if err != nil {
 		return nil, err
@@ -326,5 +327,5 @@ func (s *server) putChunk(ctx context.Context, in *chunkInput) (*uploadAnswer, e
 	if _, err := s.uploads.Append(ctx, u.UserID, u.ID, in.Offset, c); err != nil {
 		return nil, s.problemOfChunk(ctx, err)
 	}
-	return s.getUpload(ctx, &in.uploadID)
+	return s.getUpload(ctx, &in.UploadID)
 }

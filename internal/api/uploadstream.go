@@ -23,7 +23,7 @@ const progressName = "progress"
 const uploadLook = 500 * time.Millisecond
 
 type uploadEventsInput struct {
-	uploadID
+	UploadID
 	LastEventID string `header:"Last-Event-ID" maxLength:"64" doc:"The id of the last event of a stream that broke"`
 }
 

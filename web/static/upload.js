@@ -39,8 +39,6 @@ class Sending {
     box.querySelector(".name").textContent = this.file.name;
     const button = box.querySelector("button");
     button.onclick = () => this.stopped.abort();
-    const leaving = (event) => event.preventDefault();
-    addEventListener("beforeunload", leaving);
     try {
       await this.begin();
       while (this.at < this.file.size && !this.stopped.signal.aborted) await this.attempt();
@@ -48,7 +46,6 @@ class Sending {
     } catch (error) {
       say(error.message);
     } finally {
-      removeEventListener("beforeunload", leaving);
       box.hidden = true;
       form.hidden = false;
       form.reset();
@@ -78,7 +75,7 @@ class Sending {
       if (error instanceof Refused || this.stopped.signal.aborted) throw error;
       this.tell("Paused: the server cannot be reached. It goes on by itself.");
       await this.rest(Math.min(1000 * 2 ** this.failures++, 30_000));
-      await ask("GET", `/uploads/${this.id}`).then((u) => { this.at = u.offset; }, () => {});
+      if (!this.stopped.signal.aborted) await ask("GET", `/uploads/${this.id}`).then((u) => { this.at = u.offset; }, () => {});
     }
     if (!this.stopped.signal.aborted) this.show();
   }
