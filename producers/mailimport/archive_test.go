@@ -154,14 +154,15 @@ func TestArchivesThatCannotBeRead(t *testing.T) {
 
 // TestBombs: what comes out of an archive is bounded, whatever it says of itself and however it is packed.
 func TestBombs(t *testing.T) {
-	bomb := strings.Repeat(from+"From: a@b.example\n\n"+strings.Repeat("x", 1<<20)+"\n", 2*unpackedBase>>20)
+	message := from + "From: a@b.example\n\n" + strings.Repeat("x", 1<<20) + "\n"
+	part := gzipOf(t, strings.Repeat(message, unpackedBase/3>>20+15)) // gzip files one behind the other are one
+	whole := strings.Repeat(part, 3)
+	in := archived{"a.mbox.gz", part}
 	for name, content := range map[string]string{
-		"bomb.zip": zipOf(t, zip.Deflate, archived{"a.mbox", bomb}), "bomb.mbox.gz": gzipOf(t, bomb),
-		"bomb.tgz":    gzipOf(t, tarOf(t, archived{"a.txt", bomb}, archived{"a.eml", single("behind")})),
-		"members.tar": tarOf(t, archived{"1.mbox.gz", gzipOf(t, bomb[:len(bomb)/3])}, archived{"2.mbox.gz", gzipOf(t, bomb[:len(bomb)/3])}, archived{"3.mbox.gz", gzipOf(t, bomb)}),
+		"bomb.mbox.gz": whole, "bomb.tar": tarOf(t, in, in, in), "bomb.zip": zipOf(t, zip.Store, archived{"a.mbox.gz", whole}),
 	} {
 		t.Run(name, func(t *testing.T) {
-			if len(content) > 2<<20 {
+			if len(content) > 1<<20 {
 				t.Fatalf("the bomb has %d bytes", len(content))
 			}
 			_, result, err := importFile(t, name, content)

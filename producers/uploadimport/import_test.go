@@ -115,6 +115,9 @@ func zipped(t *testing.T, files map[string]string) string {
 	return b.String()
 }
 
+// expected is what a file could have been that is none of it.
+const expected = "expected an mbox, a message, or a zip or tar archive of such files or of a Maildir"
+
 func TestImport(t *testing.T) {
 	w := newDeployment(t)
 	w.person("alice")
@@ -143,8 +146,8 @@ func TestImport(t *testing.T) {
 	f("half.mbox", mbox(703, 1)+"From x Mon Nov  2 12:00:00 2026\nX-Broken: yes\n\nno mail\n\n", 1,
 		done(uploads.Progress{Imported: 1, Broken: 1, Reasons: []string{"half.mbox: message 2 at byte 144: its header is not that of a mail"}}))
 	f("picture.png", "\x89PNG\r\n\x1a\n"+strings.Repeat("\x00\xff", 1000), 0,
-		failed("read picture.png: it is neither an mbox nor a message", uploads.Progress{}))
-	f("text.txt", "just some words\n", 0, failed("read text.txt: it is neither an mbox nor a message", uploads.Progress{}))
+		failed("there is no mail in picture.png: "+expected, uploads.Progress{}))
+	f("text.txt", "just some words\n", 0, failed("there is no mail in text.txt: "+expected, uploads.Progress{}))
 	f("pictures.zip", zipped(t, map[string]string{"a.png": "x"}), 0,
 		failed("no mail file in pictures.zip: expected a Maildir, mbox files or files ending in .mbox, .mbx, .eml, .emlx, .mbox.gz, .mbx.gz, .eml.gz", uploads.Progress{}))
 	f("pst", "!BDN....", 0, failed("pst is an Outlook data file: unpack it, and import the directory", uploads.Progress{}))

@@ -56,7 +56,7 @@ func (i *importer) take(ctx context.Context, u *uploads.Upload) error {
 		return err
 	}
 	state, fault := uploads.Done, ""
-	if err != nil {
+	if err != nil && !errors.Is(err, mailimport.ErrNoMail) {
 		fault = j.told(err.Error())
 	}
 	if j.mails(result) == 0 {

@@ -99,7 +99,7 @@ func TestImportWithoutScripts(t *testing.T) {
 	}
 	o.sendFile("a.png", "\x89PNG\r\n\x1a\n").leads("/import")
 	o.Until("the page says why", func() bool {
-		return strings.Contains(o.get("/import").text, "Not imported: read a.png: it is neither an mbox nor a message")
+		return strings.Contains(o.get("/import").text, "Not imported: there is no mail in a.png: expected an mbox")
 	})
 	o.sendFile("empty.mbox", "").want(http.StatusBadRequest, "The file is empty")
 	o.sendFile("large.mbox", strings.Repeat("x", maxPlainFile+1<<20)).want(http.StatusRequestEntityTooLarge, "Without scripts a file can have 64 MiB")
@@ -182,7 +182,7 @@ func TestImportInABrowser(t *testing.T) {
 		data.items.add(new File(["just words"], "letter.txt"));
 		document.getElementById("drop").dispatchEvent(new DragEvent("dragover", {dataTransfer: data, bubbles: true, cancelable: true}));
 		document.getElementById("drop").dispatchEvent(new DragEvent("drop", {dataTransfer: data, bubbles: true, cancelable: true}));`))
-	b.until(`document.querySelector("#upload-list").innerText.includes("Not imported: read letter.txt: it is neither an mbox nor a message")`)
+	b.until(`document.querySelector("#upload-list").innerText.includes("Not imported: there is no mail in letter.txt")`)
 	b.look("import-refused")
 	for _, barrier := range b.barriers {
 		t.Error(barrier)
