@@ -147,9 +147,9 @@ type server struct {
 	ordinary *slots // those that run, without the costly ones
 	costly   *slots
 
-	uploads *uploads.Store // nil: none are taken
-	demos   *demoperson.Persons  // nil: there are none
-	chunks  *slots         // that a person sends at once
+	uploads *uploads.Store      // nil: none are taken
+	demos   *demoperson.Persons // nil: there are none
+	chunks  *slots              // that a person sends at once
 
 	streams    *slots // of the chat, each person's
 	allStreams *slots // everybody's

@@ -18,7 +18,7 @@ func (s *server) routeDemo(api huma.API) {
 		Summary: "Tell whether the caller can look around with sample mail, or does"}, s.getDemo)
 	Route(api, huma.Operation{OperationID: "makeDemo", Method: http.MethodPost, Path: "/demo", Tags: tags, DefaultStatus: http.StatusCreated,
 		Summary: "Make a demo person with sample mail", Errors: []int{http.StatusConflict},
-		Description: "Asked again, it returns the same person with another link. The person is removed after a day."}, s.makeDemo)
+		Description: "Asked again, it returns the same person, who is removed after a day. The page signs a browser in as them, and so does applylens token link --user."}, s.makeDemo)
 	Route(api, huma.Operation{OperationID: "removeDemo", Method: http.MethodDelete, Path: "/demo", Tags: tags, DefaultStatus: http.StatusNoContent,
 		Summary: "Remove the demo person that the caller is, or has made"}, s.removeDemo)
 }
@@ -33,7 +33,6 @@ type demoState struct {
 type demoMade struct {
 	Body struct {
 		UserID string    `json:"user_id"`
-		Link   string    `json:"link" doc:"Signs a browser in as the demo person, once, within ten minutes: /sign-in?link="`
 		Until  time.Time `json:"until"`
 	}
 }
@@ -41,14 +40,18 @@ type demoMade struct {
 func (s *server) getDemo(ctx context.Context, _ *struct{}) (*demoState, error) {
 	answer := &demoState{}
 	if caller := auth.From(ctx); caller.Demo() {
-		answer.Body.Until = &caller.DemoUntil
+		until := caller.DemoUntil.UTC()
+		answer.Body.Until = &until
 	} else {
 		answer.Body.Offered = s.demos != nil
 	}
 	return answer, nil
 }
 
-func (s *server) makeDemo(ctx context.Context, _ *Idempotent) (*demoMade, error) {
+func (s *server) makeDemo(ctx context.Context, in *Idempotent) (*demoMade, error) {
+	if err := checkKey(in.Key); err != nil {
+		return nil, err
+	}
 	caller := auth.From(ctx)
 	switch {
 	case caller.Demo():
@@ -64,7 +67,7 @@ func (s *server) makeDemo(ctx context.Context, _ *Idempotent) (*demoMade, error)
 		return nil, err
 	}
 	answer := &demoMade{}
-	answer.Body.UserID, answer.Body.Link, answer.Body.Until = made.ID, made.Link, made.Until
+	answer.Body.UserID, answer.Body.Until = made.ID, made.Until.UTC()
 	return answer, nil
 }
 

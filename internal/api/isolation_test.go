@@ -134,7 +134,7 @@ func attempts(alice target) map[string][]attempt {
 		"PUT /uploads/{id}":        {{"/uploads/" + alice.upload + "?offset=0", nil, http.StatusUnprocessableEntity}}, // TestUpload sends a chunk
 		"DELETE /uploads/{id}":     refused("/uploads/" + alice.upload),
 		"GET /demo":                {{"/demo", nil, http.StatusOK}},
-		"POST /demo":               {{"/demo", map[string]any{}, http.StatusServiceUnavailable}}, // alice has the one that there may be
+		"POST /demo":               {{"/demo", nil, http.StatusServiceUnavailable}}, // alice has the one that there may be
 		"DELETE /demo":             refused("/demo"),
 		"PUT /preferences/{feature}": {
 			{"/preferences/contains:canary", map[string]any{"weight": 1}, http.StatusUnprocessableEntity}, // only she has such a feature
@@ -174,7 +174,7 @@ func TestNobodySeesAnother(t *testing.T) {
 	bob.policy("everything", anySubject)
 	stream := alice.announce(map[string]any{"q": "find canary", "propose": true})
 	upload := decode[uploadView](alice.post("/uploads", map[string]any{"name": canary, "size": 1}).want(http.StatusCreated)).ID
-	alice.post("/demo", map[string]any{}).want(http.StatusCreated)
+	alice.post("/demo", nil).want(http.StatusCreated)
 	tables := personalTables(w)
 	before := fingerprint(w, tables)
 

@@ -80,7 +80,7 @@ func viewOfUpload(u *uploads.Upload) uploadView {
 	return uploadView{
 		ID: u.ID.String(), Name: u.Name, Size: u.Size, Offset: u.Stored, Fingerprint: u.Fingerprint, State: u.State,
 		Import: progress{u.Read, u.Imported, u.Broken, u.LeftOut, u.Unreadable, reasons, u.Stalled},
-		Error:  u.Error, Visible: u.Visible, CreatedAt: u.CreatedAt, UpdatedAt: u.UpdatedAt,
+		Error:  u.Error, Visible: u.Visible, CreatedAt: u.CreatedAt.UTC(), UpdatedAt: u.UpdatedAt.UTC(),
 	}
 }
 
@@ -241,13 +241,9 @@ type chunkKey struct{}
 
 // readChunk receives the body as a chunk, before the operation has a slot: a slow client holds nothing but a connection and a file.
 func (s *server) readChunk(api huma.API, ctx huma.Context, next func(huma.Context)) {
-	if err := s.errNoUploads(ctx.Context()); err != nil {
-		refuse(api, ctx, err)
-		return
-	}
 	digest, err := digestOf(ctx.Header("Content-Digest"))
-	if err != nil {
-		refuse(api, ctx, err)
+	if err != nil || s.errNoUploads(ctx.Context()) != nil {
+		next(ctx) // which says what is wrong, as with any other parameter
 		return
 	}
 	person := auth.From(ctx.Context()).ID
@@ -316,12 +312,18 @@ func digestOf(header string) ([]byte, error) {
 }
 
 func (s *server) putChunk(ctx context.Context, in *chunkInput) (*uploadAnswer, error) {
+	if err := s.errNoUploads(ctx); err != nil {
+		return nil, err
+	}
+	if _, err := digestOf(in.Digest); err != nil {
+		return nil, err
+	}
 	u, err := s.findUpload(ctx, in.ID)
 	if err != nil {
 		return nil, err
 	}
 	c, _ := ctx.Value(chunkKey{}).(*uploads.Chunk)
-	if c.Size == 0 {
+	if c == nil || c.Size == 0 {
 		return nil, invalidField("body", "the chunk is empty")
 	}
 	if _, err := s.uploads.Append(ctx, u.UserID, u.ID, in.Offset, c); err != nil {

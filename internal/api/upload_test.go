@@ -266,7 +266,7 @@ func TestWithoutUploads(t *testing.T) {
 	alice.chunk(id, 0, "x").want(http.StatusForbidden)
 	alice.get("/uploads/" + id).want(http.StatusNotFound)
 	alice.get("/uploads").want(http.StatusOK)
-	alice.post("/demo", map[string]any{}).want(http.StatusForbidden)
+	alice.post("/demo", nil).want(http.StatusForbidden)
 	alice.ask(http.MethodDelete, "/demo", nil).want(http.StatusNotFound)
 }
 
@@ -323,19 +323,19 @@ func TestSlowChunks(t *testing.T) {
 func TestDemo(t *testing.T) {
 	w := takesUploads(t, uploads.DefaultLimits())
 	alice, bob := w.person("alice"), w.person("bob")
-	made := decode[struct {
+	type answer struct {
 		UserID string `json:"user_id"`
-		Link   string
-	}](alice.post("/demo", map[string]any{}).want(http.StatusCreated))
-	again := decode[struct {
-		UserID string `json:"user_id"`
-	}](alice.post("/demo", map[string]any{}).want(http.StatusCreated))
-	same(t, again.UserID, made.UserID)
+		Until  time.Time
+	}
+	made := decode[answer](alice.post("/demo", nil).want(http.StatusCreated))
+	same(t, decode[answer](alice.post("/demo", nil).want(http.StatusCreated)), made)
 	same(t, w.Int(`SELECT count(*) FROM uploads WHERE user_id = $1 AND state = 'waiting'`, made.UserID), 1)
-	bob.post("/demo", map[string]any{}).want(http.StatusServiceUnavailable)
+	bob.post("/demo", nil).want(http.StatusServiceUnavailable)
 	bob.ask(http.MethodDelete, "/demo", nil).want(http.StatusNotFound)
 
-	session, err := w.users.SignIn(w.Context(), auth.Login, made.Link, "", "")
+	link, err := w.users.CreateToken(w.Context(), made.UserID, auth.Login, "", time.Now().Add(time.Minute))
+	w.Must(err)
+	session, err := w.users.SignIn(w.Context(), auth.Login, link, "", "")
 	w.Must(err)
 	as := func(method, path string, body any) *reply {
 		t.Helper()
@@ -344,7 +344,7 @@ func TestDemo(t *testing.T) {
 	if got := decode[demoState](as(http.MethodGet, "/demo", nil).want(http.StatusOK)); got.Body.Offered {
 		t.Error("a demo person is offered another")
 	}
-	as(http.MethodPost, "/demo", map[string]any{}).want(http.StatusForbidden)
+	as(http.MethodPost, "/demo", nil).want(http.StatusForbidden)
 	as(http.MethodPost, "/uploads", map[string]any{"name": "a", "size": 1}).want(http.StatusForbidden)
 	as(http.MethodGet, "/ops/lag", nil).want(http.StatusNotFound) // no operations are registered here
 	as(http.MethodDelete, "/demo", nil).want(http.StatusNoContent)
@@ -352,9 +352,9 @@ func TestDemo(t *testing.T) {
 	same(t, w.Int(`SELECT count(*) FROM users WHERE id = $1`, made.UserID), 0)
 	same(t, w.Int(`SELECT count(*) FROM outbox WHERE user_id = $1 AND type = 'applylens.user.erased.v1'`, made.UserID), 2)
 
-	alice.post("/demo", map[string]any{}).want(http.StatusCreated)
+	alice.post("/demo", nil).want(http.StatusCreated)
 	alice.ask(http.MethodDelete, "/demo", nil).want(http.StatusNoContent)
-	bob.post("/demo", map[string]any{}).want(http.StatusCreated)
+	bob.post("/demo", nil).want(http.StatusCreated)
 }
 
 // The stream tells of every change, and ends when nothing more will come.

@@ -41,10 +41,9 @@ type Persons struct {
 	Log   *slog.Logger
 }
 
-// Person is a demo person as whom to sign in.
+// Person is a demo person, and until when.
 type Person struct {
 	ID    string
-	Link  string // the secret of a link that signs in once
 	Until time.Time
 }
 
@@ -53,20 +52,15 @@ type Person struct {
 func (p *Persons) Make(ctx context.Context, of string) (*Person, error) {
 	var random [8]byte
 	_, _ = rand.Read(random[:]) // crypto/rand never fails: it ends the program instead
-	wanted := auth.User{ID: "demo-" + hex.EncodeToString(random[:]), Addresses: []string{sample.Owner}, DemoUntil: time.Now().Add(lifetime)}
-	users := auth.NewStore(p.Pool)
-	user, err := users.CreateDemo(ctx, wanted, of, p.Most)
+	wanted := auth.User{ID: "demo-" + hex.EncodeToString(random[:]), Addresses: []string{sample.Owner}, DemoUntil: time.Now().Add(lifetime).Truncate(time.Microsecond)}
+	user, err := auth.NewStore(p.Pool).CreateDemo(ctx, wanted, of, p.Most)
 	if err != nil {
 		return nil, err
 	}
 	if err := p.fill(ctx, user.ID); err != nil {
 		return nil, err
 	}
-	link, err := users.CreateToken(ctx, user.ID, auth.Login, "demo", time.Now().Add(auth.LinkFor))
-	if err != nil {
-		return nil, err
-	}
-	return &Person{user.ID, link, user.DemoUntil}, nil
+	return &Person{user.ID, user.DemoUntil}, nil
 }
 
 // fill gives a demo person the sample mail, unless they have it.

@@ -185,7 +185,7 @@ func TestOtherFileThanAnnounced(t *testing.T) {
 func TestAnotherProcessGoesOn(t *testing.T) {
 	w := newDeployment(t)
 	w.person("alice")
-	id := w.upload("alice", "a.mbox", mbox(0, 50_000))
+	id := w.upload("alice", "a.mbox", mbox(0, 20_000))
 	stop := w.run()
 	w.Until("some mail is imported", func() bool {
 		u, err := w.store.Find(w.Context(), "alice", id)
@@ -199,7 +199,7 @@ func TestAnotherProcessGoesOn(t *testing.T) {
 		t.Fatalf("it is %s after %d mails", u.State, u.Imported)
 	}
 	w.run()
-	if u := w.settled("alice", id); u.Imported != 50_000 || w.mails("alice") != 50_000 {
+	if u := w.settled("alice", id); u.Imported != 20_000 || w.mails("alice") != 20_000 {
 		t.Errorf("%d imported, %d in the mailbox", u.Imported, w.mails("alice"))
 	}
 }
@@ -209,8 +209,8 @@ func TestDeletedAndErasedWhileImporting(t *testing.T) {
 	w := newDeployment(t)
 	w.person("alice")
 	w.person("bob")
-	first, second := w.upload("alice", "a.mbox", mbox(0, 200_000)), w.upload("alice", "b.mbox", mbox(300_000, 5))
-	bobs := w.upload("bob", "b.mbox", mbox(0, 200_000))
+	first, second := w.upload("alice", "a.mbox", mbox(0, 60_000)), w.upload("alice", "b.mbox", mbox(300_000, 5))
+	bobs := w.upload("bob", "b.mbox", mbox(0, 60_000))
 	w.run()
 	begun := func(user string, id events.UUID) {
 		w.Until("an import begins", func() bool {
@@ -227,7 +227,7 @@ func TestDeletedAndErasedWhileImporting(t *testing.T) {
 	if u := w.settled("alice", second); u.Imported != 5 {
 		t.Errorf("%+v", u)
 	}
-	if came := w.mails("alice"); came >= 200_005 {
+	if came := w.mails("alice"); came >= 60_005 {
 		t.Errorf("%d mails came of a file that was deleted", came)
 	}
 

@@ -118,7 +118,7 @@ func (j *job) run(ctx context.Context) (result mailimport.Result, err error) {
 	return result, j.last(context.WithoutCancel(ctx), err)
 }
 
-// last notes the progress, and returns err unless the upload is gone.
+// last notes the progress, and returns err unless that fails or the upload is gone.
 func (j *job) last(ctx context.Context, err error) error {
 	ctx, cancel := context.WithTimeout(ctx, noteTime)
 	defer cancel()
@@ -138,8 +138,8 @@ const noteTime = 5 * time.Second
 // note notes the progress now and then until ctx ends. It ends ctx when the upload is gone.
 func (j *job) note(ctx context.Context, cancel context.CancelCauseFunc) {
 	for ; ctx.Err() == nil; _ = retry.Wait(ctx, j.Poll) {
-		there, err := j.Store.Note(ctx, j.upload.ID, j.now())
-		if err == nil && !there {
+		// Not cut by ctx: a statement that is given up may still be done, after the last progress was noted.
+		if err := j.last(context.WithoutCancel(ctx), nil); errors.Is(err, errGone) {
 			cancel(errGone)
 		}
 	}
