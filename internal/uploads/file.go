@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -19,6 +20,9 @@ import (
 
 // incoming is the folder of chunks that are being received.
 const incoming = "incoming"
+
+// formFiles begins the names of temporary files of Go's mime/multipart, where this directory is the one for them too.
+const formFiles = "multipart-"
 
 // abandoned is how old a chunk is that nobody receives any more.
 const abandoned = time.Hour
@@ -132,18 +136,21 @@ func (s *Store) Sweep(ctx context.Context) error {
 			faults = append(faults, os.RemoveAll(filepath.Join(s.dir, name)))
 		}
 	}
-	return errors.Join(append(faults, s.sweepChunks(time.Now()))...)
+	now := time.Now()
+	faults = append(faults, sweepOld(filepath.Join(s.dir, incoming), "", now), sweepOld(s.dir, formFiles, now))
+	return errors.Join(faults...)
 }
 
-func (s *Store) sweepChunks(now time.Time) error {
-	folder := filepath.Join(s.dir, incoming)
+// sweepOld removes files of a folder whose names begin so, and that nobody writes any more.
+func sweepOld(folder, begins string, now time.Time) error {
 	entries, err := os.ReadDir(folder)
 	if err != nil {
 		return err
 	}
 	for _, entry := range entries {
-		if info, err := entry.Info(); err == nil && now.Sub(info.ModTime()) > abandoned {
-			_ = os.Remove(filepath.Join(folder, entry.Name())) // its receiver may have
+		info, err := entry.Info()
+		if err == nil && info.Mode().IsRegular() && strings.HasPrefix(entry.Name(), begins) && now.Sub(info.ModTime()) > abandoned {
+			_ = os.Remove(filepath.Join(folder, entry.Name())) // its writer may have
 		}
 	}
 	return nil

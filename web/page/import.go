@@ -19,6 +19,9 @@ import (
 // maxPlainFile bounds a file that comes by a form, without scripts. It is kept on disk until it is passed on.
 const maxPlainFile = 64 << 20
 
+// mostPlainFiles bounds how many of them arrive at once, and with them the disk space that they take.
+const mostPlainFiles = 4
+
 // maxInMemory is how much of such a form is kept in memory.
 const maxInMemory = 1 << 20
 
@@ -166,12 +169,20 @@ func changeImports(v *visit) {
 
 // takeFile passes the file of a form on, as a client of the API does.
 func (v *visit) takeFile() {
+	select {
+	case v.forms <- struct{}{}:
+		defer func() { <-v.forms }()
+	default:
+		v.fail(&problem{Status: http.StatusServiceUnavailable, Detail: "As many files as may are arriving without scripts. Try again in a minute."})
+		return
+	}
 	v.r.Body = http.MaxBytesReader(v.w, v.r.Body, maxPlainFile+maxForm)
 	err := v.r.ParseMultipartForm(maxInMemory)
 	if form := v.r.MultipartForm; form != nil {
 		defer func() { _ = form.RemoveAll() }()
 	}
 	var tooLarge *http.MaxBytesError
+	var own *os.PathError
 	switch {
 	case errors.As(err, &tooLarge):
 		v.fail(&problem{Status: http.StatusRequestEntityTooLarge, Detail: "Without scripts a file can have " + bytesText(maxPlainFile) +
@@ -179,6 +190,9 @@ func (v *visit) takeFile() {
 		return
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		v.fail(&problem{Status: http.StatusRequestTimeout, Detail: "The file did not arrive in time. Nothing was imported."})
+		return
+	case errors.As(err, &own):
+		v.fail(v.broken("/import", err))
 		return
 	case err != nil:
 		v.fail(&problem{Status: http.StatusBadRequest, Detail: "The file did not arrive as a whole. Nothing was imported."})

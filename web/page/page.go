@@ -47,13 +47,14 @@ type Pages struct {
 	templates map[string]*template.Template // by page
 	static    *static
 	attempts  *rate.Limiter // of signing in
+	forms     chan struct{} // holds an element for each file that arrives by a form
 }
 
 // New parses the templates and makes the routes.
 func New(config Config) (*Pages, error) {
 	p := &Pages{
 		api: config.API, users: config.Users, log: config.Log, mux: http.NewServeMux(),
-		attempts: rate.NewLimiter(signInsPerSecond, signInBurst),
+		attempts: rate.NewLimiter(signInsPerSecond, signInBurst), forms: make(chan struct{}, mostPlainFiles),
 	}
 	if p.log == nil {
 		p.log = slog.Default()
