@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -133,6 +134,8 @@ func (r *rounds) begin(ctx, imports context.Context) error {
 	if len(r.running) >= r.AtOnce {
 		return nil
 	}
+	now := time.Now()
+	maps.DeleteFunc(r.notBefore, func(_ events.UUID, at time.Time) bool { return now.After(at) })
 	next, err := r.Store.Next(ctx)
 	if err != nil {
 		return err
@@ -142,7 +145,7 @@ func (r *rounds) begin(ctx, imports context.Context) error {
 		if len(r.running) >= r.AtOnce {
 			return nil
 		}
-		if r.running[u.UserID] || time.Now().Before(r.notBefore[u.ID]) {
+		if r.running[u.UserID] || now.Before(r.notBefore[u.ID]) {
 			continue
 		}
 		var locked bool
@@ -160,7 +163,6 @@ func (r *rounds) begin(ctx, imports context.Context) error {
 
 func (r *rounds) end(ctx context.Context, e ended) error {
 	delete(r.running, e.upload.UserID)
-	delete(r.notBefore, e.upload.ID)
 	if e.err != nil {
 		r.notBefore[e.upload.ID] = time.Now().Add(retryAfter)
 		r.Log.Warn("the import of an upload waits", "upload", e.upload.ID, "error", e.err)
