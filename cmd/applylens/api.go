@@ -33,6 +33,7 @@ type apiCommand struct {
 	OIDC          config.OIDC          `embed:"" group:"Sign-in:"`
 	Listen        address              `help:"Address to serve HTTP on. Default: ${usual_listen}, or a free port if it is in use." env:"LISTEN" placeholder:"HOST:PORT"`
 	proposing
+	uploading
 	Model        config.Model `embed:"" group:"Language model:"`
 	ChatStreams  int          `help:"Most answers of the chat under way at once, of all persons." env:"CHAT_STREAMS" default:"200"`
 	AllowedHosts []string     `help:"Host names under which the API answers, without a port; default: any." env:"ALLOWED_HOSTS" placeholder:"HOST,..."`
@@ -59,11 +60,15 @@ func (c *apiCommand) Run(ctx context.Context, p *process) error {
 	if err != nil {
 		return usageError{err}
 	}
+	store, demos, err := c.uploading.open(links, p.log)
+	if err != nil {
+		return usageError{err}
+	}
 	waker, registry, processors := &outbox.Waker{Pool: links.pool}, newRegistry(), turns.New()
 	handler, err := api.New(api.Config{
 		Pool: links.pool, Search: engine, Log: p.log, Registry: registry, Wake: waker.Wake, ATS: ats.OfMails(links.pool), Processors: processors,
 		Hosts: c.AllowedHosts, Extend: operations(links), Page: webPage(links.pool, p.log, c.OIDC),
-		Model: model, ModelBudget: c.Model.LLMBudget, Streams: c.ChatStreams,
+		Model: model, ModelBudget: c.Model.LLMBudget, Streams: c.ChatStreams, Uploads: store, Demos: demos,
 	})
 	if err != nil {
 		return err
@@ -75,6 +80,7 @@ func (c *apiCommand) Run(ctx context.Context, p *process) error {
 	p.log.Info("serving the API", "address", listener.Addr().String())
 	running, ctx := errgroup.WithContext(ctx)
 	running.Go(func() error { return c.proposing.run(ctx, links.pool, processors, p.log, registry, waker.Wake) })
+	c.uploading.start(ctx, running, links, p.log, registry, store, demos)
 	running.Go(func() error { return api.Serve(ctx, listener, handler, p.log) })
 	return running.Wait()
 }

@@ -26,7 +26,7 @@ type importCommand struct {
 	DatabaseURL     config.Secret `name:"database-url" help:"PostgreSQL URL, to look up the user." env:"DATABASE_URL" placeholder:"URL" group:"Connections:"`
 	DatabaseURLFile string        `name:"database-url-file" help:"File that contains the PostgreSQL URL." env:"DATABASE_URL_FILE" type:"path" group:"Connections:"`
 
-	Paths     []string      `arg:"" name:"path" help:"An mbox, a single message, a directory with such files or a Maildir; - reads standard input. Gzipped files are unpacked."`
+	Paths     []string      `arg:"" name:"path" help:"An mbox, a single message, a directory with such files, a Maildir, or a zip or tar archive of them; - reads standard input. Gzipped files are unpacked."`
 	User      string        `help:"Id of the user who owns the mail; checked if there is a database. Default: the user of the token." env:"APPLYLENS_USER"`
 	Token     config.Secret `help:"Token of the user who owns the mail." env:"APPLYLENS_TOKEN"`
 	TokenFile string        `help:"File that contains the token." env:"APPLYLENS_TOKEN_FILE" type:"path"`

@@ -88,7 +88,7 @@ func (c *upCommand) Run(ctx context.Context, p *process) (err error) {
 	}
 	running, runCtx := errgroup.WithContext(ctx)
 	played := make(chan struct{}) // the demonstration proposes itself, step by step
-	if err := c.startParts(runCtx, running, p, links, secret, listener, played); err != nil {
+	if err := c.startParts(runCtx, running, p, links, env.dir, secret, listener, played); err != nil {
 		return err
 	}
 	fmt.Fprintf(p.stdout, "ApplyLens is ready at %s after %s\n", env.url, time.Since(began).Round(10*time.Millisecond))
@@ -139,7 +139,7 @@ func prepare(ctx context.Context, links *links, env *environment) error {
 }
 
 // startParts starts the API, the relay, all groups and, once the demonstration was played, the proposer.
-func (c *upCommand) startParts(ctx context.Context, running *errgroup.Group, p *process, links *links, secret []byte, listener net.Listener, played <-chan struct{}) error {
+func (c *upCommand) startParts(ctx context.Context, running *errgroup.Group, p *process, links *links, dir string, secret []byte, listener net.Listener, played <-chan struct{}) error {
 	registry := newRegistry()
 	users, err := newUserLabel(ctx, c.UserLabel, links.pool, p.log)
 	if err != nil {
@@ -149,11 +149,16 @@ func (c *upCommand) startParts(ctx context.Context, running *errgroup.Group, p *
 	if err != nil {
 		return usageError{err}
 	}
+	uploading := uploading{UploadsDir: filepath.Join(dir, "uploads"), DemoPersons: upDemoPersons}
+	store, demos, err := uploading.open(links, p.log)
+	if err != nil {
+		return err
+	}
 	signal, processors := outbox.NewSignal(), turns.New()
 	handler, err := api.New(api.Config{
 		Pool: links.pool, Search: pgsearch.New(links.pool), Log: p.log, Registry: registry, Wake: signal.Set, ATS: ats.OfMails(links.pool), Processors: processors,
 		Hosts: ownHosts(listener.Addr()), Extend: operations(links), Page: webPage(links.pool, p.log, config.OIDC{}),
-		Model: model, ModelBudget: c.Model.LLMBudget,
+		Model: model, ModelBudget: c.Model.LLMBudget, Uploads: store, Demos: demos,
 	})
 	if err != nil {
 		return err
@@ -175,6 +180,7 @@ func (c *upCommand) startParts(ctx context.Context, running *errgroup.Group, p *
 			return nil
 		}
 	})
+	uploading.start(ctx, running, links, p.log, registry, store, demos)
 	running.Go(func() error { return api.Serve(ctx, listener, handler, p.log) })
 	return watchLag(ctx, running, links, registry)
 }

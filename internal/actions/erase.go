@@ -21,7 +21,9 @@ DELETE FROM forgotten_features f USING users u WHERE f.user_id = u.id AND u.id =
 	{"policies", `DELETE FROM policies WHERE user_id = $1 AND created_at <= $2`},
 	{"own_addresses", `
 DELETE FROM own_addresses o USING users u WHERE o.user_id = u.id AND u.id = $1 AND u.created_at <= $2`},
-	{"users", `DELETE FROM users WHERE id = $1 AND created_at <= $2`},
+	{"users", `
+WITH made AS (UPDATE users SET demo_of = NULL WHERE demo_of = $1 AND id <> $1 AND created_at <= $2)
+DELETE FROM users WHERE id = $1 AND created_at <= $2`},
 }
 
 // Erased lists the tables that Erase empties.

@@ -16,11 +16,13 @@ import (
 
 	"github.com/applylens/applylens/internal/auth"
 	"github.com/applylens/applylens/internal/chat"
+	"github.com/applylens/applylens/internal/demoperson"
 	"github.com/applylens/applylens/internal/outbox"
 	"github.com/applylens/applylens/internal/proposals"
 	"github.com/applylens/applylens/internal/ratelimit"
 	"github.com/applylens/applylens/internal/search"
 	"github.com/applylens/applylens/internal/turns"
+	"github.com/applylens/applylens/internal/uploads"
 )
 
 // Config is what the API needs.
@@ -67,6 +69,12 @@ type Config struct {
 	// Where a browser is signed in because it is on this machine, this keeps out pages of other sites that have given their
 	// own names to this machine. Default: any.
 	Hosts []string
+
+	// Uploads keeps files of mail that persons upload. Default: none are taken.
+	Uploads *uploads.Store
+
+	// Demos makes demo persons. Default: nobody can look around as one.
+	Demos *demoperson.Persons
 
 	// Extend registers further operations with Route. Default: none.
 	Extend []func(huma.API)
@@ -140,6 +148,10 @@ type server struct {
 	ordinary *slots // those that run, without the costly ones
 	costly   *slots
 
+	uploads *uploads.Store      // nil: none are taken
+	demos   *demoperson.Persons // nil: there are none
+	chunks  *slots              // that a person sends at once
+
 	streams    *slots // of the chat, each person's
 	allStreams *slots // everybody's
 	model      chat.Model
@@ -181,9 +193,11 @@ func New(config Config) (http.Handler, error) {
 		requests:    newSlots(mostRequests, 0, 0),
 		ordinary:    newSlots(atOnce, mostRequests, slotPatience),
 		costly:      newSlots(atOnceCostly, costlyWaiting, slotPatience),
-		streams:     newSlots(mostStreams, 0, 0),
-		allStreams:  newSlots(config.Streams, 0, 0),
-		model:       config.Model, budget: config.ModelBudget,
+		uploads:     config.Uploads, demos: config.Demos,
+		chunks:     newSlots(mostChunks, 0, 0),
+		streams:    newSlots(mostStreams, 0, 0),
+		allStreams: newSlots(config.Streams, 0, 0),
+		model:      config.Model, budget: config.ModelBudget,
 		beat: heartbeat, writeFor: eventTimeout, lookEvery: lookEvery,
 		tryFor:   tryFor,
 		stallFor: writeTimeout,
@@ -218,6 +232,8 @@ func (s *server) operations(extend []func(huma.API)) huma.API {
 	s.routeMail(api)
 	s.routeMoney(api)
 	s.routeChat(api)
+	s.routeUploads(api)
+	s.routeDemo(api)
 	for _, register := range extend {
 		register(api)
 	}

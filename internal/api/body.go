@@ -21,6 +21,10 @@ const (
 	maxBody     = 256 << 10
 	bodyTimeout = 10 * time.Second
 
+	// fileTimeout is how long a body that is a file, or a chunk of one, may take as a whole; bodyTimeout is then how long it may stand
+	// still.
+	fileTimeout = 10 * time.Minute
+
 	// refusedBody is how long the rest of a body that nobody reads may still arrive. Without any time, the client could see
 	// a broken connection instead of the answer.
 	refusedBody = time.Second
@@ -32,20 +36,39 @@ type incoming struct {
 	io.ReadCloser
 	control *http.ResponseController
 	ended   bool
+
+	// Of a file: how long it may stand still, and until when it has to be there.
+	stillFor time.Duration
+	until    time.Time
 }
 
 // boundBody sets the read deadline of a request. Without a body there is none, since at a read deadline net/http ends the
 // context of a request that is being answered.
 func (s *server) boundBody(w http.ResponseWriter, r *http.Request) *incoming {
-	body := &incoming{r.Body, http.NewResponseController(w), r.Body == nil || r.Body == http.NoBody}
+	body := &incoming{ReadCloser: r.Body, control: http.NewResponseController(w), ended: r.Body == nil || r.Body == http.NoBody}
 	if body.ended {
 		body.setDeadline(time.Time{})
 		return body
 	}
 	body.setDeadline(time.Now().Add(s.bodyFor))
+	if bringsFile(r) {
+		body.stillFor, body.until = s.bodyFor, time.Now().Add(fileTimeout)
+	}
 	r.Body = body
 	return body
 }
+
+// bringsFile tells whether the body of a request is a file or a chunk of one.
+func bringsFile(r *http.Request) bool {
+	if r.Method == http.MethodPut {
+		return strings.HasPrefix(strings.TrimPrefix(r.URL.Path, prefix), uploadsPath+"/")
+	}
+	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	return r.Method == http.MethodPost && media == formMedia
+}
+
+// formMedia is the content type of a form with files.
+const formMedia = "multipart/form-data"
 
 // setDeadline does nothing where there is no connection, as in tests.
 func (b *incoming) setDeadline(at time.Time) { _ = b.control.SetReadDeadline(at) }
@@ -53,11 +76,23 @@ func (b *incoming) setDeadline(at time.Time) { _ = b.control.SetReadDeadline(at)
 // Read implements io.Reader.
 func (b *incoming) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
+	if !b.until.IsZero() && n > 0 {
+		now := time.Now()
+		b.setDeadline(earlier(now.Add(b.stillFor), b.until))
+		_ = b.control.SetWriteDeadline(now.Add(writeTimeout)) // as if the request had come just now
+	}
 	if errors.Is(err, io.EOF) && !b.ended {
 		b.ended = true
 		b.setDeadline(time.Time{})
 	}
 	return n, err
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // leave is called when the request has been answered.
@@ -72,6 +107,10 @@ func (b *incoming) leave() {
 func (s *server) readBody(api huma.API) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
 		r, w := humago.Unwrap(ctx)
+		if ctx.Operation().Metadata[chunkMark] != nil {
+			s.readChunk(api, ctx, next)
+			return
+		}
 		var body []byte
 		if r.Body != nil && r.Body != http.NoBody {
 			var err error

@@ -101,11 +101,14 @@ type (
 	}
 )
 
-// chatEvents are all events, in the order in which they come.
-var chatEvents = []struct {
+// namedEvent is a kind of event of a stream, and what its data is.
+type namedEvent struct {
 	name string
 	data reflect.Type
-}{
+}
+
+// chatEvents are all events, in the order in which they come.
+var chatEvents = []namedEvent{
 	{"ready", reflect.TypeFor[readyEvent]()}, {"intent", reflect.TypeFor[intentEvent]()}, {"tool", reflect.TypeFor[toolEvent]()},
 	{"answer", reflect.TypeFor[answerEvent]()}, {"filed", reflect.TypeFor[filedEvent]()}, {"memory", reflect.TypeFor[memoryEvent]()},
 	{doneName, reflect.TypeFor[doneEvent]()}, {errorName, reflect.TypeFor[huma.ErrorModel]()},
@@ -118,15 +121,15 @@ func (s *server) routeChat(api huma.API) {
 	Route(api, streaming(huma.Operation{OperationID: "chat", Method: http.MethodGet, Path: "/chat/stream", Tags: tags,
 		Summary: "Answer a question about mail", Description: chatDescription, Errors: []int{http.StatusNotFound, http.StatusConflict},
 		Responses: map[string]*huma.Response{
-			"200": {Description: "The events", Content: map[string]*huma.MediaType{eventStream: {Schema: eventsSchema(api)}}},
+			"200": {Description: "The events", Content: map[string]*huma.MediaType{eventStream: {Schema: eventsSchema(api, chatEvents)}}},
 			"204": {Description: "The stream of Last-Event-ID has ended"},
 		}}), s.converse)
 }
 
-// eventsSchema describes the events for the OpenAPI document.
-func eventsSchema(api huma.API) *huma.Schema {
-	list := make([]any, len(chatEvents))
-	for i, e := range chatEvents {
+// eventsSchema describes the events of a stream for the OpenAPI document.
+func eventsSchema(api huma.API, events []namedEvent) *huma.Schema {
+	list := make([]any, len(events))
+	for i, e := range events {
 		list[i] = &huma.Schema{Title: e.name, Type: huma.TypeObject, Required: []string{"event", "id", "data"}, Properties: map[string]*huma.Schema{
 			"event": {Type: huma.TypeString, Enum: []any{e.name}},
 			"id":    {Type: huma.TypeString, Description: "For the header Last-Event-ID"},

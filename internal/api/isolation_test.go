@@ -12,6 +12,7 @@ import (
 
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/testkit/world"
+	"github.com/applylens/applylens/internal/uploads"
 )
 
 // routes are all operations of the document, so that a new one cannot be forgotten here.
@@ -62,6 +63,7 @@ type target struct {
 	receipt             string // a mail
 	event               string
 	stream              string
+	upload              string
 }
 
 // attempts are what bob tries on each route. A route without a row is one whose isolation nobody has thought about.
@@ -125,6 +127,15 @@ func attempts(alice target) map[string][]attempt {
 			{"/chat/stream?remember=1&propose=1&q=never+show+me+promos", nil, http.StatusOK},
 			{"/chat/stream?stream=" + alice.stream, nil, http.StatusNotFound},
 		},
+		"GET /uploads":             {{"/uploads", nil, http.StatusOK}},
+		"POST /uploads":            {{"/uploads", map[string]any{"name": "mine.mbox", "size": 1}, http.StatusCreated}},
+		"GET /uploads/{id}":        refused("/uploads/" + alice.upload),
+		"GET /uploads/{id}/events": refused("/uploads/" + alice.upload + "/events"),
+		"PUT /uploads/{id}":        {{"/uploads/" + alice.upload + "?offset=0", nil, http.StatusUnprocessableEntity}}, // TestUpload sends a chunk
+		"DELETE /uploads/{id}":     refused("/uploads/" + alice.upload),
+		"GET /demo":                {{"/demo", nil, http.StatusOK}},
+		"POST /demo":               {{"/demo", nil, http.StatusServiceUnavailable}}, // alice has the one that there may be
+		"DELETE /demo":             refused("/demo"),
 		"PUT /preferences/{feature}": {
 			{"/preferences/contains:canary", map[string]any{"weight": 1}, http.StatusUnprocessableEntity}, // only she has such a feature
 			{"/preferences/category:promo", map[string]any{"weight": 1}, http.StatusOK},
@@ -142,7 +153,7 @@ func attempts(alice target) map[string][]attempt {
 // TestNobodySeesAnother asks every route as bob with what is alice's, and looks for anything of hers in the answers, and
 // for any change of hers in the tables.
 func TestNobodySeesAnother(t *testing.T) {
-	w := newDeployment(t)
+	w := takesUploads(t, uploads.DefaultLimits()).deployment
 	alice, bob := w.person("alice"), w.person("bob")
 	const canary = "canary"
 	policy := alice.policy(canary+"-policy", `{"contains":["subject","canary"]}`)
@@ -162,10 +173,12 @@ func TestNobodySeesAnother(t *testing.T) {
 	alice.Exec(`SELECT add_new_mails(array_agg(user_id), array_agg(id), array_agg(received_at)) FROM mails`)
 	bob.policy("everything", anySubject)
 	stream := alice.announce(map[string]any{"q": "find canary", "propose": true})
+	upload := decode[uploadView](alice.post("/uploads", map[string]any{"name": canary, "size": 1}).want(http.StatusCreated)).ID
+	alice.post("/demo", nil).want(http.StatusCreated)
 	tables := personalTables(w)
 	before := fingerprint(w, tables)
 
-	tries := attempts(target{policy, action.ID, proposed, untouched, receipt, alice.events()[0].ID, stream})
+	tries := attempts(target{policy, action.ID, proposed, untouched, receipt, alice.events()[0].ID, stream, upload})
 	for _, op := range routes(t, w) {
 		route := op.Method + " " + op.Path
 		if len(tries[route]) == 0 {

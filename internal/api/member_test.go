@@ -11,6 +11,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/applylens/applylens/internal/uploads"
 )
 
 // schemaDocument is what the test reads of the OpenAPI document.
@@ -99,7 +102,7 @@ var elementIndex = regexp.MustCompile(`\[\d+\]`)
 
 // TestMembersAreExact tries, for every member of every route's body, other cases of its name and the name twice.
 func TestMembersAreExact(t *testing.T) {
-	w := newDeployment(t)
+	w := takesUploads(t, uploads.Limits{Quota: 1 << 20, Unfinished: 1000, Expires: time.Hour, Kept: time.Hour}).deployment
 	p := w.person("alice")
 	action := p.action()
 	other, mail, id := p.action().ID, action.EmailID, fmt.Sprint(action.PolicyID)
@@ -117,6 +120,7 @@ func TestMembersAreExact(t *testing.T) {
 		"PUT /preferences/{feature}": `{"weight":1}`,
 		"PUT /preferences":           `{"feature":"category:promo","weight":1}`,
 		"POST /preferences/forget":   `{"feature":"category:promo"}`,
+		"POST /uploads":              `{"name":"a.mbox","size":1,"sha256":"` + strings.Repeat("0", 64) + `","fingerprint":"f"}`,
 	}
 	document, routes := w.document()
 	for route, operation := range routes {
@@ -198,11 +202,11 @@ func tryMember(t *testing.T, p *person, method, path string, body any, place, na
 
 // TestParametersAreExact does so with the parameters of every route: one that counts for nothing would not be missed.
 func TestParametersAreExact(t *testing.T) {
-	w := newDeployment(t)
+	w := takesUploads(t, uploads.DefaultLimits()).deployment
 	p := w.person("alice")
 	values := map[string]string{"limit": "5", "wait": "x", "timeout": "1s", "window_days": "7", "min": "0.1", "q": "x", "mode": "money", "near": "Berlin",
 		"propose": "1", "explain": "1", "remember": "1", "plain": "1", "stream": strings.Repeat("0", 32), "month": "2026-03",
-		"before": "6b1fd3ea-2b8c-4f6e-9a43-5f2d6f0f3c11"}
+		"before": "6b1fd3ea-2b8c-4f6e-9a43-5f2d6f0f3c11", "offset": "0"}
 	_, routes := w.document()
 	for route, operation := range routes {
 		method, path, _ := strings.Cut(route, " ")

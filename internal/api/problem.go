@@ -144,6 +144,8 @@ func seal(_ huma.Context, _ string, body any) (any, error) {
 		model = problem
 	case *conflict:
 		model = &problem.ErrorModel
+	case *offsetConflict:
+		model = &problem.ErrorModel
 	default:
 		return body, nil
 	}

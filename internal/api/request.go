@@ -95,7 +95,7 @@ func (s *server) wantsPage(r *http.Request) bool {
 		return strings.Contains(r.Header.Get("Accept"), "text/html") || strings.HasPrefix(r.URL.Path, staticPath)
 	case http.MethodPost:
 		media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-		return media == "application/x-www-form-urlencoded"
+		return media == "application/x-www-form-urlencoded" || media == formMedia
 	}
 	return false
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/applylens/applylens/internal/auth"
 	"github.com/applylens/applylens/internal/search/postgres"
 	"github.com/applylens/applylens/internal/testkit/world"
+	"github.com/applylens/applylens/internal/uploads"
 )
 
 func TestBodiesAreChecked(t *testing.T) {
@@ -135,7 +136,7 @@ func methodsOf(known map[string][]string, path string) []string {
 
 // TestEveryPostTakesAnIdempotencyKey: and refuses one that a header should not have.
 func TestEveryPostTakesAnIdempotencyKey(t *testing.T) {
-	w := newDeployment(t)
+	w := takesUploads(t, uploads.DefaultLimits()).deployment
 	p := w.person("alice")
 	action := p.action()
 	mine := map[string]any{"name": "mine", "condition": json.RawMessage(anySubject), "action": "archive_email"}
@@ -154,6 +155,8 @@ func TestEveryPostTakesAnIdempotencyKey(t *testing.T) {
 		"/actions/{id}/revert":  {"/actions/" + action.ID + "/revert", nil},
 		"/actions/{id}/always":  {"/actions/" + action.ID + "/always", nil},
 		"/chat":                 {"/chat", map[string]any{"q": "hello"}},
+		"/uploads":              {"/uploads", map[string]any{"name": "a.mbox", "size": 1}},
+		"/demo":                 {"/demo", nil},
 		"/preferences/forget":   {"/preferences/forget", map[string]any{"feature": "category:promo"}},
 	}
 	for _, op := range routes(t, w) {

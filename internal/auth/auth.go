@@ -47,7 +47,13 @@ type User struct {
 
 	// CreatedAt distinguishes a person from a later one who has the id of a person who was erased.
 	CreatedAt time.Time
+
+	// DemoUntil is when a demo person is removed, who looks around with sample mail; zero for everybody else.
+	DemoUntil time.Time
 }
+
+// Demo tells whether it is a demo person.
+func (u *User) Demo() bool { return !u.DemoUntil.IsZero() }
 
 // Caller is a person with the roles of the secret that a request carries.
 type Caller struct {

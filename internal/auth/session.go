@@ -176,9 +176,39 @@ func SessionOf(r *http.Request) string {
 
 // SetSession answers a request with the cookie of a session; without a secret it takes the cookie away.
 func SetSession(w http.ResponseWriter, r *http.Request, secret string) {
-	name := CookieName(r)
+	setCookie(w, r, CookieName(r), secret)
+}
+
+// keptSuffix ends the name of the cookie with the session of a person who looks around as a demo person.
+const keptSuffix = "_kept"
+
+// KeepSession answers a request with the cookie of a demo person's session, and keeps the one that the browser has.
+func KeepSession(w http.ResponseWriter, r *http.Request, demo string) {
+	setCookie(w, r, CookieName(r)+keptSuffix, SessionOf(r))
+	SetSession(w, r, demo)
+}
+
+// RestoreSession answers a request with the cookie of the session that KeepSession kept, instead of the demo person's, and tells whether
+// there is one. Nothing has checked that it is still valid.
+func RestoreSession(w http.ResponseWriter, r *http.Request) bool {
+	kept := KeptSession(r)
+	SetSession(w, r, kept)
+	setCookie(w, r, CookieName(r)+keptSuffix, "")
+	return kept != ""
+}
+
+// KeptSession returns the secret of the session that KeepSession kept, empty without one.
+func KeptSession(r *http.Request) string {
+	cookie, err := r.Cookie(CookieName(r) + keptSuffix)
+	if err != nil {
+		return ""
+	}
+	return wellFormed(cookie.Value)
+}
+
+func setCookie(w http.ResponseWriter, r *http.Request, name, secret string) {
 	cookie := &http.Cookie{
-		Name: name, Value: secret, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: name == Cookie,
+		Name: name, Value: secret, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: CookieName(r) == Cookie,
 		MaxAge: int(SessionFor.Seconds()),
 	}
 	if secret == "" {

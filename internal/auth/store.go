@@ -26,7 +26,7 @@ VALUES ($1, $2, 'session', $3, $4, LEAST($5::timestamptz, (SELECT expires_at FRO
 
 // selectCaller finds the user of a valid secret, and its roles.
 const selectCaller = `
-SELECT u.id, u.addresses, u.created_at, t.roles
+SELECT u.id, u.addresses, u.created_at, u.demo_until, t.roles
 FROM tokens t
 JOIN users u ON u.id = t.user_id
 WHERE t.hash = $1 AND t.kind = $2 AND (t.expires_at IS NULL OR t.expires_at > now())`
@@ -89,6 +89,39 @@ func (s *Store) CreateUser(ctx context.Context, user User) (User, error) {
 	return user, nil
 }
 
+// ErrDemos tells that there are as many demo persons as may be.
+var ErrDemos = errors.New("there are as many demo persons as may be")
+
+// CreateDemo returns the demo person whom somebody made, or creates the one that is given, with a copy of the default policies. The error
+// is ErrDemos if there are most already.
+func (s *Store) CreateDemo(ctx context.Context, user User, of string, most int) (User, error) {
+	if err := user.normalize(); err != nil {
+		return User{}, err
+	}
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		demo, added, err := actions.AddDemo(ctx, tx, actions.Demo{ID: user.ID, Until: user.DemoUntil}, of, most)
+		switch {
+		case err != nil:
+			return err
+		case demo.ID == "":
+			return ErrDemos
+		}
+		user.ID, user.DemoUntil = demo.ID, demo.Until
+		if !added {
+			return nil
+		}
+		if err := copyDefaults(ctx, tx, user.ID); err != nil {
+			return err
+		}
+		user.Addresses, user.CreatedAt, err = actions.ExtendUser(ctx, tx, user.ID, user.Addresses)
+		return err
+	})
+	if err != nil {
+		return User{}, fmt.Errorf("create a demo person: %w", err)
+	}
+	return user, nil
+}
+
 // Find returns the user with an id. The error is ErrNoUser if there is none.
 func (s *Store) Find(ctx context.Context, id string) (User, error) {
 	user := User{ID: id}
@@ -138,12 +171,16 @@ func (s *Store) Authenticate(ctx context.Context, r *http.Request) (*Caller, err
 		return nil, ErrUnauthenticated
 	}
 	var caller Caller
-	err := s.pool.QueryRow(ctx, selectCaller, hash(secret), kind).Scan(&caller.ID, &caller.Addresses, &caller.CreatedAt, &caller.Roles)
+	var demoUntil *time.Time
+	err := s.pool.QueryRow(ctx, selectCaller, hash(secret), kind).Scan(&caller.ID, &caller.Addresses, &caller.CreatedAt, &demoUntil, &caller.Roles)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, ErrUnauthenticated
 	}
 	if err != nil {
 		return nil, fmt.Errorf("authenticate: %w", err)
+	}
+	if demoUntil != nil {
+		caller.DemoUntil = *demoUntil
 	}
 	return &caller, nil
 }

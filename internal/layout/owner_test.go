@@ -50,6 +50,7 @@ var owners = map[string]owner{
 	"chat_usage":         {actionsFolder, nil},
 	"own_addresses":      {actionsFolder, nil},
 	"tokens":             {authFolder, nil},
+	"uploads":            {"internal/uploads", nil},
 
 	// Events on their way to Kafka.
 	"outbox":              {outboxFolder, map[string]string{relayFolder: "it stamps rows and notes where they were published"}},

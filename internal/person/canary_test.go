@@ -132,7 +132,7 @@ func TestNothingIsLeftOfAnErasedPerson(t *testing.T) {
 		"public.actions", "public.chat_streams", "public.chat_usage", "public.dead_letters", "public.dirty_addresses", "public.forgotten_features", "public.idempotency_keys",
 		"public.mail_addresses_1", "public.mail_addresses_2", "public.mail_correspondents_1", "public.mail_correspondents_2",
 		"public.mails_1", "public.mails_2", "public.new_mails", "public.outbox", "public.own_addresses", "public.performed_actions", "public.policies",
-		"public.policy_days_1", "public.policy_days_2", "public.tokens", "public.users", "public.weight_counts_1", "public.weight_counts_2",
+		"public.policy_days_1", "public.policy_days_2", "public.tokens", "public.uploads", "public.users", "public.weight_counts_1", "public.weight_counts_2",
 	}
 	if diff := cmp.Diff(everywhere, w.find(canary).tables()); diff != "" {
 		t.Fatalf("tables with the person before the erasure (-want +got):\n%s", diff)

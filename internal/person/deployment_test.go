@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -29,6 +30,7 @@ import (
 	search "github.com/applylens/applylens/internal/search/postgres"
 	"github.com/applylens/applylens/internal/testkit/grouptest"
 	"github.com/applylens/applylens/internal/testkit/world"
+	"github.com/applylens/applylens/internal/uploads"
 	"github.com/applylens/applylens/producers/mailimport"
 	"github.com/applylens/applylens/producers/relay"
 )
@@ -60,7 +62,9 @@ func (w *deployment) use(pool *pgxpool.Pool) {
 	w.Must(err)
 	w.Pool, w.users, w.registry = pool, auth.NewStore(pool), prometheus.NewRegistry()
 	w.groups = []*consumers.Group{weights.Group(w.registry, labels), policystats.Group(w.registry, labels), mailbox.Group()}
-	w.handler, err = api.New(api.Config{Pool: pool, Search: search.New(pool), Log: w.Logger, Registry: w.registry, Wake: w.Signal.Set, Model: silent{}, ModelBudget: 10})
+	store, err := uploads.Open(pool, filepath.Join(w.TempDir(), "uploads"), uploads.DefaultLimits())
+	w.Must(err)
+	w.handler, err = api.New(api.Config{Uploads: store, Pool: pool, Search: search.New(pool), Log: w.Logger, Registry: w.registry, Wake: w.Signal.Set, Model: silent{}, ModelBudget: 10})
 	w.Must(err)
 }
 
@@ -176,6 +180,7 @@ func (p *person) decide() {
 	p.ask(http.MethodDelete, "/preferences/sender_domain:"+p.word+".example", http.StatusNoContent, nil)
 	mail := world.Scalar[string](p, "SELECT id::text FROM live_mails WHERE user_id = $1 LIMIT 1", p.id)
 	p.ask(http.MethodPost, "/actions/performed", http.StatusOK, map[string]any{"email_id": mail, "action": "create_task"})
+	p.ask(http.MethodPost, "/uploads", http.StatusCreated, map[string]any{"name": p.word + ".mbox", "size": 10, "fingerprint": p.word})
 	p.ask(http.MethodPost, "/chat", http.StatusCreated, map[string]any{"q": "find " + p.word})
 	p.ask(http.MethodGet, "/chat/stream?window_days=3650&q=find+"+p.word, http.StatusOK, nil)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/applylens/applylens/internal/outbox"
 	"github.com/applylens/applylens/internal/postgres"
 	"github.com/applylens/applylens/internal/retry"
+	"github.com/applylens/applylens/internal/uploads"
 )
 
 // unhurried lifts the time limits, for a person with much of everything, and lets a lock wait for folds in progress.
@@ -139,10 +140,15 @@ func eraseWith(ctx context.Context, pool *pgxpool.Pool, id string, check func(Co
 	if err := event.Validate(); err != nil {
 		return nil, err
 	}
+	uploaded, err := uploads.Erase(ctx, pool, id, forever) // the import of a file of theirs ends by that
+	if err != nil {
+		return nil, fmt.Errorf("erase person, to be repeated: %w", err)
+	}
 	rows, err := eraseAhead(ctx, pool, id)
 	if err != nil {
 		return nil, fmt.Errorf("erase person, begun and to be repeated: %w", err)
 	}
+	rows["uploads"] += uploaded
 	var last Counts
 	err = despiteDeadlocks(ctx, pool, func(tx pgx.Tx) (err error) {
 		if last, err = erase(ctx, tx, event); err != nil {
@@ -182,6 +188,9 @@ func erase(ctx context.Context, tx pgx.Tx, event *events.Event) (Counts, error) 
 	ctx, cancel := postgres.Patient(ctx)
 	defer cancel()
 	id := event.Erasure.UserID
+	if err := uploads.AwaitImport(ctx, tx, id); err != nil { // or mail of theirs would come behind the order to erase
+		return nil, err
+	}
 	made, now, err := actions.LockAny(ctx, tx, id) // nothing that the person does is in flight from here on
 	if err != nil {
 		return nil, err
@@ -260,13 +269,17 @@ func (c Counts) eraseOwned(ctx context.Context, tx pgx.Tx, id string, until time
 	if err != nil {
 		return err
 	}
+	uploaded, err := uploads.Erase(ctx, tx, id, until)
+	if err != nil {
+		return err
+	}
 	rows, err := actions.Erase(ctx, tx, id, until)
 	if err != nil {
 		return err
 	}
 	voided, err := outbox.Void(ctx, tx, id, until, nil)
 	c.add(rows)
-	c["tokens"], c["outbox"] = tokens, voided
+	c["tokens"], c["outbox"], c["uploads"] = tokens, voided, uploaded
 	return err
 }
 

@@ -60,6 +60,7 @@ WHERE user_id = $1
 ORDER BY created_at, key`},
 	{"chat.jsonl", "chat_streams", `SELECT to_jsonb(t) - 'hash' FROM chat_streams t WHERE user_id = $1 ORDER BY created_at, hash`},
 	{"chat_usage.jsonl", "chat_usage", `SELECT to_jsonb(t) FROM chat_usage t WHERE user_id = $1`},
+	{"uploads.jsonl", "uploads", `SELECT to_jsonb(t) FROM uploads t WHERE user_id = $1 ORDER BY created_at, id`},
 	{"dead_letters.jsonl", "dead_letters", `
 SELECT to_jsonb(t) - '{key,value}'::text[], key, value FROM dead_letters t
 WHERE user_id = $1
@@ -72,6 +73,7 @@ var leftOut = []string{
 	"what search looks up: it is made of the mails",
 	"versions of preferences, statistics and mails that are not live: they are copies",
 	"numbers by which repeated events and requests are known: they hold hashes only",
+	"files that are uploaded but not imported yet: the person has them",
 	"the Kafka log: it has every event since the beginning, under the key of the user id",
 }
 

@@ -104,7 +104,7 @@ func TestEveryTableIsDecidedUpon(t *testing.T) {
 
 func TestWhatIsExportedIsErased(t *testing.T) {
 	exported := exportedTables()
-	erased := slices.Concat([]string{"dead_letters", "outbox", "tokens"}, folded, actions.Erased())
+	erased := slices.Concat([]string{"dead_letters", "outbox", "tokens", "uploads"}, folded, actions.Erased())
 	slices.Sort(exported)
 	slices.Sort(erased)
 	if diff := cmp.Diff(exported, erased); diff != "" {

@@ -1,5 +1,5 @@
 // Package mailimport reads mail files (mbox also as Gmail Takeout writes it, Maildir, single messages, each plain or
-// gzipped) and publishes each message as mail.received.
+// gzipped, or in a zip or tar archive) and publishes each message as mail.received.
 //
 // A file of any size is read in bounded memory, and the time and memory of a message are proportional to its size. A broken
 // message is reported with its position and skipped; the rest of the file is imported. An interrupted import can be

@@ -33,6 +33,10 @@ type Config struct {
 	Now       func() time.Time
 	Log       *slog.Logger
 	Progress  Progress // Default: none.
+
+	// Refused is told of each broken message, and of each file that cannot be read, beside the log. It is called from several
+	// goroutines. Default: nobody is told.
+	Refused func(Place, error)
 }
 
 // Validate lists every fault.
@@ -86,6 +90,9 @@ func Run(ctx context.Context, conn *broker.Conn, config Config) (Result, error) 
 	if config.Progress == nil {
 		config.Progress = noProgress{}
 	}
+	if config.Refused == nil {
+		config.Refused = func(Place, error) {}
+	}
 	var files []input
 	var faults []fault
 	for _, path := range config.Paths {
@@ -95,7 +102,7 @@ func Run(ctx context.Context, conn *broker.Conn, config Config) (Result, error) 
 		}
 		files, faults = append(files, found...), append(faults, unread...)
 	}
-	r := &run{config: config, told: map[string]bool{}, batches: make(chan batch), reader: NewReader(nil, ""), buffer: bufio.NewReaderSize(nil, 256<<10)}
+	r := &run{config: config, told: map[string]bool{}, batches: make(chan batch), reader: NewReader(nil, ""), buffer: bufio.NewReaderSize(nil, bufferSize), members: bufio.NewReaderSize(nil, bufferSize)}
 	for _, file := range files {
 		r.total += file.size
 	}
@@ -118,6 +125,9 @@ func Run(ctx context.Context, conn *broker.Conn, config Config) (Result, error) 
 	}
 	return r.result, err
 }
+
+// bufferSize is how much of a file is read at once.
+const bufferSize = 256 << 10
 
 // closeLimit is how long an import that is told to end waits for what is on its way to a Kafka that does not answer.
 const closeLimit = 2 * time.Second
@@ -162,6 +172,7 @@ type run struct {
 	batches     chan batch
 	reader      *Reader
 	buffer      *bufio.Reader
+	members     *bufio.Reader // the buffer for members of an archive, while buffer is its own
 	current     batch
 	told        map[string]bool // directories of which something was left out
 	result      Result
@@ -219,6 +230,7 @@ func (r *run) read(ctx context.Context, files []input, faults []fault) error {
 
 func (r *run) fail(path string, err error) {
 	r.config.Log.Warn("skip unreadable file", "file", path, "error", err)
+	r.config.Refused(Place{File: path}, err)
 	r.current.failed++
 }
 
@@ -228,6 +240,9 @@ func (r *run) readFile(ctx context.Context, file input) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, source.close()) }()
+	if source.holds != "" {
+		return r.readArchive(ctx, file, source)
+	}
 	if dir := filepath.Dir(file.path); source.folder != noFolder && !r.config.Trash && !r.told[dir] {
 		r.told[dir] = true
 		r.config.Log.Info("trash, drafts or junk is left out", "directory", dir)
@@ -259,10 +274,13 @@ func (r *run) readFile(ctx context.Context, file input) (err error) {
 
 // open makes the reader read a file from where an interrupted import stopped. done reports that all of it was imported.
 func (r *run) open(ctx context.Context, file input) (s *source, done bool, err error) {
-	before := r.bytesRead.Load()
-	s, err = file.open(ctx, r.config.Stdin, r.buffer, &r.bytesRead)
-	if err != nil {
-		return nil, false, err
+	before, buffer := r.bytesRead.Load(), r.buffer
+	if file.member != nil {
+		buffer = r.members
+	}
+	s, err = file.open(ctx, r.config.Stdin, buffer, &r.bytesRead)
+	if err != nil || s.holds != "" {
+		return s, false, err
 	}
 	at := mark{}
 	if !file.stream() {
@@ -270,8 +288,8 @@ func (r *run) open(ctx context.Context, file input) (s *source, done bool, err e
 	}
 	switch {
 	case at.offset == whole:
-		r.bytesRead.Store(before + file.size)
-		r.pass(at.messages, file.size)
+		r.bytesRead.Store(max(r.bytesRead.Load(), before+file.onDisk()))
+		r.pass(at.messages, file.onDisk())
 		return nil, true, s.close()
 	case at.offset == 0:
 		r.reader.reset(s, Place{File: file.path})
@@ -325,6 +343,7 @@ func (r *run) take(raw *Raw, from folder) {
 
 func (r *run) report(place Place, err error) {
 	r.config.Log.Warn("skip broken message", "file", place.File, "message", place.Number, "byte", place.Offset, "error", err)
+	r.config.Refused(place, err)
 }
 
 func (r *run) flush(ctx context.Context) error {

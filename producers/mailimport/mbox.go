@@ -58,8 +58,8 @@ type leftOut struct {
 	digits int64
 }
 
-// errNoMail means that a file is neither an mbox nor a single message.
-var errNoMail = errors.New("it is neither an mbox nor a message")
+// ErrNoMail means that a file is neither an mbox nor a single message.
+var ErrNoMail = errors.New("it is neither an mbox nor a message")
 
 // Reader splits a stream into messages. It is not safe for concurrent use. It ignores errors while looking ahead: they are
 // returned when those bytes are read, after the messages before them.
@@ -132,7 +132,7 @@ func (r *Reader) Next() (*Raw, error) {
 		return nil, fmt.Errorf("read %s: %w", raw.Place, err)
 	}
 	if raw.Fragment && r.ended {
-		return nil, fmt.Errorf("read %s: %w", r.file, errNoMail)
+		return nil, fmt.Errorf("read %s: %w", r.file, ErrNoMail)
 	}
 	raw.Bytes, raw.Cut, raw.left, raw.Hash = r.kept, r.cut, r.left, r.hash.sum()
 	return &raw, nil

@@ -224,7 +224,7 @@ func TestLineEndsAreTheSameInLongLines(t *testing.T) {
 
 func TestReaderRefusesOtherFiles(t *testing.T) {
 	for _, input := range []string{"%PDF-1.4\n", "\x00\x01\x02", "just text\n", "From nobody\n"} {
-		if _, err := readAll(t, strings.NewReader(input)); !errors.Is(err, errNoMail) {
+		if _, err := readAll(t, strings.NewReader(input)); !errors.Is(err, ErrNoMail) {
 			t.Errorf("%q: %v", input, err)
 		}
 	}

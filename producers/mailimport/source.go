@@ -31,10 +31,23 @@ type input struct {
 	path   string
 	size   int64 // 0 if it is a stream
 	folder folder
+
+	// Of a member of an archive.
+	member   func() (io.ReadCloser, error) // opens it
+	held     int64                         // its bytes on disk, if it can be passed over without being read
+	unpacked *allowance                    // the archive's
 }
 
 // stream tells whether an input can be read once only, and may let its reader wait: standard input, or a pipe.
 func (i input) stream() bool { return i.size == 0 }
+
+// onDisk is how many bytes on disk are passed over when it is not read.
+func (i input) onDisk() int64 {
+	if i.member != nil {
+		return i.held
+	}
+	return i.size
+}
 
 // fault is a file or directory that cannot be read.
 type fault struct {
@@ -73,7 +86,7 @@ func inputs(path string) (found []input, faults []fault, err error) {
 			faults = append(faults, fault{path, err})
 		case entry.Type().IsRegular() && isMailFile(path):
 			if info, err := entry.Info(); err == nil { // otherwise a mail program has just moved it
-				found = append(found, input{path, info.Size(), folderBelow(root, path)})
+				found = append(found, input{path: path, size: info.Size(), folder: folderBelow(root, path)})
 			}
 		}
 		return nil
@@ -97,16 +110,9 @@ func folderBelow(root, path string) folder {
 }
 
 func isMailFile(path string) bool {
-	parent := filepath.Base(filepath.Dir(path))
-	if parent == "cur" || parent == "new" {
+	if hasMailName(path) {
 		return true
 	}
-	name := strings.ToLower(filepath.Base(path))
-	return slices.ContainsFunc(mailEndings, func(ending string) bool { return strings.HasSuffix(name, ending) }) || beginsAsMbox(path)
-}
-
-// beginsAsMbox checks the beginning of a file.
-func beginsAsMbox(path string) bool {
 	file, err := os.Open(path)
 	if err != nil {
 		return false
@@ -114,8 +120,23 @@ func beginsAsMbox(path string) bool {
 	defer file.Close()
 	head := make([]byte, maxHeader)
 	n, _ := io.ReadFull(file, head)
-	_, header, _ := bytes.Cut(head[:n], []byte("\n"))
-	return separates(head[:n], true) && len(header) > 0
+	return beginsAsMbox(head[:n])
+}
+
+// hasMailName tells whether a file is mail by its name, and by that of its directory.
+func hasMailName(path string) bool {
+	parent := filepath.Base(filepath.Dir(path))
+	if parent == "cur" || parent == "new" {
+		return true
+	}
+	name := strings.ToLower(filepath.Base(path))
+	return slices.ContainsFunc(mailEndings, func(ending string) bool { return strings.HasSuffix(name, ending) })
+}
+
+// beginsAsMbox checks the beginning of a file.
+func beginsAsMbox(head []byte) bool {
+	_, header, _ := bytes.Cut(head, []byte("\n"))
+	return separates(head, true) && len(header) > 0
 }
 
 // fingerprint identifies a file by its size and beginning, whatever its name.
@@ -128,9 +149,12 @@ const known = 64 << 10
 type source struct {
 	io.Reader
 	fingerprint fingerprint
-	file        *os.File // nil for standard input
+	file        *os.File  // nil for standard input and for members of an archive
+	closer      io.Closer // nil for standard input
 	folder      folder
 	packed      bool
+	holds       string // the kind of archive that it is; empty for all others
+	unpacked    *allowance
 	buffer      *bufio.Reader
 	counter     *counter
 }
@@ -138,16 +162,15 @@ type source struct {
 // open opens a file. It uses buffer as memory, and adds the bytes read from disk to read. When ctx ends, a stream that waits for
 // more is given up.
 func (i input) open(ctx context.Context, stdin io.Reader, buffer *bufio.Reader, read *atomic.Int64) (*source, error) {
-	s := &source{folder: i.folder, buffer: buffer, counter: &counter{stdin, read}}
-	if i.path != Stdin {
-		file, err := unlessEnded(ctx, func() (*os.File, error) { return os.Open(i.path) }) // a pipe waits for its writer
-		if err != nil {
-			return nil, err
-		}
-		s.file, s.counter.in = file, file
+	s := &source{folder: i.folder, buffer: buffer, counter: &counter{in: stdin, read: read}, unpacked: i.unpacked}
+	if err := s.openAs(ctx, i); err != nil {
+		return nil, err
 	}
 	if i.stream() {
 		s.counter.in = &interruptible{ctx, s.counter.in, nil}
+	}
+	if s.unpacked == nil {
+		s.unpacked = &allowance{most: func() int64 { return mostUnpacked(max(i.size, s.counter.count)) }}
 	}
 	buffer.Reset(s.counter)
 	head, _ := buffer.Peek(known) // an error is returned again by the next read
@@ -160,17 +183,39 @@ func (i input) open(ctx context.Context, stdin io.Reader, buffer *bufio.Reader, 
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("unpack %s: %w", i.path, err), s.close())
 		}
-		inner := bufio.NewReader(unpacked)
+		inner := bufio.NewReader(&bounded{unpacked, s.unpacked})
 		head, _ = inner.Peek(tarMagic + len("ustar"))
 		s.Reader = inner
 	}
-	if kind := kindOf(head); kind != "" {
+	switch kind := kindOf(head); {
+	case kind == tarArchive && i.member == nil, kind == zipArchive && s.file != nil && !i.stream() && !s.packed:
+		s.holds = kind
+	case kind != "":
 		return nil, errors.Join(fmt.Errorf("%s is %s: unpack it, and import the directory", i.path, kind), s.close())
-	}
-	if strings.HasSuffix(strings.ToLower(i.path), emlxEnding) {
+	case strings.HasSuffix(strings.ToLower(i.path), emlxEnding):
 		s.unwrap()
 	}
 	return s, nil
+}
+
+// openAs opens what is behind an input.
+func (s *source) openAs(ctx context.Context, i input) error {
+	switch {
+	case i.member != nil:
+		content, err := i.member()
+		if err != nil {
+			return err
+		}
+		s.counter = &counter{in: content, read: new(atomic.Int64)} // the archive counts what is read from disk
+		s.closer = content
+	case i.path != Stdin:
+		file, err := unlessEnded(ctx, func() (*os.File, error) { return os.Open(i.path) }) // a pipe waits for its writer
+		if err != nil {
+			return err
+		}
+		s.file, s.closer, s.counter.in = file, file, file
+	}
+	return nil
 }
 
 // emlxEnding is the extension of Apple Mail's files: the number of bytes of a message in a line, the message, and a property list.
@@ -248,8 +293,10 @@ func (r *interruptible) Read(p []byte) (int, error) {
 
 // The kinds of files that hold others, and how they begin.
 const (
-	gzipped  = "a gzip file"
-	tarMagic = 257 // where a tar file has its magic
+	gzipped    = "a gzip file"
+	zipArchive = "a zip archive"
+	tarArchive = "a tar archive"
+	tarMagic   = 257 // where a tar file has its magic
 )
 
 var kinds = []struct {
@@ -257,7 +304,7 @@ var kinds = []struct {
 	at    int
 	name  string
 }{
-	{"\x1f\x8b", 0, gzipped}, {"PK\x03\x04", 0, "a zip archive"}, {"PK\x05\x06", 0, "a zip archive"}, {"ustar", tarMagic, "a tar archive"},
+	{"\x1f\x8b", 0, gzipped}, {"PK\x03\x04", 0, zipArchive}, {"PK\x05\x06", 0, zipArchive}, {"ustar", tarMagic, tarArchive},
 	{"BZh", 0, "a bzip2 file"}, {"\xfd7zXZ\x00", 0, "an xz file"}, {"(\xb5/\xfd", 0, "a zstd file"}, {"7z\xbc\xaf\x27\x1c", 0, "a 7z archive"},
 	{"Rar!\x1a\x07", 0, "a rar archive"}, {"!BDN", 0, "an Outlook data file"},
 }
@@ -287,20 +334,22 @@ func (s *source) skip(offset int64) error {
 }
 
 func (s *source) close() error {
-	if s.file == nil {
+	if s.closer == nil {
 		return nil
 	}
-	return s.file.Close()
+	return s.closer.Close()
 }
 
 // counter counts the bytes read.
 type counter struct {
-	in   io.Reader
-	read *atomic.Int64
+	in    io.Reader
+	read  *atomic.Int64 // of all files
+	count int64         // of this one
 }
 
 func (c *counter) Read(p []byte) (int, error) {
 	n, err := c.in.Read(p)
 	c.read.Add(int64(n))
+	c.count += int64(n)
 	return n, err
 }

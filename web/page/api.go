@@ -44,14 +44,18 @@ func (v *visit) call(method, path string, body, out any) *problem {
 
 // send asks the API as the visit's person, with headers as names and values; an empty value is no header.
 func (v *visit) send(method, path string, body any, headers ...string) (*answer, *problem) {
-	var content io.Reader
-	if body != nil {
-		text, err := json.Marshal(body)
-		if err != nil {
-			return nil, v.broken(path, err)
-		}
-		content = bytes.NewReader(text)
+	if body == nil {
+		return v.sendBytes(method, path, nil, headers...)
 	}
+	text, err := json.Marshal(body)
+	if err != nil {
+		return nil, v.broken(path, err)
+	}
+	return v.sendBytes(method, path, bytes.NewReader(text), append(headers, "Content-Type", "application/json")...)
+}
+
+// sendBytes is send with a body that is sent as it is.
+func (v *visit) sendBytes(method, path string, content io.Reader, headers ...string) (*answer, *problem) {
 	r, err := http.NewRequestWithContext(v.r.Context(), method, apiPrefix+path, content)
 	if err != nil {
 		return nil, v.broken(path, err)
@@ -60,9 +64,6 @@ func (v *visit) send(method, path string, body any, headers ...string) (*answer,
 	r.RequestURI = r.URL.RequestURI()
 	r.Header["Cookie"] = v.r.Header["Cookie"]
 	r.Header.Set("Accept", "application/json")
-	if body != nil {
-		r.Header.Set("Content-Type", "application/json")
-	}
 	for i := 0; i < len(headers); i += 2 {
 		if headers[i+1] != "" {
 			r.Header.Set(headers[i], headers[i+1])

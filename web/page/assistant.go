@@ -61,6 +61,8 @@ type assistantBody struct {
 	Accuracy        []policyStats // the policies that fired most
 	AccuracyProblem *problem
 	Money           moneyTools
+
+	Welcome *welcome // for who has no mail
 }
 
 // Examples are questions to begin with.
@@ -98,6 +100,9 @@ func assistant(v *visit) {
 	both.Go(func() { body.Money = tools.openTool(asked.Get("tool"), body.Address()) })
 	both.Go(func() { body.Accuracy, body.AccuracyProblem = panel.panelAccuracy() })
 	wrong := v.answer(body, asked.Get("stream"))
+	if !body.Asked {
+		body.Welcome = v.offers("/")
+	}
 	both.Wait()
 	v.show("assistant", "Assistant", "/", body, wrong)
 }

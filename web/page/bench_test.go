@@ -9,13 +9,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/applylens/applylens/internal/api"
 	"github.com/applylens/applylens/internal/testkit/mailboxes"
+	"github.com/applylens/applylens/internal/testkit/world"
 )
 
 // BenchmarkPages opens each page of a person with 100,000 mails, hundreds of proposals and a year of decisions, and reports the 99th
 // percentiles of the time until the first byte, and how long the compressed page is.
 func BenchmarkPages(b *testing.B) {
-	o := open(b, nil).owner("alice").signIn()
+	o := newSiteOn(b, world.New(b), nil, func(*api.Config) {}).owner("alice").signIn()
 	mailboxes.Fill(b, o.Pool, "alice", 100_000)
 	o.propose()
 	ids := make([]string, 0, 400)

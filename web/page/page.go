@@ -49,6 +49,7 @@ type Pages struct {
 	static    *static
 	attempts  *rate.Limiter      // of signing in, by anybody
 	failures  *ratelimit.Limiter // of signing in, by network
+	forms     chan struct{}      // holds an element for each file that arrives by a form
 }
 
 // New parses the templates and makes the routes.
@@ -57,6 +58,7 @@ func New(config Config) (*Pages, error) {
 		api: config.API, users: config.Users, log: config.Log, mux: http.NewServeMux(),
 		attempts: rate.NewLimiter(signInsPerSecond, signInBurst),
 		failures: ratelimit.New(failuresPerSecond, failureBurst),
+		forms:    make(chan struct{}, mostPlainFiles),
 	}
 	if p.log == nil {
 		p.log = slog.Default()
@@ -101,6 +103,10 @@ func (p *Pages) routes() {
 	p.mux.Handle("POST /policies/{id}", p.signedIn(savePolicy))
 	p.mux.Handle("GET /accuracy", p.signedIn(accuracy))
 	p.mux.Handle("GET /money", p.signedIn(money))
+	p.mux.Handle("GET /import", p.signedIn(imports))
+	p.mux.Handle("POST /import", p.signedIn(changeImports))
+	p.mux.Handle("GET /import/list", p.signedIn(showUploads))
+	p.mux.Handle("POST /demo", p.signedIn(lookAround))
 }
 
 // Route returns the pattern of the page that belongs to a request, or nothing.
@@ -147,6 +153,9 @@ func (p *Pages) signedIn(serve func(*visit)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		caller, err := p.callerOf(r)
 		switch {
+		case errors.Is(err, auth.ErrUnauthenticated) && auth.KeptSession(r) != "" && r.Method == http.MethodGet:
+			auth.RestoreSession(w, r) // the demo person is gone
+			http.Redirect(w, r, r.URL.RequestURI(), http.StatusSeeOther)
 		case errors.Is(err, auth.ErrUnauthenticated) && (r.Method == http.MethodGet || r.Method == http.MethodHead):
 			http.Redirect(w, r, "/sign-in?next="+url.QueryEscape(r.URL.RequestURI()), http.StatusSeeOther)
 		case errors.Is(err, auth.ErrUnauthenticated):

@@ -28,7 +28,7 @@ func TestLinkSignsInOnce(t *testing.T) {
 			t.Errorf("the cookie %q lacks %s", cookie, part)
 		}
 	}
-	o.get("/tray").want(http.StatusOK, "Nothing waits for you", "alice")
+	o.get("/tray").want(http.StatusOK, "There is no mail yet", "alice")
 	other := s.owner("bob")
 	other.post("/sign-in", url.Values{"link": {link}}).want(http.StatusUnauthorized, "was used")
 	other.get("/tray").leads("/sign-in?next=%2Ftray")
@@ -243,7 +243,7 @@ func TestPagesShowOnlyTheOwners(t *testing.T) {
 	s := newSite(t)
 	alice, bob := s.owner("alice").signIn(), s.owner("bob").signIn()
 	ids := alice.mails(1, "news@shop.example")
-	if page := bob.get("/tray").want(http.StatusOK, "Nothing waits"); strings.Contains(page.text, "shop.example") {
+	if page := bob.get("/tray").want(http.StatusOK, "There is no mail yet"); strings.Contains(page.text, "shop.example") {
 		t.Error("another person's proposal is shown")
 	}
 	bob.post("/tray", url.Values{"approve": ids}).want(http.StatusConflict)

@@ -132,6 +132,10 @@ func (p *Pages) signOut(w http.ResponseWriter, r *http.Request) {
 			err = p.users.SignOut(ctx, auth.SessionOf(r))
 		}
 	}
+	if kept := auth.KeptSession(r); kept != "" && err == nil {
+		err = p.users.SignOut(ctx, kept) // who signs out as a demo person does not mean to stay signed in
+		auth.RestoreSession(w, r)
+	}
 	if err != nil && !errors.Is(err, auth.ErrUnauthenticated) {
 		p.log.Error("cannot sign out", "error", err)
 		p.fail(w, r, nil, &problem{Status: http.StatusServiceUnavailable, Detail: unavailable + " You are still signed in."})

@@ -33,24 +33,26 @@ func newSite(t *testing.T) *site { t.Helper(); return newSiteWith(t, nil) }
 func newSiteWith(t *testing.T, provider *Provider) *site {
 	t.Helper()
 	t.Parallel()
-	return open(t, provider)
+	return newSiteOn(t, world.New(t), provider, func(*api.Config) {})
 }
 
-func open(t testing.TB, provider *Provider) *site {
+// newSiteOn is newSiteWith with a world and further settings of the API.
+func newSiteOn(t testing.TB, w *world.World, provider *Provider, adjust func(*api.Config)) *site {
 	t.Helper()
-	w := world.New(t)
 	users := auth.NewStore(w.Pool)
 	server := httptest.NewUnstartedServer(nil)
 	address := "http://" + server.Listener.Addr().String()
 	if provider != nil {
 		provider.PublicURL = address
 	}
-	handler, err := api.New(api.Config{
+	config := api.Config{
 		Pool: w.Pool, Search: postgres.New(w.Pool), Log: w.Logger, Hosts: api.LoopbackHosts(),
 		Page: func(handler http.Handler) (api.Page, error) {
 			return New(Config{API: handler, Users: users, Log: w.Logger, Provider: provider})
 		},
-	})
+	}
+	adjust(&config)
+	handler, err := api.New(config)
 	w.Must(err)
 	server.Config.Handler = handler
 	server.Start()

@@ -18,7 +18,7 @@ var shared = []string{"template/layout.html", "template/component.html"}
 func parseTemplates(asset func(string) string) (map[string]*template.Template, error) {
 	functions := template.FuncMap{
 		"asset": asset, "moment": moment, "utc": utc, "percent": percent, "scale": scale, "width": width, "row": row, "signed": signed, "bar": bar, "plural": plural, "actionName": actionName, "featureName": featureName,
-		"money": moneyText, "sum": sumOf, "merchants": merchantsOf, "last": last,
+		"money": moneyText, "bytes": bytesText, "sum": sumOf, "merchants": merchantsOf, "last": last,
 	}
 	base, err := template.New("").Option("missingkey=error").Funcs(functions).ParseFS(web.Templates, shared...)
 	if err != nil {

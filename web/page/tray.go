@@ -105,6 +105,8 @@ type trayBody struct {
 	Count  int
 	Full   bool // there may be more
 	Done   *done
+
+	Welcome *welcome // for who has no mail
 }
 
 // done is what the last form did, with what takes it back.
@@ -121,6 +123,9 @@ func tray(v *visit) {
 		body.Done = v.lastDone()
 	}
 	body.Groups, body.Count, body.Full = groupsOf(list), len(list), len(list) == most
+	if wrong == nil && len(list) == 0 {
+		body.Welcome = v.offers("/tray")
+	}
 	v.show("tray", "Tray", "/tray", body, wrong)
 }
 
