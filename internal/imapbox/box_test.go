@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -115,6 +116,8 @@ func TestAMailbox(t *testing.T) {
 	if err != nil || !slices.Equal(found, uids[:1]) {
 		t.Errorf("found %v, %v", found, err)
 	}
+	_, err = box.Examine(t.Context(), imapbox.Inbox)
+	world.Must(t, err)
 	seen := map[uint32]string{}
 	world.Must(t, box.Flags(t.Context(), after.HighestModSeq, func(uid uint32, flags []string) error {
 		seen[uid] = strings.Join(flags, ",")
@@ -183,6 +186,13 @@ func TestMovingWithoutMove(t *testing.T) {
 	}
 }
 
+// here resolves every name to this machine.
+type here struct{}
+
+func (here) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) {
+	return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil
+}
+
 func TestFailuresInWords(t *testing.T) {
 	t.Parallel()
 	d := testenv.StartDovecot(t, map[string]string{"ann": "secret"})
@@ -198,7 +208,9 @@ func TestFailuresInWords(t *testing.T) {
 		words    string
 	}{
 		{"wrong password", func(*imapbox.Server) {}, "wrong", imapbox.Refused, "password"},
-		{"name of the certificate", func(s *imapbox.Server) { s.Host = "127.0.0.2" }, "secret", imapbox.Refused, "not for 127.0.0.2"},
+		{"name of the certificate", func(s *imapbox.Server) {
+			s.Host, s.Dialer = "other.example", &dialer.Dialer{Private: true, Resolver: here{}}
+		}, "secret", imapbox.Refused, "not for other.example"},
 		{"unknown authority", func(s *imapbox.Server) { s.Roots = nil }, "secret", imapbox.Refused, "not trusted"},
 		{"no such host", func(s *imapbox.Server) { s.Host = "mail.invalid" }, "secret", imapbox.Refused, "there is no host mail.invalid"},
 		{"no server", func(s *imapbox.Server) { s.Port = closedPort }, "secret", imapbox.Temporary, "refuses connections"},
@@ -207,9 +219,6 @@ func TestFailuresInWords(t *testing.T) {
 	} {
 		server := serverOf(d)
 		one.change(&server)
-		if one.name == "name of the certificate" {
-			server.Dialer = &dialer.Dialer{Private: true}
-		}
 		box, err := imapbox.Open(t.Context(), server, login(one.password))
 		if box != nil {
 			box.Close()
