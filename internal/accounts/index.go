@@ -115,7 +115,11 @@ RETURNING seq, clock_timestamp()`
 SELECT DISTINCT message_id, content_hash FROM account_mails WHERE account_id = $1 AND content_hash = ANY ($2)`
 
 	selectEntries = `
-SELECT uid, array_to_string(flags, ' ') FROM account_mails WHERE folder_id = $1 AND uidvalidity = $2 AND uid >= $3 ORDER BY uid`
+SELECT uid, array_to_string(flags, ' ') FROM account_mails WHERE folder_id = $1 AND uidvalidity = $2`
+
+	selectUIDs = `SELECT uid FROM account_mails WHERE folder_id = $1 AND uidvalidity = $2 ORDER BY uid`
+
+	selectHighest = `SELECT COALESCE(max(uid), 0) FROM account_mails WHERE folder_id = $1 AND uidvalidity = $2`
 
 	countEntries = `SELECT count(*) FROM account_mails WHERE folder_id = $1 AND uidvalidity = $2`
 )
@@ -147,9 +151,9 @@ func Known(ctx context.Context, db DB, account events.UUID, list []Identity) (ma
 	return known, err
 }
 
-// Entries returns the UIDs that are known of a folder, from one on, with their flags.
-func Entries(ctx context.Context, db DB, folder int64, uidValidity, from uint32) (map[uint32][]string, error) {
-	rows, err := db.Query(ctx, selectEntries, folder, uidValidity, from)
+// Entries returns the UIDs that are known of a folder with their flags, for servers that do not tell what changed.
+func Entries(ctx context.Context, db DB, folder int64, uidValidity uint32) (map[uint32][]string, error) {
+	rows, err := db.Query(ctx, selectEntries, folder, uidValidity)
 	if err != nil {
 		return nil, fmt.Errorf("read the index of a folder: %w", err)
 	}
@@ -160,6 +164,27 @@ func Entries(ctx context.Context, db DB, folder int64, uidValidity, from uint32)
 		return nil, fmt.Errorf("read the index of a folder: %w", err)
 	}
 	return entries, nil
+}
+
+// UIDs returns the UIDs that are known of a folder, ascending.
+func UIDs(ctx context.Context, db DB, folder int64, uidValidity uint32) ([]uint32, error) {
+	rows, err := db.Query(ctx, selectUIDs, folder, uidValidity)
+	if err != nil {
+		return nil, fmt.Errorf("read the index of a folder: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowTo[uint32])
+	if err != nil {
+		return nil, fmt.Errorf("read the index of a folder: %w", err)
+	}
+	return list, nil
+}
+
+// Highest returns the highest UID that is known of a folder, 0 if none is.
+func Highest(ctx context.Context, db DB, folder int64, uidValidity uint32) (uid uint32, err error) {
+	if err := db.QueryRow(ctx, selectHighest, folder, uidValidity).Scan(&uid); err != nil {
+		return 0, fmt.Errorf("read the index of a folder: %w", err)
+	}
+	return uid, nil
 }
 
 // Count tells how many UIDs are known of a folder.
@@ -292,12 +317,28 @@ func places(ctx context.Context, tx pgx.Tx, account events.UUID, about []Identit
 	return found, nil
 }
 
-// SetFolders stores which folders an account has. The mail of those that are gone, or are not watched any more, is gone too.
-func (x *Index) SetFolders(ctx context.Context, l Lease, list []Folder) (told int, err error) {
-	names, uses, watched := make([]string, len(list)), make([]string, len(list)), make([]bool, len(list))
+// AddFolders stores the folders of an account, and forgets none.
+func (x *Index) AddFolders(ctx context.Context, l Lease, list []Folder) error {
+	_, err := x.write(ctx, l, none, func(tx pgx.Tx) error {
+		names, uses, watched := folderColumns(list)
+		return run(ctx, tx, "store folders", [][]any{{upsertFolders, l.AccountID, l.UserID, names, uses, watched}})
+	})
+	return err
+}
+
+func none(pgx.Tx) ([]Identity, error) { return nil, nil }
+
+func folderColumns(list []Folder) (names, uses []string, watched []bool) {
+	names, uses, watched = make([]string, len(list)), make([]string, len(list)), make([]bool, len(list))
 	for i, f := range list {
 		names[i], uses[i], watched[i] = f.Name, f.Use, f.Watched
 	}
+	return names, uses, watched
+}
+
+// SetFolders stores which folders an account has. The mail of those that are gone, or are not watched any more, is gone too.
+func (x *Index) SetFolders(ctx context.Context, l Lease, list []Folder) (told int, err error) {
+	names, uses, watched := folderColumns(list)
 	return x.write(ctx, l, func(tx pgx.Tx) ([]Identity, error) {
 		if _, err := tx.Exec(ctx, upsertFolders, l.AccountID, l.UserID, names, uses, watched); err != nil {
 			return nil, fmt.Errorf("store folders: %w", err)

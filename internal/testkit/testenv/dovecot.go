@@ -9,6 +9,7 @@ import (
 	"net/textproto"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/applylens/applylens/internal/testkit/testenv/server"
@@ -54,6 +55,11 @@ func (d *Dovecot) Roots() *x509.CertPool {
 
 // Restart starts the killed server again.
 func (d *Dovecot) Restart() { d.t.Helper(); d.must(d.Start(context.Background())) }
+
+// DialTLS connects to IMAP over TLS.
+func (d *Dovecot) DialTLS() (net.Conn, error) {
+	return tls.Dial("tcp", net.JoinHostPort("localhost", strconv.Itoa(d.TLSPort())), &tls.Config{RootCAs: d.Roots()})
+}
 
 // Deliver delivers a message to a user as another mail server would, by LMTP.
 func (d *Dovecot) Deliver(user, message string) {
