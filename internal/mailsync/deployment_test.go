@@ -215,7 +215,7 @@ func (w *deployment) received() map[string]int {
 			left--
 			var headers []events.Header
 			for _, h := range r.Headers {
-				headers = append(headers, events.Header{Name: h.Key, Value: h.Value})
+				headers = append(headers, events.Header{Key: h.Key, Value: h.Value})
 			}
 			head, err := decoder.Head(headers)
 			w.Must(err)
