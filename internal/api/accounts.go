@@ -68,7 +68,7 @@ func viewOfAccount(a accounts.Account) accountView {
 
 type (
 	AccountID struct {
-		ID string `path:"id" format:"uuid"`
+		ID string `path:"id"`
 	}
 	accountCreate struct {
 		Idempotent

@@ -304,6 +304,16 @@ func (d *Dovecot) Certificate() (tls.Certificate, error) {
 // Home returns the directory of a user's mail, a Maildir in "box".
 func (d *Dovecot) Home(user string) string { return filepath.Join(d.dir, "homes", user) }
 
+// Own makes what a test wrote into a user's home the server's.
+func (d *Dovecot) Own(user string) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	return filepath.WalkDir(d.Home(user), func(path string, _ fs.DirEntry, err error) error {
+		return errors.Join(err, os.Chown(path, nobody, nobody))
+	})
+}
+
 // Log returns the end of the log.
 func (d *Dovecot) Log() string { return tail(filepath.Join(d.dir, "log")) }
 
