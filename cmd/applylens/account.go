@@ -215,7 +215,7 @@ func noEOF(err error) error {
 	return err
 }
 
-func writeReport(out io.Writer, report accounts.Report) {
+func writeReport(out io.Writer, report accounts.TestReport) {
 	for _, finding := range report.Findings {
 		mark := "ok  "
 		if !finding.OK {

@@ -98,41 +98,41 @@ func (c *Connector) accessToken(ctx context.Context, a *Account, given Entrusted
 	return nil, &imapbox.Error{Kind: imapbox.Temporary, Words: "the provider of the sign-in cannot be reached", Err: errors.New("no access token")}
 }
 
-// Finding is one thing that a test of an account found.
-type Finding struct {
+// TestFinding is one thing that a test of an account found.
+type TestFinding struct {
 	OK    bool   `json:"ok"`
 	Words string `json:"words"`
 }
 
-// Report is what a test of an account found.
-type Report struct {
+// TestReport is what a test of an account found.
+type TestReport struct {
 	OK       bool      `json:"ok" doc:"Mail can be read"`
-	Findings []Finding `json:"findings" nullable:"false"`
+	Findings []TestFinding `json:"findings" nullable:"false"`
 }
 
-func (r *Report) add(ok bool, format string, args ...any) {
-	r.Findings = append(r.Findings, Finding{ok, fmt.Sprintf(format, args...)})
+func (r *TestReport) add(ok bool, format string, args ...any) {
+	r.Findings = append(r.Findings, TestFinding{ok, fmt.Sprintf(format, args...)})
 }
 
 // Test signs in to an account that is stored, and tells what its server can.
-func (c *Connector) Test(ctx context.Context, db DB, user string, id events.UUID) (Report, error) {
+func (c *Connector) Test(ctx context.Context, db DB, user string, id events.UUID) (TestReport, error) {
 	account, err := Get(ctx, db, user, id)
 	if err != nil {
-		return Report{}, err
+		return TestReport{}, err
 	}
 	box, err := c.Open(ctx, db, &account)
 	return examine(ctx, &account, box, err)
 }
 
 // TestWith does the same with an account that is not stored yet.
-func (c *Connector) TestWith(ctx context.Context, a *Account, given Entrusted) (Report, error) {
+func (c *Connector) TestWith(ctx context.Context, a *Account, given Entrusted) (TestReport, error) {
 	box, _, err := c.OpenWith(ctx, a, given)
 	return examine(ctx, a, box, err)
 }
 
 // examine says what a mailbox can. Errors that are not the mailbox's are returned.
-func examine(ctx context.Context, a *Account, box *imapbox.Box, err error) (Report, error) {
-	report := Report{Findings: []Finding{}}
+func examine(ctx context.Context, a *Account, box *imapbox.Box, err error) (TestReport, error) {
+	report := TestReport{Findings: []TestFinding{}}
 	var known *imapbox.Error
 	if errors.As(err, &known) {
 		report.add(false, "%s", known.Words)
@@ -168,7 +168,7 @@ func examine(ctx context.Context, a *Account, box *imapbox.Box, err error) (Repo
 	return report, nil
 }
 
-func (r *Report) extensions(box *imapbox.Box) {
+func (r *TestReport) extensions(box *imapbox.Box) {
 	tell := func(name, with, without string) {
 		if box.Has(name) {
 			r.add(true, "%s: %s", name, with)

@@ -89,7 +89,7 @@ type (
 		Idempotent
 	}
 	reportOutput struct {
-		Body accounts.Report
+		Body accounts.TestReport
 	}
 	discoverInput struct {
 		Address string `query:"address" required:"true" maxLength:"320" doc:"Of the mailbox's owner"`
@@ -198,6 +198,9 @@ const testTimeout = 12 * time.Second
 func (s *server) testAccount(ctx context.Context, in *accountTest) (*reportOutput, error) {
 	id, err := accountID(in.ID)
 	if err != nil {
+		return nil, err
+	}
+	if err := checkKey(in.Key); err != nil { // it is asked anew each time
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, testTimeout)

@@ -27,7 +27,7 @@ func TestAccounts(t *testing.T) {
 	}
 	ann.post("/accounts", body).want(http.StatusConflict)
 
-	report := decode[accounts.Report](ann.post("/accounts/"+account.ID+"/test", nil).want(http.StatusOK))
+	report := decode[accounts.TestReport](ann.post("/accounts/"+account.ID+"/test", nil).want(http.StatusOK))
 	if !report.OK || len(report.Findings) < 8 {
 		t.Errorf("the test found %+v", report)
 	}
@@ -52,7 +52,7 @@ func TestAccounts(t *testing.T) {
 		t.Error("the password is shown")
 	}
 	w.Exec(`UPDATE accounts SET host = '127.0.0.1'`)
-	report = decode[accounts.Report](ann.post("/accounts/"+account.ID+"/test", nil).want(http.StatusOK))
+	report = decode[accounts.TestReport](ann.post("/accounts/"+account.ID+"/test", nil).want(http.StatusOK))
 	if report.OK || !strings.Contains(report.Findings[0].Words, "moved from another account") {
 		t.Errorf("a row that was changed: %+v", report)
 	}
@@ -100,7 +100,7 @@ func TestAccountsWithAnotherKey(t *testing.T) {
 	keys, err := secrets.Parse(secrets.Generate())
 	w.Must(err)
 	connector.Keys = keys
-	report := decode[accounts.Report](ann.post("/accounts/"+account.ID+"/test", nil).want(http.StatusOK))
+	report := decode[accounts.TestReport](ann.post("/accounts/"+account.ID+"/test", nil).want(http.StatusOK))
 	if report.OK || !strings.Contains(report.Findings[0].Words, "add that key") {
 		t.Errorf("with another key: %+v", report)
 	}

@@ -139,6 +139,7 @@ func TestEveryPostTakesAnIdempotencyKey(t *testing.T) {
 	p := w.person("alice")
 	action := p.action()
 	mine := map[string]any{"name": "mine", "condition": json.RawMessage(anySubject), "action": "archive_email"}
+	account := decode[accountView](p.post("/accounts", map[string]any{"address": "alice@example.org", "host": "127.0.0.1", "port": 1, "password": "x"}).want(http.StatusCreated)).ID
 	posts := map[string]struct {
 		path string
 		body any
@@ -155,6 +156,8 @@ func TestEveryPostTakesAnIdempotencyKey(t *testing.T) {
 		"/actions/{id}/always":  {"/actions/" + action.ID + "/always", nil},
 		"/chat":                 {"/chat", map[string]any{"q": "hello"}},
 		"/preferences/forget":   {"/preferences/forget", map[string]any{"feature": "category:promo"}},
+		"/accounts":             {"/accounts", map[string]any{"address": "ann@example.org", "host": "127.0.0.1", "port": 1, "password": "x"}},
+		"/accounts/{id}/test":   {"/accounts/" + account + "/test", nil},
 	}
 	for _, op := range routes(t, w) {
 		if op.Method != http.MethodPost {
