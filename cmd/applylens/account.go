@@ -85,19 +85,13 @@ type accountAdd struct {
 	Mode     string `help:"watch: nothing is done in the mailbox. ask: what the owner approves is done." enum:"watch,ask" default:"watch"`
 	Untested bool   `help:"Add it even if signing in fails now."`
 
-	PasswordFile     string        `help:"File that contains the password." env:"ACCOUNT_PASSWORD_FILE" type:"path"`
-	ClientSecretFile string        `help:"OAuth 2: file that contains the client's secret." env:"ACCOUNT_CLIENT_SECRET_FILE" type:"path"`
-	RefreshTokenFile string        `help:"OAuth 2: file that contains the refresh token." env:"ACCOUNT_REFRESH_TOKEN_FILE" type:"path"`
-	Password         config.Secret `hidden:"" env:"ACCOUNT_PASSWORD"`
+	PasswordFile     string `help:"File that contains the password. Default: ACCOUNT_PASSWORD, or it is asked for." env:"ACCOUNT_PASSWORD_FILE" type:"path"`
+	ClientSecretFile string `help:"OAuth 2: file that contains the client's secret." env:"ACCOUNT_CLIENT_SECRET_FILE" type:"path"`
+	RefreshTokenFile string `help:"OAuth 2: file that contains the refresh token." env:"ACCOUNT_REFRESH_TOKEN_FILE" type:"path"`
 }
 
 // Run signs in, and adds the account if that works.
 func (c *accountAdd) Run(ctx context.Context, p *process) error {
-	for _, argument := range os.Args {
-		if name, _, _ := strings.Cut(argument, "="); name == "--password" {
-			return usageError{errors.New("--password would show the password to everybody on this machine: set ACCOUNT_PASSWORD or --password-file, or type it when asked")}
-		}
-	}
 	connector, err := newConnector(&c.Accounts)
 	if err != nil {
 		return usageError{err}
@@ -185,8 +179,8 @@ func (c *accountAdd) entrusted(how string) (given accounts.Entrusted, err error)
 	if how != "" && how != imapbox.Password || c.PasswordFile != "" {
 		return given, nil
 	}
-	if c.Password != "" {
-		given.Password = secrets.New(string(c.Password))
+	if password := config.AccountPassword(); password != "" {
+		given.Password = secrets.New(string(password))
 		return given, nil
 	}
 	given.Password, err = askPassword(os.Stdin, os.Stderr)

@@ -64,7 +64,7 @@ func newConnector(settings *config.Accounts) (*accounts.Connector, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &accounts.Connector{Keys: keys, Roots: roots, Dialer: &dialer.Dialer{Private: settings.PrivateHosts}}, nil
+	return &accounts.Connector{Keys: keys, Roots: roots, Dialer: &dialer.Dialer{Private: settings.PrivateHosts, Roots: roots}}, nil
 }
 
 // secretsKeyFile is the file of an embedded deployment that has the key of the secrets of accounts.

@@ -106,7 +106,7 @@ type TestFinding struct {
 
 // TestReport is what a test of an account found.
 type TestReport struct {
-	OK       bool      `json:"ok" doc:"Mail can be read"`
+	OK       bool          `json:"ok" doc:"Mail can be read"`
 	Findings []TestFinding `json:"findings" nullable:"false"`
 }
 

@@ -31,6 +31,10 @@ func (a *Accounts) Keys() (*secrets.Keys, error) {
 	return keys, nil
 }
 
+// AccountPassword returns the password in the environment for an account that is added. It is no flag: a command line can be read by
+// everybody on the machine.
+func AccountPassword() Secret { return Secret(os.Getenv("ACCOUNT_PASSWORD")) }
+
 // Roots returns the authorities of mail servers, nil for this machine's.
 func (a *Accounts) Roots() (*x509.CertPool, error) {
 	if a.AccountsCAFile == "" {

@@ -8,6 +8,7 @@ package dialer
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -22,6 +23,9 @@ type Dialer struct {
 
 	// Timeout bounds resolving and connecting together. Default: 20 s.
 	Timeout time.Duration
+
+	// Roots are the authorities that HTTPClient trusts. Default: those of the machine.
+	Roots *x509.CertPool
 
 	// Resolver resolves names. Default: net.DefaultResolver.
 	Resolver Resolver

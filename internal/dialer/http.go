@@ -1,6 +1,7 @@
 package dialer
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -24,7 +25,7 @@ func (d *Dialer) HTTPClient(timeout time.Duration, limit int64) *http.Client {
 	return &http.Client{
 		Timeout: timeout,
 		Transport: limited{limit, &http.Transport{
-			DialContext: d.DialContext, DisableKeepAlives: true, TLSHandshakeTimeout: timeout, ResponseHeaderTimeout: timeout,
+			DialContext: d.DialContext, DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: d.Roots, MinVersion: tls.VersionTLS12}, TLSHandshakeTimeout: timeout, ResponseHeaderTimeout: timeout,
 			MaxResponseHeaderBytes: mostHeaderBytes,
 		}},
 		CheckRedirect: func(next *http.Request, via []*http.Request) error {

@@ -70,5 +70,56 @@ func BenchmarkNewMail(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Milliseconds())/float64(b.N), "ms/mail")
 }
 
+// BenchmarkManyAccounts lets two processes watch 2,000 accounts of one Dovecot, kills one, and waits until the other has them all.
+func BenchmarkManyAccounts(b *testing.B) {
+	const count = 2000
+	users := make([]string, count)
+	for i := range users {
+		users[i] = fmt.Sprintf("u%04d", i)
+	}
+	w := newDeployment(b, users...)
+	w.Kafka()
+	w.Patience = 5 * time.Minute
+	for _, user := range users {
+		fill(w, user, 3)
+		w.add(user)
+	}
+	live := func() {
+		b.Helper()
+		w.Eventually("all accounts are live", func() error {
+			n := w.Int(`SELECT count(*) FROM accounts a JOIN account_leases l ON l.account_id = a.id WHERE a.state = 'live' AND l.until > now()`)
+			return world.Want(n == count, "%d are", n)
+		})
+	}
+	for b.Loop() {
+		one, two := w.start(""), w.start("")
+		began := time.Now()
+		live()
+		b.ReportMetric(time.Since(began).Seconds(), "s-until-live")
+		b.ReportMetric(resident(w, one.Process.Pid)+resident(w, two.Process.Pid), "MB-of-two")
+		w.Must(one.Process.Kill())
+		began = time.Now()
+		w.Eventually("the other has all accounts", func() error {
+			n := w.Int(`SELECT count(*) FROM account_leases WHERE until > now() AND holder = (SELECT holder FROM account_leases GROUP BY holder ORDER BY max(until) DESC LIMIT 1)`)
+			return world.Want(n == count, "it has %d", n)
+		})
+		b.ReportMetric(time.Since(began).Seconds(), "s-until-taken-over")
+		b.ReportMetric(resident(w, two.Process.Pid), "MB-of-one")
+		w.Must(two.Process.Kill())
+	}
+}
+
+// resident is the memory of a process in MB.
+func resident(w *deployment, pid int) float64 {
+	w.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	w.Must(err)
+	_, rest, _ := strings.Cut(string(text), "VmRSS:")
+	var kilobytes float64
+	_, err = fmt.Sscan(rest, &kilobytes)
+	w.Must(err)
+	return kilobytes / 1024
+}
+
 // noGate lets everything through: the database was not restored.
 func noGate(*pgx.Batch, string) {}

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"maps"
 	"net/textproto"
 	"os"
 	"slices"
@@ -251,8 +250,6 @@ func (w *deployment) places(user string) map[string]string {
 	}
 	return places
 }
-
-func sorted(counts map[string]int) []string { return slices.Sorted(maps.Keys(counts)) }
 
 // hashed is a hash in the form of a content hash.
 func hashed(text string) string {

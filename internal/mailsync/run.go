@@ -15,7 +15,7 @@ import (
 
 const (
 	lookEvery   = 500 * time.Millisecond // for accounts that nobody watches
-	takeAtOnce  = 20
+	takeAtOnce  = 100
 	releaseTime = 5 * time.Second
 )
 
