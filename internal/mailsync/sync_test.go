@@ -1,15 +1,22 @@
 package mailsync_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/applylens/applylens/consumers/mailbox"
+	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/imapbox"
 	"github.com/applylens/applylens/internal/mailsync"
+	"github.com/applylens/applylens/internal/testkit/grouptest"
 	"github.com/applylens/applylens/internal/testkit/world"
+	"github.com/applylens/applylens/producers/mailimport"
+	"github.com/applylens/applylens/producers/relay"
 )
 
 // What is there comes in, then what comes, and what another client does is told: the story of one mailbox.
@@ -121,4 +128,39 @@ func TestProcessesShareAccounts(t *testing.T) {
 		n := w.Int(`SELECT count(*) FROM account_leases WHERE holder = 'two' AND until > now()`)
 		return world.Want(n == 4, "%d accounts are watched", n)
 	})
+}
+
+// Mail of an account goes the whole way, and mail that was imported before is the same mail.
+func TestMailOfAnAccountIsFolded(t *testing.T) {
+	t.Parallel()
+	w := newDeployment(t, "ann")
+	w.Kfake()
+	grouptest.Start(w.World, grouptest.Config(w.World, mailbox.Group()))
+	w.Background("the relay", func(ctx context.Context) error {
+		return relay.Run(ctx, relay.Config{Pool: w.Pool, Conn: w.Conn, Log: w.Logger, Signal: w.Signal})
+	})
+	imported := message("one@x", "one")
+	result, err := mailimport.Run(t.Context(), w.Conn, mailimport.Config{Paths: []string{mailimport.Stdin},
+		Stdin: strings.NewReader("From x Tue Dec  1 10:00:00 2026\n" + imported), UserID: "ann", Now: time.Now, Log: w.Logger})
+	w.Must(err)
+	if result.Imported != 1 {
+		t.Fatalf("imported %+v", result)
+	}
+	w.dovecot.Deliver("ann", imported)
+	w.dovecot.Deliver("ann", message("two@x", "two"))
+	w.add("ann")
+	w.run("one", func(c *mailsync.Config) { c.Wake = w.Signal.Set })
+	w.agreed("ann")
+	w.AwaitPublished()
+	w.AwaitFolded("mailbox", events.TopicMail)
+	if diff := cmp.Diff([]string{"one", "two"}, world.Column[string](w, `SELECT subject FROM live_mails WHERE user_id = 'ann' ORDER BY subject`)); diff != "" {
+		t.Error(diff)
+	}
+	if n := w.Int(`SELECT count(*) FROM dead_letters`); n != 0 {
+		t.Errorf("%d dead letters", n)
+	}
+	same := w.Int(`SELECT count(*) FROM live_mails m JOIN account_mails a ON a.message_id = m.message_id AND a.content_hash = encode(m.identity_hash, 'hex')`)
+	if same != 2 {
+		t.Errorf("%d mails have the same identity in the mailbox and in the index", same)
+	}
 }
