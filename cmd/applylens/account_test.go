@@ -54,7 +54,7 @@ func TestAnAccountByTheCommandLine(t *testing.T) {
 	id := regexp.MustCompile(`added (\S+)`).FindStringSubmatch(out)[1]
 	account(1, "among the accounts already", password+"\n", add...)
 	account(0, "ann@example.org", "", "list")
-	account(0, `"state":"new"`, "", "list", "--json")
+	account(0, `"state": "new"`, "", "list", "--json")
 	account(0, "signed in as ann", "", "test", id, "--secrets-key-file", keys, "--accounts-ca-file", roots, "--private-hosts")
 	account(1, "not confirmed", "no\n", "remove", id)
 	account(0, "removed "+id, "", "remove", id, "--yes")

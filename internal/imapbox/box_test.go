@@ -298,6 +298,28 @@ func serve(conn net.Conn, answer func(tag, command string, w io.Writer)) {
 	}
 }
 
+// What cannot be stored or shown is left out, and a server's words are cut.
+func TestHostileNames(t *testing.T) {
+	t.Parallel()
+	d := testenv.StartDovecot(t, nil)
+	box := open(t, script(t, d, func(tag, command string, w io.Writer) {
+		switch {
+		case strings.HasPrefix(command, "LIST"):
+			fmt.Fprintf(w, "* LIST () \"/\" inbox\r\n* LIST () \"/\" \"a&AAk-b\"\r\n* LIST () \"/\" %s\r\n* LIST (\\Noselect) \"/\" x\r\n%s OK\r\n", strings.Repeat("n", 1001), tag)
+		default:
+			fmt.Fprintf(w, "%s NO %s\r\n", tag, strings.Repeat("no ", 10_000))
+		}
+	}))
+	folders, err := box.Folders(t.Context())
+	world.Must(t, err)
+	if diff := cmp.Diff([]imapbox.Folder{{Name: "INBOX", Delimiter: "/"}}, folders); diff != "" {
+		t.Error(diff)
+	}
+	if _, err := box.Examine(t.Context(), imapbox.Inbox); imapbox.KindOf(err) != imapbox.Refused || len(imapbox.Words(err)) > 500 {
+		t.Errorf("the error has %d bytes: %.100s", len(imapbox.Words(err)), imapbox.Words(err))
+	}
+}
+
 // A hostile server gets an error, whatever it sends: no panic, and no more memory than its bounds.
 func TestHostileServers(t *testing.T) {
 	t.Parallel()

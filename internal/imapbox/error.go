@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 
 	"github.com/emersion/go-imap/v2"
@@ -113,7 +114,7 @@ func answered(doing string, err error) error {
 		}
 		return &Error{Lost, fmt.Sprintf("to %s: %s", doing, words), err}
 	}
-	text := printable.Text(status.Text)
+	text := said(status)
 	switch status.Code {
 	case imap.ResponseCodeUnavailable, imap.ResponseCodeInUse, imap.ResponseCodeLimit, imap.ResponseCodeServerBug:
 		return &Error{Temporary, fmt.Sprintf("to %s: the server cannot do it now: %s", doing, text), err}
@@ -121,6 +122,14 @@ func answered(doing string, err error) error {
 		return &Error{Refused, fmt.Sprintf("to %s: the mailbox is full", doing), err}
 	}
 	return &Error{Refused, fmt.Sprintf("to %s: the server refuses: %s", doing, text), err}
+}
+
+// longestSaid bounds what a server's words take in ours, in bytes.
+const longestSaid = 300
+
+// said is what a server said, as it may be shown.
+func said(status *imap.Error) string {
+	return printable.Text(strings.ToValidUTF8(status.Text[:min(len(status.Text), longestSaid)], ""))
 }
 
 // signingIn classifies an error of signing in.
@@ -131,7 +140,7 @@ func signingIn(err error) error {
 	}
 	switch status.Code {
 	case imap.ResponseCodeUnavailable, imap.ResponseCodeInUse, imap.ResponseCodeLimit:
-		return &Error{Temporary, "the server does not let anybody sign in now: " + printable.Text(status.Text), err}
+		return &Error{Temporary, "the server does not let anybody sign in now: " + said(status), err}
 	}
-	return &Error{Refused, "the server does not accept the login name or the password: " + printable.Text(status.Text), err}
+	return &Error{Refused, "the server does not accept the login name or the password: " + said(status), err}
 }

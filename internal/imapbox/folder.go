@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/emersion/go-imap/v2"
 )
@@ -70,6 +72,11 @@ func (b *Box) Folders(ctx context.Context) ([]Folder, error) {
 	return list, err
 }
 
+// isText tells whether a name can be stored and shown.
+func isText(name string) bool {
+	return utf8.ValidString(name) && !strings.ContainsFunc(name, unicode.IsControl)
+}
+
 // folderOf returns what a server says of a folder, unless it cannot be selected.
 func folderOf(data *imap.ListData) (Folder, bool) {
 	folder := Folder{Name: data.Mailbox}
@@ -88,7 +95,7 @@ func folderOf(data *imap.ListData) (Folder, bool) {
 			folder.Use = uses[i]
 		}
 	}
-	return folder, folder.Name != "" && len(folder.Name) <= longestName
+	return folder, folder.Name != "" && len(folder.Name) <= longestName && isText(folder.Name)
 }
 
 // Examine selects a folder for reading only.

@@ -203,7 +203,7 @@ func flagsOf(list []imap.Flag) []string {
 	flags := []string{}
 	for _, flag := range list {
 		name := string(flag)
-		if name == "" || len(name) > longestFlag || strings.EqualFold(name, `\Recent`) || strings.ContainsRune(name, 0) {
+		if name == "" || len(name) > longestFlag || strings.EqualFold(name, `\Recent`) || !isText(name) {
 			continue
 		}
 		flags = append(flags, name)
