@@ -56,7 +56,6 @@ type Box struct {
 	caps    imap.CapSet
 	news    chan struct{} // the server told of something without being asked
 	folder  string        // that is selected
-	exists  uint32        // messages that it had when it was selected
 }
 
 // Open connects and signs in.

@@ -119,7 +119,10 @@ func (b *Box) open(ctx context.Context, name string, readOnly bool) (status Stat
 		if status.UIDValidity == 0 {
 			return &Error{Refused, "the server's folders have no lasting numbers, so mail cannot be followed there", errContradicts}
 		}
-		b.folder, b.exists = name, status.Messages
+		if !b.Has(CondStore) {
+			status.HighestModSeq = 0 // it may be named all the same
+		}
+		b.folder = name
 		return nil
 	})
 	return status, err

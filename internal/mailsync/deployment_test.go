@@ -39,11 +39,17 @@ type deployment struct {
 
 func newDeployment(t testing.TB, users ...string) *deployment {
 	t.Helper()
+	return newDeploymentOn(t, "", users...)
+}
+
+// newDeploymentOn is newDeployment on a Dovecot with a setting.
+func newDeploymentOn(t testing.TB, setting string, users ...string) *deployment {
+	t.Helper()
 	passwords := map[string]string{}
 	for _, user := range users {
 		passwords[user] = password
 	}
-	w := &deployment{World: world.New(t), dovecot: testenv.StartDovecot(t, passwords)}
+	w := &deployment{World: world.New(t), dovecot: testenv.StartDovecot(t, passwords, setting)}
 	key := secrets.Generate()
 	var err error
 	w.keys, err = secrets.Parse(key)

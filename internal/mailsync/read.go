@@ -330,6 +330,9 @@ func (s *session) publish(ctx context.Context, f *folder, c *chunk) error {
 func (s *session) finish(ctx context.Context, f *folder, state imapbox.Status) error {
 	done := f.Folder
 	done.UIDNext, done.HighestModSeq = state.UIDNext, state.HighestModSeq
+	if done == f.Folder && !f.others {
+		return nil
+	}
 	told, err := s.index.Apply(ctx, s.lease, accounts.Change{Folder: f.ID, UIDValidity: f.UIDValidity, Done: &done, Others: f.others})
 	s.told(told)
 	if err == nil {

@@ -164,3 +164,38 @@ func TestMailOfAnAccountIsFolded(t *testing.T) {
 		t.Errorf("%d mails have the same identity in the mailbox and in the index", same)
 	}
 }
+
+// A server that can nothing but what IMAP had in 2003 is asked again and again, and the same comes of it.
+func TestAServerWithoutExtensions(t *testing.T) {
+	t.Parallel()
+	w := newDeploymentOn(t, "imap_capability = IMAP4rev1 LITERAL+", "ann")
+	w.Kfake()
+	box := w.client("ann")
+	for _, extension := range []string{imapbox.Idling, imapbox.CondStore, imapbox.UIDPlus, imapbox.SpecialUse, "ESEARCH"} {
+		if box.Has(extension) {
+			t.Fatalf("the server has %s", extension)
+		}
+	}
+	for i := range 3 {
+		w.dovecot.Deliver("ann", message(fmt.Sprint(i, "@x"), "x"))
+	}
+	w.add("ann")
+	w.run("one", func(c *mailsync.Config) { c.Poll = 200 * time.Millisecond })
+	w.agreed("ann")
+	w.dovecot.Deliver("ann", message("new@x", "new"))
+	w.agreed("ann")
+	w.raw("ann", "SELECT INBOX", "STORE 1 +FLAGS ($Later \\Seen)", "COPY 2 Archive", "STORE 2:3 +FLAGS (\\Deleted)", "EXPUNGE")
+	w.agreed("ann")
+	want := map[string]string{"0@x": "INBOX $Later", "1@x": "Archive ", "2@x": " ", "new@x": "INBOX "}
+	w.Eventually("everything is told", func() error {
+		diff := cmp.Diff(want, w.places("ann"))
+		return world.Want(diff == "", "%s", diff)
+	})
+	counts := w.received()
+	if diff := cmp.Diff(map[string]int{"0@x": 1, "1@x": 1, "2@x": 1, "new@x": 1}, counts); diff != "" {
+		t.Error(diff)
+	}
+	if told := len(w.Outbox("type = 'applylens.mail.changed.v1'")); told > 9 {
+		t.Errorf("%d changes were told", told)
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/applylens/applylens/internal/testkit/testenv/server"
@@ -22,8 +23,8 @@ type Dovecot struct {
 }
 
 // StartDovecot starts a Dovecot with users, by their passwords. It ends with the test. The test is skipped if DOVECOT_HOME is unset,
-// unless there is a Dovecot at the usual place.
-func StartDovecot(t testing.TB, users map[string]string) *Dovecot {
+// unless there is a Dovecot at the usual place. Settings are lines that are added to its configuration.
+func StartDovecot(t testing.TB, users map[string]string, settings ...string) *Dovecot {
 	t.Helper()
 	program := "/usr/sbin/dovecot"
 	if home := os.Getenv("DOVECOT_HOME"); home != "" {
@@ -32,7 +33,7 @@ func StartDovecot(t testing.TB, users map[string]string) *Dovecot {
 	if _, err := os.Stat(program); err != nil {
 		t.Skip("set DOVECOT_HOME to the directory above Dovecot's sbin to run this test")
 	}
-	started, err := server.NewDovecot(context.Background(), server.DovecotConfig{Program: program, Users: users})
+	started, err := server.NewDovecot(context.Background(), server.DovecotConfig{Program: program, Users: users, Extra: strings.Join(settings, "\n") + "\n"})
 	if err != nil {
 		t.Fatal(err)
 	}
