@@ -46,7 +46,7 @@ func TestPasswordsAreRandomAndKept(t *testing.T) {
 	for name, value := range readEnv(t, "example.env") {
 		password := isSecret(name)
 		switch {
-		case password && (!regexp.MustCompile(`^[0-9a-f]{48}$`).MatchString(first[name]) || seen[first[name]]):
+		case password && (!regexp.MustCompile(`^([0-9a-f]{48}|[0-9A-Za-z+/]{43}=)$`).MatchString(first[name]) || seen[first[name]]):
 			t.Errorf("%s is %q", name, first[name])
 		case !password && first[name] != value:
 			t.Errorf("%s is %q, want %q", name, first[name], value)

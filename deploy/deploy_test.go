@@ -84,7 +84,7 @@ func TestEveryGroupHasAService(t *testing.T) {
 			t.Errorf("service %s runs %q", group, got)
 		}
 	}
-	for _, name := range []string{"migrate", "topics", "api", "relay", "index"} {
+	for _, name := range []string{"migrate", "topics", "api", "relay", "sync", "index"} {
 		if got := services[name]; len(got.Command) == 0 || got.Command[0] != name {
 			t.Errorf("service %s runs %q", name, got.Command)
 		}
@@ -165,7 +165,7 @@ func TestDefaultsAreWritten(t *testing.T) {
 
 // isSecret tells whether a setting is one that deploy/passwords.sh makes.
 func isSecret(name string) bool {
-	return strings.HasSuffix(name, "_PASSWORD") || strings.HasSuffix(name, "_SECRET")
+	return strings.HasSuffix(name, "_PASSWORD") || strings.HasSuffix(name, "_SECRET") || name == "SECRETS_KEY"
 }
 
 func readEnv(t *testing.T, path string) map[string]string {
@@ -247,7 +247,7 @@ func TestComposeAcceptsTheFile(t *testing.T) {
 		t.Errorf("without passwords: %v\n%s", err, without)
 	}
 	command := exec.Command(words[0], words[1:]...)
-	command.Env = append(os.Environ(), "POSTGRES_PASSWORD=p", "KAFKA_PASSWORD=k", "ELASTIC_PASSWORD=e", "RELAY_SECRET=r")
+	command.Env = append(os.Environ(), "POSTGRES_PASSWORD=p", "KAFKA_PASSWORD=k", "ELASTIC_PASSWORD=e", "RELAY_SECRET=r", "SECRETS_KEY=s")
 	output, err := command.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%s: %v\n%s", strings.Join(words, " "), err, output)

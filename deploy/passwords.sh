@@ -5,6 +5,7 @@ umask 077
 cd "$(dirname "$0")/.."
 while IFS= read -r line; do
 	case $line in
+	SECRETS_KEY=) line=$line$(head -c 32 /dev/urandom | base64 | tr -d '\n') ;;
 	*_PASSWORD= | *_SECRET=) line=$line$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n') ;;
 	esac
 	printf '%s\n' "$line"

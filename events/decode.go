@@ -9,6 +9,7 @@ type Decoder struct {
 	action      Action
 	preference  Preference
 	mail        Mail
+	mailChange  MailChange
 	risk        int
 	application Application
 	erasure     Erasure
@@ -53,6 +54,8 @@ func (d *Decoder) read(e *Event) {
 		e.Preference = d.readPreference()
 	case TypeMailReceived:
 		e.Mail = d.readMail()
+	case TypeMailChanged:
+		e.MailChange = d.readMailChange()
 	case TypeApplicationChanged, TypeApplicationRemoved:
 		e.Application = d.readApplication(e.Type)
 	case TypeUserErased:

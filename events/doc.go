@@ -8,7 +8,7 @@
 //
 //	topic                   key                    types                                   written by                  read by
 //	applylens.actions       user id                action.*, preference.*, user.erased      relay; upstream services    weights, policystats
-//	applylens.mail          user id                mail.received, user.erased               mail import; relay; others  mailbox
+//	applylens.mail          user id                mail.*, user.erased                      mail import; relay; others  mailbox
 //	applylens.applications  system/application_id  application.changed, .removed            relay (warehouse); CDC      enrichment
 //
 // Records of one key are folded in log order. The partition is murmur2(key) mod the partition count, as Java clients and

@@ -162,6 +162,8 @@ func (d draw) event() *events.Event {
 		e.Preference = d.preference()
 	case events.TypeMailReceived:
 		e.Mail = d.mail()
+	case events.TypeMailChanged:
+		e.MailChange = d.mailChange()
 	case events.TypeApplicationChanged, events.TypeApplicationRemoved:
 		e.Application = d.application(kind)
 	case events.TypeUserErased:
@@ -225,6 +227,20 @@ func (d draw) preference() *events.Preference {
 		p.Weight = rapid.Float64Range(-events.MaxWeight, events.MaxWeight).Draw(d.T, "weight")
 	}
 	return p
+}
+
+func (d draw) mailChange() *events.MailChange {
+	c := &events.MailChange{
+		UserID:      d.text("user_id", 1, events.MaxUserID),
+		MessageID:   d.text("message_id", 0, events.MaxMessageID),
+		ContentHash: rapid.StringMatching(`[0-9a-f]{64}`).Draw(d.T, "content_hash"),
+		AccountSeq:  rapid.Int64Min(1).Draw(d.T, "account_seq"),
+		Folders:     d.texts("folders", events.MaxFolders, events.MaxFolder),
+		Labels:      d.texts("labels", events.MaxLabels, events.MaxLabel),
+		RecordedAt:  d.anyTime("recorded_at"),
+	}
+	copy(c.AccountID[:], rapid.SliceOfN(rapid.ByteMin(1), 16, 16).Draw(d.T, "account_id"))
+	return c
 }
 
 func (d draw) mail() *events.Mail {

@@ -17,6 +17,7 @@ const (
 	TypeActionPerformed
 	TypePreferenceChanged
 	TypeMailReceived
+	TypeMailChanged
 	TypeApplicationChanged
 	TypeApplicationRemoved
 	TypeUserErased
@@ -32,6 +33,7 @@ var typeNames = [typeCount]string{
 	TypeActionPerformed:    "applylens.action.performed.v1",
 	TypePreferenceChanged:  "applylens.preference.changed.v1",
 	TypeMailReceived:       "applylens.mail.received.v1",
+	TypeMailChanged:        "applylens.mail.changed.v1",
 	TypeApplicationChanged: "applylens.application.changed.v1",
 	TypeApplicationRemoved: "applylens.application.removed.v1",
 	TypeUserErased:         "applylens.user.erased.v1",
@@ -79,6 +81,7 @@ type Event struct {
 	Action      *Action      // action.*
 	Preference  *Preference  // preference.changed
 	Mail        *Mail        // mail.received
+	MailChange  *MailChange  // mail.changed
 	Application *Application // application.changed and .removed
 	Erasure     *Erasure     // user.erased
 }
@@ -100,6 +103,8 @@ func (e *Event) UserID() string {
 		return e.Preference.UserID
 	case e.Mail != nil:
 		return e.Mail.UserID
+	case e.MailChange != nil:
+		return e.MailChange.UserID
 	case e.Erasure != nil:
 		return e.Erasure.UserID
 	}
@@ -120,7 +125,7 @@ func (t Type) Topics() []string {
 	case TypeActionProposed, TypeActionApproved, TypeActionRejected, TypeActionReverted, TypeActionPerformed,
 		TypePreferenceChanged:
 		return []string{TopicActions}
-	case TypeMailReceived:
+	case TypeMailReceived, TypeMailChanged:
 		return []string{TopicMail}
 	case TypeApplicationChanged, TypeApplicationRemoved:
 		return []string{TopicApplications}
@@ -148,6 +153,8 @@ func (e *Event) payload() payload {
 		return e.Preference
 	case e.Type == TypeMailReceived && e.Mail != nil:
 		return e.Mail
+	case e.Type == TypeMailChanged && e.MailChange != nil:
+		return e.MailChange
 	case (e.Type == TypeApplicationChanged || e.Type == TypeApplicationRemoved) && e.Application != nil:
 		return e.Application
 	case e.Type == TypeUserErased && e.Erasure != nil:
@@ -159,7 +166,7 @@ func (e *Event) payload() payload {
 // payloads counts the payloads that are set.
 func (e *Event) payloads() int {
 	n := 0
-	for _, set := range []bool{e.Action != nil, e.Preference != nil, e.Mail != nil, e.Application != nil, e.Erasure != nil} {
+	for _, set := range []bool{e.Action != nil, e.Preference != nil, e.Mail != nil, e.MailChange != nil, e.Application != nil, e.Erasure != nil} {
 		if set {
 			n++
 		}

@@ -67,6 +67,9 @@ const (
 	fieldLastStageChange
 	fieldInterviewDate
 	fieldSrcVersion
+	fieldAccountID
+	fieldAccountSeq
+	fieldFolders
 	fieldCount
 )
 
@@ -130,6 +133,9 @@ var fieldNames = [fieldCount]string{
 	fieldLastStageChange:     "last_stage_change",
 	fieldInterviewDate:       "interview_date",
 	fieldSrcVersion:          "src_version",
+	fieldAccountID:           "account_id",
+	fieldAccountSeq:          "account_seq",
+	fieldFolders:             "folders",
 }
 
 var fieldsByName = func() map[string]field {
@@ -205,6 +211,10 @@ var shapes = [typeCount]shape{
 			fieldDeliveredTo, fieldListID, fieldUnsubscribe, fieldCategory, fieldRiskScore, fieldQuarantined,
 			fieldLabels, fieldExpiresAt, fieldText, fieldTruncated, fieldHTML, fieldListUnsubscribe, fieldListUnsubscribePost,
 			fieldDKIMSigned, fieldInReplyTo, fieldReferences, fieldAttachments, fieldCalendar, fieldTo, fieldCc),
+	},
+	TypeMailChanged: {
+		required: fieldsOf(fieldUserID, fieldContentHash, fieldAccountID, fieldAccountSeq, fieldRecordedAt),
+		optional: fieldsOf(fieldMessageID, fieldFolders, fieldLabels),
 	},
 	TypeApplicationChanged: {
 		required: fieldsOf(fieldSystem, fieldApplicationID, fieldAddresses, fieldSrcVersion, fieldRecordedAt),

@@ -122,6 +122,7 @@ func TestKeysTopicsAndUsers(t *testing.T) {
 		events.TypeActionPerformed:    {"u-7", "u-7", events.TopicActions},
 		events.TypePreferenceChanged:  {"u-7", "u-7", events.TopicActions},
 		events.TypeMailReceived:       {"u-7", "u-7", events.TopicMail},
+		events.TypeMailChanged:        {"u-7", "u-7", events.TopicMail},
 		events.TypeApplicationChanged: {"greenhouse/4711", "", events.TopicApplications},
 		events.TypeApplicationRemoved: {"greenhouse/4711", "", events.TopicApplications},
 		events.TypeUserErased:         {"u-7", "u-7", events.TopicActions},

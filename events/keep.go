@@ -7,6 +7,7 @@ type Keeper struct {
 	actions      slab[Action]
 	preferences  slab[Preference]
 	mails        slab[Mail]
+	mailChanges  slab[MailChange]
 	applications slab[Application]
 	erasures     slab[Erasure]
 	texts        slab[string]
@@ -32,6 +33,11 @@ func (k *Keeper) Keep(event *Event) (kept *Event, size int) {
 	case event.Mail != nil:
 		kept.Mail = k.mail(event.Mail)
 		size += mailBytes(kept.Mail)
+	case event.MailChange != nil:
+		c := keep(&k.mailChanges, event.MailChange)
+		c.Folders, c.Labels = keepAll(&k.texts, c.Folders), keepAll(&k.texts, c.Labels)
+		kept.MailChange = c
+		size += 200 + len(c.MessageID) + len(c.ContentHash) + textBytes(c.Folders) + textBytes(c.Labels)
 	case event.Application != nil:
 		kept.Application = keep(&k.applications, event.Application)
 		kept.Application.Addresses = keepAll(&k.texts, event.Application.Addresses)
@@ -90,6 +96,7 @@ func (k *Keeper) Reset() {
 	k.actions.reset()
 	k.preferences.reset()
 	k.mails.reset()
+	k.mailChanges.reset()
 	k.applications.reset()
 	k.erasures.reset()
 	k.texts.reset()

@@ -32,6 +32,8 @@ const (
 	MaxLabel           = 255
 	MaxLabels          = 200
 	MaxRiskScore       = 100
+	MaxFolder          = 1000
+	MaxFolders         = 200
 	MaxText            = 128 << 10
 	MaxHTML            = 256 << 10
 	MaxCalendar        = 64 << 10

@@ -115,8 +115,13 @@ func (m *Mail) checkContentHash(c *checker) {
 		}
 		return
 	}
-	ok := len(m.ContentHash) == contentHashSize
-	for _, r := range m.ContentHash {
+	checkHash(c, m.ContentHash)
+}
+
+// checkHash refuses what is no SHA-256 in hex.
+func checkHash(c *checker, hash string) {
+	ok := len(hash) == contentHashSize
+	for _, r := range hash {
 		ok = ok && (r >= '0' && r <= '9' || r >= 'a' && r <= 'f')
 	}
 	if !ok {

@@ -118,6 +118,16 @@ func samples() []*events.Event {
 
 			RecordedAt: at("2026-11-03T08:30:05Z"),
 		}},
+		{Envelope: envelope(events.TypeMailChanged, "m-2", ""), MailChange: &events.MailChange{
+			UserID:      "u-7",
+			MessageID:   "20261103.1@mail.example.com",
+			ContentHash: "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0",
+			AccountID:   id("019ab3f2-5c00-7000-8000-00000000000a"),
+			AccountSeq:  4711,
+			Folders:     []string{"Archive", "Bücher & mehr"},
+			Labels:      []string{"$Important", "Meetups"},
+			RecordedAt:  at("2026-11-03T08:31:00Z"),
+		}},
 		{Envelope: envelope(events.TypeApplicationChanged, "w-1", "greenhouse/4711"), Application: &events.Application{
 			System:          "greenhouse",
 			ApplicationID:   "4711",

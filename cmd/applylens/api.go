@@ -34,9 +34,10 @@ type apiCommand struct {
 	Listen        address              `help:"Address to serve HTTP on. Default: ${usual_listen}, or a free port if it is in use." env:"LISTEN" placeholder:"HOST:PORT"`
 	proposing
 	uploading
-	Model        config.Model `embed:"" group:"Language model:"`
-	ChatStreams  int          `help:"Most answers of the chat under way at once, of all persons." env:"CHAT_STREAMS" default:"200"`
-	AllowedHosts []string     `help:"Host names under which the API answers, without a port; default: any." env:"ALLOWED_HOSTS" placeholder:"HOST,..."`
+	Accounts     config.Accounts `embed:"" group:"Mail accounts:"`
+	Model        config.Model    `embed:"" group:"Language model:"`
+	ChatStreams  int             `help:"Most answers of the chat under way at once, of all persons." env:"CHAT_STREAMS" default:"200"`
+	AllowedHosts []string        `help:"Host names under which the API answers, without a port; default: any." env:"ALLOWED_HOSTS" placeholder:"HOST,..."`
 }
 
 // Run serves until the context ends, then drains.
@@ -64,11 +65,15 @@ func (c *apiCommand) Run(ctx context.Context, p *process) error {
 	if err != nil {
 		return usageError{err}
 	}
+	connector, err := newConnector(&c.Accounts)
+	if err != nil {
+		return usageError{err}
+	}
 	waker, registry, processors := &outbox.Waker{Pool: links.pool}, newRegistry(), turns.New()
 	handler, err := api.New(api.Config{
 		Pool: links.pool, Search: engine, Log: p.log, Registry: registry, Wake: waker.Wake, ATS: ats.OfMails(links.pool), Processors: processors,
 		Hosts: c.AllowedHosts, Extend: operations(links), Page: webPage(links.pool, p.log, c.OIDC),
-		Model: model, ModelBudget: c.Model.LLMBudget, Streams: c.ChatStreams, Uploads: store, Demos: demos,
+		Model: model, ModelBudget: c.Model.LLMBudget, Streams: c.ChatStreams, Uploads: store, Demos: demos, Accounts: connector,
 	})
 	if err != nil {
 		return err

@@ -14,7 +14,7 @@ import (
 func newParser(line *commandLine, options ...kong.Option) (*kong.Kong, error) {
 	variables := kong.Vars{
 		"groups": strings.Join(knownGroups().Names(), ","), "data_dir": "a directory in your home", "local_user": localUser,
-		"usual_listen": usualListen, "relay_metrics": relayMetrics, "consume_metrics": consumeMetrics, "index_metrics": indexMetrics, "sync_metrics": syncMetrics,
+		"usual_listen": usualListen, "relay_metrics": relayMetrics, "consume_metrics": consumeMetrics, "index_metrics": indexMetrics, "sync_metrics": syncMetrics, "mail_metrics": mailMetrics,
 	}
 	if dir, err := config.DataDir(); err == nil {
 		variables["data_dir"] = dir

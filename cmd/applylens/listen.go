@@ -23,6 +23,7 @@ const (
 	consumeMetrics = "127.0.0.1:9465"
 	indexMetrics   = "127.0.0.1:9466"
 	syncMetrics    = "127.0.0.1:9467"
+	mailMetrics    = "127.0.0.1:9468"
 )
 
 // address is a flag with an address to listen on. Without the flag there is a usual address, and a free port if another

@@ -37,6 +37,8 @@ type commandLine struct {
 	Lag         lagCommand         `cmd:"" help:"Show how far behind the groups are, in records and seconds."`
 	Doctor      doctorCommand      `cmd:"" help:"Check settings, servers, topics, clocks and versions, and say what to do."`
 	Import      importCommand      `cmd:"" help:"Import mail from a file or directory."`
+	Account     accountCommand     `cmd:"" help:"Manage mail accounts, whose mail comes in by itself."`
+	Sync        syncCommand        `cmd:"" help:"Watch mail accounts, and publish their mail."`
 	Warehouse   warehouseCommand   `cmd:"" help:"Publish changes of job applications in a data warehouse."`
 	API         apiCommand         `cmd:"" name:"api" help:"Serve the HTTP API."`
 	Token       tokenCommand       `cmd:"" help:"Manage users' tokens."`

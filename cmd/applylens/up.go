@@ -13,12 +13,14 @@ import (
 
 	"github.com/applylens/applylens/consumers"
 	"github.com/applylens/applylens/consumers/rebuild"
+	"github.com/applylens/applylens/internal/accounts"
 	"github.com/applylens/applylens/internal/api"
 	"github.com/applylens/applylens/internal/ats"
 	"github.com/applylens/applylens/internal/auth"
 	"github.com/applylens/applylens/internal/broker"
 	"github.com/applylens/applylens/internal/config"
 	"github.com/applylens/applylens/internal/embedded"
+	"github.com/applylens/applylens/internal/mailsync"
 	"github.com/applylens/applylens/internal/outbox"
 	"github.com/applylens/applylens/internal/postgres"
 	pgsearch "github.com/applylens/applylens/internal/search/postgres"
@@ -37,8 +39,9 @@ type upCommand struct {
 	Listen  address `help:"Address to serve HTTP on. Default: ${usual_listen}, or a free port if it is in use." env:"LISTEN" placeholder:"HOST:PORT"`
 	DataDir dataDir `help:"Data directory. Default: ${data_dir}." env:"DATA_DIR" placeholder:"DIR"`
 	proposing
-	Model     config.Model `embed:"" group:"Language model:"`
-	UserLabel string       `name:"metrics-user-label" help:"The label user of the product counters: hash, plain or off." enum:"hash,plain,off" default:"hash" env:"METRICS_USER_LABEL"`
+	AccountsCAFile string       `name:"accounts-ca-file" help:"PEM file of certificate authorities of mail servers, in addition to this machine's." env:"ACCOUNTS_CA_FILE" type:"path"`
+	Model          config.Model `embed:"" group:"Language model:"`
+	UserLabel      string       `name:"metrics-user-label" help:"The label user of the product counters: hash, plain or off." enum:"hash,plain,off" default:"hash" env:"METRICS_USER_LABEL"`
 }
 
 // Run starts everything in this process, reports when it is ready, and drains when the context ends.
@@ -88,7 +91,11 @@ func (c *upCommand) Run(ctx context.Context, p *process) (err error) {
 	}
 	running, runCtx := errgroup.WithContext(ctx)
 	played := make(chan struct{}) // the demonstration proposes itself, step by step
-	if err := c.startParts(runCtx, running, p, links, env.dir, secret, listener, played); err != nil {
+	connector, err := c.connector(dir)
+	if err != nil {
+		return err
+	}
+	if err := c.startParts(runCtx, running, p, links, env.dir, secret, connector, listener, played); err != nil {
 		return err
 	}
 	fmt.Fprintf(p.stdout, "ApplyLens is ready at %s after %s\n", env.url, time.Since(began).Round(10*time.Millisecond))
@@ -139,7 +146,7 @@ func prepare(ctx context.Context, links *links, env *environment) error {
 }
 
 // startParts starts the API, the relay, all groups and, once the demonstration was played, the proposer.
-func (c *upCommand) startParts(ctx context.Context, running *errgroup.Group, p *process, links *links, dir string, secret []byte, listener net.Listener, played <-chan struct{}) error {
+func (c *upCommand) startParts(ctx context.Context, running *errgroup.Group, p *process, links *links, dir string, secret []byte, connector *accounts.Connector, listener net.Listener, played <-chan struct{}) error {
 	registry := newRegistry()
 	users, err := newUserLabel(ctx, c.UserLabel, links.pool, p.log)
 	if err != nil {
@@ -158,7 +165,7 @@ func (c *upCommand) startParts(ctx context.Context, running *errgroup.Group, p *
 	handler, err := api.New(api.Config{
 		Pool: links.pool, Search: pgsearch.New(links.pool), Log: p.log, Registry: registry, Wake: signal.Set, ATS: ats.OfMails(links.pool), Processors: processors,
 		Hosts: ownHosts(listener.Addr()), Extend: operations(links), Page: webPage(links.pool, p.log, config.OIDC{}),
-		Model: model, ModelBudget: c.Model.LLMBudget, Uploads: store, Demos: demos,
+		Model: model, ModelBudget: c.Model.LLMBudget, Uploads: store, Demos: demos, Accounts: connector,
 	})
 	if err != nil {
 		return err
@@ -173,6 +180,9 @@ func (c *upCommand) startParts(ctx context.Context, running *errgroup.Group, p *
 		return relay.Run(ctx, relay.Config{Pool: links.pool, Conn: links.broker, Log: p.log, Registry: registry, Signal: signal, Secret: secret})
 	})
 	running.Go(func() error {
+		return mailsync.Run(ctx, mailsync.Config{Pool: links.pool, Conn: links.broker, Connector: connector, Holder: owner(), Log: p.log, Registry: registry, Wake: signal.Set})
+	})
+	running.Go(func() error {
 		select {
 		case <-played:
 			return c.proposing.run(ctx, links.pool, processors, p.log, registry, signal.Set)
@@ -183,6 +193,20 @@ func (c *upCommand) startParts(ctx context.Context, running *errgroup.Group, p *
 	uploading.start(ctx, running, links, p.log, registry, store, demos)
 	running.Go(func() error { return api.Serve(ctx, listener, handler, p.log) })
 	return watchLag(ctx, running, links, registry)
+}
+
+// connector returns what signs in to accounts, which may be on this machine: its key is kept in the data directory.
+func (c *upCommand) connector(dir string) (*accounts.Connector, error) {
+	keys, err := keptKeys(filepath.Join(dir, secretsKeyFile))
+	if err != nil {
+		return nil, err
+	}
+	connector, err := newConnector(&config.Accounts{PrivateHosts: true, AccountsCAFile: c.AccountsCAFile})
+	if err != nil {
+		return nil, usageError{err}
+	}
+	connector.Keys = keys
+	return connector, nil
 }
 
 // ownHosts are the names under which a browser on this machine reaches an address.

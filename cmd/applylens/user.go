@@ -135,7 +135,13 @@ func (c *userEraseCommand) Run(ctx context.Context, p *process) error {
 
 // confirm asks the operator to type the id again.
 func confirm(in io.Reader, out io.Writer, id string) error {
-	fmt.Fprintf(out, "This erases everything of user %s and cannot be undone.\nType the id again to continue: ", printable.Text(id))
+	fmt.Fprintf(out, "This erases everything of user %s and cannot be undone.\n", printable.Text(id))
+	return confirmed(in, out, id)
+}
+
+// confirmed asks the operator to type a text again.
+func confirmed(in io.Reader, out io.Writer, id string) error {
+	fmt.Fprint(out, "Type it again to continue: ")
 	answer, err := bufio.NewReader(in).ReadString('\n')
 	switch {
 	case err != nil && !errors.Is(err, io.EOF):

@@ -14,9 +14,11 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/applylens/applylens/internal/accounts"
 	"github.com/applylens/applylens/internal/auth"
 	"github.com/applylens/applylens/internal/chat"
 	"github.com/applylens/applylens/internal/demoperson"
+	"github.com/applylens/applylens/internal/dialer"
 	"github.com/applylens/applylens/internal/outbox"
 	"github.com/applylens/applylens/internal/proposals"
 	"github.com/applylens/applylens/internal/ratelimit"
@@ -57,6 +59,9 @@ type Config struct {
 	// Model rewords answers of the chat; ModelBudget is how often a person's questions may be given to it on a day. Default: no model.
 	Model       chat.Model
 	ModelBudget int
+
+	// Accounts signs in to mail accounts. Default: none can be added.
+	Accounts *accounts.Connector
 
 	// Streams bounds the answers of the chat that are under way, of all persons. Default: 200.
 	Streams int
@@ -111,6 +116,9 @@ func (c *Config) Validate() error {
 	if c.Gate == nil {
 		c.Gate = outbox.RefuseRestored
 	}
+	if c.Accounts == nil {
+		c.Accounts = &accounts.Connector{Dialer: &dialer.Dialer{}}
+	}
 	if c.Streams <= 0 {
 		c.Streams = 200
 	}
@@ -156,6 +164,7 @@ type server struct {
 	allStreams *slots // everybody's
 	model      chat.Model
 	budget     int
+	accounts   *accounts.Connector
 	beat       time.Duration // between signs of life of a stream
 	writeFor   time.Duration // how long a client may take to read an event
 	lookEvery  time.Duration // between looks at a stream's secret
@@ -197,7 +206,7 @@ func New(config Config) (http.Handler, error) {
 		chunks:     newSlots(mostChunks, 0, 0),
 		streams:    newSlots(mostStreams, 0, 0),
 		allStreams: newSlots(config.Streams, 0, 0),
-		model:      config.Model, budget: config.ModelBudget,
+		model:      config.Model, budget: config.ModelBudget, accounts: config.Accounts,
 		beat: heartbeat, writeFor: eventTimeout, lookEvery: lookEvery,
 		tryFor:   tryFor,
 		stallFor: writeTimeout,
@@ -234,6 +243,7 @@ func (s *server) operations(extend []func(huma.API)) huma.API {
 	s.routeChat(api)
 	s.routeUploads(api)
 	s.routeDemo(api)
+	s.routeAccounts(api)
 	for _, register := range extend {
 		register(api)
 	}

@@ -15,8 +15,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/accounts"
 	"github.com/applylens/applylens/internal/auth"
+	"github.com/applylens/applylens/internal/dialer"
 	"github.com/applylens/applylens/internal/search/postgres"
+	"github.com/applylens/applylens/internal/secrets"
 	"github.com/applylens/applylens/internal/testkit/world"
 )
 
@@ -31,7 +34,10 @@ func newDeployment(t *testing.T, settings ...func(*Config)) *deployment {
 	t.Helper()
 	t.Parallel()
 	w := world.New(t)
-	config := Config{Pool: w.Pool, Search: postgres.New(w.Pool), Log: w.Logger}
+	keys, err := secrets.Parse(secrets.Generate())
+	w.Must(err)
+	config := Config{Pool: w.Pool, Search: postgres.New(w.Pool), Log: w.Logger,
+		Accounts: &accounts.Connector{Keys: keys, Dialer: &dialer.Dialer{Private: true}, Timeout: 5 * time.Second}}
 	for _, set := range settings {
 		set(&config)
 	}

@@ -64,6 +64,7 @@ type target struct {
 	event               string
 	stream              string
 	upload              string
+	account             string
 }
 
 // attempts are what bob tries on each route. A route without a row is one whose isolation nobody has thought about.
@@ -147,6 +148,14 @@ func attempts(alice target) map[string][]attempt {
 		"POST /preferences/forget":      {{"/preferences/forget", map[string]any{"feature": "contains:canary"}, http.StatusOK}},
 		"DELETE /preferences/{feature}": {{"/preferences/contains:canary", nil, http.StatusNoContent}},
 		"DELETE /preferences":           {{"/preferences", nil, http.StatusNoContent}},
+		"GET /accounts":                 {{"/accounts", nil, http.StatusOK}},
+		"POST /accounts": {
+			{"/accounts", map[string]any{"address": "bob@example.org", "host": "imap.example.org", "password": "secret"}, http.StatusCreated},
+		},
+		"GET /accounts/discover":   {{"/accounts/discover?address=x@gmail.com", nil, http.StatusOK}},
+		"PUT /accounts/{id}":       {{"/accounts/" + alice.account, map[string]any{"mode": "ask"}, http.StatusNotFound}},
+		"DELETE /accounts/{id}":    refused("/accounts/" + alice.account),
+		"POST /accounts/{id}/test": refused("/accounts/" + alice.account + "/test"),
 	}
 }
 
@@ -172,13 +181,16 @@ func TestNobodySeesAnother(t *testing.T) {
 	            VALUES (1, 'alice', $1, (now() AT TIME ZONE 'UTC')::date, 1, 0, 0, 0, now())`, policy)
 	alice.Exec(`SELECT add_new_mails(array_agg(user_id), array_agg(id), array_agg(received_at)) FROM mails`)
 	bob.policy("everything", anySubject)
+	account := decode[accountView](alice.post("/accounts", map[string]any{"address": canary + "@example.org", "host": canary + ".example.org",
+		"password": "secret"}).want(http.StatusCreated)).ID
+	alice.Exec(`INSERT INTO account_folders (account_id, user_id, name, watched) VALUES ($1, 'alice', 'canary', true)`, account)
 	stream := alice.announce(map[string]any{"q": "find canary", "propose": true})
 	upload := decode[uploadView](alice.post("/uploads", map[string]any{"name": canary, "size": 1}).want(http.StatusCreated)).ID
 	alice.post("/demo", nil).want(http.StatusCreated)
 	tables := personalTables(w)
 	before := fingerprint(w, tables)
 
-	tries := attempts(target{policy, action.ID, proposed, untouched, receipt, alice.events()[0].ID, stream, upload})
+	tries := attempts(target{policy, action.ID, proposed, untouched, receipt, alice.events()[0].ID, stream, upload, account})
 	for _, op := range routes(t, w) {
 		route := op.Method + " " + op.Path
 		if len(tries[route]) == 0 {

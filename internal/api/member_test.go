@@ -106,6 +106,7 @@ func TestMembersAreExact(t *testing.T) {
 	p := w.person("alice")
 	action := p.action()
 	other, mail, id := p.action().ID, action.EmailID, fmt.Sprint(action.PolicyID)
+	account := decode[accountView](p.post("/accounts", map[string]any{"address": "b@example.org", "host": "imap.example.org", "password": "x"}).want(http.StatusCreated)).ID
 	const condition = `"condition":{"all":[{"not":{"eq":["category","promo"]}},{"exists":["subject"]}]}`
 	const policy = `"name":"n","enabled":true,"priority":3,"action":"create_task","confidence_threshold":0.5,` + condition
 	bodies := map[string]string{
@@ -121,6 +122,10 @@ func TestMembersAreExact(t *testing.T) {
 		"PUT /preferences":           `{"feature":"category:promo","weight":1}`,
 		"POST /preferences/forget":   `{"feature":"category:promo"}`,
 		"POST /uploads":              `{"name":"a.mbox","size":1,"sha256":"` + strings.Repeat("0", 64) + `","fingerprint":"f"}`,
+		"POST /accounts": `{"label":"l","address":"a@example.org","host":"imap.example.org","port":993,"security":"tls","login":"a","auth":"password",` +
+			`"token_url":"https://example.org","client_id":"c","caldav_url":"https://example.org","sieve_host":"x:4190","smtp_host":"x:587",` +
+			`"password":"p","client_secret":"s","refresh_token":"t"}`,
+		"PUT /accounts/{id}": `{"mode":"ask","stopped":true}`,
 	}
 	document, routes := w.document()
 	for route, operation := range routes {
@@ -129,7 +134,7 @@ func TestMembersAreExact(t *testing.T) {
 			continue
 		}
 		method, path, _ := strings.Cut(route, " ")
-		path = strings.NewReplacer("{id}", id, "{feature}", "category:promo").Replace(path)
+		path = strings.NewReplacer("/accounts/{id}", "/accounts/"+account, "{id}", id, "{feature}", "category:promo").Replace(path)
 		var body any
 		if err := json.Unmarshal([]byte(bodies[route]), &body); err != nil {
 			t.Errorf("%s has no body in this test", route)
@@ -206,7 +211,7 @@ func TestParametersAreExact(t *testing.T) {
 	p := w.person("alice")
 	values := map[string]string{"limit": "5", "wait": "x", "timeout": "1s", "window_days": "7", "min": "0.1", "q": "x", "mode": "money", "near": "Berlin",
 		"propose": "1", "explain": "1", "remember": "1", "plain": "1", "stream": strings.Repeat("0", 32), "month": "2026-03",
-		"before": "6b1fd3ea-2b8c-4f6e-9a43-5f2d6f0f3c11", "offset": "0"}
+		"address": "ann@gmail.com", "before": "6b1fd3ea-2b8c-4f6e-9a43-5f2d6f0f3c11", "offset": "0"}
 	_, routes := w.document()
 	for route, operation := range routes {
 		method, path, _ := strings.Cut(route, " ")

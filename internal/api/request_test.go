@@ -140,6 +140,7 @@ func TestEveryPostTakesAnIdempotencyKey(t *testing.T) {
 	p := w.person("alice")
 	action := p.action()
 	mine := map[string]any{"name": "mine", "condition": json.RawMessage(anySubject), "action": "archive_email"}
+	account := decode[accountView](p.post("/accounts", map[string]any{"address": "alice@example.org", "host": "127.0.0.1", "port": 1, "password": "x"}).want(http.StatusCreated)).ID
 	posts := map[string]struct {
 		path string
 		body any
@@ -158,6 +159,8 @@ func TestEveryPostTakesAnIdempotencyKey(t *testing.T) {
 		"/uploads":              {"/uploads", map[string]any{"name": "a.mbox", "size": 1}},
 		"/demo":                 {"/demo", nil},
 		"/preferences/forget":   {"/preferences/forget", map[string]any{"feature": "category:promo"}},
+		"/accounts":             {"/accounts", map[string]any{"address": "ann@example.org", "host": "127.0.0.1", "port": 1, "password": "x"}},
+		"/accounts/{id}/test":   {"/accounts/" + account + "/test", nil},
 	}
 	for _, op := range routes(t, w) {
 		if op.Method != http.MethodPost {

@@ -31,6 +31,7 @@ var beneath = []string{"PgConn", "Hijack", "Ping", "WaitForNotification"}
 
 // bounded are the folders that use them all the same, with the reason.
 var bounded = map[string]string{
+	"internal/dialer":              "its connections and its HTTP client have time limits",
 	"internal/postgres":            "it puts the deadlines on",
 	"internal/broker":              "its clients have time limits",
 	"internal/embedded":            "it looks whether its own server has started, again and again",

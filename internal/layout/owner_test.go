@@ -23,6 +23,7 @@ type owner struct {
 const (
 	actionsFolder   = "internal/actions"
 	authFolder      = "internal/auth"
+	accountsFolder  = "internal/accounts"
 	outboxFolder    = "internal/outbox"
 	indexerFolder   = "internal/search/indexer"
 	relayFolder     = "producers/relay"
@@ -51,6 +52,12 @@ var owners = map[string]owner{
 	"own_addresses":      {actionsFolder, nil},
 	"tokens":             {authFolder, nil},
 	"uploads":            {"internal/uploads", nil},
+
+	// Mail accounts.
+	"accounts":        {accountsFolder, nil},
+	"account_leases":  {accountsFolder, nil},
+	"account_folders": {accountsFolder, nil},
+	"account_mails":   {accountsFolder, nil},
 
 	// Events on their way to Kafka.
 	"outbox":              {outboxFolder, map[string]string{relayFolder: "it stamps rows and notes where they were published"}},

@@ -129,7 +129,7 @@ func TestNothingIsLeftOfAnErasedPerson(t *testing.T) {
 		w.Must(w.buildPart("policystats"))
 	}
 	everywhere := []string{
-		"public.actions", "public.chat_streams", "public.chat_usage", "public.dead_letters", "public.dirty_addresses", "public.forgotten_features", "public.idempotency_keys",
+		"public.account_folders", "public.account_leases", "public.account_mails", "public.accounts", "public.actions", "public.chat_streams", "public.chat_usage", "public.dead_letters", "public.dirty_addresses", "public.forgotten_features", "public.idempotency_keys",
 		"public.mail_addresses_1", "public.mail_addresses_2", "public.mail_correspondents_1", "public.mail_correspondents_2",
 		"public.mails_1", "public.mails_2", "public.new_mails", "public.outbox", "public.own_addresses", "public.performed_actions", "public.policies",
 		"public.policy_days_1", "public.policy_days_2", "public.tokens", "public.uploads", "public.users", "public.weight_counts_1", "public.weight_counts_2",

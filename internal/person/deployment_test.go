@@ -23,11 +23,13 @@ import (
 	"github.com/applylens/applylens/consumers/policystats"
 	"github.com/applylens/applylens/consumers/weights"
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/accounts"
 	"github.com/applylens/applylens/internal/api"
 	"github.com/applylens/applylens/internal/auth"
 	"github.com/applylens/applylens/internal/chat"
 	"github.com/applylens/applylens/internal/metrics"
 	search "github.com/applylens/applylens/internal/search/postgres"
+	"github.com/applylens/applylens/internal/secrets"
 	"github.com/applylens/applylens/internal/testkit/grouptest"
 	"github.com/applylens/applylens/internal/testkit/world"
 	"github.com/applylens/applylens/internal/uploads"
@@ -122,7 +124,25 @@ func (w *deployment) newPerson(word string) *person {
 	p.ask(http.MethodPost, "/policy", http.StatusCreated, map[string]any{
 		"name": "About " + word, "condition": map[string]any{"contains": []any{"subject", word}}, "action": "archive_email", "priority": 1,
 	})
+	p.connect()
 	return p
+}
+
+// connect gives the person a mail account that has a mail.
+func (p *person) connect() {
+	p.Helper()
+	keys, err := secrets.Parse(secrets.Generate())
+	p.Must(err)
+	a := accounts.Account{UserID: p.id, Address: p.word + "@home.example", Host: p.word + ".example"}
+	given := accounts.Entrusted{Password: secrets.New(p.word)}
+	if faults := a.Validate(given); faults != nil {
+		p.Fatal(faults)
+	}
+	added, err := accounts.Add(p.Context(), p.Pool, keys, a, given)
+	p.Must(err)
+	p.Exec(`WITH f AS (INSERT INTO account_folders (account_id, user_id, name, watched) VALUES ($1, $2, $3, true) RETURNING id)
+		INSERT INTO account_mails (account_id, user_id, folder_id, uidvalidity, uid, message_id, content_hash, flags)
+		SELECT $1, $2, f.id, 1, 1, $3, 'hash', '{}' FROM f`, added.ID, p.id, p.word)
 }
 
 // ask sends a request with an idempotency key of the person's and returns the answer's body.

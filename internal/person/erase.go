@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/accounts"
 	"github.com/applylens/applylens/internal/actions"
 	"github.com/applylens/applylens/internal/auth"
 	"github.com/applylens/applylens/internal/outbox"
@@ -144,6 +145,9 @@ func eraseWith(ctx context.Context, pool *pgxpool.Pool, id string, check func(Co
 	if err != nil {
 		return nil, fmt.Errorf("erase person, to be repeated: %w", err)
 	}
+	if err := accounts.End(ctx, pool, id); err != nil { // otherwise mail could come in behind the erasure
+		return nil, fmt.Errorf("erase person, to be repeated: %w", err)
+	}
 	rows, err := eraseAhead(ctx, pool, id)
 	if err != nil {
 		return nil, fmt.Errorf("erase person, begun and to be repeated: %w", err)
@@ -273,6 +277,11 @@ func (c Counts) eraseOwned(ctx context.Context, tx pgx.Tx, id string, until time
 	if err != nil {
 		return err
 	}
+	watched, err := accounts.Erase(ctx, tx, id, until) // before the person, whose they are
+	if err != nil {
+		return err
+	}
+	c.add(watched)
 	rows, err := actions.Erase(ctx, tx, id, until)
 	if err != nil {
 		return err

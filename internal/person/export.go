@@ -50,6 +50,10 @@ SELECT to_jsonb(t) - 'version' FROM live_mail_correspondents t WHERE user_id = $
 	{"new_mails.jsonl", "new_mails", `SELECT to_jsonb(t) FROM new_mails t WHERE user_id = $1 ORDER BY folded_at, mail_id`},
 	{"forgotten.jsonl", "forgotten_features", `SELECT to_jsonb(t) FROM forgotten_features t WHERE user_id = $1 ORDER BY forget, feature`},
 	{"applications.jsonl", "live_ats", `SELECT to_jsonb(t) FROM live_ats t WHERE user_id = $1 ORDER BY mail_id`},
+	{"accounts.jsonl", "accounts", `SELECT to_jsonb(t) - 'secret' FROM accounts t WHERE user_id = $1 ORDER BY created_at, id`},
+	{"account_watch.jsonl", "account_leases", `SELECT to_jsonb(t) FROM account_leases t WHERE user_id = $1 ORDER BY account_id`},
+	{"account_folders.jsonl", "account_folders", `SELECT to_jsonb(t) FROM account_folders t WHERE user_id = $1 ORDER BY id`},
+	{"account_mails.jsonl", "account_mails", `SELECT to_jsonb(t) FROM account_mails t WHERE user_id = $1 ORDER BY folder_id, uidvalidity, uid`},
 	{"events.jsonl", "outbox", `
 SELECT to_jsonb(t) - '{aggregateid,payload}'::text[], aggregateid, payload FROM outbox t
 WHERE user_id = $1
@@ -70,6 +74,7 @@ ORDER BY id`},
 // leftOut tells in the manifest what the export does not contain.
 var leftOut = []string{
 	"tokens: their secrets are not kept, and the hashes that are would help nobody but a thief",
+	"accounts: what they sign in with is sealed, and is not shown",
 	"what search looks up: it is made of the mails",
 	"versions of preferences, statistics and mails that are not live: they are copies",
 	"numbers by which repeated events and requests are known: they hold hashes only",

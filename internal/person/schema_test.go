@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/applylens/applylens/internal/accounts"
 	"github.com/applylens/applylens/internal/actions"
 	"github.com/applylens/applylens/internal/testkit/testenv"
 )
@@ -104,7 +105,7 @@ func TestEveryTableIsDecidedUpon(t *testing.T) {
 
 func TestWhatIsExportedIsErased(t *testing.T) {
 	exported := exportedTables()
-	erased := slices.Concat([]string{"dead_letters", "outbox", "tokens", "uploads"}, folded, actions.Erased())
+	erased := slices.Concat([]string{"dead_letters", "outbox", "tokens", "uploads"}, folded, actions.Erased(), accounts.Erased())
 	slices.Sort(exported)
 	slices.Sort(erased)
 	if diff := cmp.Diff(exported, erased); diff != "" {

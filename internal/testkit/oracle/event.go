@@ -70,7 +70,7 @@ type mailRef struct {
 
 var kinds = map[string]bool{
 	"action.proposed": true, "action.approved": true, "action.rejected": true, "action.reverted": true,
-	"action.performed": true, "preference.changed": true, "mail.received": true,
+	"action.performed": true, "preference.changed": true, "mail.received": true, "mail.changed": true,
 	"application.changed": true, "application.removed": true, "user.erased": true, "void": true,
 }
 

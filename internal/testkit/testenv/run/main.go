@@ -4,7 +4,7 @@
 //
 // It sets KAFKA_BROKERS, DATABASE_URL and ELASTICSEARCH_URL to the servers, and KAFKA_CLASSPATH, PG_BIN, ELASTICSEARCH_HOME
 // and LIBFAKETIME to their programs, for tests that start servers of their own; CONFLUENT_KAFKA, KAFKAJS and JDK_BIN are what the
-// examples in other languages need, CHROMIUM and AXE what the tests of the web page need. A server whose variable is already set is
+// examples in other languages need, CHROMIUM and AXE what the tests of the web page need, DOVECOT_HOME what those of mail accounts need. A server whose variable is already set is
 // used and not started. The exit status is the command's. A missing server is reported, with the tests that are skipped
 // without it; with CI=true that is a failure.
 package main

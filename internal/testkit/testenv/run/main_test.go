@@ -54,7 +54,7 @@ func TestSignalEndsTheCommand(t *testing.T) {
 
 // TestGivenServersAreUsed needs no server: with all variables set, none is searched for or started.
 func TestGivenServersAreUsed(t *testing.T) {
-	for _, name := range []string{"DATABASE_URL", "PG_BIN", "KAFKA_BROKERS", "KAFKA_CLASSPATH", "ELASTICSEARCH_URL", "ELASTICSEARCH_HOME", "LIBFAKETIME", "CONFLUENT_KAFKA", "KAFKAJS", "JDK_BIN", "CHROMIUM", "AXE"} {
+	for _, name := range []string{"DATABASE_URL", "PG_BIN", "KAFKA_BROKERS", "KAFKA_CLASSPATH", "ELASTICSEARCH_URL", "ELASTICSEARCH_HOME", "LIBFAKETIME", "CONFLUENT_KAFKA", "KAFKAJS", "JDK_BIN", "CHROMIUM", "AXE", "DOVECOT_HOME"} {
 		t.Setenv(name, "given")
 	}
 	servers, err := startServers(t.Context(), true, false)

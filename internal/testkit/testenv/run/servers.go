@@ -40,6 +40,7 @@ func startServers(ctx context.Context, withElasticsearch, durable bool) (*server
 	group.Go(func() { s.add(s.find(ctx, "KAFKAJS", server.FindKafkaJS), "the examples in JavaScript") })
 	group.Go(func() { s.add(s.find(ctx, "JDK_BIN", server.FindJDK), "the examples in Java") })
 	group.Go(func() { s.add(s.find(ctx, "CHROMIUM", server.FindChromium), "the web page in a browser") })
+	group.Go(func() { s.add(s.find(ctx, "DOVECOT_HOME", findDovecot), "mail accounts on a real server") })
 	group.Go(func() { s.add(s.find(ctx, "AXE", server.FindAxe), "whether everybody can use the web page") })
 	group.Wait()
 	if err := ctx.Err(); err != nil {
@@ -167,6 +168,12 @@ func fetchPostgres(ctx context.Context) (string, error) {
 		return "", err
 	}
 	return servers.PostgresBin, servers.Stop(ctx)
+}
+
+// findDovecot returns the directory above that of Dovecot's program.
+func findDovecot(ctx context.Context) (string, error) {
+	program, err := server.FindDovecot(ctx)
+	return filepath.Dir(filepath.Dir(program)), err
 }
 
 func (s *servers) set(name, value string) {
