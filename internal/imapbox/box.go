@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strconv"
 	"time"
 
@@ -44,7 +45,7 @@ type Login struct {
 
 const usualTimeout = 30 * time.Second
 
-// longCommand bounds commands that bring much, beside the bound of silence that the library has for each answer.
+// longCommand bounds commands that bring much, beside the server's silence, which may last no longer than any other command.
 const longCommand = 10 * time.Minute
 
 // Box is a session with a mailbox. Close ends it.
@@ -176,7 +177,12 @@ func (b *Box) within(ctx context.Context, limit time.Duration, bytes int64, comm
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { b.conn.Close() })
+	stopSilence := b.conn.closeWhenSilent(b.timeout)
 	err := command()
+	if stopSilence() && err != nil {
+		stop()
+		return errors.Join(err, os.ErrDeadlineExceeded)
+	}
 	if !stop() && err != nil {
 		return errors.Join(err, context.Cause(ctx))
 	}

@@ -242,6 +242,14 @@ func TestAServerThatHangs(t *testing.T) {
 	if imapbox.KindOf(err) != imapbox.Lost || !strings.Contains(imapbox.Words(err), "did not answer in time") {
 		t.Errorf("a command: %v", err)
 	}
+	world.Must(t, d.Continue())
+	box = open(t, server)
+	_, err = box.Examine(t.Context(), imapbox.Inbox)
+	world.Must(t, err)
+	world.Must(t, d.Pause())
+	if _, err := box.UIDs(t.Context(), 1); imapbox.KindOf(err) != imapbox.Lost || !strings.Contains(imapbox.Words(err), "did not answer in time") {
+		t.Errorf("a long command: %v", err)
+	}
 	if _, err := imapbox.Open(t.Context(), server, login("secret")); imapbox.KindOf(err) != imapbox.Temporary {
 		t.Errorf("connecting: %v", err)
 	}
