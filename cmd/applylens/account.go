@@ -82,7 +82,7 @@ type accountAdd struct {
 	CalDAV   string `name:"caldav-url" help:"Calendar of the account."`
 	Sieve    string `name:"sieve-host" help:"host:port of ManageSieve."`
 	SMTP     string `name:"smtp-host" help:"host:port of SMTP."`
-	Mode     string `help:"watch: nothing is done in the mailbox. ask: what the owner approves is done." enum:"watch,ask" default:"watch"`
+	Mode     string `help:"watch: nothing is done in the mailbox. ask: what the owner approves is to be done there; this version does nothing yet." enum:"watch,ask" default:"watch"`
 	Untested bool   `help:"Add it even if signing in fails now."`
 
 	PasswordFile     string `help:"File that contains the password. Default: ACCOUNT_PASSWORD, or it is asked for." env:"ACCOUNT_PASSWORD_FILE" type:"path"`

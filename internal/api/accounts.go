@@ -50,8 +50,8 @@ type accountView struct {
 	CalDAVURL  string    `json:"caldav_url,omitempty"`
 	SieveHost  string    `json:"sieve_host,omitempty"`
 	SMTPHost   string    `json:"smtp_host,omitempty"`
-	Mode       string    `json:"mode" enum:"watch,ask" doc:"watch: nothing is done in the mailbox. ask: what its owner approves is done"`
-	ModeSince  time.Time `json:"mode_since" doc:"Only what is decided later is done"`
+	Mode       string    `json:"mode" enum:"watch,ask" doc:"watch: nothing is done in the mailbox. ask: what its owner approves is to be done; this version does nothing yet"`
+	ModeSince  time.Time `json:"mode_since" doc:"Only what is decided later counts"`
 	Stopped    bool      `json:"stopped" doc:"Its owner has stopped everything"`
 	State      string    `json:"state" enum:"new,syncing,live,failing"`
 	Error      string    `json:"error" doc:"What is wrong, if it is failing"`
