@@ -27,7 +27,10 @@ import (
 )
 
 // newImportSite is a site with a broker, whose uploads are imported and whose mail is folded.
-func newImportSite(t *testing.T) *site {
+func newImportSite(t *testing.T) *site { t.Helper(); return newImportSiteWith(t, func(*api.Config) {}) }
+
+// newImportSiteWith is newImportSite with further settings of the API.
+func newImportSiteWith(t *testing.T, adjust func(*api.Config)) *site {
 	t.Helper()
 	t.Parallel()
 	w := world.New(t).Kafka()
@@ -36,6 +39,7 @@ func newImportSite(t *testing.T) *site {
 	w.Must(err)
 	s := newSiteOn(t, w, nil, func(c *api.Config) {
 		c.Uploads, c.Demos, c.Wake = store, &demoperson.Persons{Pool: w.Pool, Store: store, Most: 2, Log: w.Logger}, w.Signal.Set
+		adjust(c)
 	})
 	grouptest.Start(w, grouptest.Config(w, mailbox.Group()))
 	w.Background("the relay", func(ctx context.Context) error {

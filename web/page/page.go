@@ -103,6 +103,8 @@ func (p *Pages) routes() {
 	p.mux.Handle("POST /policies/{id}", p.signedIn(savePolicy))
 	p.mux.Handle("GET /accuracy", p.signedIn(accuracy))
 	p.mux.Handle("GET /money", p.signedIn(money))
+	p.mux.Handle("GET /accounts", p.signedIn(mailAccounts))
+	p.mux.Handle("POST /accounts", p.signedIn(changeMailAccounts))
 	p.mux.Handle("GET /import", p.signedIn(imports))
 	p.mux.Handle("POST /import", p.signedIn(changeImports))
 	p.mux.Handle("GET /import/list", p.signedIn(showUploads))
