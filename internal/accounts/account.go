@@ -16,6 +16,7 @@ import (
 
 	"github.com/applylens/applylens/events"
 	"github.com/applylens/applylens/internal/imapbox"
+	"github.com/applylens/applylens/internal/postgres"
 	"github.com/applylens/applylens/internal/secrets"
 )
 
@@ -201,11 +202,7 @@ func isHostPort(text string) bool {
 }
 
 // DB is a pool, a connection or a transaction.
-type DB interface {
-	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
-}
+type DB = postgres.DB
 
 const accountColumns = ` id, user_id, label, address, host, port, security, login, auth, token_url, client_id, caldav_url, sieve_host, smtp_host,
 mode, mode_since, stopped, state, error, mails_done, mails_total, created_at`

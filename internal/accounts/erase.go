@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/applylens/applylens/internal/postgres"
 	"github.com/applylens/applylens/internal/retry"
 )
 
@@ -15,7 +16,7 @@ const (
 )
 
 // erasures delete a person's rows up to a moment, table by table.
-var erasures = []struct{ table, sql string }{
+var erasures = postgres.Erasures{
 	{"account_mails", `DELETE FROM account_mails m USING accounts a WHERE a.id = m.account_id AND m.user_id = $1 AND a.created_at <= $2`},
 	{"account_folders", `DELETE FROM account_folders f USING accounts a WHERE a.id = f.account_id AND f.user_id = $1 AND a.created_at <= $2`},
 	{"account_leases", `DELETE FROM account_leases l USING accounts a WHERE a.id = l.account_id AND l.user_id = $1 AND a.created_at <= $2`},
@@ -23,25 +24,11 @@ var erasures = []struct{ table, sql string }{
 }
 
 // Erased lists the tables that Erase empties.
-func Erased() []string {
-	var tables []string
-	for _, e := range erasures {
-		tables = append(tables, e.table)
-	}
-	return tables
-}
+func Erased() []string { return erasures.Tables() }
 
 // Erase deletes what this package keeps of a person from before a moment, and returns the number of rows by table.
 func Erase(ctx context.Context, db DB, user string, until time.Time) (map[string]int64, error) {
-	rows := map[string]int64{}
-	for _, e := range erasures {
-		tag, err := db.Exec(ctx, e.sql, user, until)
-		if err != nil {
-			return nil, fmt.Errorf("erase from %s: %w", e.table, err)
-		}
-		rows[e.table] = tag.RowsAffected()
-	}
-	return rows, nil
+	return erasures.Run(ctx, db, user, until)
 }
 
 // endPatience is how long End waits: longer than any lease lasts.

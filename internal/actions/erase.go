@@ -2,13 +2,14 @@ package actions
 
 import (
 	"context"
-	"fmt"
 	"time"
+
+	"github.com/applylens/applylens/internal/postgres"
 )
 
 // erasures delete a person's rows up to a moment, table by table, in an order in which nothing refers to what is gone.
 // own_addresses is kept by a trigger on users.
-var erasures = []struct{ table, sql string }{
+var erasures = postgres.Erasures{
 	{"chat_streams", `DELETE FROM chat_streams WHERE user_id = $1 AND created_at <= $2`},
 	{"chat_usage", `
 DELETE FROM chat_usage c USING users u WHERE c.user_id = u.id AND u.id = $1 AND u.created_at <= $2`},
@@ -27,23 +28,9 @@ DELETE FROM users WHERE id = $1 AND created_at <= $2`},
 }
 
 // Erased lists the tables that Erase empties.
-func Erased() []string {
-	var tables []string
-	for _, e := range erasures {
-		tables = append(tables, e.table)
-	}
-	return tables
-}
+func Erased() []string { return erasures.Tables() }
 
 // Erase deletes what this package keeps of a person from before a moment, and returns the number of rows by table.
 func Erase(ctx context.Context, db DB, id string, until time.Time) (map[string]int64, error) {
-	rows := map[string]int64{}
-	for _, e := range erasures {
-		tag, err := db.Exec(ctx, e.sql, id, until)
-		if err != nil {
-			return nil, fmt.Errorf("erase from %s: %w", e.table, err)
-		}
-		rows[e.table] = tag.RowsAffected()
-	}
-	return rows, nil
+	return erasures.Run(ctx, db, id, until)
 }

@@ -6,15 +6,10 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/applylens/applylens/internal/outbox"
 	"github.com/applylens/applylens/internal/postgres"
 	"github.com/applylens/applylens/internal/retry"
 )
-
-// tryLock makes one process the leader as long as its connection lives.
-const tryLock = `SELECT pg_try_advisory_lock($1)`
 
 // lockKey is the advisory lock of the leading proposer.
 const lockKey int64 = 0x6170_6c70_726f // "aplpro"
@@ -61,8 +56,7 @@ func (p *proposer) lead(ctx context.Context) (err error) {
 		return fmt.Errorf("connect for the lock: %w", err)
 	}
 	defer postgres.Close(conn) // the lock goes with it
-	var leads bool
-	if err := conn.QueryRow(ctx, tryLock, lockKey).Scan(&leads); err != nil || !leads {
+	if leads, err := postgres.TryLock(ctx, conn, lockKey); err != nil || !leads {
 		return err
 	}
 	if p.source, err = outbox.Source(ctx, conn); err != nil {
@@ -79,8 +73,6 @@ func (p *proposer) lead(ctx context.Context) (err error) {
 }
 
 // HasLeader tells whether some process proposes now.
-func HasLeader(ctx context.Context, db interface {
-	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
-}) (bool, error) {
+func HasLeader(ctx context.Context, db postgres.RowQuerier) (bool, error) {
 	return postgres.Held(ctx, db, lockKey)
 }

@@ -18,9 +18,9 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/postgres"
 )
 
 // SecretSize is the number of bytes that a master secret has at least.
@@ -33,10 +33,7 @@ type Querier interface {
 }
 
 // DB is a pool, a connection or a transaction.
-type DB interface {
-	Querier
-	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
-}
+type DB = postgres.DB
 
 const (
 	selectKeys = `SELECT number, key, derived, created_at FROM relay_keys ORDER BY number`

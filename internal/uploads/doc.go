@@ -8,14 +8,11 @@
 package uploads
 
 import (
-	"context"
 	"errors"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
-
 	"github.com/applylens/applylens/events"
+	"github.com/applylens/applylens/internal/postgres"
 )
 
 // MaxChunk is the size of a chunk, of which the last one may have less.
@@ -92,11 +89,7 @@ type Place struct {
 }
 
 // DB is a transaction or the pool.
-type DB interface {
-	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
-}
+type DB = postgres.DB
 
 // Limits bound what is kept.
 type Limits struct {

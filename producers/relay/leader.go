@@ -11,10 +11,7 @@ import (
 	"github.com/applylens/applylens/internal/postgres"
 )
 
-// tryLockSQL asks for leadership, which lasts as long as the connection.
-const tryLockSQL = `SELECT pg_try_advisory_lock($1)`
-
-// lockKey is the number of the lock, one per database.
+// lockKey is the number of the lock, one per database. Who has it leads as long as the connection lasts.
 const lockKey = int64(0x6170706c796c656e)
 
 // insertRelaySQL begins a term. Terms are ordered by started_at, and rows of earlier terms are published first: the start
@@ -24,16 +21,14 @@ INSERT INTO relays (relay_id, started_at, key_number)
 SELECT $1, greatest(clock_timestamp(), max(started_at) + interval '1 microsecond'), $2 FROM relays`
 
 // HasLeader tells whether some process leads now.
-func HasLeader(ctx context.Context, db interface {
-	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
-}) (bool, error) {
+func HasLeader(ctx context.Context, db postgres.RowQuerier) (bool, error) {
 	return postgres.Held(ctx, db, lockKey)
 }
 
 func tryLock(ctx context.Context, conn *pgx.Conn) (locked bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, statementLimit)
 	defer cancel()
-	if err := conn.QueryRow(ctx, tryLockSQL, lockKey).Scan(&locked); err != nil {
+	if locked, err = postgres.TryLock(ctx, conn, lockKey); err != nil {
 		return false, fmt.Errorf("ask for the relay's lock: %w", err)
 	}
 	return locked, nil

@@ -15,9 +15,6 @@ import (
 	"github.com/applylens/applylens/internal/uploads"
 )
 
-// tryLock makes one process the leader as long as its connection lives.
-const tryLock = `SELECT pg_try_advisory_lock($1)`
-
 // lockKey is the advisory lock of the leading importer.
 const lockKey int64 = 0x6170_6c75_706c // "aplupl"
 
@@ -72,8 +69,7 @@ func (i *importer) lead(ctx context.Context) error {
 		return fmt.Errorf("connect for the lock: %w", err)
 	}
 	defer postgres.Close(conn) // the locks go with it
-	var leads bool
-	if err := conn.QueryRow(ctx, tryLock, lockKey).Scan(&leads); err != nil || !leads {
+	if leads, err := postgres.TryLock(ctx, conn, lockKey); err != nil || !leads {
 		return err
 	}
 	i.observers.leader.Set(1)

@@ -14,9 +14,6 @@ import (
 	"github.com/applylens/applylens/internal/search/elastic"
 )
 
-// tryLock makes one process the leader as long as its connection lives.
-const tryLock = `SELECT pg_try_advisory_lock($1)`
-
 // lockKey is the advisory lock of the leading indexer.
 const lockKey int64 = 0x6170_6c69_6478 // "aplidx"
 
@@ -84,8 +81,7 @@ func (x *indexer) lead(ctx context.Context) error {
 		return fmt.Errorf("connect for the lock: %w", err)
 	}
 	defer postgres.Close(conn) // the lock goes with it
-	var leads bool
-	if err := conn.QueryRow(ctx, tryLock, lockKey).Scan(&leads); err != nil || !leads {
+	if leads, err := postgres.TryLock(ctx, conn, lockKey); err != nil || !leads {
 		return err
 	}
 	x.held = func(ctx context.Context) error {
