@@ -58,7 +58,7 @@ type accountsBody struct {
 	Accounts []account
 	Done     string
 	Form     connection
-	Tested   *account // of which Report is
+	Tested   string // the id of the account that Report is of
 	Report   *report
 }
 
@@ -212,5 +212,5 @@ func (v *visit) testAccount(path, id string) {
 		v.showAccounts(&accountsBody{}, wrong)
 		return
 	}
-	v.showAccounts(&accountsBody{Tested: &account{ID: id}, Report: &found}, nil)
+	v.showAccounts(&accountsBody{Tested: id, Report: &found}, nil)
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"regexp"
 	"slices"
 	"testing"
 	"time"
@@ -35,10 +36,9 @@ func BenchmarkPages(b *testing.B) {
 	o.Exec(`VACUUM ANALYZE`)
 	var mail string
 	o.Must(o.Pool.QueryRow(b.Context(), `SELECT id::text FROM live_mails WHERE user_id = 'alice' ORDER BY received_at DESC LIMIT 1`).Scan(&mail))
-	for _, path := range []string{
-		"/", "/tray", "/history", "/mail/" + mail, "/preferences", "/preferences?all=1", "/policies", "/accuracy", "/money", "/?tool=spending",
-		staticPrefix + "style.css", staticPrefix + "page.js", staticPrefix + "chat.js",
-	} {
+	paths := []string{"/", "/tray", "/history", "/mail/" + mail, "/preferences", "/preferences?all=1", "/policies", "/accuracy", "/money", "/?tool=spending"}
+	paths = append(paths, regexp.MustCompile(`/static/[^"]+`).FindAllString(o.get("/").text, -1)...)
+	for _, path := range paths {
 		b.Run(path[:min(len(path), 20)], func(b *testing.B) {
 			var first []time.Duration
 			var size int64

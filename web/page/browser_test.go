@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -96,6 +97,15 @@ func (b *browser) open(path string) {
 	b.ready()
 }
 
+// enter signs the browser in and goes to a page.
+func (b *browser) enter(path string) {
+	b.Helper()
+	b.open("/sign-in?link=" + b.link() + "&next=" + url.QueryEscape(path))
+	b.do(chromedp.Click(chromedp.CSS(`button.main`)))
+	b.until(`location.pathname === "` + path + `"`)
+	b.ready()
+}
+
 func (b *browser) ready() { b.Helper(); b.until(`document.documentElement.dataset.ready === "true"`) }
 
 // keys presses keys, one after the other.
@@ -155,10 +165,7 @@ func TestDecideASelection(t *testing.T) {
 	o := newSite(t).owner("alice").signIn()
 	o.mails(5, "news@shop.example")
 	b := o.browser()
-	b.open("/sign-in?link=" + b.link() + "&next=/tray")
-	b.do(chromedp.Click(chromedp.CSS(`button.main`)))
-	b.until(`location.pathname === "/tray"`)
-	b.ready()
+	b.enter("/tray")
 	b.keys("jxjjx")
 	b.do(chromedp.Click(chromedp.CSS(`button[value="reject"][name="all"]`)))
 	b.until(`document.querySelectorAll("[data-item]").length === 3`)
@@ -182,10 +189,7 @@ func TestWhatDecidesNothing(t *testing.T) {
 	o := newSite(t).owner("alice").signIn()
 	ids := o.mails(6, "news@shop.example")
 	b := o.browser()
-	b.open("/sign-in?link=" + b.link() + "&next=/tray")
-	b.do(chromedp.Click(chromedp.CSS(`button.main`)))
-	b.until(`location.pathname === "/tray"`)
-	b.ready()
+	b.enter("/tray")
 	waiting := func() int { return len(b.tray()) }
 	b.do(chromedp.Focus(chromedp.CSS(`#item-` + ids[0] + ` input[type=checkbox]`)))
 	b.keys("\r")
@@ -215,10 +219,7 @@ func TestDecideWithoutAServer(t *testing.T) {
 	o := newSite(t).owner("alice").signIn()
 	o.mails(2, "news@shop.example")
 	b := o.browser()
-	b.open("/sign-in?link=" + b.link() + "&next=/tray")
-	b.do(chromedp.Click(chromedp.CSS(`button.main`)))
-	b.until(`location.pathname === "/tray"`)
-	b.ready()
+	b.enter("/tray")
 	o.Exec(`ALTER TABLE actions RENAME TO elsewhere`)
 	b.keys("ja")
 	b.until(`document.getElementById("status").innerText.includes("went wrong")`)

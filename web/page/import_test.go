@@ -75,12 +75,7 @@ func (o *owner) sendFile(name, content string) *shown {
 	o.Must(err)
 	r.Header.Set("Accept", "text/html,application/xhtml+xml")
 	r.Header.Set("Content-Type", w.FormDataContentType())
-	answer, err := o.http.Do(r)
-	o.Must(err)
-	defer answer.Body.Close()
-	text, err := io.ReadAll(answer.Body)
-	o.Must(err)
-	return &shown{o.TB, answer.StatusCode, answer.Header, string(text), answer.Header.Get("Location")}
+	return o.do(r)
 }
 
 // imported waits until the person has so many mails.
@@ -134,10 +129,8 @@ func (b *browser) chosen(path string) {
 func TestImportInABrowser(t *testing.T) {
 	o := newImportSite(t).owner("alice").signIn()
 	b := o.browser()
-	b.open("/sign-in?link=" + b.link() + "&next=/tray")
-	b.do(chromedp.Click(chromedp.CSS(`button.main`)))
-	b.until(`location.pathname === "/tray" && document.querySelector("[data-welcome]") !== null`)
-	b.ready()
+	b.enter("/tray")
+	b.until(`document.querySelector("[data-welcome]") !== null`)
 	content := mbox(2000, 12_000) // three chunks
 	path := filepath.Join(t.TempDir(), "box.mbox")
 	b.Must(os.WriteFile(path, []byte(content), 0o600))
@@ -198,10 +191,7 @@ func TestLookAroundAsADemoPerson(t *testing.T) {
 	s := newImportSite(t)
 	o := s.owner("alice").signIn()
 	b := o.browser()
-	b.open("/sign-in?link=" + b.link() + "&next=/tray")
-	b.do(chromedp.Click(chromedp.CSS(`button.main`)))
-	b.until(`location.pathname === "/tray"`)
-	b.ready()
+	b.enter("/tray")
 	b.look("welcome")
 	b.open("/")
 	b.look("welcome-assistant")

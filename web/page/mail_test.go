@@ -132,15 +132,6 @@ func TestHostileMailLoadsNothing(t *testing.T) {
 	}
 }
 
-// enter signs the browser in and goes to a page.
-func (b *browser) enter(path string) {
-	b.Helper()
-	b.open("/sign-in?link=" + b.link() + "&next=" + url.QueryEscape(path))
-	b.do(chromedp.Click(chromedp.CSS(`button.main`)))
-	b.until(`location.pathname === "` + path + `"`)
-	b.ready()
-}
-
 // From the tray to a mail, a decision there, and back, without a mouse.
 func TestMailByKeyboard(t *testing.T) {
 	o := newSite(t).owner("alice").signIn()

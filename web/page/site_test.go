@@ -171,6 +171,12 @@ func (o *owner) send(method, path string, form url.Values, headers ...string) *s
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
+	return o.do(r)
+}
+
+// do sends a request as the browser does.
+func (o *owner) do(r *http.Request) *shown {
+	o.Helper()
 	answer, err := o.http.Do(r)
 	o.Must(err)
 	defer answer.Body.Close()

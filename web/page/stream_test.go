@@ -29,10 +29,7 @@ func TestABrowserReadsStreams(t *testing.T) {
 	o := newSite(t).owner("alice").signIn()
 	o.received("6b1fd3ea-2b8c-4f6e-9a43-5f2d6f0f3c11", "shop@shop.example", "Big sale", "promo", "All is cheap in our shop today, come and buy.")
 	b := o.browser()
-	b.open("/sign-in?link=" + b.link() + "&next=/tray")
-	b.do(chromedp.Click(chromedp.CSS(`button.main`)))
-	b.until(`location.pathname === "/tray"`)
-	b.ready()
+	b.enter("/tray")
 	b.do(chromedp.Evaluate[chromedp.Void](askByStream))
 	b.until(`Object.keys(seen).length === 2 && Object.values(seen).every(s => s.source.readyState === EventSource.CLOSED)`)
 	for _, path := range []string{"/chat", "/api/chat"} {

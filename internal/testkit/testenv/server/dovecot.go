@@ -321,10 +321,7 @@ func (d *Dovecot) Log() string { return tail(filepath.Join(d.dir, "log")) }
 func (d *Dovecot) PID() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if !d.process.running() {
-		return 0
-	}
-	return d.process.Command.Process.Pid
+	return d.process.pid()
 }
 
 // Kill kills the server and all of its processes.

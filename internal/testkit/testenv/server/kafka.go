@@ -221,10 +221,7 @@ func (k *Kafka) Advertise(address string) {
 func (k *Kafka) PID() int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if !k.process.running() {
-		return 0
-	}
-	return k.process.Command.Process.Pid
+	return k.process.pid()
 }
 
 // Stop shuts the broker down.

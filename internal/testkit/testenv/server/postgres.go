@@ -207,10 +207,7 @@ func (p *Postgres) URL() string {
 func (p *Postgres) PID() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.process.running() {
-		return 0
-	}
-	return p.process.Command.Process.Pid
+	return p.process.pid()
 }
 
 // Stop stops the server: immediate aborts all sessions without a checkpoint, like a crash; otherwise it ends them and writes a

@@ -31,6 +31,14 @@ func start(command *exec.Cmd, deathSignal syscall.Signal) (*process, error) {
 
 func (p *process) running() bool { return p != nil && p.Running() }
 
+// pid is the process's id, 0 when it does not run.
+func (p *process) pid() int {
+	if !p.running() {
+		return 0
+	}
+	return p.Command.Process.Pid
+}
+
 // end sends the signal and waits until the process has ended. After a time-out it kills the process.
 func (p *process) end(signal syscall.Signal) error {
 	if !p.running() {
